@@ -1,0 +1,91 @@
+"""Functional plain-PyTorch library for sequence models on biosignals: ECG, EEG, EMG, PPG, respiration.
+
+A model state is a plain dict: factories make one, `train` and `retrain` give a new one, `evaluate` and `predict` read
+one, checkpoints and the hub store one. What follows is the map of the library, lowest floor first.
+"""
+
+from neurallib.sequences import flip_valid, valid_mask
+from neurallib.state import Batch, State
+from neurallib.devices import configure_device
+from neurallib.network import Network
+from neurallib.gru import gru_seq2one, gru_seq2seq
+from neurallib.gru_encoder_decoder import gru_encoder_decoder
+from neurallib.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
+from neurallib.registry import (
+    ARCHITECTURES,
+    build_network,
+    list_architectures,
+    state_from_network,
+    validate_architecture_name,
+)
+from neurallib.losses import loss_function
+from neurallib.data import open_folder
+from neurallib.preparing import prepare
+from neurallib.batches import collate_fn, make_loader
+from neurallib.optimization import make_optimizer, training_step
+from neurallib.training_info import (
+    save_training_information,
+    save_training_information_to_file,
+    validate_training_context,
+)
+from neurallib.checkpoints import (
+    create_checkpoints_directory,
+    get_hparams_from_checkpoints,
+    get_weights_and_info_from_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from neurallib.training import train
+from neurallib.evaluation import evaluate, predict
+from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary
+from neurallib.plots import plot_losses, plot_prediction
+from neurallib.workflow import retrain, test_on_single_signal, test_on_test_set, train_from_scratch
+from neurallib.version import __version__
+
+__all__ = [
+    "__version__",
+    "ARCHITECTURES",
+    "Batch",
+    "Network",
+    "State",
+    "build_network",
+    "collate_fn",
+    "configure_device",
+    "create_checkpoints_directory",
+    "evaluate",
+    "flip_valid",
+    "get_hparams_from_checkpoints",
+    "get_weights_and_info_from_checkpoints",
+    "gru_encoder_decoder",
+    "gru_seq2one",
+    "gru_seq2seq",
+    "list_architectures",
+    "load_checkpoint",
+    "loss_function",
+    "make_loader",
+    "make_optimizer",
+    "match_peaks",
+    "open_folder",
+    "peak_scores",
+    "plot_losses",
+    "plot_prediction",
+    "post_process_peaks_binary",
+    "predict",
+    "prepare",
+    "retrain",
+    "save_checkpoint",
+    "save_training_information",
+    "save_training_information_to_file",
+    "state_from_network",
+    "test_on_single_signal",
+    "test_on_test_set",
+    "train",
+    "train_from_scratch",
+    "training_step",
+    "transformer_encoder_decoder",
+    "transformer_seq2one",
+    "transformer_seq2seq",
+    "valid_mask",
+    "validate_architecture_name",
+    "validate_training_context",
+]

@@ -1,0 +1,143 @@
+"""Batches: which signals go together, in which order, and how they are padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from neurallib.checks import integer
+from neurallib.preparing import PreparedData
+from neurallib.sequences import pad
+from neurallib.state import Batch
+
+
+def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
+    """Pad signals and targets with zeros to one batch, in the order given.
+
+    Parameters
+    ----------
+    items : sequence of (x, y)
+        x: [T_i, C] (or [T_i]); y: as long as x, or one target [K] or [] for the whole signal. Arrays or Tensors.
+
+    Returns
+    -------
+    Batch
+        x [B, T, C] float32, y [B, T, ...] or [B, ...] (float32, or int64 of integers), lengths [B] int64.
+    """
+    xs = [_tensor(x) for x, _ in items]
+    ys = [_tensor(y) for _, y in items]
+    x, lengths = pad([(x[:, None] if x.dim() == 1 else x).float() for x in xs])
+    per_step = all(y.dim() and len(y) == len(x) for x, y in zip(xs, ys, strict=True))
+    return Batch(x=x, y=pad(ys)[0] if per_step else torch.stack(ys), lengths=lengths)
+
+
+class BatchOrder:
+    """The places of the signals of each batch, epoch by epoch: what a DataLoader calls a batch sampler.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        T of each signal.
+    batch_size : int
+        Signals a batch; the last may be smaller.
+    shuffle : bool
+        Another order each epoch, drawn from `seed` and the epoch alone.
+    bucketing : bool
+        Put signals of similar length together: sorted by length (ties, and neighbours within a tenth of it, in drawn
+        order), cut into batches, and the batches shuffled.
+    rank, world_size : int
+        Which of how many processes this is: each has its own batches, all equally many (the first ones twice where
+        they do not divide).
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        bucketing: bool,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch_size, self._shuffle, self._bucketing = batch_size, shuffle, bucketing
+        self._seed, self._rank, self._world_size = seed, rank, world_size
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next; without it, each pass is one epoch on."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        n_batches = -(-len(self._lengths) // self._batch_size)
+        return -(-n_batches // self._world_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng((self._seed, self._epoch))
+        self._epoch += 1
+        order = np.arange(len(self._lengths))
+        if self._shuffle:
+            order = rng.permutation(order)
+        if self._bucketing:
+            wobble = rng.uniform(0.95, 1.05, len(order)) if self._shuffle else 1.0
+            order = order[np.argsort(self._lengths[order] * wobble, kind="stable")]
+        batches = [order[i : i + self._batch_size].tolist() for i in range(0, len(order), self._batch_size)]
+        if self._shuffle and self._bucketing:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        for i in range(self._rank, len(self) * self._world_size, self._world_size):
+            yield batches[i % len(batches)]
+
+
+def make_loader(
+    data: PreparedData,
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    bucketing: bool = False,
+    seed: int = 42,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Batch]:
+    """Batches of prepared data, for Lightning or a loop of one's own; each pass over it is one epoch.
+
+    Parameters
+    ----------
+    data : PreparedData
+        From `prepare`.
+    batch_size, shuffle, bucketing, seed, rank, world_size
+        As for `BatchOrder`.
+
+    Returns
+    -------
+    DataLoader
+        Of `Batch`. Draws nothing from the global random state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `batch_size` is not an integer of at least 1.
+    """
+    order = BatchOrder(
+        data.lengths,
+        integer("batch_size", batch_size),
+        shuffle=shuffle,
+        bucketing=bucketing,
+        seed=integer("seed", seed, minimum=0),
+        rank=rank,
+        world_size=world_size,
+    )
+    # DataLoader draws a number for its workers, from the global generator unless it is given another.
+    generator = torch.Generator()
+    return DataLoader(data, batch_sampler=order, collate_fn=collate_fn, generator=generator)  # type: ignore[arg-type]
+
+
+def _tensor(value: Any) -> Tensor:
+    tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
+    return tensor.float() if tensor.is_floating_point() else tensor.long()

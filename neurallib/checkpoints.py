@@ -1,0 +1,234 @@
+"""Checkpoint directories: a state as files, the original NeuralLib's among them."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neurallib.checks import is_list, listing
+from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
+from neurallib.registry import state_from_files, validate_architecture_name
+from neurallib.state import Hparams, Preprocessing, State, copy_weights
+from neurallib.training_info import INFO, save_training_information_to_file
+
+SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
+HPARAMS = "hparams.yaml"
+
+
+def create_checkpoints_directory(state: State, retraining: bool) -> Path:
+    """Make a new directory for a run of a model, under $NEURALLIB_RESULTS_DIR or ./results.
+
+    Parameters
+    ----------
+    state : State
+        Its model name, architecture and sizes make the directory's name.
+    retraining : bool
+        Whether the name says so.
+
+    Returns
+    -------
+    Path
+        {results}/{model_name}/checkpoints/{architecture}_{sizes}_lr{learning_rate}_drop{dropout}_{timestamp}. A run
+        that starts in the same second as another gets a number behind the timestamp.
+
+    Raises
+    ------
+    ValueError
+        If the model name is not the name of a directory.
+    """
+    hparams = state["hparams"]
+    model_name = str(hparams["model_name"])
+    if model_name != Path(model_name).name:
+        raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
+    root = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results") / model_name / "checkpoints"
+    sizes = f"{_sizes(hparams)}_lr{hparams['learning_rate']}_drop{_joined(hparams['dropout'])}"
+    timestamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{state['architecture']}_{sizes}{'_retraining' if retraining else ''}_{timestamp}"
+    root.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        directory = root / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            directory.mkdir()
+            return directory
+        except FileExistsError:
+            attempt += 1
+
+
+def save_checkpoint(state: State, directory: str | Path) -> Path:
+    """Write a state into a directory, each file atomically.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    directory : path
+        Made where it is missing; files of the same names are replaced.
+
+    Returns
+    -------
+    Path
+        The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
+        hparams.yaml and training_info.json.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = copy_weights(state["weights"])
+    write_weights(directory / SAFETENSORS, weights)
+    write_weights(directory / PTH, weights)
+    write_yaml(directory / HPARAMS, file_hparams(state))
+    save_training_information_to_file(state, directory)
+    return directory
+
+
+def load_checkpoint(directory: str | Path) -> State:
+    """Read a state from a checkpoint directory, of this library or of the original.
+
+    Parameters
+    ----------
+    directory : path
+        Holds weights (model_weights.safetensors, else model_weights.pth, else a .ckpt), hyperparameters and
+        training_info.json.
+
+    Returns
+    -------
+    State
+        The same as was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory or one of its files is missing; what is there is listed.
+    ValueError
+        If a file is cut off or the weights are not those of the hyperparameters; both sides are listed.
+    """
+    directory = _existing(directory)
+    info = _training_info(directory)
+    if "architecture" not in info:
+        raise ValueError(f"{directory / INFO} names no architecture; it holds: {listing(info)}.")
+    validate_architecture_name(info["architecture"])
+    path = directory / SAFETENSORS
+    path = path if path.is_file() else _pth(directory)
+    return loaded_state(info, get_hparams_from_checkpoints(directory), path)
+
+
+def loaded_state(info: dict[str, Any], hparams: Hparams, weights_path: Path) -> State:
+    """The state that training information, hyperparameters and a file of weights hold together."""
+    state = state_from_files(info["architecture"], hparams, read_weights(weights_path), str(weights_path))
+    state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=info.get("normalization"))
+    state["frozen"] = list(info.get("frozen", []))
+    state["training_info"] = dict(info) if "validation_loss" in info else {}
+    return state
+
+
+def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The weights file (.pth, converted from a .ckpt where there is none) and the training information of a directory.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing or broken.
+    """
+    directory = _existing(prev_checkpoints_dir)
+    info = _training_info(directory)
+    return _pth(directory), info
+
+
+def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
+    """Hyperparameters from a checkpoint directory.
+
+    Parameters
+    ----------
+    checkpoints_directory : path
+        Holds hparams.yaml in the newest version_N of lightning_logs or tensorboard_logs (version_10 is newer than
+        version_9), which is where the original has it, or else itself.
+
+    Returns
+    -------
+    dict
+        As in the file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no mapping.
+    """
+    directory = _existing(checkpoints_directory)
+    versions = {
+        int(number[1]): path
+        for logs in ("tensorboard_logs", "lightning_logs")
+        for path in directory.glob(f"{logs}/version_*")
+        if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
+    }
+    path = (versions[max(versions)] if versions else directory) / HPARAMS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
+            f"it holds: {_contents(directory)}."
+        )
+    return read_yaml(path)
+
+
+def file_hparams(state: State) -> Hparams:
+    """Hyperparameters as hparams.yaml holds them: without the `pooling` that the original means but cannot read."""
+    return {name: value for name, value in state["hparams"].items() if (name, value) != ("pooling", "last")}
+
+
+def _pth(directory: Path) -> Path:
+    path = directory / PTH
+    if path.is_file():
+        return path
+    found = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
+    if not found:
+        raise FileNotFoundError(
+            f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
+        )
+    write_weights(path, read_weights(found[0]))
+    return path
+
+
+def _training_info(directory: Path) -> dict[str, Any]:
+    if not (directory / INFO).is_file():
+        raise FileNotFoundError(f"{directory} has no {INFO}; it holds: {_contents(directory)}.")
+    return read_json(directory / INFO)
+
+
+def _existing(directory: str | Path) -> Path:
+    directory = Path(directory)
+    if not directory.is_dir():
+        kind = "is a file" if directory.exists() else "does not exist"
+        raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
+    return directory
+
+
+def _contents(directory: Path) -> str:
+    return listing(sorted(path.name for path in directory.iterdir()))
+
+
+def _frequency(info: Mapping[str, Any]) -> float | None:
+    """The `sampling_frequency` of a published file, where it is a number."""
+    value = info.get("sampling_frequency")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        return None
+    return float(value)
+
+
+def _sizes(hparams: Hparams) -> str:
+    if "hid_dim" in hparams:
+        return f"{_joined(hparams['hid_dim'])}hid_{hparams['n_layers']}l"
+    if "enc_hid_dim" in hparams:
+        return f"{hparams['enc_hid_dim']}-{hparams['dec_hid_dim']}hid_{hparams['enc_layers']}-{hparams['dec_layers']}l"
+    decoder = f"-{hparams['num_decoder_layers']}" if "num_decoder_layers" in hparams else ""
+    return (
+        f"{hparams['d_model']}d_{hparams['nhead']}h_{hparams['num_encoder_layers']}{decoder}l_"
+        f"{hparams['dim_feedforward']}ff"
+    )
+
+
+def _joined(value: Any) -> str:
+    return "-".join(map(str, value)) if is_list(value) else str(value)

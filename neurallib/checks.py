@@ -1,0 +1,79 @@
+"""The wording of every argument error: what came, what was expected and, where there is one, the way out."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def choice(name: str, value: Any, options: Iterable[Any]) -> None:
+    """Raise ValueError unless `value` is one of `options`."""
+    options = list(options)
+    if value not in options:
+        near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name}={value!r}; expected one of {', '.join(map(repr, options))}.{hint}")
+
+
+def integer(name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as int, or raise unless it is a whole number of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected an integer of at least {minimum}.")
+    if value < minimum:
+        raise ValueError(f"{name}={value}; expected an integer of at least {minimum}.")
+    return int(value)
+
+
+def number(
+    name: str, value: Any, low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
+) -> float:
+    """Return `value` as float, or raise unless it is a finite number between `low` and `high`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a number.")
+    result: float = float(value)
+    too_low = result <= low if low_open else result < low
+    too_high = result >= high if high_open else result > high
+    if not math.isfinite(result) or too_low or too_high:
+        interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or high == math.inf else ']'}"
+        raise ValueError(f"{name}={value!r}; expected a finite number in {interval}.")
+    return result
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return `value`, or raise TypeError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected True or False.")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Return `value`, or raise unless it is a string that is not blank."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a string.")
+    if not value.strip():
+        raise ValueError(f"{name} is empty; expected a name.")
+    return value
+
+
+def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:
+    """`value` for each of `n_layers`: repeated when it is one, checked for its length when it is a list."""
+    if not is_list(value):
+        return [value] * n_layers
+    if len(value) != n_layers:
+        raise ValueError(f"{name}={list(value)} has {len(value)} values; expected n_layers={n_layers} of them, or one.")
+    return list(value)
+
+
+def is_list(value: Any) -> bool:
+    """Whether `value` gives one setting a layer rather than one for all."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """Names for an error: the first few in order, then how many more."""
+    names = list(names)
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"

@@ -1,0 +1,187 @@
+"""Folders of .npy files as sequences of (signal, target) pairs, read when they are asked for; windows of long ones."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, SupportsIndex, overload
+
+import numpy as np
+
+from neurallib.checks import integer, listing, number
+from neurallib.state import Pair
+
+
+class _Piece(NamedTuple):
+    """One item of a folder: a pair of files, and the steps of them that it holds."""
+
+    path_x: Path
+    path_y: Path
+    axis: int  # of time, in x
+    start: int
+    stop: int
+    window: bool  # False: all of it
+    target_axis: int | None  # of time, in y; None where one target stands for the whole signal
+
+
+class SignalFolder(Sequence[Pair]):
+    """Pairs (x, y) of a data folder, memory-mapped; made by `open_folder`.
+
+    Attributes
+    ----------
+    names : list of str
+        File names in natural order, those of windows with their steps: "3.npy[0:5400]".
+    """
+
+    def __init__(self, pieces: list[_Piece]) -> None:
+        self._pieces = pieces
+        self.names = [
+            f"{piece.path_x.name}[{piece.start}:{piece.stop}]" if piece.window else piece.path_x.name
+            for piece in pieces
+        ]
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    @overload
+    def __getitem__(self, i: SupportsIndex) -> Pair: ...
+    @overload
+    def __getitem__(self, i: slice) -> SignalFolder: ...
+    def __getitem__(self, i: SupportsIndex | slice) -> Pair | SignalFolder:
+        if isinstance(i, slice):
+            return SignalFolder(self._pieces[i])
+        piece = self._pieces[i]
+        x, y = read_array(piece.path_x), read_array(piece.path_y)
+        if piece.window:
+            steps = slice(piece.start, piece.stop)
+            x = x[steps] if piece.axis == 0 else x[:, steps]
+            if piece.target_axis is not None:
+                y = y[steps] if piece.target_axis == 0 else y[:, steps]
+        return x, y
+
+
+def open_folder(
+    path_x: str | Path,
+    path_y: str | Path,
+    part: str,
+    *,
+    all_samples: bool = True,
+    samples: int | None = None,
+    window_size: int | None = None,
+    overlap: float = 0.0,
+) -> SignalFolder:
+    """Open one part of a data folder; signals are read when they are asked for.
+
+    Parameters
+    ----------
+    path_x, path_y : path
+        Folders of signals and of targets, each with a folder `part`, whose .npy files are paired by name.
+    part : str
+        "train", "val" or "test".
+    all_samples, samples : bool, int
+        All files in natural order (2.npy before 10.npy), or the first `samples` of them.
+    window_size : int, optional
+        Cut signals longer than this many samples into windows; only a window is read, not its recording. A target as
+        long as its signal is cut with it, any other stands for every window.
+    overlap : float
+        The share of a window that the next one repeats, in [0, 1).
+
+    Returns
+    -------
+    SignalFolder
+        A sequence of (x, y) arrays as they stand in the files, with `names`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is missing or empty.
+    TypeError, ValueError
+        If files are not paired or cannot be read as arrays of numbers, or an argument is out of range; each named.
+    """
+    folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]
+    files = [{path.name: path for path in folder.glob("*.npy")} for folder in folders]
+    for folder, found in zip(folders, files, strict=True):
+        if not found:
+            others = listing(sorted(path.name for path in folder.iterdir()))
+            raise FileNotFoundError(f"no .npy file in {folder}; it holds: {others}.")
+    lonely = sorted(files[0].keys() ^ files[1].keys(), key=_natural)
+    if lonely:
+        sides = [f"{name} ({'no target in path_y' if name in files[0] else 'no signal in path_x'})" for name in lonely]
+        raise ValueError(f"files of {folders[0]} and {folders[1]} do not pair up: {listing(sides)}.")
+    names = sorted(files[0], key=_natural)
+    if not all_samples:
+        if samples is None:
+            raise ValueError("all_samples=False needs samples, how many files to use; or all_samples=True.")
+        if integer("samples", samples) > len(names):
+            warnings.warn(f"samples={samples}, but {folders[0]} holds {len(names)} files: all are used.", stacklevel=2)
+        names = names[:samples]
+    if window_size is not None:
+        integer("window_size", window_size)
+    number("overlap", overlap, 0, 1, high_open=True)
+    return SignalFolder(
+        [piece for name in names for piece in _cut(files[0][name], files[1][name], window_size, overlap)]
+    )
+
+
+def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> list[tuple[int, int]]:
+    """Windows (start, stop) that cover `n_steps`, all of `window_size` but the last, which ends with the signal."""
+    if window_size is None or n_steps <= window_size:
+        return [(0, n_steps)]
+    stride = max(1, round(window_size * (1 - overlap)))
+    starts = range(0, n_steps - window_size + stride, stride)
+    return [(start, min(start + window_size, n_steps)) for start in starts if start < n_steps]
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Memory-map an array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole .npy file of real numbers; pickled objects are never loaded.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        try:
+            array = np.load(path, allow_pickle=False)  # an empty array cannot be mapped
+        except (ValueError, EOFError, OSError):
+            raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{path} holds {array.dtype}; expected floating-point or integer numbers.")
+    return array
+
+
+def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) -> list[_Piece]:
+    if window_size is None:
+        return [_Piece(path_x, path_y, 0, 0, 0, False, None)]
+    x, y = read_array(path_x), read_array(path_y)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"{path_x} has shape {x.shape}; expected [time] or [time, features].")
+    # The axis that the target shares is time; without one, a recording is longer than it has channels.
+    shared = [axis for axis in range(x.ndim) if x.shape[axis] > 1 and x.shape[axis] in y.shape]
+    axis = shared[0] if len(shared) == 1 else int(np.argmax(x.shape))
+    n_steps = x.shape[axis]
+    target_axis = y.shape.index(n_steps) if n_steps in y.shape else None
+    windows = cut_windows(n_steps, window_size, overlap)
+    return [_Piece(path_x, path_y, axis, *window, len(windows) > 1, target_axis) for window in windows]
+
+
+def _part_folder(path: str | Path, part: str, argument: str) -> Path:
+    folder = Path(path) / part
+    if not folder.is_dir():
+        there = sorted(entry.name for entry in Path(path).iterdir()) if Path(path).is_dir() else None
+        found = f"{path} holds: {listing(there)}" if there is not None else f"{path} is no directory"
+        raise FileNotFoundError(f"{argument} has no folder {part!r}: {folder} is missing; {found}.")
+    return folder
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sorts numbers within names by their value: 2.npy before 10.npy."""
+    return [
+        (not piece.isdigit(), int(piece) if piece.isdigit() else 0, piece)
+        for piece in re.split(r"(\d+)", name)
+        if piece
+    ]

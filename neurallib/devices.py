@@ -1,0 +1,39 @@
+"""Where a network runs."""
+
+from __future__ import annotations
+
+import torch
+
+from neurallib.checks import integer
+
+
+def configure_device(gpu_id: int | None = None) -> torch.device:
+    """The device to run on: the GPU asked for, else a GPU when there is one, else the CPU.
+
+    Parameters
+    ----------
+    gpu_id : int, optional
+        Index of a CUDA device.
+
+    Returns
+    -------
+    torch.device
+        The process's current device stays as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `gpu_id` is not the index of a GPU of this machine; the error lists those there are.
+    """
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if gpu_id is None:
+        return torch.device("cuda", 0) if names else torch.device("cpu")
+    if integer("gpu_id", gpu_id, minimum=0) >= len(names):
+        there = ", ".join(f"{i}: {name}" for i, name in enumerate(names)) or "none"
+        raise ValueError(f"gpu_id={gpu_id}; GPUs on this machine: {there}. Leave gpu_id out to run on what there is.")
+    return torch.device("cuda", gpu_id)
+
+
+def gpu_name(device: torch.device) -> str | None:
+    """The model name of a GPU; None for the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None

@@ -1,0 +1,161 @@
+"""Measuring a state and predicting with it: `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.batches import collate_fn
+from neurallib.checks import choice, integer
+from neurallib.data import SignalFolder
+from neurallib.devices import configure_device
+from neurallib.losses import LossTerms, loss_terms
+from neurallib.metrics import make_metrics, metric_values, update_metrics
+from neurallib.preparing import Data, PreparedData, prepare, prepare_signals
+from neurallib.registry import ARCHITECTURES, build_network
+from neurallib.state import Batch, State
+from neurallib.tasks import n_outputs, task_kind
+
+
+def evaluate(
+    state: State,
+    data: Data,
+    *,
+    batch_size: int = 32,
+    gpu_id: int | None = None,
+    memory_budget: int = 2**30,
+    enable_progress_bar: bool = False,
+) -> dict[str, float]:
+    """The loss of a state on data, and the metrics of its task.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is; its normalization is applied to the signals.
+    data : sequence of (x, y), or what `open_folder` returns
+        Signals [T, n_features] and their targets.
+    batch_size : int
+        Signals a batch; the numbers do not depend on it.
+    gpu_id, memory_budget, enable_progress_bar
+        As for `train`.
+
+    Returns
+    -------
+    dict of str to float
+        "loss", averaged over all valid steps of all signals; for classification "accuracy", "f1" (macro) and "auroc"
+        (macro; nan where only one class occurs); for regression "mse", "mae" and "pearson".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument or a signal is wrong.
+    """
+    integer("batch_size", batch_size)
+    device = configure_device(gpu_id)
+    prepared = prepare(state, data, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
+    kind, seq2one = task_kind(state["hparams"]), ARCHITECTURES[state["architecture"]].seq2one
+    terms, metrics = loss_terms(state), make_metrics(kind, n_outputs(state["hparams"]))
+    sums = torch.zeros(2, dtype=torch.float64)
+    for _, batch, logits in _run(state, prepared, batch_size, device, enable_progress_bar):
+        sums += torch.stack([part.sum().double().cpu() for part in terms(logits, batch["y"], batch["lengths"])])
+        update_metrics(metrics, kind, _activate(logits, kind).cpu(), batch["y"].cpu(), batch["lengths"].cpu(), seq2one)
+    return {"loss": float(sums[0] / sums[1])} | metric_values(metrics)
+
+
+def predict(
+    state: State,
+    signals: SignalFolder | Sequence[np.ndarray] | Sequence[Tensor],
+    *,
+    batch_size: int = 32,
+    output: str = "probabilities",
+    gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
+) -> list[np.ndarray]:
+    """Outputs for signals of any lengths, without padding, in the order given.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is; its normalization is applied to the signals.
+    signals : sequence of array or Tensor, or what `open_folder` returns
+        Each [T, n_features], or [T] when n_features is 1.
+    batch_size : int
+        Signals a batch; the outputs do not depend on it.
+    output : str
+        "probabilities" (of a regression: its values), or "logits", as the network gives them.
+    gpu_id, enable_progress_bar
+        As for `train`.
+
+    Returns
+    -------
+    list of np.ndarray
+        float32, [T, K] a signal; [K] of an architecture with one output a signal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument or a signal is wrong.
+    """
+    choice("output", output, ("probabilities", "logits"))
+    prepared = prepare_signals(state, signals)
+    return _predict(state, prepared, batch_size, output == "logits", gpu_id, enable_progress_bar)[0]
+
+
+def predict_and_measure(
+    state: State, data: Data, *, batch_size: int = 32, gpu_id: int | None = None, enable_progress_bar: bool = False
+) -> tuple[list[np.ndarray], list[float]]:
+    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given."""
+    prepared = prepare(state, data, enable_progress_bar=enable_progress_bar)
+    return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, loss_terms(state))
+
+
+def _predict(
+    state: State,
+    data: PreparedData,
+    batch_size: int,
+    raw: bool,
+    gpu_id: int | None,
+    enable_progress_bar: bool,
+    terms: LossTerms | None = None,
+) -> tuple[list[np.ndarray], list[float]]:
+    integer("batch_size", batch_size)
+    device = configure_device(gpu_id)
+    kind = "regression" if raw else task_kind(state["hparams"])
+    outputs: dict[int, np.ndarray] = {}
+    losses: dict[int, float] = {}
+    for places, batch, logits in _run(state, data, batch_size, device, enable_progress_bar):
+        rows, lengths = _activate(logits, kind).cpu().numpy(), batch["lengths"].tolist()
+        cut = [row[:n].copy() for row, n in zip(rows, lengths, strict=True)] if logits.dim() == 3 else list(rows)
+        outputs |= zip(places, cut, strict=True)
+        if terms is not None:
+            total, count = terms(logits, batch["y"], batch["lengths"])
+            losses |= zip(places, (total / count).tolist(), strict=True)
+    return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]
+
+
+def _run(
+    state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
+) -> Iterator[tuple[list[int], Batch, Tensor]]:
+    """Batches of similar length, the longest first, with the places of their signals and the network's logits."""
+    from tqdm.auto import tqdm
+
+    network = build_network(state, device).eval()
+    order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
+    starts = range(0, len(order), batch_size)
+    for start in tqdm(starts, disable=not enable_progress_bar, unit="batch", leave=False):
+        places = order[start : start + batch_size]
+        batch = collate_fn([data[i] for i in places])
+        batch = Batch(x=batch["x"].to(device), y=batch["y"].to(device), lengths=batch["lengths"].to(device))
+        with torch.inference_mode():  # left before the yield: the mode would follow into the caller's code
+            logits = network(batch["x"], batch["lengths"])
+        yield places, batch, logits
+
+
+def _activate(logits: Tensor, kind: str) -> Tensor:
+    """Probabilities of a classification, the values themselves of a regression."""
+    if kind == "multiclass":
+        return logits.softmax(-1)
+    return logits if kind == "regression" else logits.sigmoid()

@@ -1,0 +1,269 @@
+"""GRUs with one output per step or per signal: their factories, weights and forward functions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout as drop
+from torch.nn.functional import linear
+
+from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
+from neurallib.network import Shape, draw_weights, linear_shapes
+from neurallib.scan import Direction, gru_layer
+from neurallib.sequences import at_last_step, valid_mask, zero_padding
+from neurallib.state import Hparams, State, Weights, new_state
+from neurallib.tasks import check_task, n_outputs
+
+POOLINGS = ("final", "last", "mean", "max")
+
+
+def gru_seq2seq(
+    *,
+    n_features: int,
+    hid_dim: int | Sequence[int],
+    n_layers: int,
+    dropout: float | Sequence[float] = 0.0,
+    learning_rate: float = 1e-3,
+    bidirectional: bool = False,
+    bidir_per_layer: Sequence[bool] | None = None,
+    task: str = "classification",
+    num_classes: int | None = 1,
+    multi_label: bool = False,
+    fc_out_bool: bool = True,
+    model_name: str = "GRUseq2seq",
+    seed: int = 42,
+) -> State:
+    """GRU that maps a signal [T, n_features] to one output per time step, [T, K].
+
+    Parameters
+    ----------
+    n_features : int
+        C, the channels of a signal.
+    hid_dim : int or sequence of int
+        Hidden units of every layer, or of each.
+    n_layers : int
+        How many GRU layers.
+    dropout : float or sequence of float
+        Dropout after every layer, or after each, in [0, 1).
+    learning_rate : float
+        Adam's first learning rate.
+    bidirectional : bool
+        Whether the layers read the signal in both directions.
+    bidir_per_layer : sequence of bool, optional
+        The same for each layer; overrides `bidirectional`. Too short, its last value is repeated; too long, it is cut;
+        either with a warning.
+    task : str
+        "classification" or "regression" (K = n_features).
+    num_classes : int
+        K for classification; 1 is binary.
+    multi_label : bool
+        Whether classes may hold together.
+    fc_out_bool : bool
+        Whether a linear layer makes the outputs. Without it (regression only) the last layer has n_features outputs.
+    model_name : str
+        Names the model's results directory.
+    seed : int
+        Where the weights are drawn from; the global random state stays as it is.
+
+    Returns
+    -------
+    State
+        An untrained state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a hyperparameter is out of its range or does not fit another.
+
+    Examples
+    --------
+    >>> state = gru_seq2seq(n_features=1, hid_dim=[32, 64], n_layers=2, bidirectional=True)
+    >>> state["weights"]["gru_layers.1.weight_ih_l0"].shape
+    torch.Size([192, 64])
+    """
+    hparams = _check_gru(dict(locals()))
+    return new_state("GRUseq2seq", hparams, draw_weights(gru_weight_shapes(hparams), seed))
+
+
+def gru_seq2one(
+    *,
+    n_features: int,
+    hid_dim: int | Sequence[int],
+    n_layers: int,
+    dropout: float | Sequence[float] = 0.0,
+    learning_rate: float = 1e-3,
+    bidirectional: bool = False,
+    bidir_per_layer: Sequence[bool] | None = None,
+    task: str = "classification",
+    num_classes: int | None = 1,
+    multi_label: bool = False,
+    fc_out_bool: bool = True,
+    pooling: str = "final",
+    model_name: str = "GRUseq2one",
+    seed: int = 42,
+) -> State:
+    """GRU that maps a signal [T, n_features] to one output, [K].
+
+    Parameters are those of `gru_seq2seq`, and:
+
+    Parameters
+    ----------
+    pooling : str
+        What the last layer hands on: "final", the state of each direction after its last step; "last", the output at
+        the last valid step, where a reverse direction has seen one step only (the original's, and what a file without
+        `pooling` means); "mean" or "max" over the valid steps.
+
+    Returns
+    -------
+    State
+        An untrained state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a hyperparameter is out of its range or does not fit another.
+    """
+    choice("pooling", pooling, POOLINGS)
+    hparams = _check_gru(dict(locals()))
+    return new_state("GRUseq2one", hparams, draw_weights(gru_weight_shapes(hparams), seed))
+
+
+def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
+    """The weights of `gru_seq2seq` and `gru_seq2one`, by name."""
+    shapes: dict[str, Shape] = {}
+    n_in = hparams["n_features"]
+    for i, (hidden, both) in enumerate(zip(_hidden(hparams), hparams["bidir_per_layer"], strict=True)):
+        shapes |= direction_shapes(f"gru_layers.{i}.", "_l0", n_in, hidden, both)
+        n_in = hidden * (1 + both)
+    if hparams["fc_out_bool"]:
+        shapes |= linear_shapes("fc_out", n_in, n_outputs(hparams))
+    return shapes
+
+
+def gru_seq2seq_forward(
+    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+) -> Tensor:
+    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    x, _ = _gru_stack(weights, hparams, x, lengths, training)
+    x = drop(x, per_layer("dropout", hparams["dropout"], hparams["n_layers"])[-1], training)
+    return zero_padding(output_layer(weights, x), lengths)
+
+
+def gru_seq2one_forward(
+    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+) -> Tensor:
+    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    x, h_n = _gru_stack(weights, hparams, x, lengths, training)
+    match hparams["pooling"]:
+        case "final":
+            pooled = torch.cat(list(h_n), dim=-1)
+        case "last":
+            pooled = at_last_step(x, lengths)
+        case "mean":
+            pooled = x.sum(dim=1) / lengths[:, None]
+        case _:
+            pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
+    pooled = drop(pooled, per_layer("dropout", hparams["dropout"], hparams["n_layers"])[-1], training)
+    return output_layer(weights, pooled)
+
+
+def infer_bidir_per_layer(hparams: Hparams, weights: Weights) -> Hparams:
+    """`hparams` with `bidir_per_layer` read off the names of `weights` where a file does not say."""
+    if hparams.get("bidir_per_layer") is not None:
+        return hparams
+    n_layers = integer("n_layers", hparams.get("n_layers"))
+    return hparams | {"bidir_per_layer": [f"gru_layers.{i}.weight_ih_l0_reverse" in weights for i in range(n_layers)]}
+
+
+def direction_shapes(prefix: str, suffix: str, n_in: int, hidden: int, both: bool) -> dict[str, Shape]:
+    """The weights of one GRU layer, under torch's names and drawn as torch draws them."""
+    sizes = {
+        "weight_ih": (3 * hidden, n_in),
+        "weight_hh": (3 * hidden, hidden),
+        "bias_ih": (3 * hidden,),
+        "bias_hh": (3 * hidden,),
+    }
+    return {
+        f"{prefix}{name}{suffix}{reverse}": Shape(size, hidden**-0.5)
+        for reverse in ("", "_reverse")[: 1 + both]
+        for name, size in sizes.items()
+    }
+
+
+def directions(weights: Weights, prefix: str, suffix: str, both: bool) -> list[Direction]:
+    """One GRU layer's weights, found by name."""
+    return [
+        Direction(*(weights[f"{prefix}{name}{suffix}{reverse}"] for name in Direction._fields))
+        for reverse in ("", "_reverse")[: 1 + both]
+    ]
+
+
+def _gru_stack(weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+    """The last layer's output and last states; dropout stands between layers, not after the last."""
+    rates = per_layer("dropout", hparams["dropout"], hparams["n_layers"])
+    for i, both in enumerate(hparams["bidir_per_layer"]):
+        x = drop(x, rates[i - 1], training) if i else x
+        x, h_n = gru_layer(x, lengths, directions(weights, f"gru_layers.{i}.", "_l0", both))
+    return x, h_n
+
+
+def output_layer(weights: Weights, x: Tensor) -> Tensor:
+    """`x` through `fc_out`, where the model has one."""
+    return linear(x, weights["fc_out.weight"], weights["fc_out.bias"]) if "fc_out.weight" in weights else x
+
+
+def _hidden(hparams: Hparams) -> list[int]:
+    return per_layer("hid_dim", hparams["hid_dim"], hparams["n_layers"])
+
+
+def _check_gru(given: dict[str, Any]) -> Hparams:
+    """The hyperparameters of a seq2seq or seq2one GRU in the order of their table, each checked."""
+    n_layers = integer("n_layers", given["n_layers"])
+    hparams: Hparams = {
+        "model_name": text("model_name", given["model_name"]),
+        "n_features": integer("n_features", given["n_features"]),
+        "hid_dim": _each("hid_dim", given["hid_dim"], n_layers, integer),
+        "n_layers": n_layers,
+        "dropout": _each(
+            "dropout", given["dropout"], n_layers, lambda name, value: number(name, value, 0, 1, high_open=True)
+        ),
+        "learning_rate": number("learning_rate", given["learning_rate"], 0, low_open=True),
+        "bidirectional": boolean("bidirectional", given["bidirectional"]),
+        "bidir_per_layer": _fit_bidir(given["bidir_per_layer"], given["bidirectional"], n_layers),
+        **check_task(given["task"], given["num_classes"], given["multi_label"]),
+        "fc_out_bool": boolean("fc_out_bool", given["fc_out_bool"]),
+    }
+    if "pooling" in given:
+        hparams["pooling"] = given["pooling"]
+    if not hparams["fc_out_bool"]:
+        if hparams["task"] == "classification":
+            warnings.warn("fc_out_bool=False is for regression; classification keeps fc_out.", stacklevel=3)
+            hparams["fc_out_bool"] = True
+        elif (width := _hidden(hparams)[-1] * (1 + hparams["bidir_per_layer"][-1])) != hparams["n_features"]:
+            raise ValueError(
+                f"fc_out_bool=False makes the last layer the output: it has {width} units, "
+                f"n_features is {hparams['n_features']}."
+            )
+    return hparams
+
+
+def _each(name: str, value: Any, n_layers: int, check: Any) -> Any:
+    """`value` with every entry checked; one stays one, a list becomes a list of n_layers."""
+    entries = [check(name, entry) for entry in per_layer(name, value, n_layers)]
+    return entries if is_list(value) else entries[0]
+
+
+def _fit_bidir(given: Iterable[bool] | None, bidirectional: bool, n_layers: int) -> list[bool]:
+    if given is None:
+        return [bidirectional] * n_layers
+    if not is_list(given) or not given:
+        raise ValueError(f"bidir_per_layer={given!r}; expected a list of True or False, one for each layer.")
+    values = [boolean("bidir_per_layer", bool(value) if value in (0, 1) else value) for value in given]
+    if len(values) != n_layers:
+        repair = "its last value is repeated" if len(values) < n_layers else "it is cut"
+        warnings.warn(f"bidir_per_layer has {len(values)} values for n_layers={n_layers}: {repair}.", stacklevel=4)
+    return (values + values[-1:] * n_layers)[:n_layers]

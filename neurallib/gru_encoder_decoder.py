@@ -1,0 +1,133 @@
+"""The GRU encoder-decoder: its factory, weights and forward function."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout as drop
+from torch.nn.functional import linear, pad
+
+from neurallib.checks import boolean, integer, number, text
+from neurallib.gru import direction_shapes, directions, output_layer
+from neurallib.network import Shape, draw_weights, linear_shapes
+from neurallib.scan import gru_generate, gru_layer
+from neurallib.sequences import zero_padding
+from neurallib.state import Hparams, State, Weights, new_state
+
+
+def gru_encoder_decoder(
+    *,
+    n_features: int,
+    enc_hid_dim: int,
+    dec_hid_dim: int,
+    enc_layers: int = 1,
+    dec_layers: int = 1,
+    dropout: float = 0.0,
+    learning_rate: float = 1e-3,
+    bidirectional: bool = False,
+    fc_out_bool: bool = True,
+    model_name: str = "GRUED",
+    seed: int = 42,
+) -> State:
+    """GRU encoder whose last states start a GRU decoder, which makes the output signal [T, n_features] step by step.
+
+    It learns with teacher forcing (the decoder reads the target shifted right by one step, zeros first) and predicts
+    by reading its own outputs, from the encoded signal alone.
+
+    Parameters
+    ----------
+    n_features : int
+        C, the channels of the signal and of the output.
+    enc_hid_dim, dec_hid_dim : int
+        Hidden units of encoder and decoder. Where the decoder's differ from what an encoder layer hands over
+        (enc_hid_dim, twice that when bidirectional), a linear layer with tanh (`bridge`) stands between them.
+    enc_layers, dec_layers : int
+        Layers of each. Counted from the top, a decoder layer starts from the encoder layer beside it; decoder layers
+        below the encoder's lowest start from that one.
+    dropout : float
+        Dropout between the layers of each, in [0, 1).
+    learning_rate, model_name, seed
+        As for `gru_seq2seq`.
+    bidirectional : bool
+        Whether the encoder reads the signal in both directions.
+    fc_out_bool : bool
+        Whether a linear layer makes the outputs. Without it dec_hid_dim is n_features.
+
+    Returns
+    -------
+    State
+        An untrained state; its task is regression.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a hyperparameter is out of its range or does not fit another.
+    """
+    sizes = {
+        "n_features": n_features,
+        "enc_hid_dim": enc_hid_dim,
+        "dec_hid_dim": dec_hid_dim,
+        "enc_layers": enc_layers,
+        "dec_layers": dec_layers,
+    }
+    hparams: Hparams = {"model_name": text("model_name", model_name)}
+    hparams |= {name: integer(name, value) for name, value in sizes.items()}
+    hparams["dropout"] = number("dropout", dropout, 0, 1, high_open=True)
+    hparams["learning_rate"] = number("learning_rate", learning_rate, 0, low_open=True)
+    hparams["bidirectional"] = boolean("bidirectional", bidirectional)
+    hparams["fc_out_bool"] = boolean("fc_out_bool", fc_out_bool)
+    if not fc_out_bool and dec_hid_dim != n_features:
+        raise ValueError(
+            f"fc_out_bool=False makes the decoder's state the output: dec_hid_dim={dec_hid_dim} must equal "
+            f"n_features={n_features}."
+        )
+    return new_state("GRUED", hparams, draw_weights(gru_encoder_decoder_weight_shapes(hparams), seed))
+
+
+def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
+    """The weights of `gru_encoder_decoder`, by name."""
+    n_features, encoded, hidden = hparams["n_features"], _encoded_size(hparams), hparams["dec_hid_dim"]
+    shapes: dict[str, Shape] = {}
+    for k in range(hparams["enc_layers"]):
+        n_in = encoded if k else n_features
+        shapes |= direction_shapes("encoder.", f"_l{k}", n_in, hparams["enc_hid_dim"], hparams["bidirectional"])
+    for k in range(hparams["dec_layers"]):
+        shapes |= direction_shapes("decoder.", f"_l{k}", hidden if k else n_features, hidden, False)
+    if encoded != hidden:
+        for k in range(hparams["dec_layers"]):
+            shapes |= linear_shapes(f"bridge.{k}", encoded, hidden)
+    if hparams["fc_out_bool"]:
+        shapes |= linear_shapes("fc_out", hidden, n_features)
+    return shapes
+
+
+def gru_encoder_decoder_forward(
+    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+) -> Tensor:
+    """Outputs [B, T, C]: taught by `target` [B, T, C] where it is given, generated where not."""
+    states = []
+    for k in range(hparams["enc_layers"]):
+        x = drop(x, hparams["dropout"], training) if k else x
+        x, h_n = gru_layer(x, lengths, directions(weights, "encoder.", f"_l{k}", hparams["bidirectional"]))
+        states.append(torch.cat(list(h_n), dim=-1))
+    first = hparams["enc_layers"] - hparams["dec_layers"]
+    h0 = torch.stack([_bridge(weights, k, states[max(0, first + k)]) for k in range(hparams["dec_layers"])])
+    layers = [directions(weights, "decoder.", f"_l{k}", False)[0] for k in range(hparams["dec_layers"])]
+    if target is None:
+        output = weights.get("fc_out.weight"), weights.get("fc_out.bias")
+        return gru_generate(layers, *output, h0, lengths, x.shape[1])
+    y = pad(target.reshape(x.shape[0], x.shape[1], -1), (0, 0, 1, -1))
+    for k, layer in enumerate(layers):
+        y = drop(y, hparams["dropout"], training) if k else y
+        y, _ = gru_layer(y, lengths, [layer], h0[k : k + 1])
+    return zero_padding(output_layer(weights, y), lengths)
+
+
+def _bridge(weights: Weights, k: int, state: Tensor) -> Tensor:
+    if f"bridge.{k}.weight" not in weights:
+        return state
+    return linear(state, weights[f"bridge.{k}.weight"], weights[f"bridge.{k}.bias"]).tanh()
+
+
+def _encoded_size(hparams: Hparams) -> int:
+    return int(hparams["enc_hid_dim"] * (1 + hparams["bidirectional"]))

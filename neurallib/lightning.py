@@ -1,0 +1,223 @@
+"""The Lightning adapter, and the only import of pytorch_lightning: its Trainer runs the library's own steps."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import logging
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from neurallib.losses import loss_function, loss_terms
+from neurallib.network import Network
+from neurallib.optimization import make_optimizer, training_step
+from neurallib.plots import plot_losses
+from neurallib.state import Batch, State, copy_weights
+
+MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
+
+
+class Fit(NamedTuple):
+    """What a training run leaves behind."""
+
+    best_weights: dict[str, Tensor]
+    best_epoch: int  # counted from 1
+    validation_loss: float
+    train_losses: list[float]
+    val_losses: list[float]
+    interrupted: bool
+    directory: Path | None
+
+
+class _Training(pl.LightningModule):
+    """The library's pure steps under the names that Lightning calls, and the history of their losses."""
+
+    def __init__(self, network: Network, state: State, make_loader: MakeLoader, directory: Path | None) -> None:
+        super().__init__()
+        self.network = network
+        self.save_hyperparameters(state["hparams"])
+        self._state = state
+        self._loss, self._terms = loss_function(state), loss_terms(state)
+        self._make_loader = make_loader
+        self.directory = directory
+        self.train_losses: list[float] = []
+        self.val_losses: list[float] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_epoch = 0
+
+    def setup(self, stage: str) -> None:
+        # Processes that Lightning started for the other devices have no directory of their own.
+        self.directory = self.trainer.strategy.broadcast(self.directory)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._make_loader(True, self.trainer.global_rank, self.trainer.world_size)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        # Every process validates on everything: the same val_loss everywhere, and no averaging of averages.
+        return self._make_loader(False, 0, 1)
+
+    def configure_optimizers(self) -> Any:
+        # Lightning clips no gradients of an optimizer that could unscale them itself, which the fused one could.
+        fused = not self.trainer.gradient_clip_val
+        optimizer, scheduler = make_optimizer(self.network, self._state["hparams"], fused=fused)
+        return [optimizer], [scheduler]
+
+    def on_train_epoch_start(self) -> None:
+        self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = training_step(self.network, batch, self._loss)
+        steps = len(batch["x"])
+        self._train_total += torch.stack([loss.detach().double() * steps, loss.new_tensor(steps).double()])
+        self.log("train_loss", loss, prog_bar=True, batch_size=steps)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        total, count = self._terms(self.network(batch["x"], batch["lengths"]), batch["y"], batch["lengths"])
+        self._val_total += torch.stack([total.sum().double(), count.sum().double()])
+
+    def on_validation_epoch_end(self) -> None:
+        train, val = self._train_total.tolist(), self._val_total.tolist()
+        self.train_losses.append(train[0] / train[1])
+        self.val_losses.append(val[0] / val[1])
+        self.log("val_loss", self.val_losses[-1], prog_bar=True)
+        if self.val_losses[-1] < min(filter(math.isfinite, self.val_losses[:-1]), default=math.inf):
+            self.best_weights = copy_weights(self.network.state_dict())
+            self.best_epoch = len(self.val_losses)
+        if self.directory is not None and self.trainer.is_global_zero:
+            plot_losses(self.train_losses, self.val_losses, path=self.directory / "loss_plot.png")
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        return self.network.state_dict(*args, **kwargs)  # under the weights' own names, as the original's files
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return self.network.load_state_dict(state_dict, *args, **kwargs)
+
+
+def fit(
+    network: Network,
+    state: State,
+    make_loader: MakeLoader,
+    *,
+    epochs: int,
+    patience: int | None,
+    seed: int,
+    device: torch.device,
+    make_directory: Callable[[], Path] | None,
+    enable_tensorboard: bool,
+    enable_progress_bar: bool,
+    callbacks: Sequence[Callback],
+    trainer_options: Mapping[str, Any],
+) -> Fit:
+    """Train `network` in place and hand back its best weights by validation loss.
+
+    Raises
+    ------
+    RuntimeError
+        If no epoch ended with a finite validation loss.
+    """
+    directory = make_directory() if make_directory is not None and _is_first_process() else None
+    module = _Training(network, state, make_loader, directory)
+    stopping: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience is not None else []
+    saving: list[Callback] = []
+    if make_directory is not None:
+        saving = [ModelCheckpoint(directory, filename="best", monitor="val_loss", save_last=True)]
+    logger = TensorBoardLogger(directory or ".", name="tensorboard_logs") if enable_tensorboard else False
+    placed = {"accelerator": "gpu", "devices": [device.index]} if device.type == "cuda" else {"accelerator": "cpu"}
+    options = {"devices": 1} | placed | dict(trainer_options)
+    interrupted = False
+    with _quiet(), _random_state_of_its_own(seed):
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            callbacks=[*saving, *stopping, *callbacks],
+            logger=logger,
+            enable_checkpointing=bool(saving),
+            enable_progress_bar=enable_progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+            default_root_dir=directory,
+            **options,
+        )
+        try:
+            trainer.fit(module)
+        except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+            if not trainer.interrupted:
+                raise
+            interrupted = True
+    if not module.best_weights:
+        reason = "was interrupted before its first epoch ended" if interrupted else "diverged in its first epoch"
+        raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")
+    return Fit(
+        module.best_weights,
+        module.best_epoch,
+        module.val_losses[module.best_epoch - 1],
+        module.train_losses,
+        module.val_losses,
+        interrupted,
+        module.directory,
+    )
+
+
+def check_trainer_options(options: Mapping[str, Any]) -> None:
+    """Raise TypeError that names the nearest option unless Lightning's Trainer has every one of `options`."""
+    known = list(inspect.signature(pl.Trainer).parameters)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise TypeError(
+                f"unknown option {name!r}: neither an argument of this function nor of Lightning's Trainer."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+            )
+
+
+def _is_first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning without its tips and its warnings about loaders with few workers."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _random_state_of_its_own(seed: int) -> Iterator[None]:
+    """The global generators (dropout draws from torch's) seeded inside, and as they were after."""
+    python, legacy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)

@@ -1,0 +1,208 @@
+"""Pictures: the loss curve, and a signal with its true and found peaks. No pyplot, so no window and no global state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from neurallib.checks import number
+from neurallib.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#1f5fa8", "#d95f02", "#1b8a5a"
+
+
+def plot_losses(
+    train_losses: Sequence[float], val_losses: Sequence[float], path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """Training and validation loss by epoch, with the epoch of the lowest validation loss marked.
+
+    Parameters
+    ----------
+    train_losses, val_losses : sequence of float
+        One value an epoch, from epoch 1; either may be empty or a few shorter. A value that is not finite is a gap.
+    path : path, optional
+        Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If a loss is not a list of numbers, or the ending names no kind of picture.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    train, val = _series("train_losses", train_losses), _series("val_losses", val_losses)
+    figure, (axes,) = _figure(1, height=4.0)
+    for values, label, colour in ((train, "training", MUTED), (val, "validation", BLUE)):
+        epochs = np.arange(1, len(values) + 1)
+        axes.plot(epochs, values, color=colour, marker="o" if len(values) <= 30 else None, markersize=3.5, label=label)
+    if np.isfinite(val).any():
+        best = int(np.nanargmin(np.where(np.isfinite(val), val, np.nan)))
+        label = f"best: {val[best]:.4g} in epoch {best + 1}"
+        axes.plot(best + 1, val[best], "o", color=ORANGE, markersize=8, zorder=3, label=label)
+    finite = np.concatenate([train, val])
+    finite = finite[np.isfinite(finite)]
+    if len(finite) and finite.min() > 0 and finite.max() > 10 * finite.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, max(len(train), len(val), 1) + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(frameon=False)
+    return _saved(figure, path)
+
+
+def plot_prediction(
+    signal: ArrayLike | Tensor,
+    prediction: ArrayLike | Tensor | None = None,
+    *,
+    sampling_frequency: float | None = None,
+    true_peaks: ArrayLike | None = None,
+    found_peaks: ArrayLike | None = None,
+    threshold: float | None = 0.5,
+    title: str | None = None,
+    signal_label: str = "signal",
+    prediction_label: str = "probability",
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """A signal with its true and found peaks and, below it, the model's output.
+
+    Parameters
+    ----------
+    signal : array-like or Tensor
+        [T] or [T, C].
+    prediction : array-like or Tensor, optional
+        [T] or [T, K], such as probabilities.
+    sampling_frequency : float, optional
+        Hz; with it the time axis is in seconds, else in samples.
+    true_peaks, found_peaks : array-like of int, optional
+        Samples: rings and points on the signal's first channel.
+    threshold : float, optional
+        A dashed line over the prediction; None for none.
+    title, signal_label, prediction_label : str
+        What the picture says, such as a signal_label of "ECG (mV)".
+    path : path, optional
+        Write a picture there, of the kind that its ending names, atomically.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, a peak lies outside the signal, or the ending names no kind of picture.
+    """
+    values = _columns("signal", signal)
+    n_steps = len(values)
+    outputs = None if prediction is None else _columns("prediction", prediction)
+    if outputs is not None and len(outputs) != n_steps:
+        raise ValueError(f"prediction has {len(outputs)} steps; expected {n_steps}, as the signal has.")
+    rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    times = np.arange(n_steps) / rate
+    figure, panels = _figure(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
+    top = panels[0]
+    for channel, colour in zip(values.T, _colours(values.shape[1], INK), strict=True):
+        top.plot(times, channel, color=colour, linewidth=0.9)
+    for peaks, label, style in (
+        (true_peaks, "true", {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}),
+        (found_peaks, "found", {"marker": "o", "markersize": 4.5, "color": ORANGE}),
+    ):
+        if peaks is not None:
+            samples = _peaks(f"{label}_peaks", peaks, n_steps)
+            top.plot(times[samples], values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)
+    top.set_ylabel(signal_label)
+    if outputs is not None:
+        for channel, colour in zip(outputs.T, _colours(outputs.shape[1], BLUE), strict=True):
+            panels[1].plot(times, channel, color=colour, linewidth=1.1)
+        if threshold is not None:
+            panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
+        if 0 <= outputs.min() and outputs.max() <= 1:
+            panels[1].set_ylim(-0.03, 1.03)
+        panels[1].set_ylabel(prediction_label)
+    panels[-1].set_xlabel("samples" if sampling_frequency is None else "time (s)")
+    panels[-1].set_xlim(times[0], times[-1] if n_steps > 1 else times[0] + 1 / rate)
+    if title is not None:
+        top.set_title(title, loc="left", fontsize=11, color=INK)
+    if true_peaks is not None or found_peaks is not None:
+        # Above the signal, where it hides no beat.
+        top.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.99), borderaxespad=0.1)
+    return _saved(figure, path)
+
+
+def _figure(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Panels one below the other on a common time axis; the lower of two is the smaller."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, height), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    ratios = [2, 1][:n_panels]
+    panels = list(figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        axes.set_axisbelow(True)
+    figure.align_ylabels(panels)
+    return figure, panels
+
+
+def _saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    """`figure`, written where a path is given."""
+    if path is None:
+        return figure
+    target = Path(path)
+    kind = target.suffix.lstrip(".").lower()
+    kinds = figure.canvas.get_supported_filetypes()
+    if kind not in kinds:
+        raise ValueError(f"path={str(target)!r} ends in {target.suffix!r}; expected one of {', '.join(sorted(kinds))}.")
+    with atomic_write(target) as temporary:
+        figure.savefig(temporary, format=kind)
+    return figure
+
+
+def _series(name: str, losses: Sequence[float]) -> np.ndarray:
+    values = np.asarray(losses, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"{name} has shape {values.shape}; expected one number an epoch.")
+    return values
+
+
+def _columns(name: str, values: Any) -> np.ndarray:
+    """`values` as float64 [T, C], T at least 1."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}; expected [T] or [T, C], neither of them 0.")
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _peaks(name: str, peaks: ArrayLike, n_steps: int) -> np.ndarray:
+    samples = np.asarray(peaks)
+    if samples.ndim != 1 or (len(samples) and samples.dtype.kind not in "iu"):
+        raise ValueError(f"{name} has shape {samples.shape} and dtype {samples.dtype}; expected samples [n].")
+    samples = samples.astype(np.int64)
+    outside = samples[(samples < 0) | (samples >= n_steps)]
+    if len(outside):
+        raise ValueError(f"{name} holds {outside[0]}; expected samples from 0 to {n_steps - 1}.")
+    return samples
+
+
+def _colours(n: int, first: str) -> list[str]:
+    palette = list(dict.fromkeys([first, BLUE, ORANGE, GREEN, "#7b4ea3", MUTED]))
+    return [palette[i % len(palette)] for i in range(n)]

@@ -1,0 +1,218 @@
+"""From what files and users hold to what a network takes: each signal and target checked, shaped and normalized."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from neurallib.checks import listing
+from neurallib.data import SignalFolder
+from neurallib.normalization import normalize
+from neurallib.registry import ARCHITECTURES
+from neurallib.state import Pair, State
+from neurallib.tasks import TaskKind, n_outputs, task_kind
+
+Data = SignalFolder | Sequence[Pair]
+Item = tuple[Tensor, Tensor]
+_Shape = tuple[int, ...]
+
+
+class _Layout(NamedTuple):
+    """What a state's network takes."""
+
+    n_features: int
+    kind: TaskKind
+    n_outputs: int
+    seq2one: bool
+    normalization: str | None
+
+
+class PreparedData(Dataset[Item]):
+    """Items (x [T, C] float32, y) ready to be collated; made by `prepare`, which has checked every one.
+
+    Attributes
+    ----------
+    names : list of str
+        What errors call the items.
+    lengths : list of int
+        T of each.
+    """
+
+    def __init__(self, source: Any, names: list[str], layout: _Layout, has_targets: bool) -> None:
+        self._source, self._layout, self._has_targets = source, layout, has_targets
+        self.names = names
+        self.lengths: list[int] = []
+        self._kept: dict[int, Item] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> Item:
+        return self._kept[i] if i in self._kept else self._prepare(i)[0]
+
+    def check(self, memory_budget: int, enable_progress_bar: bool) -> None:
+        """Prepare every item once: keep those that fit the budget, warn once of each correction."""
+        from tqdm.auto import tqdm
+
+        corrected: dict[str, list[str]] = {}
+        bar = tqdm(range(len(self)), "checking signals", delay=2, disable=not enable_progress_bar, leave=False)
+        for i in bar:
+            item, corrections = self._prepare(i)
+            self.lengths.append(len(item[0]))
+            for correction in corrections:
+                corrected.setdefault(correction, []).append(self.names[i])
+            memory_budget -= sum(part.nbytes for part in item)
+            if memory_budget >= 0:
+                self._kept[i] = item
+        for correction, names in corrected.items():
+            warnings.warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.", stacklevel=4)
+
+    def _prepare(self, i: int) -> tuple[Item, list[str]]:
+        given = self._source[i]
+        if not self._has_targets:
+            x, corrections = _signal(self._signal_of(given), self._layout, self.names[i])
+            return (x, x.new_empty(0)), corrections
+        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
+            raise TypeError(f"{self.names[i]} is a {type(given).__name__}; expected a pair (signal, target).")
+        x, corrections = _signal(given[0], self._layout, self.names[i])
+        y, more = _target(given[1], len(x), self._layout, self.names[i])
+        return (x, y), corrections + more
+
+    def _signal_of(self, given: Any) -> Any:
+        return given[0] if isinstance(self._source, SignalFolder) else given
+
+
+def prepare(
+    state: State,
+    data: Data,
+    name: str = "data",
+    *,
+    memory_budget: int = 2**30,
+    enable_progress_bar: bool = False,
+) -> PreparedData:
+    """Check and shape signals and targets for a state's network, and normalize them as the state says.
+
+    Parameters
+    ----------
+    state : State
+        Names features, task and normalization.
+    data : sequence of (x, y), or what `open_folder` returns
+        x: [T, n_features]; also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for
+        one output a step: [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for
+        multiclass; also, with a warning, one value more or less in brackets, and transposed. Any float, integer or
+        bool dtype.
+    name : str
+        What errors call the data.
+    memory_budget : int
+        Bytes of prepared signals to keep in memory; what is beyond is read and prepared again when asked for.
+    enable_progress_bar : bool
+        Show the progress where checking takes more than two seconds.
+
+    Returns
+    -------
+    PreparedData
+        For `make_loader`. x: float32 [T, n_features]; y: float32 [T, K] or [K], int64 [T] or [] for multiclass.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no signal, or one is not finite, of a wrong shape or dtype, or its target does not fit the signal
+        or the task; the file is named.
+    """
+    return _checked(state, data, name, True, memory_budget, enable_progress_bar)
+
+
+def prepare_signals(
+    state: State, signals: Any, name: str = "signals", *, memory_budget: int = 2**30, enable_progress_bar: bool = False
+) -> PreparedData:
+    """The same for signals without targets, or those of an opened folder; y is empty."""
+    return _checked(state, signals, name, False, memory_budget, enable_progress_bar)
+
+
+def _checked(
+    state: State, data: Any, name: str, has_targets: bool, memory_budget: int, enable_progress_bar: bool
+) -> PreparedData:
+    is_stack = isinstance(data, (np.ndarray, Tensor)) and data.ndim == 3 and not has_targets
+    if not is_stack and (isinstance(data, (str, bytes)) or not isinstance(data, Sequence)):
+        what = "pairs (signal, target)" if has_targets else "signals"
+        raise TypeError(f"{name} is a {type(data).__name__}; expected a list of {what}, or what open_folder returns.")
+    if len(data) == 0:
+        raise ValueError(f"{name} is empty; expected at least one signal.")
+    hparams = state["hparams"]
+    layout = _Layout(
+        hparams["n_features"],
+        task_kind(hparams),
+        n_outputs(hparams),
+        ARCHITECTURES[state["architecture"]].seq2one,
+        state["preprocessing"]["normalization"],
+    )
+    names = data.names if isinstance(data, SignalFolder) else [f"{name}[{i}]" for i in range(len(data))]
+    prepared = PreparedData(data, names, layout, has_targets)
+    prepared.check(memory_budget, enable_progress_bar)
+    return prepared
+
+
+def _signal(given: Any, layout: _Layout, name: str) -> tuple[Tensor, list[str]]:
+    x, corrections = _numbers(given, f"x of {name}"), []
+    n = layout.n_features
+    if x.ndim == 1 and n == 1:
+        x, corrections = x[:, None], ["x is [T], taken as [T, 1],"]
+    elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
+        x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
+    if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
+        raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
+    return torch.from_numpy(np.ascontiguousarray(normalize(x, layout.normalization))), corrections
+
+
+def _target(given: Any, n_steps: int, layout: _Layout, name: str) -> tuple[Tensor, list[str]]:
+    y = _numbers(given, f"y of {name}")
+    k = layout.n_outputs
+    wanted, quiet, others = _target_shapes(n_steps, layout)
+    if y.shape != wanted and y.shape not in (*quiet, *others):
+        expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
+        kind = f"{'seq2one' if layout.seq2one else 'seq2seq'} {layout.kind}"
+        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {kind} expects {expected}.")
+    corrections = []
+    if y.shape != wanted and y.shape not in quiet:
+        corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
+    y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
+    if layout.kind != "regression":
+        top = 1 if layout.kind != "multiclass" else k - 1
+        wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)] if y.dtype.kind != "b" else y[:0]
+        if wrong.size:
+            raise ValueError(
+                f"y of {name} holds the label {wrong.flat[0]:g}; {layout.kind} with num_classes={k} expects whole "
+                f"numbers from 0 to {top}."
+            )
+    dtype = np.int64 if layout.kind == "multiclass" else np.float32
+    return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
+
+
+def _target_shapes(n_steps: int, layout: _Layout) -> tuple[_Shape, list[_Shape], list[_Shape]]:
+    """The shape of a target, those that are as good, and those that are corrected with a warning."""
+    k = layout.n_outputs
+    if layout.kind == "multiclass":
+        return ((), [], [(1,), (1, 1)]) if layout.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
+    scalar: list[_Shape] = [() if layout.seq2one else (n_steps,)]
+    single = scalar if k == 1 else []
+    return ((k,), [(1, k)], single) if layout.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
+
+
+def _numbers(given: Any, name: str) -> np.ndarray:
+    array: np.ndarray = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        at = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
+    return array
+
+
+def _shape_words(shape: tuple[int, ...], n_steps: int) -> str:
+    return f"[{', '.join('T' if n == n_steps else str(n) for n in shape)}]" if shape else "a scalar"

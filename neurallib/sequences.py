@@ -1,0 +1,97 @@
+"""Sequences of different lengths in one padded batch: lengths, masks, padding and the length-aware flip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def valid_mask(lengths: Tensor, n_steps: int) -> Tensor:
+    """Where a padded batch holds signal.
+
+    Parameters
+    ----------
+    lengths : Tensor
+        [B] int64, the number of valid steps of each signal.
+    n_steps : int
+        T, the number of steps of the padded batch.
+
+    Returns
+    -------
+    Tensor
+        [B, T] bool, True on valid steps.
+    """
+    return torch.arange(n_steps, device=lengths.device) < lengths[:, None]
+
+
+def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x` [B, T, ...] with zeros at every step beyond its signal's length."""
+    mask = valid_mask(lengths, x.shape[1])
+    return x.masked_fill(~mask.reshape(mask.shape + (1,) * (x.dim() - 2)), 0)
+
+
+def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse each signal in time within its own length; padding stays where it is.
+
+    Parameters
+    ----------
+    x : Tensor
+        [B, T, C], any dtype.
+    lengths : Tensor
+        [B] int64.
+
+    Returns
+    -------
+    Tensor
+        [B, T, C]; its own inverse.
+    """
+    steps = torch.arange(x.shape[1], device=x.device)
+    mirrored = lengths[:, None] - 1 - steps
+    index = torch.where(mirrored >= 0, mirrored, steps)
+    return x.gather(1, index[:, :, None].expand_as(x))
+
+
+def at_last_step(x: Tensor, lengths: Tensor) -> Tensor:
+    """The value of `x` [B, T, C] at each signal's last valid step, [B, C]."""
+    index = (lengths - 1)[:, None, None].expand(-1, 1, x.shape[2])
+    return x.gather(1, index).squeeze(1)
+
+
+def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack signals [T_i, ...] into one batch, right-padded with zeros, in the order given.
+
+    Returns
+    -------
+    batch : Tensor
+        [B, max T_i, ...].
+    lengths : Tensor
+        [B] int64.
+    """
+    lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
+    batch = signals[0].new_zeros((len(signals), int(lengths.max()), *signals[0].shape[1:]))
+    for row, signal in zip(batch, signals, strict=True):
+        row[: len(signal)] = signal
+    return batch, lengths
+
+
+def check_batch(x: Tensor, lengths: Tensor | None, n_features: int) -> Tensor:
+    """Return the lengths of a padded batch, or raise ValueError that says what does not fit.
+
+    Lengths on the CPU are checked by value as well; those on another device are trusted, because a look at
+    them would make the host wait for the device.
+    """
+    if x.dim() != 3 or x.shape[0] == 0 or x.shape[1] == 0 or x.shape[2] != n_features:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; expected [batch, time, {n_features}] with at least one signal and one step."
+        )
+    if lengths is None:
+        return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
+    lengths = torch.as_tensor(lengths, dtype=torch.int64)
+    if lengths.shape != x.shape[:1]:
+        raise ValueError(f"lengths has shape {tuple(lengths.shape)}; expected one length for each of {len(x)} signals.")
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
+            raise ValueError(f"lengths={lengths.tolist()}; expected each between 1 and {x.shape[1]}, the steps of x.")
+    return lengths.to(x.device)

@@ -1,0 +1,74 @@
+"""The model state: the plain dict that factories make, `train` returns and checkpoints hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Hparams = dict[str, Any]
+Weights = Mapping[str, Tensor]
+
+
+class Preprocessing(TypedDict):
+    """What was done to a signal before the network saw it; None where unknown."""
+
+    sampling_frequency: float | None  # Hz
+    normalization: str | None  # a key of neurallib.normalization.NORMALIZATIONS
+
+
+class State(TypedDict):
+    """A model: nothing but values, so that it can be copied, compared, pickled and sent."""
+
+    architecture: str  # a key of neurallib.ARCHITECTURES
+    hparams: Hparams  # YAML-able; what hparams.yaml holds
+    weights: dict[str, Tensor]  # CPU, detached, never aliased
+    preprocessing: Preprocessing
+    frozen: list[str]  # parameter-name patterns that train leaves untouched
+    training_info: dict[str, Any]  # {} until trained; what training_info.json holds
+
+
+class Batch(TypedDict):
+    """Signals of different lengths, right-padded with zeros, in the order given."""
+
+    x: Tensor  # [B, T, C] float32
+    y: Tensor  # [B, T, K] or [B, K] float32; [B, T] or [B] int64 for multiclass
+    lengths: Tensor  # [B] int64, each from 1 to T
+
+
+Pair = tuple[np.ndarray, np.ndarray]  # one signal and its target, as numpy reads them
+
+
+def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
+    """An untrained state that holds copies of `weights` on the CPU."""
+    return State(
+        architecture=architecture,
+        hparams=hparams,
+        weights=copy_weights(weights),
+        preprocessing=Preprocessing(sampling_frequency=None, normalization=None),
+        frozen=[],
+        training_info={},
+    )
+
+
+def changed(state: State, **changes: Any) -> State:
+    """A new state with some of its values changed; `state` stays as it is."""
+    return cast(State, {**state, **changes})
+
+
+def copy_weights(weights: Weights) -> dict[str, Tensor]:
+    """Detached, contiguous CPU copies that share memory with nothing."""
+    return {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in weights.items()}
+
+
+def count_parameters(weights: Weights) -> int:
+    """How many numbers `weights` holds."""
+    return sum(weight.numel() for weight in weights.values())
+
+
+def seeded_generator(seed: int) -> torch.Generator:
+    """A CPU generator of its own, so that the global one stays as it is."""
+    return torch.Generator().manual_seed(seed)

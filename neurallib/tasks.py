@@ -1,0 +1,53 @@
+"""What a model is asked for: the task's kind, its number of outputs, and the rules between its hyperparameters."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from neurallib.checks import boolean, choice, integer
+from neurallib.state import Hparams
+
+TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
+NOT_APPLICABLE = (None, "NA")  # what published files of regression models hold for num_classes
+
+
+def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
+    """The hyperparameters that name a task, checked against each other.
+
+    Parameters
+    ----------
+    task : str
+        "classification" or "regression".
+    num_classes : int
+        1 for binary classification. For regression it is not applicable: None, "NA" or the default 1.
+    multi_label : bool
+        Whether classes may hold together (each its own yes or no) rather than exclude each other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range or two of them exclude each other.
+    """
+    choice("task", task, ("classification", "regression"))
+    boolean("multi_label", multi_label)
+    if task == "regression":
+        if multi_label:
+            raise ValueError("multi_label=True is for task='classification'; this task is 'regression'.")
+        if num_classes not in (*NOT_APPLICABLE, 1):
+            raise ValueError(f"num_classes={num_classes!r} is for task='classification'; leave it out for regression.")
+        return {"task": task, "num_classes": None, "multi_label": False}
+    return {"task": task, "num_classes": integer("num_classes", num_classes), "multi_label": multi_label}
+
+
+def task_kind(hparams: Hparams) -> TaskKind:
+    """Which of the four kinds of task `hparams` describe; encoder-decoders, which name no task, do regression."""
+    if hparams.get("task", "regression") == "regression":
+        return "regression"
+    if hparams["num_classes"] == 1:
+        return "binary"
+    return "multilabel" if hparams["multi_label"] else "multiclass"
+
+
+def n_outputs(hparams: Hparams) -> int:
+    """K, the number of outputs a step (or a signal): the classes, or for regression the features."""
+    return int(hparams["n_features"] if task_kind(hparams) == "regression" else hparams["num_classes"])

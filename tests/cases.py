@@ -1,0 +1,81 @@
+"""Every architecture with every task it allows, small; and signals with targets for each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from neurallib.batches import collate_fn
+from neurallib.registry import ARCHITECTURES
+from neurallib.state import Batch, State
+from neurallib.tasks import TaskKind, n_outputs, task_kind
+
+N_FEATURES = 2
+SIZES: dict[str, dict[str, Any]] = {
+    "GRUseq2seq": {"hid_dim": [6, 4], "n_layers": 2, "bidir_per_layer": [True, False]},
+    "GRUseq2one": {"hid_dim": 5, "n_layers": 2, "bidirectional": True},
+    "GRUED": {"enc_hid_dim": 3, "dec_hid_dim": 6, "enc_layers": 2, "dec_layers": 2, "bidirectional": True},
+    "Transformerseq2seq": {
+        "d_model": 8, "nhead": 2, "num_encoder_layers": 2, "num_decoder_layers": 1, "dim_feedforward": 16
+    },
+    "Transformerseq2one": {"d_model": 8, "nhead": 2, "num_encoder_layers": 2, "dim_feedforward": 16},
+    "TransformerED": {
+        "d_model": 8, "nhead": 2, "num_encoder_layers": 1, "num_decoder_layers": 2, "dim_feedforward": 16
+    },
+}  # fmt: skip
+TASKS: dict[TaskKind, dict[str, Any]] = {
+    "binary": {"task": "classification", "num_classes": 1},
+    "multilabel": {"task": "classification", "num_classes": 3, "multi_label": True},
+    "multiclass": {"task": "classification", "num_classes": 3},
+    "regression": {"task": "regression"},
+}
+
+
+class Case(NamedTuple):
+    architecture: str
+    kind: TaskKind
+
+    def __str__(self) -> str:
+        return f"{self.architecture}-{self.kind}"
+
+
+CASES = [
+    Case(name, kind) for name in ARCHITECTURES for kind in TASKS if kind == "regression" or not name.endswith("ED")
+]
+
+
+def make_state(case: Case, **hparams: Any) -> State:
+    task = {} if case.architecture.endswith("ED") else TASKS[case.kind]
+    sizes = {"n_features": N_FEATURES} | SIZES[case.architecture]
+    return ARCHITECTURES[case.architecture].factory(**(sizes | task | hparams))
+
+
+def make_pairs(state: State, lengths: list[int], seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Signals with targets that can be learnt from them, in the forms of the design's table."""
+    rng = np.random.default_rng(seed)
+    n_features, kind, k = state["hparams"]["n_features"], task_kind(state["hparams"]), n_outputs(state["hparams"])
+    pairs = []
+    for n_steps in lengths:
+        x = rng.standard_normal((n_steps, n_features)).astype(np.float32)
+        if ARCHITECTURES[state["architecture"]].seq2one:
+            x += rng.choice([-1.0, 0.0, 1.0])
+            driver = x.mean(axis=0, keepdims=True)
+        else:
+            driver = x
+        y: np.ndarray
+        if kind == "regression":
+            y = (0.5 * driver).astype(np.float32)
+        elif kind == "multiclass":
+            y = np.digitize(driver[:, 0], [-0.5, 0.5]).astype(np.int64)
+        else:
+            y = (driver[:, :1] > np.linspace(-0.5, 0.5, k) if k > 1 else driver[:, :1] > 0).astype(np.float32)
+        if ARCHITECTURES[state["architecture"]].seq2one:
+            y = y[0]
+        pairs.append((x, y))
+    return pairs
+
+
+def make_batch(state: State, lengths: list[int], seed: int = 0) -> Batch:
+    return collate_fn([(torch.from_numpy(x), torch.as_tensor(y)) for x, y in make_pairs(state, lengths, seed)])
