@@ -138,7 +138,7 @@ def generate(weights: Weights, memory: Tensor, mask: Tensor | None, nhead: int, 
     n_batch, n_steps, _ = memory.shape
     layers = []
     for layer in _layers(weights, "decoder"):
-        # time last: for one query at a time that is two to three times as fast as the fused attention
+        # time last: for one query at a time that is up to 2.8 times as fast as the fused attention on a CPU
         keys, values = _heads(_linear(layer, "memory", memory), 2, nhead)
         keys, values = (part.flatten(0, 1).transpose(1, 2).contiguous() for part in (keys, values))  # [B*H, D, T]
         layers.append((layer, torch.empty_like(keys), torch.empty_like(values), keys, values))

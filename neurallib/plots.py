@@ -135,7 +135,8 @@ def plot_prediction(
             panels[1].set_ylim(-0.03, 1.03)
         panels[1].set_ylabel(prediction_label)
     panels[-1].set_xlabel("samples" if sampling_frequency is None else "time (s)")
-    panels[-1].set_xlim(times[0], times[-1] if n_steps > 1 else times[0] + 1 / rate)
+    margin = 0.01 * n_steps / rate  # so that a peak at either end is whole
+    panels[-1].set_xlim(-margin, times[-1] + margin)
     if title is not None:
         top.set_title(title, loc="left", fontsize=11, color=INK)
     if true_peaks is not None or found_peaks is not None:
