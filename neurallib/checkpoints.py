@@ -43,7 +43,7 @@ def create_checkpoints_directory(state: State, retraining: bool) -> Path:
     """
     hparams = state["hparams"]
     model_name = str(hparams["model_name"])
-    if model_name != Path(model_name).name:
+    if model_name != Path(model_name).name or model_name == "..":
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
     root = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results") / model_name / "checkpoints"
     sizes = f"{_sizes(hparams)}_lr{hparams['learning_rate']}_drop{_joined(hparams['dropout'])}"
