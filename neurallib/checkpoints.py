@@ -127,7 +127,7 @@ def loaded_state(info: dict[str, Any], hparams: Hparams, weights_path: Path) -> 
 
 
 def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The weights file (.pth, converted from a .ckpt where there is none) and the training information of a directory.
+    """The weights file (.pth, made from the other files where there is none) and the training information.
 
     Raises
     ------
@@ -184,6 +184,7 @@ def _pth(directory: Path) -> Path:
     if path.is_file():
         return path
     found = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
+    found = [own] if (own := directory / SAFETENSORS).is_file() else found
     if not found:
         raise FileNotFoundError(
             f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."

@@ -83,7 +83,8 @@ class _Training(pl.LightningModule):
         loss = training_step(self.network, batch, self._loss)
         steps = len(batch["x"])
         self._train_total += torch.stack([loss.detach().double() * steps, loss.new_tensor(steps).double()])
-        self.log("train_loss", loss, prog_bar=True, batch_size=steps)
+        # The progress bar shows its number at each step, for which the host would wait for a GPU.
+        self.log("train_loss", loss, prog_bar=self.device.type == "cpu", batch_size=steps)
         return loss
 
     def on_validation_epoch_start(self) -> None:

@@ -250,7 +250,9 @@ def _probabilities(output: Any) -> np.ndarray:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        raise ValueError(f"output has shape {shape}; expected [T], [T, 1] or [1, T, 1]: one signal, one probability a step.")
+        raise ValueError(
+            f"output has shape {shape}; expected [T], [T, 1] or [1, T, 1]: one signal, one probability a step."
+        )
     values = values.astype(np.float64)
     if not bool(((values >= 0) & (values <= 1)).all()):
         raise ValueError(

@@ -289,8 +289,8 @@ def test_two_processes_train_one_model_into_one_directory(tmp_path: Path) -> Non
     subprocess.run(
         [sys.executable, str(script)],
         env=environment | {
-            "NEURALLIB_RESULTS_DIR": str(tmp_path / "results"), "REPORT": str(tmp_path / "rank"), "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "NEURALLIB_RESULTS_DIR": str(tmp_path / "results"), "REPORT": str(tmp_path / "rank"),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path),
         },
         capture_output=True, text=True, timeout=180, check=True,
     )  # fmt: skip
