@@ -108,18 +108,18 @@ def load_checkpoint(directory: str | Path) -> State:
         If a file is cut off or the weights are not those of the hyperparameters; both sides are listed.
     """
     directory = _existing(directory)
-    info = _training_info(directory)
+    info, hparams, path = _info_path(directory), _hparams_path(directory), directory / SAFETENSORS
+    return loaded_state(info, hparams, path if path.is_file() else _pth(directory))
+
+
+def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> State:
+    """The state that training_info.json, hparams.yaml and a file of weights hold together."""
+    info = read_json(info_path)
     if "architecture" not in info:
-        raise ValueError(f"{directory / INFO} names no architecture; it holds: {listing(info)}.")
+        raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     validate_architecture_name(info["architecture"])
-    path = directory / SAFETENSORS
-    path = path if path.is_file() else _pth(directory)
-    return loaded_state(info, get_hparams_from_checkpoints(directory), path)
-
-
-def loaded_state(info: dict[str, Any], hparams: Hparams, weights_path: Path) -> State:
-    """The state that training information, hyperparameters and a file of weights hold together."""
-    state = state_from_files(info["architecture"], hparams, read_weights(weights_path), str(weights_path))
+    hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
+    state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
     state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=info.get("normalization"))
     state["frozen"] = list(info.get("frozen", []))
     state["training_info"] = dict(info) if "validation_loss" in info else {}
@@ -135,7 +135,7 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
         If a file is missing or broken.
     """
     directory = _existing(prev_checkpoints_dir)
-    info = _training_info(directory)
+    info = read_json(_info_path(directory))
     return _pth(directory), info
 
 
@@ -158,20 +158,7 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     FileNotFoundError, ValueError
         If there is no such file, or it holds no mapping.
     """
-    directory = _existing(checkpoints_directory)
-    versions = {
-        int(number[1]): path
-        for logs in ("tensorboard_logs", "lightning_logs")
-        for path in directory.glob(f"{logs}/version_*")
-        if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
-    }
-    path = (versions[max(versions)] if versions else directory) / HPARAMS
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
-            f"it holds: {_contents(directory)}."
-        )
-    return read_yaml(path)
+    return read_yaml(_hparams_path(_existing(checkpoints_directory)))
 
 
 def file_hparams(state: State) -> Hparams:
@@ -193,10 +180,26 @@ def _pth(directory: Path) -> Path:
     return path
 
 
-def _training_info(directory: Path) -> dict[str, Any]:
+def _info_path(directory: Path) -> Path:
     if not (directory / INFO).is_file():
         raise FileNotFoundError(f"{directory} has no {INFO}; it holds: {_contents(directory)}.")
-    return read_json(directory / INFO)
+    return directory / INFO
+
+
+def _hparams_path(directory: Path) -> Path:
+    versions = {
+        int(number[1]): path
+        for logs in ("tensorboard_logs", "lightning_logs")
+        for path in directory.glob(f"{logs}/version_*")
+        if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
+    }
+    path = (versions[max(versions)] if versions else directory) / HPARAMS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
+            f"it holds: {_contents(directory)}."
+        )
+    return path
 
 
 def _existing(directory: str | Path) -> Path:

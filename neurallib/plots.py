@@ -118,10 +118,9 @@ def plot_prediction(
     top = panels[0]
     for channel, colour in zip(values.T, _colours(values.shape[1], INK), strict=True):
         top.plot(times, channel, color=colour, linewidth=0.9)
-    for peaks, label, style in (
-        (true_peaks, "true", {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}),
-        (found_peaks, "found", {"marker": "o", "markersize": 4.5, "color": ORANGE}),
-    ):
+    ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}
+    dot: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": ORANGE}
+    for peaks, label, style in ((true_peaks, "true", ring), (found_peaks, "found", dot)):
         if peaks is not None:
             samples = _peaks(f"{label}_peaks", peaks, n_steps)
             top.plot(times[samples], values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)

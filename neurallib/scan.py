@@ -1,23 +1,49 @@
-"""The GRU recurrence over padded batches: the one place that knows about devices and fast paths."""
+"""The GRU recurrence over padded batches: the one place that knows about devices and fast paths.
+
+On a CPU in float32 the kernels of `neurallib.kernel` run (extra `fast`), otherwise torch's own GRU without packing.
+Training keeps per step, unit and direction the gates r, z, n and W_hn h + b_hn, 16 bytes, beside the output, 4 bytes;
+inference keeps nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import contextlib
+import contextvars
+import functools
+import types
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from neurallib import recurrence
+from neurallib.checks import choice
+from neurallib.recurrence import Direction
 from neurallib.sequences import at_last_step, flip_valid, zero_padding
 
+__all__ = ["Direction", "gru_generate", "gru_layer", "use_path"]
 
-class Direction(NamedTuple):
-    """The weights of one direction of one GRU layer, in torch's layout: gates r, z, n."""
+_path = contextvars.ContextVar("neurallib_scan_path", default="auto")
 
-    weight_ih: Tensor  # [3H, C]
-    weight_hh: Tensor  # [3H, H]
-    bias_ih: Tensor  # [3H]
-    bias_hh: Tensor  # [3H]
+
+@contextlib.contextmanager
+def use_path(name: str) -> Iterator[None]:
+    """Force the path of the recurrence within a `with` block, in this thread or task; for tests and benchmarks.
+
+    Parameters
+    ----------
+    name : str
+        "auto": the kernels wherever they can run. "numba": the kernels or a RuntimeError that says why they cannot
+        run. "torch": torch's own GRU.
+    """
+    choice("name", name, ("auto", "numba", "torch"))
+    token = _path.set(name)
+    try:
+        yield
+    finally:
+        _path.reset(token)
 
 
 def gru_layer(
@@ -39,18 +65,28 @@ def gru_layer(
     Returns
     -------
     output : Tensor
-        [B, T, D*H]; zero beyond a length.
+        [B, T, D*H]; zero beyond a length. float32 under autocast on a CPU.
     h_n : Tensor
         [D, B, H], the state of each direction after its last step.
+
+    Raises
+    ------
+    ValueError
+        If the batch holds no signal or no step.
     """
-    outputs, last_states = [], []
-    for d, direction in enumerate(directions):
-        start = h0[d] if h0 is not None else x.new_zeros(len(x), direction.weight_hh.shape[1])
-        signal = flip_valid(x, lengths) if d == 1 else x
-        output = torch.gru(signal, start[None].contiguous(), list(direction), True, 1, 0.0, False, False, True)[0]
-        last_states.append(at_last_step(output, lengths))
-        outputs.append(flip_valid(output, lengths) if d == 1 else output)
-    return zero_padding(torch.cat(outputs, dim=-1), lengths), torch.stack(last_states)
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one signal and one step.")
+    if h0 is None:
+        h0 = x.new_zeros(len(directions), x.shape[0], directions[0].weight_hh.shape[1])
+    tensors = [x, h0, *(weight for direction in directions for weight in direction)]
+    kernel = _kernel_for(tensors)
+    if kernel is None:
+        return _torch_layer(x, lengths, directions, h0)
+    x, h0, *weights = (tensor.float() for tensor in tensors)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        output, h_n = _Layer.apply(kernel, lengths, x, h0, *weights)  # type: ignore[no-untyped-call]
+        return output, h_n
+    return recurrence.forward(kernel, x, lengths, _directions(weights), h0, keep=False)[:2]
 
 
 def gru_generate(
@@ -68,7 +104,7 @@ def gru_generate(
     layers : sequence of Direction
         The L layers, lowest first.
     fc_weight, fc_bias : Tensor or None
-        [F, H] and [F]: the output layer. None: the top layer's state is the output.
+        [F, H] and [F]: the output layer. None: the top layer's state is the output (F = H).
     h0 : Tensor
         [L, B, H], each layer's first state.
     lengths : Tensor
@@ -81,13 +117,120 @@ def gru_generate(
     Tensor
         [B, n_steps, F]; zero beyond a length. Carries no gradient.
     """
+    output_layer = [weight for weight in (fc_weight, fc_bias) if weight is not None]
+    kernel = _kernel_for([h0, *output_layer, *(weight for layer in layers for weight in layer)])
     with torch.no_grad():
-        states = list(h0)
-        value = h0.new_zeros(h0.shape[1], layers[0].weight_ih.shape[1])
-        outputs = []
-        for _ in range(n_steps):
-            for i, layer in enumerate(layers):
-                states[i] = torch.gru_cell(value if i == 0 else states[i - 1], states[i], *layer)
-            value = states[-1] if fc_weight is None else torch.nn.functional.linear(states[-1], fc_weight, fc_bias)
-            outputs.append(value)
-        return zero_padding(torch.stack(outputs, dim=1), lengths)
+        if kernel is None:
+            return _torch_generate(layers, fc_weight, fc_bias, h0, lengths, n_steps)
+        layers = [Direction(*(weight.float() for weight in layer)) for layer in layers]
+        fc_weight, fc_bias = (None if weight is None else weight.float() for weight in (fc_weight, fc_bias))
+        return recurrence.generate(kernel, layers, fc_weight, fc_bias, h0.float(), lengths, n_steps)
+
+
+def _torch_layer(
+    x: Tensor, lengths: Tensor, directions: Sequence[Direction], h0: Tensor
+) -> tuple[Tensor, Tensor]:
+    outputs, last_states = [], []
+    for d, direction in enumerate(directions):
+        signal = flip_valid(x, lengths) if d == 1 else x
+        start = h0[d : d + 1].contiguous()
+        output = torch.gru(signal, start, list(direction), True, 1, 0.0, False, False, True)[0]
+        last_states.append(at_last_step(output, lengths))
+        outputs.append(flip_valid(output, lengths) if d == 1 else output)
+    return zero_padding(torch.cat(outputs, dim=-1), lengths), torch.stack(last_states)
+
+
+def _torch_generate(
+    layers: Sequence[Direction],
+    fc_weight: Tensor | None,
+    fc_bias: Tensor | None,
+    h0: Tensor,
+    lengths: Tensor,
+    n_steps: int,
+) -> Tensor:
+    states, value, outputs = list(h0), h0.new_zeros(h0.shape[1], layers[0].weight_ih.shape[1]), []
+    for _ in range(n_steps):
+        for i, layer in enumerate(layers):
+            states[i] = torch.gru_cell(value if i == 0 else states[i - 1], states[i], *layer)
+        value = states[-1] if fc_weight is None else torch.nn.functional.linear(states[-1], fc_weight, fc_bias)
+        outputs.append(value)
+    return zero_padding(torch.stack(outputs, dim=1), lengths)
+
+
+def _kernel_for(tensors: Sequence[Tensor]) -> types.ModuleType | None:
+    """The kernels, or None where torch's own GRU is to run."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return None
+    path = _path.get()
+    if path == "torch":
+        return None
+    obstacle = _obstacle(tensors)
+    kernel = _load_kernel() if obstacle is None else None
+    if path == "numba" and kernel is None:
+        raise RuntimeError(f"use_path('numba') is in force, but {obstacle or 'numba is not installed'}.")
+    return kernel
+
+
+def _obstacle(tensors: Sequence[Tensor]) -> str | None:
+    autocast = torch.is_autocast_enabled("cpu")
+    for tensor in tensors:
+        if tensor.device.type != "cpu":
+            return f"a tensor is on {tensor.device}"
+        if tensor.dtype != torch.float32 and not (autocast and tensor.dtype in (torch.bfloat16, torch.float16)):
+            return f"a tensor is {tensor.dtype}"
+        if type(tensor) not in (Tensor, torch.nn.Parameter):
+            return f"a tensor is a {type(tensor).__name__}"
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    return None
+
+
+@functools.cache
+def _load_kernel() -> types.ModuleType | None:
+    try:
+        from neurallib import kernel
+    except ImportError:
+        warnings.warn(
+            "numba is not installed: GRUs on the CPU run up to 100 times slower. pip install neurallib[fast]",
+            stacklevel=5,
+        )
+        return None
+    return kernel
+
+
+class _Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernel: Any, lengths: Tensor, x: Tensor, h0: Tensor, *weights: Tensor) -> Any:
+        output, h_n, saved = recurrence.forward(kernel, x, lengths, _directions(weights), h0, keep=True)
+        ctx.kernel = kernel
+        ctx.save_for_backward(lengths, x, h0, output, saved, *weights)
+        return output, h_n
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor) -> Any:
+        lengths, x, h0, output, saved, *weights = ctx.saved_tensors
+        needed = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():  # create_graph: these gradients will be differentiated again
+            return None, None, *_differentiable_gradients(lengths, x, h0, weights, d_outputs, needed)
+        d_output, d_h_n = d_outputs
+        return None, None, *recurrence.backward(
+            ctx.kernel, x, lengths, _directions(weights), h0, output, saved, d_output, d_h_n, needed
+        )  # fmt: skip
+
+
+def _differentiable_gradients(
+    lengths: Tensor,
+    x: Tensor,
+    h0: Tensor,
+    weights: Sequence[Tensor],
+    d_outputs: Sequence[Tensor],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    outputs = _torch_layer(x, lengths, _directions(weights), h0)
+    wanted = [tensor for tensor, need in zip((x, h0, *weights), needed, strict=True) if need]
+    found = iter(torch.autograd.grad(outputs, wanted, d_outputs, create_graph=True))
+    return [next(found) if need else None for need in needed]
+
+
+def _directions(weights: Sequence[Tensor]) -> list[Direction]:
+    return [Direction(*weights[i : i + 4]) for i in range(0, len(weights), 4)]

@@ -13,7 +13,7 @@ import neurallib as nl
 PACKAGE = Path(nl.__file__).parent
 FLOORS = """
     version state checks tasks devices sequences
-    kernel scan network gru gru_encoder_decoder attention transformer registry
+    vectors kernel recurrence scan network gru gru_encoder_decoder attention transformer registry
     losses metrics normalization data targets preparing batches optimization
     files training_info postprocess plots checkpoints model_card hub lightning training evaluation transfer
     workflow search synthetic records
@@ -73,13 +73,14 @@ def test_imports_only_go_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["pytorch_lightning", "huggingface_hub", "numba", "wfdb", "torchmetrics"])
-def test_each_heavy_package_is_imported_at_the_top_of_one_file_at_the_most(package: str) -> None:
+def test_heavy_packages_are_imported_at_the_top_of_their_own_files_alone(package: str) -> None:
     importing = []
     for path in PACKAGE.glob("*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, (ast.Import, ast.ImportFrom)) and package in ast.unparse(node):
                 importing.append(path.name)
-    assert set(importing) <= {"pytorch_lightning": {"lightning.py"}, "numba": {"kernel.py"}}.get(package, set())
+    allowed = {"pytorch_lightning": {"lightning.py"}, "numba": {"kernel.py", "vectors.py"}}
+    assert set(importing) <= allowed.get(package, set())
 
 
 def test_importing_neurallib_loads_nothing_heavy_and_writes_nothing(tmp_path: Path) -> None:

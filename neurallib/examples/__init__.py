@@ -1,0 +1,1 @@
+"""Whole jobs, each a page to copy: `python -m neurallib.examples.NAME`."""

@@ -1,0 +1,199 @@
+"""Recordings in WFDB format (PhysioNet): signals in mV with their reference beats, and splits by person."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.checks import integer, listing, number
+
+BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
+SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database (its directory, record 201)
+
+
+class Record(NamedTuple):
+    """What `read_record` gives."""
+
+    name: str
+    signal: np.ndarray  # float32 [T, C], mV; nan where the recording marks a sample as invalid
+    channels: list[str]  # [C], such as "MLII"
+    sampling_frequency: float  # Hz
+    beats: np.ndarray  # int64 [n], samples of the QRS complexes, ascending
+    symbols: list[str]  # [n], the kind of each beat, such as "N" or "V"
+
+
+def read_record(
+    path: str | os.PathLike[str],
+    *,
+    channel: int | None = None,
+    minutes: float | None = None,
+    annotator: str | None = "atr",
+) -> Record:
+    """Read a WFDB record and its reference beats.
+
+    Parameters
+    ----------
+    path : path
+        Folder and name of the record, without an ending (or with .hea).
+    channel : int, optional
+        One channel, counted from 0; by default all.
+    minutes : float, optional
+        Only the beginning, so long; by default all.
+    annotator : str, optional
+        Ending of the annotation file; None reads none, and there are no beats.
+
+    Returns
+    -------
+    Record
+        A header's gain of 0 (uncalibrated) counts as 200 units per mV, as everywhere in WFDB.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If wfdb is not installed.
+    FileNotFoundError
+        If the header, or a signal or annotation file is missing; names it.
+    ValueError
+        If a channel does not exist or is no voltage, or a file cannot be read.
+    """
+    wfdb = _wfdb()
+    stem = Path(path).with_suffix("") if Path(path).suffix == ".hea" else Path(path)
+    header_file = _there(stem.with_name(f"{stem.name}.hea"))
+    try:
+        header = wfdb.rdheader(str(stem))
+        names, rate, n_steps = list(header.sig_name or []), float(header.fs), header.sig_len
+        files = set(header.file_name or [])
+    except Exception as error:  # wfdb's parser raises whatever its parts raise
+        raise ValueError(f"cannot read {header_file}: {error}") from error
+    if not names:
+        raise ValueError(f"{header_file} names no signal.")
+    for file in sorted(files - {"~"}):
+        _there(stem.with_name(file))
+    if channel is not None and integer("channel", channel, minimum=0) >= len(names):
+        raise ValueError(f"channel={channel}; {stem.name} has {len(names)}: {listing(names)}.")
+    if minutes is not None:
+        wanted = max(1, round(number("minutes", minutes, 0, low_open=True) * 60 * rate))
+        n_steps = min(n_steps or wanted, wanted)
+    picked = list(range(len(names))) if channel is None else [channel]
+    try:
+        record = wfdb.rdrecord(str(stem), channels=picked, sampto=n_steps)
+    except Exception as error:
+        raise ValueError(f"cannot read the signals of {header_file}: {error}") from error
+    scale = [_millivolts(stem.name, *each) for each in zip(record.sig_name, record.units, strict=True)]
+    beats, symbols = _beats(wfdb, stem, annotator, len(record.p_signal))
+    return Record(
+        name=stem.name,
+        signal=(record.p_signal * scale).astype(np.float32),
+        channels=list(record.sig_name),
+        sampling_frequency=rate,
+        beats=beats,
+        symbols=symbols,
+    )
+
+
+def list_records(directory: str | os.PathLike[str]) -> list[str]:
+    """Names of the WFDB records in a folder (of its .hea files), sorted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is missing or holds no record.
+    """
+    folder = Path(directory)
+    names = sorted(file.stem for file in folder.glob("*.hea"))
+    if not names:
+        raise FileNotFoundError(
+            f"no WFDB record (.hea) in {folder}{'' if folder.is_dir() else ', which is no folder'}."
+        )
+    return names
+
+
+def split_records(
+    names: Sequence[str], *, val: float = 0.15, test: float = 0.25, seed: int = 42
+) -> dict[str, list[str]]:
+    """Divide records into "train", "val" and "test" so that no person is in two of them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Record names. Each is a person of its own, except that 201 and 202 of MIT-BIH are one.
+    val, test : float
+        Shares of the people, each in (0, 1) and together less than 1; every part gets one person at least.
+    seed : int
+        Which people. The order of `names` makes no difference.
+
+    Returns
+    -------
+    dict of str to list of str
+        Sorted names by part.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a share is out of its range, a name comes twice, or there are fewer than three people.
+    """
+    for name, share in (("val", val), ("test", test)):
+        number(name, share, 0, 1, low_open=True, high_open=True)
+    if val + test >= 1:
+        raise ValueError(f"val={val} and test={test} leave nothing for training; expected a sum below 1.")
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"names holds {listing(sorted({name for name in names if list(names).count(name) > 1}))} twice."
+        )
+    people = sorted({SAME_PERSON.get(name, name) for name in names})
+    if len(people) < 3:
+        raise ValueError(f"names holds {len(people)} people; expected at least 3, one a part.")
+    shuffled = [people[i] for i in np.random.default_rng(integer("seed", seed, minimum=0)).permutation(len(people))]
+    n_test = min(max(1, round(test * len(people))), len(people) - 2)
+    n_val = min(max(1, round(val * len(people))), len(people) - 1 - n_test)
+    parts = {
+        "train": shuffled[n_test + n_val :],
+        "val": shuffled[n_test : n_test + n_val],
+        "test": shuffled[:n_test],
+    }
+    return {
+        part: sorted(name for name in names if SAME_PERSON.get(name, name) in members)
+        for part, members in parts.items()
+    }
+
+
+def _beats(wfdb: Any, stem: Path, annotator: str | None, n_steps: int) -> tuple[np.ndarray, list[str]]:
+    if annotator is None:
+        return np.zeros(0, dtype=np.int64), []
+    file = _there(stem.with_name(f"{stem.name}.{annotator}"))
+    try:
+        annotation = wfdb.rdann(str(stem), annotator)
+    except Exception as error:
+        raise ValueError(f"cannot read {file}: {error}") from error
+    samples = np.asarray(annotation.sample, dtype=np.int64)
+    is_beat = np.array([symbol in BEAT_SYMBOLS for symbol in annotation.symbol], dtype=bool)
+    keep = np.flatnonzero(is_beat & (samples >= 0) & (samples < n_steps))
+    return samples[keep], [annotation.symbol[i] for i in keep]
+
+
+def _millivolts(record: str, channel: str, unit: str) -> float:
+    """What a value in `unit` is multiplied by."""
+    if unit not in MILLIVOLTS:
+        raise ValueError(f"channel {channel!r} of {record} is in {unit!r}; expected one of {listing(MILLIVOLTS)}.")
+    return MILLIVOLTS[unit]
+
+
+def _there(file: Path) -> Path:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing.")
+    return file
+
+
+def _wfdb() -> Any:
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "WFDB records need the package wfdb: pip install neurallib[wfdb]", name="wfdb"
+        ) from error
+    return wfdb

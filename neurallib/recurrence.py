@@ -1,0 +1,210 @@
+"""Runs the kernels on tensors: deals signals to threads, lays weights out for them, adds up their gradients."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Direction(NamedTuple):
+    """The weights of one direction of one GRU layer, in torch's layout: gates r, z, n."""
+
+    weight_ih: Tensor  # [3H, C]
+    weight_hh: Tensor  # [3H, H]
+    bias_ih: Tensor  # [3H]
+    bias_hh: Tensor  # [3H]
+
+
+def forward(
+    kernel: Any, x: Tensor, lengths: Tensor, directions: Sequence[Direction], h0: Tensor, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Output [B, T, D*H] and last states [D, B, H] of a layer, and with `keep` the gates for `backward`."""
+    (n_signals, n_steps, n_inputs), (n_directions, _, n_units) = x.shape, h0.shape
+    width = n_directions * n_units
+    tasks = _tasks(lengths, n_directions)
+    saved = _empty(tasks[-1].rows.stop if keep else 0, 4 * _round_up(n_units, kernel.LANES))
+    output, h_n = _empty(n_signals, n_steps, width), torch.empty_like(h0, memory_format=torch.contiguous_format)
+    matrices = [_forward_matrices(direction, kernel.LANES) for direction in directions]
+    flat_x, flat_output = _flat(x), _flat(output)
+    _run([
+        functools.partial(
+            kernel.forward, flat_x, (n_steps, n_inputs, n_units, width), task.members, task.lengths, task.d == 1,
+            *matrices[task.d], _flat(h0[task.d]), flat_output, task.d * n_units, _flat(h_n[task.d]),
+            _flat(saved[task.rows]),
+        )
+        for task in tasks
+    ])  # fmt: skip
+    return output, h_n, saved
+
+
+def backward(
+    kernel: Any,
+    x: Tensor,
+    lengths: Tensor,
+    directions: Sequence[Direction],
+    h0: Tensor,
+    output: Tensor,
+    saved: Tensor,
+    d_output: Tensor,
+    d_h_n: Tensor,
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients by x, h0 and the four weights of each direction; None where not `needed`."""
+    (n_steps, n_inputs), (n_directions, _, n_units) = x.shape[1:], h0.shape
+    units = _round_up(n_units, kernel.LANES)
+    needs_x, empty = needed[0], x.new_empty(0)
+    d_h0 = torch.empty_like(h0, memory_format=torch.contiguous_format)
+    d_x = [_empty(*x.shape) if needs_x else empty for _ in directions]  # added up after the threads are done
+    matrices = [_backward_matrices(direction, kernel.LANES, needs_x) for direction in directions]
+    real_units = torch.zeros(units, dtype=torch.int32)
+    real_units[:n_units] = -1
+    tasks = _tasks(lengths, n_directions)
+    sums = []
+    for task in tasks:
+        needs_ih, needs_hh = needed[2 + 4 * task.d : 4 + 4 * task.d]
+        rows = (n_inputs if needs_ih else 0, n_units if needs_hh else 0)
+        sums.append((x.new_zeros(rows[0], 3, units), x.new_zeros(rows[1], 3, units), x.new_zeros(4, units)))
+    sizes = (n_steps, n_inputs, n_units, n_directions * n_units)
+    shared = [_flat(tensor) for tensor in (x, real_units.view(torch.float32), output, d_output)]
+    _run([
+        functools.partial(
+            kernel.backward, shared[0], sizes, task.members, task.lengths, task.d == 1, *matrices[task.d], shared[1],
+            _flat(h0[task.d]), shared[2], task.d * n_units, _flat(saved[task.rows]), shared[3],
+            _flat(d_h_n[task.d]), _flat(d_x[task.d]), _flat(d_h0[task.d]), *map(_flat, total),
+        )
+        for task, total in zip(tasks, sums, strict=True)
+    ])  # fmt: skip
+    for other in d_x[1:]:
+        d_x[0] += other
+    gradients = [d_x[0], d_h0]
+    for d in range(n_directions):
+        parts = zip(*(total for task, total in zip(tasks, sums, strict=True) if task.d == d), strict=True)
+        d_ih, d_hh, bias = (functools.reduce(torch.add, part)[..., :n_units] for part in parts)
+        gradients.append(d_ih.permute(1, 2, 0).flatten(0, 1))
+        gradients.append(d_hh[:, [1, 2, 0]].permute(1, 2, 0).flatten(0, 1))  # the kernel has gates n, r, z there
+        gradients += [bias[1:].flatten(), bias[[1, 2, 0]].flatten()]
+    return [gradient if need else None for gradient, need in zip(gradients, needed, strict=True)]
+
+
+def generate(
+    kernel: Any,
+    layers: Sequence[Direction],
+    fc_weight: Tensor | None,
+    fc_bias: Tensor | None,
+    h0: Tensor,
+    lengths: Tensor,
+    n_steps: int,
+) -> Tensor:
+    """Output [B, n_steps, F] of a stack of layers that is fed its own output."""
+    (n_layers, n_signals, n_units), n_features = h0.shape, layers[0].weight_ih.shape[1]
+    output, flat_h0 = _empty(n_signals, n_steps, n_features), _flat(h0)
+    by_layer = [_forward_matrices(layer, kernel.LANES) for layer in layers]
+    matrices = [np.concatenate(parts) for parts in zip(*by_layer, strict=True)]
+    if fc_weight is None:
+        matrices += [np.empty(0, np.float32)] * 2
+    else:
+        bias = fc_weight.new_zeros(n_features) if fc_bias is None else fc_bias
+        matrices += [_panels(matrix.detach(), kernel.LANES) for matrix in (fc_weight.t(), bias[None])]
+    sizes, flat_output = (n_steps, n_features, n_units, n_layers), _flat(output)
+    _run([
+        functools.partial(kernel.generate, sizes, task.members, task.lengths, *matrices, flat_h0, flat_output)
+        for task in _tasks(lengths.clamp(max=n_steps), 1)
+    ])
+    return output
+
+
+class _Task(NamedTuple):
+    """One direction over one block of signals."""
+
+    d: int
+    members: np.ndarray  # [S] int64, places in the batch
+    lengths: np.ndarray  # [S] int64, falling
+    rows: slice  # its part of the kept gates
+
+
+def _tasks(lengths: Tensor, n_directions: int) -> list[_Task]:
+    """Deal the signals, longest first, to as few blocks as keep all threads busy; few blocks make large products."""
+    n_blocks = min(len(lengths), -(-torch.get_num_threads() // n_directions))
+    by_length = torch.argsort(lengths, descending=True)
+    tasks, row = [], 0
+    for d in range(n_directions):
+        for block in range(n_blocks):
+            members = by_length[block::n_blocks].contiguous()
+            own = lengths[members]
+            n_rows = int(own.sum())
+            tasks.append(_Task(d, members.numpy(), own.numpy(), slice(row, row + n_rows)))
+            row += n_rows
+    return tasks
+
+
+def _run(jobs: Sequence[Callable[[], None]]) -> None:
+    """Run the jobs at the same time, the first one in this thread."""
+    threads = _threads(os.getpid(), torch.get_num_threads()) if len(jobs) > 1 else None
+    futures = [threads.submit(job) for job in jobs[1:]] if threads else []
+    try:
+        jobs[0]()
+    finally:  # the arrays must outlive the jobs, whatever happens here
+        for future in futures:
+            future.result()
+
+
+@functools.cache
+def _threads(process: int, n_threads: int) -> ThreadPoolExecutor:
+    """Threads for the kernels, which release the lock; per process, because threads do not survive a fork."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="neurallib-recurrence")
+
+
+def _forward_matrices(direction: Direction, lanes: int) -> tuple[np.ndarray, ...]:
+    w_ih, w_hh, b_ih, b_hh = (_pad_units(weight, lanes).flatten(0, 1) for weight in direction)
+    return _panels(w_ih.t(), lanes), _panels(w_hh.t(), lanes), _flat(b_ih), _flat(b_hh)
+
+
+def _backward_matrices(direction: Direction, lanes: int, needs_x: bool) -> tuple[np.ndarray, ...]:
+    w_hh = _pad_units(direction.weight_hh, lanes)[[2, 0, 1]].flatten(0, 1)  # gates n, r, z: what reaches the state
+    if not needs_x:
+        return np.empty(0, np.float32), _panels(w_hh, lanes)
+    return _panels(_pad_units(direction.weight_ih, lanes).flatten(0, 1), lanes), _panels(w_hh, lanes)
+
+
+def _pad_units(gates: Tensor, lanes: int) -> Tensor:
+    """Gates [3H, ...] -> [3, U, ...], zeros in the padded units."""
+    n_units = len(gates) // 3
+    units = _round_up(n_units, lanes)
+    gates = gates.detach().reshape(3, n_units, *gates.shape[1:])
+    if units == n_units:
+        return gates
+    padded = gates.new_zeros(3, units, *gates.shape[2:])
+    padded[:, :n_units] = gates
+    return padded
+
+
+def _panels(matrix: Tensor, lanes: int) -> np.ndarray:
+    """[depth, n] -> [n / lanes, depth, lanes], n rounded up with zeros."""
+    depth, n = matrix.shape
+    if n % lanes:
+        matrix = torch.nn.functional.pad(matrix, (0, lanes - n % lanes))
+    return _flat(matrix.reshape(depth, -1, lanes).transpose(0, 1))
+
+
+def _round_up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().view(-1).numpy()
+
+
+def _empty(*shape: int) -> Tensor:
+    """float32 memory from NumPy, which asks for huge pages: first touches of small ones cost a quarter of a step."""
+    size = math.prod(shape)
+    memory = np.empty(size + 16, np.float32)
+    start = (-memory.ctypes.data // 4) % 16  # at a cache line, as whole-vector stores want it
+    return torch.from_numpy(memory[start : start + size]).view(shape)

@@ -1,0 +1,253 @@
+"""LLVM vector instructions for the kernels: matrix tiles, the gates forward and backward, copies.
+
+Each function here writes instructions where a compiled function of `neurallib.kernel` calls it, because the compiler's
+own vectorizer does not keep a whole tile in registers. Numba's cache on disk looks only at the file of the compiled
+function: after a change here, change VECTORS in kernel.py too (a test holds the two together).
+"""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_FEATURES = llvmlite.binding.get_host_cpu_features()
+LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx") else 4
+# A tile's sums live in registers: 8 rows of 3 vectors need 32 of them, 4 rows of 3 vectors need 16.
+TALL = 8 if _FEATURES.get("avx512f") or platform.machine() in ("arm64", "aarch64") else 4
+
+_FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_BITS = ir.VectorType(ir.IntType(32), LANES)
+
+
+def make_tile(rows: int, vectors: int) -> Any:
+    """A product of `rows` rows of A with `vectors` vectors of columns of B, accumulated in registers.
+
+    C[m, v] = start[m, v] + sum over k of A[m, k] * B[k, v], m < rows, v < vectors. a, b, start and c are addresses,
+    the others strides: A by m and k, B by v and k, start and C by m; vectors of start and C are adjacent.
+    """
+
+    @intrinsic
+    def tile(typing, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            emit = _Emitter(context, builder, signature, args)
+            a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m = emit.args
+            a, b, start, c = (builder.inttoptr(address, _FLOAT.as_pointer()) for address in (a, b, start, c))
+            cells = [(m, v) for m in range(rows) for v in range(vectors)]
+            row_of_a = [emit.at(a, emit.times(m, a_m)) for m in range(rows)]
+            column_of_b = [emit.at(b, emit.times(v, b_v)) for v in range(vectors)]
+            # registers, once optimized; small tiles sum in several chains, because an addition waits for the last one
+            chains = max(1, 12 // len(cells))
+            sums = [{cell: cgutils.alloca_once(builder, _VECTOR) for cell in cells} for _ in range(chains)]
+            for m, v in cells:
+                emit.store(emit.load(emit.at(start, emit.times(m, s_m), emit.lanes(v))), sums[0][m, v])
+                for others in sums[1:]:
+                    emit.store(emit.constant(0.0), others[m, v])
+
+            def add_step(k: Any, chain: dict[tuple[int, int], Any]) -> None:
+                along_a, along_b = builder.mul(k, a_k), builder.mul(k, b_k)
+                weights = [emit.load(emit.at(pointer, along_b)) for pointer in column_of_b]
+                for m in range(rows):
+                    factor = emit.spread(emit.at(row_of_a[m], along_a))
+                    for v in range(vectors):
+                        emit.store(emit.load(chain[m, v]) + factor * weights[v], chain[m, v])
+
+            whole = builder.sub(depth, builder.srem(depth, emit.index(chains)))
+            with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(chains), _INDEX) as (k, _):
+                for i, chain in enumerate(sums):
+                    add_step(builder.add(k, emit.index(i)), chain)
+            if chains > 1:
+                with cgutils.for_range_slice(builder, whole, depth, emit.index(1), _INDEX) as (k, _):
+                    add_step(k, sums[0])
+            for m, v in cells:
+                total = emit.load(sums[0][m, v])
+                for others in sums[1:]:
+                    total = total + emit.load(others[m, v])
+                emit.store(total, emit.at(c, emit.times(m, c_m), emit.lanes(v)))
+            return context.get_dummy_value()
+
+        return types.void(a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m), codegen
+
+    return tile
+
+
+def _make_gates(keep: bool) -> Any:
+    """One vector of units through the gates: h' = n + z (h - n); with `keep`, r, z, n and W_hn h + b_hn are stored."""
+
+    @intrinsic
+    def gates(typing, projected, p0, recurrent, q0, units, before, b0, after, a0, saved, v0):
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            emit = _Emitter(context, builder, signature, args)
+            projected, p0, recurrent, q0, units, before, b0, after, a0, saved, v0 = emit.args
+            from_x = [emit.load(emit.at(projected, p0, emit.times(gate, units))) for gate in range(3)]
+            from_h = [emit.load(emit.at(recurrent, q0, emit.times(gate, units))) for gate in range(3)]
+            reset, update = _sigmoid(from_x[0] + from_h[0]), _sigmoid(from_x[1] + from_h[1])
+            new = _tanh(from_x[2] + reset * from_h[2])
+            emit.store(new + update * (emit.load(emit.at(before, b0)) - new), emit.at(after, a0))
+            if keep:
+                for gate, value in enumerate((reset, update, new, from_h[2])):
+                    emit.store(value, emit.at(saved, v0, emit.times(gate, units)))
+            return context.get_dummy_value()
+
+        return types.void(projected, p0, recurrent, q0, units, before, b0, after, a0, saved, v0), codegen
+
+    return gates
+
+
+@intrinsic
+def gates_backward(typing, saved, v0, units, mask, j, before, b0, d_out, o0, d_state, s0, d_gates, g0):
+    """One vector of units back through the gates.
+
+    d_gates gets the derivatives by W_hn h + b_hn, and by the sums before r, z and n, in this order: its first three
+    parts are what reaches the state, its last three what reaches the input. d_state becomes its direct part, z d_h'.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, signature, args)
+        saved, v0, units, mask, j, before, b0, d_out, o0, d_state, s0, d_gates, g0 = emit.args
+        reset, update, new, from_h = (emit.load(emit.at(saved, v0, emit.times(part, units))) for part in range(4))
+        total = emit.load(emit.at(d_out, o0)) + emit.load(emit.at(d_state, s0))
+        through = total * update
+        d_new = (total - through) * (emit.constant(1.0) - new * new)
+        d_reset = d_new * from_h * (reset - reset * reset)
+        d_update = (emit.load(emit.at(before, b0)) - new) * total * (update - update * update)
+        real = emit.load(emit.at(mask, j), _BITS)
+        for part, value in enumerate((d_new * reset, d_reset, d_update, d_new)):
+            emit.store(value.keep(real), emit.at(d_gates, g0, emit.times(part, units)))
+        emit.store(through, emit.at(d_state, s0))
+        return context.get_dummy_value()
+
+    return types.void(saved, v0, units, mask, j, before, b0, d_out, o0, d_state, s0, d_gates, g0), codegen
+
+
+gates, gates_and_keep = _make_gates(keep=False), _make_gates(keep=True)
+
+
+@intrinsic
+def address(typing, array, offset):
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, signature, args)
+        return builder.ptrtoint(emit.at(*emit.args), _INDEX)
+
+    return types.int64(array, offset), codegen
+
+
+@intrinsic
+def copy(typing, source, s0, target, t0, count):
+    """Copy `count` numbers; the compiler would ask first whether the arrays overlap."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, signature, args)
+        source, s0, target, t0, count = emit.args
+        cgutils.raw_memmove(builder, emit.at(target, t0), emit.at(source, s0), count, 4)
+        return context.get_dummy_value()
+
+    return types.void(source, s0, target, t0, count), codegen
+
+
+class _Emitter:
+    """Writes LLVM vector instructions for the arguments of an intrinsic."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> None:
+        self.builder = builder
+        self.args = [
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+
+    def at(self, pointer: Any, *offsets: Any) -> Any:
+        for offset in offsets:
+            pointer = self.builder.gep(self.builder.bitcast(pointer, _FLOAT.as_pointer()), [offset])
+        return pointer
+
+    def times(self, factor: int, value: Any) -> Any:
+        return self.builder.mul(self.index(factor), value)
+
+    def index(self, number: int) -> Any:
+        return ir.Constant(_INDEX, number)
+
+    def lanes(self, vectors: int) -> Any:
+        return self.index(vectors * LANES)
+
+    def constant(self, number: float) -> _Lanes:
+        return _Lanes(self.builder, ir.Constant(_VECTOR, [number] * LANES))
+
+    def load(self, pointer: Any, kind: Any = _VECTOR) -> _Lanes:
+        pointer = self.builder.bitcast(pointer, kind.as_pointer())
+        return _Lanes(self.builder, self.builder.load(pointer, align=4))
+
+    def store(self, value: _Lanes, pointer: Any) -> None:
+        self.builder.store(value.value, self.builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+
+    def spread(self, pointer: Any) -> _Lanes:
+        """One number in all lanes."""
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        scalar = self.builder.load(pointer)
+        single = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        return _Lanes(self.builder, self.builder.shuffle_vector(single, undefined, ir.Constant(_BITS, [0] * LANES)))
+
+
+class _Lanes:
+    """A vector of LANES float32 with the arithmetic of a number."""
+
+    def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    def _join(self, name: str, other: _Lanes | float, *flags: str) -> _Lanes:
+        operand = other.value if isinstance(other, _Lanes) else ir.Constant(_VECTOR, [float(other)] * LANES)
+        return _Lanes(self.builder, getattr(self.builder, name)(self.value, operand, flags=("contract", *flags)))
+
+    def __add__(self, other: _Lanes | float) -> _Lanes:
+        return self._join("fadd", other)
+
+    def __sub__(self, other: _Lanes | float) -> _Lanes:
+        return self._join("fsub", other)
+
+    def __mul__(self, other: _Lanes | float) -> _Lanes:
+        return self._join("fmul", other)
+
+    def __truediv__(self, other: _Lanes | float) -> _Lanes:
+        return self._join("fdiv", other, "arcp", "ninf")  # of finite numbers: may become an estimate and a Newton step
+
+    def clamp(self, bound: float) -> _Lanes:
+        """Limit to [-bound, bound]; NaN stays NaN, because it fails both comparisons."""
+        value = self.value
+        for limit, order in ((bound, "<"), (-bound, ">")):
+            edge = ir.Constant(_VECTOR, [limit] * LANES)
+            value = self.builder.select(self.builder.fcmp_ordered(order, edge, value), edge, value)
+        return _Lanes(self.builder, value)
+
+    def keep(self, mask: _Lanes) -> _Lanes:
+        """Zero the lanes where `mask` (32-bit integers) is 0, NaN too, which a product would not."""
+        bits = self.builder.and_(self.builder.bitcast(self.value, _BITS), mask.value)
+        return _Lanes(self.builder, self.builder.bitcast(bits, _VECTOR))
+
+
+def _tanh(x: _Lanes) -> _Lanes:
+    """Rational approximation of degree 13 / 6, the one of Eigen (generic_fast_tanh_float); 1 beyond the clamp."""
+    x = x.clamp(7.99881172180175781)
+    square = x * x
+    odd = square * -2.76076847742355e-16 + 2.00018790482477e-13
+    for coefficient in (
+        -8.60467152213735e-11,
+        5.12229709037114e-08,
+        1.48572235717979e-05,
+        6.37261928875436e-04,
+        4.89352455891786e-03,
+    ):
+        odd = odd * square + coefficient
+    even = square * 1.19825839466702e-06 + 1.18534705686654e-04
+    for coefficient in (2.26843463243900e-03, 4.89352518554385e-03):
+        even = even * square + coefficient
+    return x * odd / even
+
+
+def _sigmoid(x: _Lanes) -> _Lanes:
+    return _tanh(x * 0.5) * 0.5 + 0.5

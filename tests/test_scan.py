@@ -1,0 +1,316 @@
+"""The recurrence's paths against torch's own nn.GRU on packed sequences."""
+
+import hashlib
+import inspect
+import multiprocessing
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from neurallib import scan
+from neurallib.scan import Direction, gru_generate, gru_layer, use_path
+
+LENGTHS = [11, 3, 1, 7, 11]
+
+
+def directions_of(gru: nn.GRU) -> list[Direction]:
+    weights = list(gru.parameters())
+    return [Direction(*weights[i : i + 4]) for i in range(0, len(weights), 4)]
+
+
+def packed(gru: nn.GRU, x: Tensor, lengths: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    output, h_n = gru(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False), h0)
+    return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0], h_n
+
+
+def gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...]:
+    """Of a weighted sum, so that every element counts in its own way."""
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(output.shape, generator=generator) for output in outputs]
+    return torch.autograd.grad(outputs, inputs, weights)
+
+
+def assert_near(ours: Tensor, theirs: Tensor, relative: float = 1e-4) -> None:
+    assert (ours - theirs).norm() <= relative * theirs.norm() + 1e-6
+
+
+@pytest.mark.parametrize("path", ["numba", "torch"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(
+    ("n_inputs", "n_units", "lengths"),
+    [
+        (1, 1, [4]),
+        (1, 32, [19]),
+        (3, 5, LENGTHS),
+        (2, 16, LENGTHS[:2]),
+        (20, 33, LENGTHS * 5),
+        (64, 64, [40, 600, 599] + [1] * 6),
+        (5, 300, [9] * 11),
+    ],
+)
+def test_layer_equals_packed_gru(
+    path: str, bidirectional: bool, n_inputs: int, n_units: int, lengths: list[int]
+) -> None:
+    gru = nn.GRU(n_inputs, n_units, bidirectional=bidirectional, batch_first=True)
+    x = torch.randn(len(lengths), max(lengths) + 2, n_inputs, requires_grad=True)
+    h0 = torch.randn(1 + bidirectional, len(lengths), n_units, requires_grad=True)
+    inputs = [x, h0, *gru.parameters()]
+    theirs = packed(gru, x, torch.tensor(lengths), h0)
+    with use_path(path):
+        ours = gru_layer(x, torch.tensor(lengths), directions_of(gru), h0)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
+    for mine, other in zip(gradients(ours, inputs), gradients(theirs, inputs), strict=True):
+        assert_near(mine, other)
+    with use_path(path), torch.no_grad():
+        inference = gru_layer(x, torch.tensor(lengths), directions_of(gru), h0)
+    for mine, other in zip(inference, ours, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-6)
+
+
+def test_gradients_of_a_long_signal_stay_accurate() -> None:
+    gru = nn.GRU(2, 16, bidirectional=True, batch_first=True)
+    x, h0 = torch.randn(1, 5400, 2, requires_grad=True), torch.zeros(2, 1, 16)
+    inputs = [x, *gru.parameters()]
+    exact = gru.double()(x.double(), h0.double())
+    expected = gradients(exact, inputs)
+    gru.float()
+    with use_path("numba"):
+        ours = gru_layer(x, torch.tensor([5400]), directions_of(gru), h0)
+    torch.testing.assert_close(ours[0], exact[0].float(), rtol=0, atol=1e-5)
+    for mine, other in zip(gradients(ours, [x, *gru.parameters()]), expected, strict=True):
+        assert_near(mine, other.float())
+
+
+def test_float64_passes_gradcheck() -> None:
+    gru = nn.GRU(2, 3, bidirectional=True, batch_first=True).double()
+    x = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
+    h0 = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
+    weights = [weight.detach().requires_grad_() for weight in gru.parameters()]
+
+    def run(x: Tensor, h0: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        return gru_layer(x, torch.tensor([5, 1, 3]), [Direction(*weights[:4]), Direction(*weights[4:])], h0)
+
+    assert torch.autograd.gradcheck(run, (x, h0, *weights))
+
+
+def test_kernel_gradients_can_be_differentiated_again() -> None:
+    gru = nn.GRU(2, 3, batch_first=True)
+    x, lengths = torch.randn(2, 4, 2, requires_grad=True), torch.tensor([4, 2])
+    penalties = []
+    for path in ("numba", "torch"):
+        with use_path(path):
+            output, _ = gru_layer(x, lengths, directions_of(gru))
+            (slope,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+            penalties.append(torch.autograd.grad(slope.square().sum(), [x, gru.weight_hh_l0]))
+    for mine, other in zip(*penalties, strict=True):
+        assert_near(mine, other)
+
+
+def test_backward_twice_through_one_graph_gives_the_same() -> None:
+    gru = nn.GRU(2, 3, batch_first=True)
+    with use_path("numba"):
+        output, _ = gru_layer(torch.randn(2, 4, 2), torch.tensor([4, 2]), directions_of(gru))
+    loss = output.square().sum()
+    first = torch.autograd.grad(loss, list(gru.parameters()), retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(loss, list(gru.parameters())), first, rtol=0, atol=0)
+
+
+def test_only_the_gradients_asked_for_are_given() -> None:
+    gru = nn.GRU(2, 3, batch_first=True)
+    gru.weight_ih_l0.requires_grad_(False)
+    x = torch.randn(2, 4, 2)
+    with use_path("numba"):
+        gru_layer(x, torch.tensor([4, 2]), directions_of(gru))[0].sum().backward()
+    assert gru.weight_ih_l0.grad is None and x.grad is None
+    expected = gru.weight_hh_l0.grad
+    gru.zero_grad()
+    packed(gru, x, torch.tensor([4, 2]), torch.zeros(1, 2, 3))[0].sum().backward()
+    assert expected is not None and gru.weight_hh_l0.grad is not None
+    assert_near(expected, gru.weight_hh_l0.grad)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_nan_and_infinity_come_out_as_they_do_in_torch(value: float) -> None:
+    gru = nn.GRU(2, 5, batch_first=True)  # 5 units: the padded ones must not spread what they get
+    x = torch.randn(3, 6, 2)
+    x[1, 2, 0] = value
+    h0, lengths = torch.zeros(1, 3, 5, requires_grad=True), torch.tensor([6, 6, 6])
+    theirs = packed(gru, x, lengths, h0)
+    with use_path("numba"):
+        ours = gru_layer(x, lengths, directions_of(gru), h0)
+    torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-5, equal_nan=True)
+    inputs = [h0, gru.weight_hh_l0, gru.bias_hh_l0]
+    for mine, other in zip(gradients(ours, inputs), gradients(theirs, inputs), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5, equal_nan=True)
+
+
+def test_values_in_the_padding_do_not_matter() -> None:
+    gru = nn.GRU(2, 4, bidirectional=True, batch_first=True)
+    x, lengths = torch.randn(5, 11, 2), torch.tensor(LENGTHS)
+    spoilt = x.clone()
+    for row, length in zip(spoilt, LENGTHS, strict=True):
+        row[length:] = float("nan")
+    with use_path("numba"):
+        torch.testing.assert_close(
+            gru_layer(spoilt, lengths, directions_of(gru)), gru_layer(x, lengths, directions_of(gru)), rtol=0, atol=0
+        )
+
+
+def test_non_contiguous_tensors_work() -> None:
+    gru = nn.GRU(3, 4, batch_first=True)
+    x, h0 = torch.randn(11, 3, 5).permute(2, 0, 1), torch.randn(5, 1, 4).transpose(0, 1)
+    with use_path("numba"):
+        output, _ = gru_layer(x, torch.tensor(LENGTHS), directions_of(gru), h0)
+    expected, _ = packed(gru, x, torch.tensor(LENGTHS), h0.contiguous())
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        torch.autograd.grad(output.transpose(0, 1).sum(), gru.weight_hh_l0),
+        torch.autograd.grad(expected.sum(), gru.weight_hh_l0),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_autocast_runs_the_kernel_in_float32() -> None:
+    gru = nn.GRU(3, 4, batch_first=True)
+    x, lengths = torch.randn(5, 11, 3).bfloat16(), torch.tensor(LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16), use_path("numba"):
+        output, _ = gru_layer(x, lengths, directions_of(gru))
+    output.sum().backward()
+    assert output.dtype == torch.float32 and gru.weight_hh_l0.grad is not None
+    expected, _ = packed(gru, x.float(), lengths, torch.zeros(1, 5, 4))
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+
+
+def test_forcing_the_kernel_says_why_it_cannot_run() -> None:
+    gru = nn.GRU(3, 4, batch_first=True).double()
+    with use_path("numba"), pytest.raises(RuntimeError, match="float64"):
+        gru_layer(torch.randn(1, 2, 3).double(), torch.tensor([2]), directions_of(gru))
+
+
+def test_an_unknown_path_is_refused() -> None:
+    with pytest.raises(ValueError, match="numba"), use_path("nubma"):
+        pass
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 2), (2, 0, 2)])
+def test_empty_batches_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        gru_layer(torch.zeros(shape), torch.zeros(shape[0], dtype=torch.int64), directions_of(nn.GRU(2, 3)))
+
+
+def test_several_python_threads_may_run_it_at_once() -> None:
+    gru = nn.GRU(2, 32, bidirectional=True, batch_first=True)
+    batches = [torch.randn(5, 11, 2) for _ in range(8)]
+    expected = [packed(gru, x, torch.tensor(LENGTHS), torch.zeros(2, 5, 32))[0] for x in batches]
+    found: list[Tensor | None] = [None] * len(batches)
+
+    def work(i: int) -> None:
+        for _ in range(5):
+            with use_path("numba"):
+                found[i] = gru_layer(batches[i], torch.tensor(LENGTHS), directions_of(gru))[0]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
+
+
+def _in_process(queue: "multiprocessing.Queue[list[float]]", weights: list[list[float]]) -> None:
+    gru = nn.GRU(1, 2, bidirectional=True, batch_first=True)
+    with torch.no_grad():
+        for parameter, values in zip(gru.parameters(), weights, strict=True):
+            parameter.copy_(torch.tensor(values).view_as(parameter))
+    with use_path("numba"):
+        output, _ = gru_layer(torch.ones(1, 4, 1), torch.tensor([4]), directions_of(gru))
+    queue.put(output.flatten().tolist())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_processes_may_run_it(method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    gru = nn.GRU(1, 2, bidirectional=True, batch_first=True)
+    with use_path("numba"):  # so that this process has its threads when it forks
+        expected, _ = gru_layer(torch.ones(1, 4, 1), torch.tensor([4]), directions_of(gru))
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    weights = [parameter.flatten().tolist() for parameter in gru.parameters()]
+    process = context.Process(target=_in_process, args=(queue, weights))
+    process.start()
+    found = queue.get(timeout=60)
+    process.join(60)
+    torch.testing.assert_close(torch.tensor(found), expected.flatten(), rtol=0, atol=1e-6)
+
+
+def test_without_numba_it_warns_once_and_is_still_right() -> None:
+    code = """
+import sys, warnings
+sys.modules["numba"] = None
+import torch
+from neurallib.scan import Direction, gru_layer
+gru = torch.nn.GRU(2, 3, batch_first=True)
+x = torch.randn(2, 4, 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        output, _ = gru_layer(x, torch.tensor([4, 4]), [Direction(*gru.parameters())])
+torch.testing.assert_close(output, gru(x)[0])
+assert [("neurallib[fast]" in str(one.message)) for one in caught] == [True], caught
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_torch_func_and_tracing_take_the_torch_path() -> None:
+    gru = nn.GRU(2, 3, batch_first=True)
+    weights = [weight.detach() for weight in gru.parameters()]
+    x, lengths = torch.randn(2, 4, 2), torch.tensor([4, 2])
+
+    def total(x: Tensor) -> Tensor:
+        return gru_layer(x, lengths, [Direction(*weights)])[0].sum()
+
+    slope = torch.func.grad(total)(x)
+    x.requires_grad_()
+    torch.testing.assert_close(slope, torch.autograd.grad(total(x), x)[0], rtol=1e-4, atol=1e-6)
+    assert "gru" in str(torch.jit.trace(total, x.detach(), check_trace=False).graph)
+
+
+@pytest.mark.parametrize("path", ["numba", "torch"])
+@pytest.mark.parametrize(("n_layers", "n_features", "n_units", "linear"), [(1, 4, 4, False), (3, 2, 20, True)])
+def test_generation_equals_stepping_gru(
+    path: str, n_layers: int, n_features: int, n_units: int, linear: bool
+) -> None:
+    grus = [nn.GRU(n_units if i else n_features, n_units, batch_first=True) for i in range(n_layers)]
+    fc_out = nn.Linear(n_units, n_features) if linear else None
+    h0, n_steps = torch.randn(n_layers, len(LENGTHS), n_units), max(LENGTHS)
+    states, value, steps = [h[None] for h in h0], torch.zeros(len(LENGTHS), 1, n_features), []
+    for _ in range(n_steps):
+        for i, gru in enumerate(grus):
+            value, states[i] = gru(value, states[i])
+        value = fc_out(value) if fc_out else value
+        steps.append(value)
+    expected = torch.cat(steps, dim=1)
+    for row, length in zip(expected, LENGTHS, strict=True):
+        row.data[length:] = 0
+    layers = [directions_of(gru)[0] for gru in grus]
+    weights = (fc_out.weight, fc_out.bias) if fc_out else (None, None)
+    with use_path(path):
+        output = gru_generate(layers, *weights, h0, torch.tensor(LENGTHS), n_steps)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+    assert not output.requires_grad
+
+
+def test_kernel_names_the_vector_code_it_was_compiled_with() -> None:
+    kernel = pytest.importorskip("neurallib.kernel")
+    source = Path(inspect.getfile(scan)).with_name("vectors.py").read_bytes()
+    assert kernel.VECTORS == hashlib.sha256(source).hexdigest()[:16], "Numba's cache would keep the old vector code"
