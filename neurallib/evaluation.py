@@ -17,7 +17,7 @@ from neurallib.metrics import make_metrics, metric_values, update_metrics
 from neurallib.preparing import Data, PreparedData, prepare, prepare_signals
 from neurallib.registry import ARCHITECTURES, build_network
 from neurallib.state import Batch, State
-from neurallib.tasks import n_outputs, task_kind
+from neurallib.tasks import TaskKind, activate, n_outputs, task_kind
 
 
 def evaluate(
@@ -61,7 +61,7 @@ def evaluate(
     sums = torch.zeros(2, dtype=torch.float64)
     for _, batch, logits in _run(state, prepared, batch_size, device, enable_progress_bar):
         sums += torch.stack([part.sum().double().cpu() for part in terms(logits, batch["y"], batch["lengths"])])
-        update_metrics(metrics, kind, _activate(logits, kind).cpu(), batch["y"].cpu(), batch["lengths"].cpu(), seq2one)
+        update_metrics(metrics, kind, activate(logits, kind).cpu(), batch["y"].cpu(), batch["lengths"].cpu(), seq2one)
     return {"loss": float(sums[0] / sums[1])} | metric_values(metrics)
 
 
@@ -123,11 +123,11 @@ def _predict(
 ) -> tuple[list[np.ndarray], list[float]]:
     integer("batch_size", batch_size)
     device = configure_device(gpu_id)
-    kind = "regression" if raw else task_kind(state["hparams"])
+    kind: TaskKind = "regression" if raw else task_kind(state["hparams"])
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
     for places, batch, logits in _run(state, data, batch_size, device, enable_progress_bar):
-        rows, lengths = _activate(logits, kind).cpu().numpy(), batch["lengths"].tolist()
+        rows, lengths = activate(logits, kind).cpu().numpy(), batch["lengths"].tolist()
         cut = [row[:n].copy() for row, n in zip(rows, lengths, strict=True)] if logits.dim() == 3 else list(rows)
         outputs |= zip(places, cut, strict=True)
         if terms is not None:
@@ -152,10 +152,3 @@ def _run(
         with torch.inference_mode():  # left before the yield: the mode would follow into the caller's code
             logits = network(batch["x"], batch["lengths"])
         yield places, batch, logits
-
-
-def _activate(logits: Tensor, kind: str) -> Tensor:
-    """Probabilities of a classification, the values themselves of a regression."""
-    if kind == "multiclass":
-        return logits.softmax(-1)
-    return logits if kind == "regression" else logits.sigmoid()

@@ -16,17 +16,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.losses import loss_function, loss_terms
+from neurallib.metrics import make_metrics, metric_values, update_metrics
 from neurallib.network import Network
 from neurallib.optimization import make_optimizer, training_step
 from neurallib.plots import plot_losses
+from neurallib.registry import ARCHITECTURES
 from neurallib.state import Batch, State, copy_weights
+from neurallib.tasks import activate, n_outputs, task_kind
+from neurallib.tensorboard import show_predictions, show_size
 
 MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
 
@@ -58,6 +62,9 @@ class _Training(pl.LightningModule):
         self.val_losses: list[float] = []
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
+        self._kind = task_kind(state["hparams"])
+        self._metrics: Any = None  # of a validation epoch; only where there is a logger to show them
+        self._metric_history: list[dict[str, float]] = []
 
     def setup(self, stage: str) -> None:
         # Processes that Lightning started for the other devices have no directory of their own.
@@ -76,6 +83,10 @@ class _Training(pl.LightningModule):
         optimizer, scheduler = make_optimizer(self.network, self._state["hparams"], fused=fused)
         return [optimizer], [scheduler]
 
+    def on_train_start(self) -> None:
+        if isinstance(self.logger, TensorBoardLogger):
+            show_size(self.logger.experiment, self._state)
+
     def on_train_epoch_start(self) -> None:
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
@@ -89,21 +100,39 @@ class _Training(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        if self.logger is not None:
+            self._metrics = make_metrics(self._kind, n_outputs(self._state["hparams"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        total, count = self._terms(self.network(batch["x"], batch["lengths"]), batch["y"], batch["lengths"])
+        logits = self.network(batch["x"], batch["lengths"])
+        total, count = self._terms(logits, batch["y"], batch["lengths"])
         self._val_total += torch.stack([total.sum().double(), count.sum().double()])
+        if self._metrics is not None:
+            outputs, y, lengths = activate(logits.float(), self._kind).cpu(), batch["y"].cpu(), batch["lengths"].cpu()
+            seq2one = ARCHITECTURES[self._state["architecture"]].seq2one
+            update_metrics(self._metrics, self._kind, outputs, y, lengths, seq2one)
+            if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
+                writer = self.logger.experiment
+                show_predictions(writer, self._state, batch["x"], lengths, logits, self.current_epoch)
 
     def on_validation_epoch_end(self) -> None:
         train, val = self._train_total.tolist(), self._val_total.tolist()
         self.train_losses.append(train[0] / train[1])
         self.val_losses.append(val[0] / val[1])
         self.log("val_loss", self.val_losses[-1], prog_bar=True)
+        if self._metrics is not None:
+            self._metric_history.append({f"val_{name}": value for name, value in metric_values(self._metrics).items()})
+            self.log_dict(self._metric_history[-1] | {"train_loss_epoch": self.train_losses[-1]})
         if self.val_losses[-1] < min(filter(math.isfinite, self.val_losses[:-1]), default=math.inf):
             self.best_weights = copy_weights(self.network.state_dict())
             self.best_epoch = len(self.val_losses)
         if self.directory is not None and self.trainer.is_global_zero:
             plot_losses(self.train_losses, self.val_losses, path=self.directory / "loss_plot.png")
+
+    def on_train_end(self) -> None:
+        if isinstance(self.logger, TensorBoardLogger) and self.best_epoch:
+            best = {"val_loss": self.val_losses[self.best_epoch - 1]} | self._metric_history[self.best_epoch - 1]
+            self.logger.log_hyperparams(dict(self.hparams), {f"best/{name}": value for name, value in best.items()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return self.network.state_dict(*args, **kwargs)  # under the weights' own names, as the original's files
@@ -140,7 +169,10 @@ def fit(
     saving: list[Callback] = []
     if make_directory is not None:
         saving = [ModelCheckpoint(directory, filename="best", monitor="val_loss", save_last=True)]
-    logger = TensorBoardLogger(directory or ".", name="tensorboard_logs") if enable_tensorboard else False
+    logger: TensorBoardLogger | bool = False
+    if enable_tensorboard:
+        logger = TensorBoardLogger(directory or ".", name="tensorboard_logs", default_hp_metric=False)
+        saving.append(LearningRateMonitor(logging_interval="epoch"))
     placed = {"accelerator": "gpu", "devices": [device.index]} if device.type == "cuda" else {"accelerator": "cpu"}
     options = {"devices": 1} | placed | dict(trainer_options)
     interrupted = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from torch import Tensor
+
 from neurallib.checks import boolean, choice, integer
 from neurallib.state import Hparams
 
@@ -46,6 +48,13 @@ def task_kind(hparams: Hparams) -> TaskKind:
     if hparams["num_classes"] == 1:
         return "binary"
     return "multilabel" if hparams["multi_label"] else "multiclass"
+
+
+def activate(logits: Tensor, kind: TaskKind) -> Tensor:
+    """Probabilities of a classification [..., K], the values themselves of a regression."""
+    if kind == "multiclass":
+        return logits.softmax(-1)
+    return logits if kind == "regression" else logits.sigmoid()
 
 
 def n_outputs(hparams: Hparams) -> int:

@@ -15,7 +15,7 @@ FLOORS = """
     version state checks tasks devices sequences
     vectors kernel recurrence scan network gru gru_encoder_decoder attention transformer registry
     losses metrics normalization data targets preparing batches optimization
-    files training_info postprocess plots checkpoints model_card hub lightning training evaluation transfer
+    files training_info postprocess plots tensorboard checkpoints model_card hub lightning training evaluation transfer
     workflow search synthetic records
     __init__ examples
 """.split()
