@@ -35,6 +35,14 @@ from neurallib.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from neurallib.model_card import save_model_card
+from neurallib.hub import (
+    get_hparams_from_hugging,
+    get_weights_and_info_from_hugging,
+    list_production_models,
+    load_from_hub,
+    push_to_hub,
+)
 from neurallib.training import train
 from neurallib.evaluation import evaluate, predict
 from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary
@@ -55,12 +63,16 @@ __all__ = [
     "evaluate",
     "flip_valid",
     "get_hparams_from_checkpoints",
+    "get_hparams_from_hugging",
     "get_weights_and_info_from_checkpoints",
+    "get_weights_and_info_from_hugging",
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
     "list_architectures",
+    "list_production_models",
     "load_checkpoint",
+    "load_from_hub",
     "loss_function",
     "make_loader",
     "make_optimizer",
@@ -72,8 +84,10 @@ __all__ = [
     "post_process_peaks_binary",
     "predict",
     "prepare",
+    "push_to_hub",
     "retrain",
     "save_checkpoint",
+    "save_model_card",
     "save_training_information",
     "save_training_information_to_file",
     "state_from_network",

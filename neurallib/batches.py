@@ -28,7 +28,14 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
     -------
     Batch
         x [B, T, C] float32, y [B, T, ...] or [B, ...] (float32, or int64 of integers), lengths [B] int64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no item, or one holds no real numbers.
     """
+    if len(items) == 0:
+        raise ValueError("items is empty; expected at least one pair (signal, target).")
     xs = [_tensor(x) for x, _ in items]
     ys = [_tensor(y) for _, y in items]
     x, lengths = pad([(x[:, None] if x.dim() == 1 else x).float() for x in xs])
@@ -122,8 +129,10 @@ def make_loader(
     Raises
     ------
     TypeError, ValueError
-        If `batch_size` is not an integer of at least 1.
+        If `batch_size` or `world_size` is not an integer of at least 1, or `rank` not one below `world_size`.
     """
+    if integer("rank", rank, minimum=0) >= integer("world_size", world_size):
+        raise ValueError(f"rank={rank}; expected less than world_size={world_size}.")
     order = BatchOrder(
         data.lengths,
         integer("batch_size", batch_size),
@@ -139,5 +148,10 @@ def make_loader(
 
 
 def _tensor(value: Any) -> Tensor:
-    tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
+    if isinstance(value, Tensor):
+        return value.float() if value.is_floating_point() else value.long()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"an item holds {array.dtype}; expected floating-point or integer numbers.")
+    # A copy, because torch takes neither memory-mapped arrays in silence nor those of another byte order or reversed.
+    return torch.from_numpy(np.array(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64, order="C"))

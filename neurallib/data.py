@@ -10,7 +10,7 @@ from typing import NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
-from neurallib.checks import integer, listing, number
+from neurallib.checks import integer, listing, number, text
 from neurallib.state import Pair
 
 
@@ -33,6 +33,8 @@ class SignalFolder(Sequence[Pair]):
     ----------
     names : list of str
         File names in natural order, those of windows with their steps: "3.npy[0:5400]".
+    paths_x : list of Path
+        The signal's file of each item.
     """
 
     def __init__(self, pieces: list[_Piece]) -> None:
@@ -41,6 +43,7 @@ class SignalFolder(Sequence[Pair]):
             f"{piece.path_x.name}[{piece.start}:{piece.stop}]" if piece.window else piece.path_x.name
             for piece in pieces
         ]
+        self.paths_x = [piece.path_x for piece in pieces]
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -100,6 +103,7 @@ def open_folder(
     TypeError, ValueError
         If files are not paired or cannot be read as arrays of numbers, or an argument is out of range; each named.
     """
+    text("part", part)
     folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]
     files = [{path.name: path for path in folder.glob("*.npy")} for folder in folders]
     for folder, found in zip(folders, files, strict=True):
@@ -126,7 +130,17 @@ def open_folder(
 
 
 def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> list[tuple[int, int]]:
-    """Windows (start, stop) that cover `n_steps`, all of `window_size` but the last, which ends with the signal."""
+    """Windows (start, stop) that cover `n_steps`, all of `window_size` but the last, which ends with the signal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n_steps` is below 0, `window_size` below 1 or `overlap` outside [0, 1).
+    """
+    integer("n_steps", n_steps, minimum=0)
+    number("overlap", overlap, 0, 1, high_open=True)
+    if window_size is not None:
+        integer("window_size", window_size)
     if window_size is None or n_steps <= window_size:
         return [(0, n_steps)]
     stride = max(1, round(window_size * (1 - overlap)))
@@ -160,12 +174,19 @@ def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) ->
     x, y = read_array(path_x), read_array(path_y)
     if x.ndim not in (1, 2):
         raise ValueError(f"{path_x} has shape {x.shape}; expected [time] or [time, features].")
-    # The axis that the target shares is time; without one, a recording is longer than it has channels.
-    shared = [axis for axis in range(x.ndim) if x.shape[axis] > 1 and x.shape[axis] in y.shape]
+    # The axis that the target shares is time; without one, a recording is longer than it has channels. An axis that
+    # fits one window may as well be channels, as many as a target of the whole signal has values.
+    shared = [axis for axis in range(x.ndim) if x.shape[axis] > window_size and x.shape[axis] in y.shape]
     axis = shared[0] if len(shared) == 1 else int(np.argmax(x.shape))
     n_steps = x.shape[axis]
     target_axis = y.shape.index(n_steps) if n_steps in y.shape else None
     windows = cut_windows(n_steps, window_size, overlap)
+    if target_axis is None and len(windows) > 1 and window_size > 1 and window_size in y.shape:
+        # It would pass for the target of every window.
+        raise ValueError(
+            f"{path_y} has shape {y.shape}, as long as a window, but {path_x} has {n_steps} steps; expected one target "
+            "for each step or one for the whole signal."
+        )
     return [_Piece(path_x, path_y, axis, *window, len(windows) > 1, target_axis) for window in windows]
 
 
@@ -181,7 +202,7 @@ def _part_folder(path: str | Path, part: str, argument: str) -> Path:
 def _natural(name: str) -> list[tuple[bool, int, str]]:
     """Sorts numbers within names by their value: 2.npy before 10.npy."""
     return [
-        (not piece.isdigit(), int(piece) if piece.isdigit() else 0, piece)
+        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece)
         for piece in re.split(r"(\d+)", name)
         if piece
     ]

@@ -9,11 +9,11 @@ import numpy as np
 
 def _minmax(x: np.ndarray) -> np.ndarray:
     low = x.min(axis=0, keepdims=True)
-    return _divide(x - low, x.max(axis=0, keepdims=True) - low)
+    return _divide(x - low, x.max(axis=0, keepdims=True) - low, x)
 
 
 def _zscore(x: np.ndarray) -> np.ndarray:
-    return _divide(x - x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True))
+    return _divide(x - x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True), x)
 
 
 NORMALIZATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"minmax": _minmax, "zscore": _zscore}
@@ -39,7 +39,7 @@ def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
     return NORMALIZATIONS[name](np.asarray(x, dtype=np.float64)).astype(np.float32)
 
 
-def _divide(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    # A channel that is constant but for rounding has no shape to blow up.
+def _divide(centred: np.ndarray, scale: np.ndarray, x: np.ndarray) -> np.ndarray:
+    # A channel that is constant but for rounding has no shape to blow up; rounding is measured against the signal.
     flat = scale <= 1e-12 * np.abs(x).max(axis=0, keepdims=True, initial=0)
-    return np.where(flat, 0.0, x / np.where(flat, 1.0, scale))
+    return np.where(flat, 0.0, centred / np.where(flat, 1.0, scale))

@@ -59,11 +59,11 @@ def test_a_boundless_tolerance_pairs_as_many_as_there_are() -> None:
     np.testing.assert_array_equal([i, j], [[1, 2], [1, 0]])
 
 
-def test_a_day_of_beats_with_rivals_everywhere_is_matched_to_the_nearest() -> None:
-    true = np.arange(100_000) * 300
+def test_hours_of_beats_with_rivals_everywhere_is_matched_to_the_nearest() -> None:
+    true = np.arange(20_000) * 300
     found = np.sort(np.concatenate([true + 3, true + 40]))
     i, j = match_peaks(true, found, 54)
-    np.testing.assert_array_equal(i, np.arange(100_000))
+    np.testing.assert_array_equal(i, np.arange(20_000))
     np.testing.assert_array_equal(found[j] - true, 3)
 
 

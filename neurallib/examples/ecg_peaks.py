@@ -24,7 +24,7 @@ from neurallib.synthetic import synthetic_ecg
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
-LABEL_HALF_WIDTH = 3  # samples: the label covers a narrow QRS complex, 56 ms
+LABEL_HALF_WIDTH = 5  # samples: the label covers a QRS complex, 88 ms
 MIN_DISTANCE = 25  # samples, 200 ms: heart beats are not closer
 
 Example = tuple[str, str, np.ndarray, np.ndarray]  # part, name, signal [T] in mV, R-peaks [n] in samples
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     state = nl.train_from_scratch(state, epochs=arguments.epochs, **options)
     logger.info("Trained on %s: validation loss %.4f", source, state["training_info"]["validation_loss"])
 
-    slower: nl.State = {**state, "hparams": state["hparams"] | {"learning_rate": 0.002}}
+    slower: nl.State = {**state, "hparams": state["hparams"] | {"learning_rate": 0.001}}
     trained_in = state["training_info"]["checkpoints_directory"]
     state = nl.retrain(slower, epochs=arguments.retrain_epochs, checkpoints_directory=trained_in, **options)
     logger.info("Retrained: validation loss %.4f", state["training_info"]["validation_loss"])
@@ -154,7 +154,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=5, help="how much of each record [5]")
     parser.add_argument("--signals", type=int, default=192, help="synthetic signals to train on [192]")
-    parser.add_argument("--epochs", type=int, default=8, help="of training [8]")
+    parser.add_argument("--epochs", type=int, default=6, help="of training [6]")
     parser.add_argument("--retrain-epochs", type=int, default=2, help="of retraining [2]")
     parser.add_argument("--batch-size", type=int, default=16, help="[16]")
     parser.add_argument("--seed", type=int, default=42, help="for data, weights and the order of training [42]")

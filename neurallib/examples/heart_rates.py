@@ -1,0 +1,48 @@
+"""The small data set of the other examples: five seconds of synthetic ECG, and the heart rate in them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from neurallib.synthetic import synthetic_ecg
+
+SAMPLING_FREQUENCY = 100  # Hz
+SECONDS = 5
+
+
+def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[Path, Path]:
+    """Write x/PART/NAME.npy [T, 1] in mV and y/PART/NAME.npy [1], the mean rate in beats a second; both folders."""
+    rng = np.random.default_rng(seed)
+    shutil.rmtree(directory, ignore_errors=True)
+    for part, n in {"train": n_signals, "val": max(1, n_signals // 4), "test": max(1, n_signals // 4)}.items():
+        for side in "xy":
+            (directory / side / part).mkdir(parents=True)
+        for i in range(n):
+            signal, r_peaks = synthetic_ecg(
+                duration=SECONDS,
+                sampling_frequency=SAMPLING_FREQUENCY,
+                heart_rate=rng.uniform(50, 140),
+                seed=int(rng.integers(2**31)),
+            )
+            rate = SAMPLING_FREQUENCY * (len(r_peaks) - 1) / (r_peaks[-1] - r_peaks[0])
+            np.save(directory / "x" / part / f"{i}.npy", signal[:, None])
+            np.save(directory / "y" / part / f"{i}.npy", np.array([rate], np.float32))
+    return directory / "x", directory / "y"
+
+
+def start(argv: list[str] | None, description: str | None, epochs: int) -> argparse.Namespace:
+    """The arguments that all examples take, and what they tell on the screen."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for data and results [results]")
+    parser.add_argument("--signals", type=int, default=128, help="signals to train on [128]")
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs of training [{epochs}]")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    os.environ["NEURALLIB_RESULTS_DIR"] = str(arguments.out)  # where checkpoint directories are made
+    return arguments

@@ -1,0 +1,294 @@
+"""The Hugging Face hub: models pulled, pushed and listed. huggingface_hub is imported only when one of these runs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from neurallib.checkpoints import HPARAMS, PTH, SAFETENSORS, load_checkpoint, loaded_state, save_checkpoint
+from neurallib.checks import listing
+from neurallib.files import read_json, read_yaml
+from neurallib.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
+from neurallib.plots import plot_losses
+from neurallib.state import Hparams, State, changed
+from neurallib.training_info import INFO
+from neurallib.version import __version__
+
+WEIGHTS = (SAFETENSORS, PTH)  # the first one that a repository has is read
+NEURALLIB_COLLECTION = (
+    "novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948"
+)
+
+
+def load_from_hub(
+    repo_id: str, *, revision: str | None = None, token: str | None = None, local_dir: str | Path | None = None
+) -> State:
+    """A state from a repository that `push_to_hub` or the original NeuralLib wrote.
+
+    Downloads the weights, hparams.yaml and training_info.json of one commit, and those alone; what the cache has is
+    not downloaded again. Without a connection, or with HF_HUB_OFFLINE=1, the cache alone is used.
+
+    Parameters
+    ----------
+    repo_id : str
+        "owner/name".
+    revision : str, optional
+        A branch, tag or commit; by default the main branch.
+    token : str, optional
+        For private repositories; by default the one of `hf auth login` or HF_TOKEN.
+    local_dir : path, optional
+        Put the files there instead of into the cache.
+
+    Returns
+    -------
+    State
+        As `load_checkpoint` gives it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such repository or revision, or it lacks a file; what is there is listed.
+    PermissionError
+        If the repository is gated or the token refused.
+    ConnectionError
+        If the hub cannot be reached and the cache lacks a file.
+    ValueError
+        If the name is none, a file is broken, or the weights do not match the hyperparameters.
+    """
+    wanted = ((INFO,), (HPARAMS,), WEIGHTS)
+    info, hparams, weights = _fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
+    state = loaded_state(info, hparams, weights)
+    return changed(state, training_info=_without_local_paths(state["training_info"]))
+
+
+def get_weights_and_info_from_hugging(
+    hugging_face_model: str, local_dir: str | Path | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """The weights file (safetensors, else .pth) and the training information of a repository.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, ConnectionError, ValueError
+        As `load_from_hub`.
+    """
+    info, weights = _fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir)
+    return weights, read_json(info)
+
+
+def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
+    """The hyperparameters of a repository, as in its hparams.yaml.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, ConnectionError, ValueError
+        As `load_from_hub`.
+    """
+    (hparams,) = _fetch(hugging_face_model, (HPARAMS,))
+    return read_yaml(hparams)
+
+
+def push_to_hub(
+    state_or_directory: State | str | Path,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = True,
+    revision: str | None = None,
+    commit_message: str | None = None,
+) -> str:
+    """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
+
+    The original NeuralLib reads the same repository. Paths of this machine are left out of what is published.
+
+    Parameters
+    ----------
+    state_or_directory : State or path
+        A state, or a checkpoint directory, whose README.md and loss_plot.png go along where it has them.
+    repo_id : str
+        "owner/name"; made where it is missing.
+    token : str, optional
+        With write access; by default the one of `hf auth login` or HF_TOKEN.
+    private : bool
+        Of a new repository. One that is there keeps what it is, with a warning where it is public.
+    revision : str, optional
+        A branch, made where it is missing; by default the main branch.
+    commit_message : str, optional
+        By default says which model and version of neurallib.
+
+    Returns
+    -------
+    str
+        Where the model is.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the directory is not one that `load_checkpoint` reads; nothing has been published then.
+    PermissionError
+        If the token may not write there.
+    ConnectionError
+        If the hub cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    with tempfile.TemporaryDirectory() as temporary, _plain_errors(f"repository {repo_id!r}", revision, writing=True):
+        folder = Path(temporary)
+        name = _write_repository(state_or_directory, folder)
+        api = HfApi(token=token)
+        url = api.create_repo(repo_id, private=private, exist_ok=True)
+        if private and api.model_info(url.repo_id).private is False:
+            warnings.warn(f"{url.repo_id} is there already and is public: what is pushed is public too.", stacklevel=2)
+        if revision is not None:
+            api.create_branch(url.repo_id, branch=revision, exist_ok=True)
+        card = folder / CARD
+        card.write_text(for_repository(card.read_text(encoding="utf-8"), url.repo_id), encoding="utf-8")
+        api.create_commit(
+            url.repo_id,
+            [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())],
+            commit_message=commit_message or f"{name}, by neurallib {__version__}",
+            revision=revision,
+        )
+    return str(url) if revision is None else f"{url}/tree/{revision}"
+
+
+def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
+    """The names ("owner/name") of the models in a collection on the hub, by default the published NeuralLib ones.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, ConnectionError
+        If there is no such collection, or the hub does not give it.
+    """
+    from huggingface_hub import get_collection
+
+    with _plain_errors(f"collection {collection!r}"):
+        return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]
+
+
+def _fetch(
+    repo_id: str,
+    *wanted: tuple[str, ...],
+    revision: str | None = None,
+    token: str | None = None,
+    local_dir: str | Path | None = None,
+) -> list[Path]:
+    """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+
+    def kept(name: str) -> Path | None:
+        if local_dir is not None and (path := Path(local_dir) / name).is_file():
+            return path
+        found = try_to_load_from_cache(repo_id, name, revision=revision)
+        return Path(found) if isinstance(found, str) else None
+
+    with _plain_errors(f"repository {repo_id!r}", revision):
+        try:
+            there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
+        except Exception as error:
+            if not _is_unreachable(error):
+                raise
+            paths = [next((path for name in group if (path := kept(name))), None) for group in wanted]
+            if missing := _missing(wanted, paths):
+                where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
+                raise ConnectionError(f"{_unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
+            return [path for path in paths if path is not None]
+        names = sorted(file.rfilename for file in there.siblings or [])
+        chosen = [next((name for name in group if name in names), None) for group in wanted]
+        if missing := _missing(wanted, chosen):
+            raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
+        downloaded = []
+        if local_dir is not None:
+            revision = there.sha
+        for name in filter(None, chosen):
+            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+            if local_dir is None:
+                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
+                # the same commit even if somebody pushes in between.
+                revision = path.parent.name
+            downloaded.append(path)
+        return downloaded
+
+
+def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
+    return ", ".join(" or ".join(group) for group, one in zip(wanted, found, strict=True) if one is None)
+
+
+def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:
+    """Write all that a repository holds; the model's name."""
+    own = None if isinstance(state_or_directory, Mapping) else Path(state_or_directory)
+    state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
+    info = _without_local_paths(state["training_info"])
+    save_checkpoint(changed(state, training_info=info), folder)
+    if own is not None and (own / LOSS_PLOT).is_file():
+        shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
+    elif info.get("val_losses"):
+        plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT)
+    if own is not None and (own / CARD).is_file():
+        shutil.copyfile(own / CARD, folder / CARD)
+    else:
+        save_model_card(changed(state, training_info=info), folder)
+    return str(state["hparams"]["model_name"])
+
+
+def _without_local_paths(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Training information, and the history nested in it, without directories that only one machine has."""
+    return {
+        name: _without_local_paths(value) if name == "training_history" and isinstance(value, Mapping) else value
+        for name, value in info.items()
+        if name != "checkpoints_directory"
+    }
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Whether the cache may stand in: no connection, offline mode, or a hub that is down or too busy."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    return isinstance(error, (errors.OfflineModeIsEnabled, errors.HTTPError))  # type: ignore[attr-defined]
+
+
+def _unreachable(error: Exception) -> str:
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"{constants.ENDPOINT} answers {error.response.status_code}"
+    return f"{constants.ENDPOINT} cannot be reached ({error})"
+
+
+@contextlib.contextmanager
+def _plain_errors(what: str, revision: str | None = None, writing: bool = False) -> Iterator[None]:
+    """One of Python's own errors for each way in which the hub may refuse, with the way out."""
+    from huggingface_hub import constants, errors
+
+    login = "give token=, set HF_TOKEN or run `hf auth login`"
+    try:
+        yield
+    except errors.RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{what} has no revision {revision!r}.") from error
+    except errors.HfHubHTTPError as error:
+        status, missing = error.response.status_code, isinstance(error, errors.RepositoryNotFoundError)
+        if writing and (missing or status in (401, 403)):
+            raise PermissionError(f"{constants.ENDPOINT} lets this token not write to {what}: {login}.") from error
+        if isinstance(error, errors.GatedRepoError):
+            raise PermissionError(f"{what} is gated: ask for access on its page, then {login}.") from error
+        if missing or status == 404:
+            raise FileNotFoundError(
+                f"{constants.ENDPOINT} shows no {what}: check the name; if it is private, {login}."
+            ) from error
+        if status in (401, 403):
+            raise PermissionError(f"{constants.ENDPOINT} refuses this token for {what}: {login}.") from error
+        if _is_unreachable(error):
+            raise ConnectionError(f"{_unreachable(error)} for {what}.") from error
+        raise
+    except (errors.OfflineModeIsEnabled, errors.HTTPError) as error:  # type: ignore[attr-defined]
+        raise ConnectionError(f"{_unreachable(error)}: no {what}.") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {what}: {error}") from error

@@ -1,0 +1,193 @@
+"""Model cards: the README.md of a checkpoint directory and of a repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from neurallib.checkpoints import file_hparams
+from neurallib.checks import text
+from neurallib.files import atomic_write
+from neurallib.registry import ARCHITECTURES
+from neurallib.state import State, count_parameters
+from neurallib.tasks import n_outputs, task_kind
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
+
+CARD, LOSS_PLOT = "README.md", "loss_plot.png"
+_HUB_METRICS = {"auroc": "roc_auc", "pearson": "pearsonr"}  # where huggingface.co/metrics calls them otherwise
+
+
+def save_model_card(
+    state: State,
+    directory: str | Path,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    measured_on: str | None = None,
+) -> Path:
+    """Write README.md into a checkpoint directory: what the model is, was trained on and for, and code that uses it.
+
+    Parameters
+    ----------
+    state : State
+        What the directory holds.
+    directory : path
+        Where `save_checkpoint` wrote the state; its loss_plot.png is shown where there is one.
+    metrics : mapping of str to float, optional
+        Measured results, as `evaluate` gives them.
+    measured_on : str, optional
+        The data that they were measured on; required with `metrics`.
+
+    Returns
+    -------
+    Path
+        Of the README.md, written atomically. `push_to_hub` takes it along, with its code loading from the repository.
+
+    Raises
+    ------
+    ValueError
+        If `metrics` come without `measured_on`.
+    """
+    directory = Path(directory)
+    path = directory / CARD
+    card = model_card(state, directory, metrics=metrics, measured_on=measured_on)
+    with atomic_write(path) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    return path
+
+
+def model_card(
+    state: State, directory: Path, *, metrics: Mapping[str, float] | None = None, measured_on: str | None = None
+) -> str:
+    """The text that `save_model_card` writes."""
+    from huggingface_hub import ModelCard
+
+    if metrics:
+        if measured_on is None:
+            raise ValueError("measured_on is missing: metrics say nothing without the data they were measured on.")
+        text("measured_on", measured_on)
+    sections = [
+        f"# {_line(state['hparams']['model_name'])}",
+        _description(state),
+        f"## Use\n\n```python\n{_code(state, directory)}```",
+        _results(metrics or {}, measured_on),
+        _training(state["training_info"]),
+        f"![Loss by epoch]({LOSS_PLOT})" if (directory / LOSS_PLOT).is_file() else "",
+        f"## Hyperparameters\n\n```yaml\n{yaml.safe_dump(file_hparams(state), sort_keys=False)}```",
+    ]
+    body = "\n\n".join(section for section in sections if section)
+    data = _metadata(state, metrics or {}, measured_on)
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+
+
+def for_repository(card: str, repo_id: str) -> str:
+    """A directory's card with its code loading from a repository instead; all else, such as notes by hand, stays."""
+    card = card.replace("from neurallib.checkpoints import load_checkpoint", "from neurallib.hub import load_from_hub")
+    return re.sub(r'load_checkpoint\("[^\n]*"\)', lambda _: f"load_from_hub({json.dumps(repo_id)})", card)
+
+
+def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | None) -> ModelCardData:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    hparams, info = state["hparams"], state["training_info"]
+    task = "time-series-regression" if task_kind(hparams) == "regression" else "time-series-classification"
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type=re.sub(r"[^a-z0-9]+", "-", str(measured_on).lower()).strip("-") or "data",
+            dataset_name=str(measured_on),
+            metric_type=_HUB_METRICS.get(name, name),
+            metric_name=name,
+            metric_value=float(value),
+        )
+        for name, value in metrics.items()
+        if math.isfinite(value)  # an AUROC of one class is nan, which the hub's index cannot hold
+    ]
+    biosignal = info.get("biosignal")
+    return ModelCardData(
+        library_name="neurallib",
+        # the hub knows no pipeline of signals in, labels or signals out: forecasting is its only one of time series
+        pipeline_tag="other",
+        tags=["biosignals", "time-series", task, state["architecture"], *([_line(biosignal)] if biosignal else [])],
+        metrics=[_HUB_METRICS.get(name, name) for name in metrics] or ["validation_loss"],
+        model_name=_line(hparams["model_name"]),
+        eval_results=results or None,
+    )
+
+
+def _description(state: State) -> str:
+    info, preprocessing = state["training_info"], state["preprocessing"]
+    frequency, normalization = preprocessing["sampling_frequency"], preprocessing["normalization"]
+    facts = {
+        "Trained for": info.get("task") or "not recorded" if info else "nothing yet: the weights are as drawn",
+        "Trained on": info.get("train_dataset") or "not recorded" if info else "nothing yet",
+        "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
+        "Output": _output(state),
+        "Sampling frequency": "not recorded" if frequency is None else f"{frequency:g} Hz: resample others first",
+        "Normalization": normalization and f"{normalization} of each signal, which `predict` applies" or "not recorded",
+    }
+    return "\n".join(f"- **{name}:** {_line(value)}" for name, value in facts.items())
+
+
+def _output(state: State) -> str:
+    hparams = state["hparams"]
+    kind = {
+        "binary": "the probability of one class",
+        "multilabel": f"the probability of each of {n_outputs(hparams)} classes, which may hold together",
+        "multiclass": f"the probabilities of {n_outputs(hparams)} classes, which exclude each other",
+        "regression": f"{n_outputs(hparams)} value{'s' if n_outputs(hparams) > 1 else ''}",
+    }[task_kind(hparams)]
+    return f"{kind}, {'once a signal' if ARCHITECTURES[state['architecture']].seq2one else 'at each sample'}"
+
+
+def _code(state: State, directory: Path) -> str:
+    n_features, k = state["hparams"]["n_features"], n_outputs(state["hparams"])
+    frequency = state["preprocessing"]["sampling_frequency"]
+    shape = f"[{k}]" if ARCHITECTURES[state["architecture"]].seq2one else f"[500, {k}]"
+    return (
+        "import numpy as np\n"
+        "from neurallib import predict\n"
+        "from neurallib.checkpoints import load_checkpoint\n"
+        "\n"
+        f"state = load_checkpoint({json.dumps(str(directory.resolve()))})\n"
+        f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
+        f"signal = np.random.default_rng(0).standard_normal((500, {n_features}))\n"
+        f"(output,) = predict(state, [signal])\n"
+        f"print(output.shape)  # {shape}\n"
+    )
+
+
+def _results(metrics: Mapping[str, float], measured_on: str | None) -> str:
+    if not metrics:
+        return ""
+    rows = [f"| {_line(name)} | {value:.4g} |" for name, value in metrics.items()]
+    return "\n".join([f"## Results\n\nOn {_line(measured_on)}:\n", "| metric | value |", "| --- | --- |", *rows])
+
+
+def _training(info: Mapping[str, Any]) -> str:
+    """The runs that made the weights, the first one first."""
+    runs = []
+    while isinstance(info, Mapping) and info:
+        runs.append(info)
+        info = info.get("training_history") or {}
+    columns = {"trained on": "train_dataset", "for": "task", "epochs": "epochs", "validation loss": "validation_loss"}
+    rows = [
+        f"| {i} | " + " | ".join(_line(run.get(name, "")) for name in columns.values()) + " |"
+        for i, run in enumerate(reversed(runs), start=1)
+    ]
+    head = ["| run | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    return "\n".join(["## Training\n", *head, *rows]) if rows else ""
+
+
+def _line(value: Any) -> str:
+    """A value within one line and one cell of a table; published files hold some of many lines."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,60 @@
+"""The examples, run with small settings."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+from hub_client import Client
+from hub_server import running_hub
+from neurallib.examples import ecg_peaks, publish_model, train_retrain_test, use_published_model
+
+SMALL = ["--signals", "8", "--epochs", "1"]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", "set again by the examples, and taken back after")
+    yield
+
+
+def test_ecg_peaks_leaves_model_and_picture(tmp_path: Path) -> None:
+    scores = ecg_peaks.main(["--out", str(tmp_path), *SMALL, "--retrain-epochs", "1"])
+    assert {"sensitivity", "positive_predictive_value", "f1"} <= scores.keys()
+    first, second = sorted(
+        (tmp_path / "ecg_peaks" / "checkpoints").iterdir(), key=lambda path: "retraining" in path.name
+    )
+    assert (second / "ecg_peaks.png").read_bytes().startswith(b"\x89PNG")
+    history = nl.load_checkpoint(second)["training_info"]["training_history"]
+    assert history["checkpoints_directory"] == str(first)
+
+
+def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> None:
+    measured = train_retrain_test.main(["--out", str(tmp_path), *SMALL])
+    assert np.isfinite(measured["mse"])
+    assert len(list(tmp_path.glob("HeartRate/checkpoints/*_retraining_*/predictions/*.npy"))) == 2
+
+
+def test_a_model_is_published_and_used_from_its_repository(tmp_path: Path) -> None:
+    assert Path(publish_model.main(["--out", str(tmp_path), *SMALL])).name == "README.md"
+    with running_hub() as hub:
+        hub.users["secret"] = "owner"
+        client = Client(hub.address, tmp_path / "home", HF_TOKEN="secret")
+        try:
+            url = client(publish_model.main, ["--out", str(tmp_path), *SMALL, "--repo", "owner/HeartRate"])
+            assert url.endswith("owner/HeartRate")
+            arguments = ["--out", str(tmp_path), *SMALL, "--repo", "owner/HeartRate"]
+            state = client(use_published_model.main, arguments)
+        finally:
+            client.close()
+    assert state["training_info"]["training_history"]["train_dataset"] == "synthetic ECG"
+
+
+def test_the_readme_names_every_example() -> None:
+    root = Path(nl.__file__).parent.parent
+    named = set(re.findall(r"neurallib\.examples\.(\w+)", (root / "README.md").read_text()))
+    there = {path.stem for path in Path(ecg_peaks.__file__).parent.glob("*.py")} - {"__init__", "heart_rates"}
+    assert there <= named

@@ -1,0 +1,411 @@
+"""The hub: the real client against a small server on loopback (hub_server.py), in processes of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+import neurallib as nl
+from cases import CASES, Case, make_pairs, make_state
+from hub_client import Client
+from hub_server import Hub, running_hub
+from neurallib.hub import (
+    NEURALLIB_COLLECTION,
+    get_hparams_from_hugging,
+    get_weights_and_info_from_hugging,
+    list_production_models,
+    load_from_hub,
+    push_to_hub,
+)
+from neurallib.model_card import save_model_card
+
+THREE = ["hparams.yaml", "model_weights.pth", "training_info.json"]
+GRU = Case("GRUseq2seq", "regression")
+# What the two published models hold (novabiosignals/NeuralLib, hugging_prodmodels), but for the weights.
+DENOISER = {
+    "bidirectional": True, "dropout": 0, "hid_dim": [64, 1], "learning_rate": 0.005, "model_name": "ECGDenoiser",
+    "multi_label": False, "n_features": 1, "n_layers": 2, "num_classes": "NA", "task": "regression",
+    "fc_out_bool": False,
+}  # fmt: skip
+PEAK_DETECTOR = {
+    "bidirectional": True, "dropout": 0, "hid_dim": [32, 64, 64], "learning_rate": 0.001,
+    "model_name": "ECGPeakDetector", "multi_label": True, "n_features": 1, "n_layers": 3, "num_classes": 1,
+    "task": "classification",
+}  # fmt: skip
+INFO = {
+    "architecture": "GRUseq2seq", "train_dataset": "PTB-XL", "biosignal": "ECG", "sampling_frequency": 360,
+    "task": "denoising", "gpu_model": "GPU", "epochs": 200, "optimizer": "Adam (\nParameter Group 0\n)",
+    "learning_rate": 0.005, "validation_loss": 0, "training_time": 0, "retraining": False, "efficiency_flops": 0,
+    "efficiency_params": 26121,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with running_hub() as running:
+        running.users["secret"] = "owner"
+        yield running
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="module")
+def online(hub: Hub, home: Path) -> Iterator[Client]:
+    client = Client(hub.address, home)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def offline(hub: Hub, home: Path) -> Iterator[Client]:
+    """The same cache, in offline mode."""
+    client = Client(hub.address, home, HF_HUB_OFFLINE="1")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def cut_off(home: Path) -> Iterator[Client]:
+    """The same cache, and an address where nobody answers."""
+    client = Client("http://127.0.0.1:9", home)
+    yield client
+    client.close()
+
+
+class Stack(nn.Module):
+    """The original's layers, of torch's own parts."""
+
+    def __init__(self, hparams: dict[str, Any], directions: list[bool]) -> None:
+        super().__init__()
+        self.gru_layers = nn.ModuleList()
+        n_in = hparams["n_features"]
+        for hidden, both in zip(hparams["hid_dim"], directions, strict=True):
+            self.gru_layers.append(nn.GRU(n_in, hidden, bidirectional=both, batch_first=True))
+            n_in = hidden * (1 + both)
+        self.fc_out = nn.Linear(n_in, 1) if hparams.get("fc_out_bool", True) else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for gru in self.gru_layers:
+            x = gru(x)[0]
+        return self.fc_out(x)
+
+
+def published(hparams: dict[str, Any], directions: list[bool], **info: Any) -> tuple[dict[str, bytes], Stack]:
+    """A repository's files as the original writes them, and its network."""
+    stack = Stack(hparams, directions)
+    weights = io.BytesIO()
+    torch.save(stack.state_dict(), weights)
+    return {
+        "README.md": b"---\nlibrary_name: pytorch\n---\n# Model card\n",
+        "hparams.yaml": yaml.safe_dump(hparams).encode(),
+        "model_weights.pth": weights.getvalue(),
+        "training_info.json": json.dumps(INFO | {"model_name": hparams["model_name"]} | info).encode(),
+    }, stack
+
+
+def trained(**info: Any) -> nl.State:
+    state = make_state(GRU, seed=4, model_name="Model")
+    state["preprocessing"].update(sampling_frequency=250.0, normalization="zscore")
+    history = {"epochs": 9, "validation_loss": 0.7, "checkpoints_directory": "/home/someone/first"}
+    return nl.save_training_information(
+        state, optimizer="Adam", train_dataset="mine", trained_for="denoising", validation_loss=0.5, training_time=2.0,
+        gpu_model=None, epochs=2, retraining=True, efficiency_params=7, previous_training_info=history,
+        train_losses=[2.0, 1.0], val_losses=[0.9, 0.5], checkpoints_directory="/home/someone/second", **info,
+    )  # fmt: skip
+
+
+def same(a: nl.State, b: nl.State) -> bool:
+    weights = a["weights"].keys() == b["weights"].keys() and all(
+        torch.equal(a["weights"][name], b["weights"][name]) for name in a["weights"]
+    )
+    return weights and all(a[key] == b[key] for key in a if key != "weights")  # type: ignore[literal-required]
+
+
+PUBLISHED = [(DENOISER, [True, False]), (PEAK_DETECTOR, [True] * 3)]
+
+
+@pytest.mark.parametrize(("hparams", "directions"), PUBLISHED, ids=["denoiser", "peak detector"])
+def test_published_models_give_what_plain_torch_gives(
+    hub: Hub, online: Client, hparams: dict[str, Any], directions: list[bool]
+) -> None:
+    files, stack = published(hparams, directions)
+    hub.add(f"nova/{hparams['model_name']}", files)
+    hub.requests.clear()
+    state = online(load_from_hub, f"nova/{hparams['model_name']}")
+    assert sorted(hub.downloads()) == THREE
+    assert state["hparams"]["bidir_per_layer"] == directions
+    assert state["preprocessing"] == {"sampling_frequency": 360.0, "normalization": None}
+    signals = [np.random.default_rng(n).standard_normal((n, 1)).astype(np.float32) for n in (700, 333)]
+    for signal, output in zip(signals, nl.predict(state, signals, output="logits"), strict=True):
+        expected = stack(torch.from_numpy(signal)[None])[0].detach().numpy()
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-6)
+
+
+def test_the_parts_of_a_repository_are_downloaded_one_by_one(hub: Hub, online: Client, tmp_path: Path) -> None:
+    files, stack = published(DENOISER, [True, False])
+    hub.add("nova/Parts", files | {"model_weights.safetensors.index": b"", "notes/large.bin": b"0" * 99})
+    hub.requests.clear()
+    assert online(get_hparams_from_hugging, "nova/Parts") == DENOISER
+    assert hub.downloads() == ["hparams.yaml"]
+    path, info = online(get_weights_and_info_from_hugging, "nova/Parts", local_dir=tmp_path)
+    assert sorted(hub.downloads()) == ["model_weights.pth", "training_info.json"]
+    assert path == tmp_path / "model_weights.pth" and info == INFO | {"model_name": "ECGDenoiser"}
+    weights = torch.load(path, weights_only=True)
+    assert all(torch.equal(weight, weights[name]) for name, weight in stack.state_dict().items())
+
+
+def test_safetensors_come_before_pth(hub: Hub, online: Client, tmp_path: Path) -> None:
+    state = make_state(GRU)
+    directory = nl.save_checkpoint(state, tmp_path)
+    (directory / "model_weights.pth").write_bytes(b"not read")
+    hub.add("nova/Both", {path.name: path.read_bytes() for path in directory.iterdir()})
+    hub.requests.clear()
+    assert same(online(load_from_hub, "nova/Both"), state)
+    assert "model_weights.pth" not in hub.downloads()
+
+
+class Malicious:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.trace,))
+
+
+def test_pickled_code_is_never_run(hub: Hub, online: Client, tmp_path: Path) -> None:
+    files, _ = published(DENOISER, [True, False])
+    trace = tmp_path / "was_here"
+    torch.save({"fc_out.weight": Malicious(trace)}, tmp_path / "evil.pth")
+    hub.add("nova/Evil", files | {"model_weights.pth": (tmp_path / "evil.pth").read_bytes()})
+    with pytest.raises(ValueError, match="model_weights.pth holds more than weights"):
+        online(load_from_hub, "nova/Evil")
+    assert not trace.exists()
+
+
+def test_the_cache_serves_without_a_connection(hub: Hub, online: Client, offline: Client, cut_off: Client) -> None:
+    files, _ = published(PEAK_DETECTOR, [True] * 3)
+    hub.add("nova/Kept", files)
+    state = online(load_from_hub, "nova/Kept")
+    hub.requests.clear()
+    for client in (offline, cut_off):
+        assert same(client(load_from_hub, "nova/Kept"), state)
+        assert client(get_hparams_from_hugging, "nova/Kept") == PEAK_DETECTOR
+    assert hub.requests == []
+    hub.failing = 503
+    try:
+        assert same(online(load_from_hub, "nova/Kept"), state)
+    finally:
+        hub.failing = 0
+    hub.requests.clear()
+    online(load_from_hub, "nova/Kept")
+    assert hub.downloads() == []
+
+
+def test_a_local_directory_serves_too(hub: Hub, online: Client, cut_off: Client, tmp_path: Path) -> None:
+    files, _ = published(DENOISER, [True, False])
+    hub.add("nova/Local", files)
+    state = online(load_from_hub, "nova/Local", local_dir=tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.*") if path.is_file()) == THREE
+    assert same(cut_off(load_from_hub, "nova/Local", local_dir=tmp_path), state)
+
+
+def test_a_revision_is_a_branch_or_a_commit(hub: Hub, online: Client, offline: Client) -> None:
+    old, _ = published(DENOISER, [True, False], epochs=1)
+    new, _ = published(DENOISER, [True, False], epochs=2)
+    repository = hub.add("nova/Revised", old)
+    first = repository.branches["main"]
+    repository.branches["release/1"] = first
+    repository.commit(new)
+    epochs = {revision: online(_epochs, "nova/Revised", revision) for revision in (None, first, "release/1")}
+    assert epochs == {None: 2, first: 1, "release/1": 1}
+    assert epochs == {revision: offline(_epochs, "nova/Revised", revision) for revision in epochs}
+    with pytest.raises(FileNotFoundError, match="repository 'nova/Revised' has no revision 'absent'"):
+        online(load_from_hub, "nova/Revised", revision="absent")
+
+
+def test_all_files_are_of_one_commit_when_somebody_pushes_in_between(hub: Hub, online: Client) -> None:
+    old, stack = published(DENOISER, [True, False], epochs=1)
+    new, _ = published(DENOISER | {"learning_rate": 0.1}, [True, False], epochs=2)
+    repository = hub.add("nova/Moving", old)
+    hub.meanwhile = lambda: repository.commit(new)
+    state = online(load_from_hub, "nova/Moving")
+    assert repository.files() == new
+    assert (state["training_info"]["epochs"], state["hparams"]["learning_rate"]) == (1, 0.005)
+    assert all(torch.equal(state["weights"][name], weight) for name, weight in stack.state_dict().items())
+
+
+def _epochs(repo_id: str, revision: str | None) -> int:
+    return load_from_hub(repo_id, revision=revision)["training_info"]["epochs"]
+
+
+@pytest.mark.parametrize("name", THREE)
+def test_a_repository_without_a_file_says_which_and_what_is_there(hub: Hub, online: Client, name: str) -> None:
+    files, _ = published(DENOISER, [True, False])
+    del files[name]
+    hub.add("nova/Lacking", files)
+    lacking = "model_weights.safetensors or model_weights.pth" if name == "model_weights.pth" else name
+    words = f"'nova/Lacking' lacks {lacking}; it holds: {', '.join(sorted(files))}"
+    with pytest.raises(FileNotFoundError, match=words):
+        online(load_from_hub, "nova/Lacking")
+
+
+def test_each_refusal_has_one_clear_error(hub: Hub, online: Client, offline: Client, cut_off: Client) -> None:
+    files, _ = published(DENOISER, [True, False])
+    hub.add("owner/Private", files, private=True)
+    hub.add("nova/Gated", files, gated=True)
+    with pytest.raises(FileNotFoundError, match="shows no repository 'nova/Nothing': check the name"):
+        online(load_from_hub, "nova/Nothing")
+    with pytest.raises(FileNotFoundError, match="no repository 'owner/Private': .*if it is private, give token="):
+        online(load_from_hub, "owner/Private")
+    assert online(load_from_hub, "owner/Private", token="secret")["architecture"] == "GRUseq2seq"
+    with pytest.raises(PermissionError, match="refuses this token for repository 'owner/Private'"):
+        online(load_from_hub, "owner/Private", token="wrong")
+    with pytest.raises(PermissionError, match="'nova/Gated' is gated: ask for access"):
+        online(load_from_hub, "nova/Gated")
+    with pytest.raises(ValueError, match="nova/a/b"):
+        online(load_from_hub, "nova/a/b")
+    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set, and the cache .* lacks training_info.json, hpa"):
+        offline(load_from_hub, "nova/Gated")
+    with pytest.raises(ConnectionError, match=r"http://127.0.0.1:9 cannot be reached \(.*lacks training_info.json"):
+        cut_off(load_from_hub, "nova/Gated")
+    with pytest.raises(ConnectionError, match="cannot be reached"):
+        cut_off(push_to_hub, make_state(GRU), "owner/New", token="secret")
+    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set: no collection"):
+        offline(list_production_models)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_pushed_comes_back(hub: Hub, online: Client, case: Case) -> None:
+    state = make_state(case, seed=3)
+    state["preprocessing"].update(sampling_frequency=250.0, normalization="minmax")
+    state["frozen"].append("fc_out")
+    url = online(push_to_hub, state, f"owner/{case}", token="secret")
+    assert url == f"{hub.address}/owner/{case}" and hub.repositories[f"owner/{case}"].private
+    assert same(online(load_from_hub, f"owner/{case}", token="secret"), state)
+
+
+def test_a_pushed_repository_can_be_read_by_the_original(hub: Hub, online: Client) -> None:
+    state = trained()
+    online(push_to_hub, state, "owner/Readable", token="secret", private=False, commit_message="first")
+    repository = hub.repositories["owner/Readable"]
+    files = repository.files()
+    card = ["README.md", "loss_plot.png"]
+    assert sorted(set(files) - {".gitattributes"}) == sorted([*THREE, *card, "model_weights.safetensors"])
+    assert repository.messages[-1] == "first" and not repository.private and len(repository.messages) == 2
+    hparams = yaml.safe_load(files["hparams.yaml"])
+    keywords = "model_name n_features hid_dim n_layers dropout learning_rate bidirectional bidir_per_layer task "
+    assert set(hparams) == set((keywords + "num_classes multi_label fc_out_bool").split())
+    info = json.loads(files["training_info.json"])
+    assert set(INFO) - {"biosignal"} <= set(info)
+    stack = Stack(hparams | {"fc_out_bool": False}, hparams["bidir_per_layer"])
+    stack.fc_out = nn.Linear(4, 2)
+    stack.load_state_dict(torch.load(io.BytesIO(files["model_weights.pth"]), weights_only=True))
+    x = torch.randn(1, 50, 2)
+    torch.testing.assert_close(nl.build_network(state).eval()(x), stack(x))
+
+
+def test_nothing_of_this_machine_is_published(hub: Hub, online: Client, tmp_path: Path) -> None:
+    directory = nl.save_checkpoint(trained(), tmp_path / "private_place")
+    save_model_card(trained(), directory)
+    online(push_to_hub, directory, "owner/Clean", token="secret")
+    for name, content in hub.repositories["owner/Clean"].files().items():
+        assert b"private_place" not in content and b"/home/someone" not in content, name
+    info = online(load_from_hub, "owner/Clean", token="secret")["training_info"]
+    assert info["training_history"] == {"epochs": 9, "validation_loss": 0.7}
+
+
+def test_a_directory_is_pushed_with_its_own_card_and_plot(hub: Hub, online: Client, tmp_path: Path) -> None:
+    directory = nl.save_checkpoint(trained(), tmp_path)
+    (directory / "loss_plot.png").write_bytes(b"my plot")
+    path = save_model_card(trained(), directory, metrics={"mse": 0.25}, measured_on="my test part")
+    path.write_text(path.read_text() + "\nA note by hand.\n")
+    (directory / "last.ckpt").write_bytes(b"large and private")
+    online(push_to_hub, str(directory), "owner/Whole", token="secret", revision="v2")
+    files = hub.repositories["owner/Whole"].files("v2")
+    assert files["loss_plot.png"] == b"my plot" and "last.ckpt" not in files
+    card = files["README.md"].decode()
+    assert "A note by hand." in card and "| mse | 0.25 |" in card and 'load_from_hub("owner/Whole")' in card
+    assert list(hub.repositories["owner/Whole"].files()) == [".gitattributes"]
+    assert online(load_from_hub, "owner/Whole", revision="v2", token="secret")["training_info"]["epochs"] == 2
+
+
+def test_pushing_again_replaces_the_model(hub: Hub, online: Client) -> None:
+    first, second = make_state(GRU, seed=1), make_state(GRU, seed=2)
+    for state in (first, second):
+        online(push_to_hub, state, "owner/Again", token="secret")
+        assert same(online(load_from_hub, "owner/Again", token="secret"), state)
+
+
+def test_pushing_into_a_public_repository_that_should_be_private_warns(hub: Hub, online: Client) -> None:
+    hub.add("owner/Public", {"notes.txt": b"public"})
+    url, messages = online(_push_with_warnings, make_state(GRU), "owner/Public")
+    assert "owner/Public is there already and is public: what is pushed is public too." in messages
+    assert "notes.txt" in hub.repositories["owner/Public"].files()
+
+
+def _push_with_warnings(state: nl.State, repo_id: str) -> tuple[str, list[str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        url = push_to_hub(state, repo_id, token="secret")
+    return url, [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize(("repo_id", "token"), [("owner/New", None), ("owner/New", "wrong"), ("nova/New", "secret")])
+def test_pushing_without_permission_is_refused(hub: Hub, online: Client, repo_id: str, token: str | None) -> None:
+    with pytest.raises(PermissionError, match=f"not write to repository '{repo_id}': give token="):
+        online(push_to_hub, make_state(GRU), repo_id, token=token)
+    assert repo_id not in hub.repositories
+
+
+def test_a_directory_that_cannot_be_read_is_not_pushed(hub: Hub, online: Client, tmp_path: Path) -> None:
+    directory = nl.save_checkpoint(make_state(GRU), tmp_path)
+    (directory / "hparams.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match="has no hparams.yaml"):
+        online(push_to_hub, directory, "owner/Broken", token="secret")
+    assert "owner/Broken" not in hub.repositories
+
+
+def test_the_models_of_a_collection_are_listed(hub: Hub, online: Client) -> None:
+    hub.collections[NEURALLIB_COLLECTION] = [("model", "nova/ECGDenoiser"), ("dataset", "nova/ECG"), ("model", "a/b")]
+    assert online(list_production_models) == ["nova/ECGDenoiser", "a/b"]
+    with pytest.raises(FileNotFoundError, match="shows no collection 'nova/none-0'"):
+        online(list_production_models, "nova/none-0")
+
+
+def test_retraining_from_a_repository_alone_keeps_its_history(hub: Hub, online: Client, tmp_path: Path) -> None:
+    hparams = DENOISER | {"hid_dim": [3, 1]}
+    files, _ = published(hparams, [True, False])
+    hub.add("nova/Retrained", files)
+    pairs = make_pairs(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, task="regression"), [20, 30])
+    for part in ("train", "val"):
+        for side, place in (("x", 0), ("y", 1)):
+            (tmp_path / side / part).mkdir(parents=True)
+            for i, pair in enumerate(pairs):
+                np.save(tmp_path / side / part / f"{i}.npy", pair[place])
+    state = online(_retrain, tmp_path, "nova/Retrained")
+    assert state["training_info"]["training_history"] == INFO | {"model_name": "ECGDenoiser"}
+    assert state["hparams"]["bidir_per_layer"] == [True, False] and state["hparams"]["learning_rate"] == 0.005
+    assert state["preprocessing"]["sampling_frequency"] == 360.0
+
+
+def _retrain(folder: Path, repo_id: str) -> nl.State:
+    import os
+
+    os.environ["NEURALLIB_RESULTS_DIR"] = str(folder / "results")
+    return nl.retrain(
+        None, folder / "x", folder / "y", patience=1, batch_size=2, epochs=1, all_samples=True, dataset_name="more",
+        trained_for="denoising", hugging_face_model=repo_id, enable_progress_bar=False,
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""Model cards: what they say is what the state holds, and their code runs as it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+import neurallib as nl
+from cases import CASES, Case, make_pairs, make_state
+from hub_client import Client
+from hub_server import running_hub
+from neurallib.hub import push_to_hub
+from neurallib.model_card import for_repository, save_model_card
+
+GRU = Case("GRUseq2seq", "binary")
+
+
+def trained(**changes: object) -> nl.State:
+    state = make_state(GRU, model_name="PeakFinder")
+    state["preprocessing"].update(sampling_frequency=360.0, normalization="zscore")
+    first = {"train_dataset": "old|data", "task": "two\nlines", "epochs": 9, "validation_loss": 0.7}
+    second = {"train_dataset": "new data", "task": "peak detection", "epochs": 3, "validation_loss": 0.123456789}
+    state["training_info"].update(second | {"training_history": first, "biosignal": "ECG"} | changes)
+    return state
+
+
+def written(state: nl.State, directory: Path, **options: object) -> str:
+    return save_model_card(state, nl.save_checkpoint(state, directory), **options).read_text()  # type: ignore[arg-type]
+
+
+def run(card: str) -> tuple[str, str]:
+    """What the card's code prints, and what the card says it does."""
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    return printed.getvalue().strip(), code.rpartition("# ")[2].strip()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_code_of_a_directory_runs_as_it_stands(case: Case, tmp_path: Path) -> None:
+    printed, said = run(written(make_state(case), tmp_path / 'a "quoted" name'))
+    assert [int(n) for n in re.findall(r"\d+", printed)] == [int(n) for n in re.findall(r"\d+", said)]
+
+
+@pytest.fixture
+def client_of_a_hub(tmp_path: Path) -> Iterator[Client]:
+    with running_hub() as hub:
+        hub.users["secret"] = "owner"
+        client = Client(hub.address, tmp_path / "home", HF_TOKEN="secret")
+        yield client
+        client.close()
+
+
+def test_the_code_of_a_repository_runs_as_it_stands(client_of_a_hub: Client, tmp_path: Path) -> None:
+    directory = nl.save_checkpoint(trained(), tmp_path / "private_place")
+    save_model_card(trained(), directory)
+    printed, said = client_of_a_hub(_push_and_run, directory)
+    assert printed == "(500, 1)" and said == "[500, 1]"
+
+
+def _push_and_run(directory: Path) -> tuple[str, str]:
+    from huggingface_hub import hf_hub_download
+
+    push_to_hub(directory, "owner/Model")
+    return run(Path(hf_hub_download("owner/Model", "README.md")).read_text())
+
+
+def test_metadata_is_what_the_hub_reads(tmp_path: Path) -> None:
+    state = make_state(GRU)
+    results = nl.evaluate(state, make_pairs(state, [20, 30]))
+    data = ModelCard(written(state, tmp_path, metrics=results, measured_on="MIT-BIH, DS1")).data
+    assert (data.library_name, data.pipeline_tag) == ("neurallib", "other")
+    assert data.tags == ["biosignals", "time-series", "time-series-classification", "GRUseq2seq"]
+    assert sorted(data.metrics) == ["accuracy", "f1", "loss", "roc_auc"]  # the hub's name for auroc
+    found = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert found == results
+    assert {(r.dataset_name, r.dataset_type) for r in data.eval_results} == {("MIT-BIH, DS1", "mit-bih-ds1")}
+    assert "ECG" in ModelCard(written(trained(), tmp_path)).data.tags
+
+
+def test_a_metric_that_is_not_defined_stays_out_of_the_index(tmp_path: Path) -> None:
+    card = written(make_state(GRU), tmp_path, metrics={"accuracy": 1.0, "auroc": float("nan")}, measured_on="one class")
+    assert [result.metric_name for result in ModelCard(card).data.eval_results] == ["accuracy"]
+    assert "| auroc | nan |" in card and "| accuracy | 1 |" in card
+
+
+def test_metrics_need_the_data_that_they_were_measured_on(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="measured_on is missing"):
+        save_model_card(trained(), tmp_path, metrics={"loss": 1.0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_says_what_the_model_is_for_and_how_it_came_about(tmp_path: Path) -> None:
+    card = written(trained(), tmp_path)
+    assert "# PeakFinder\n" in card
+    for fact in (
+        "**Trained for:** peak detection\n",
+        "**Trained on:** new data\n",
+        "**Sampling frequency:** 360 Hz",
+        "**Normalization:** zscore of each signal",
+        "**Output:** the probability of one class, at each sample\n",
+        "hid_dim:\n- 6\n- 4\n",
+        "| 1 | old\\|data | two lines | 9 | 0.7 |\n| 2 | new data | peak detection | 3 | 0.123457 |\n",
+    ):
+        assert fact in card
+    assert "loss_plot" not in card
+
+
+def test_the_loss_plot_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "loss_plot.png").write_bytes(struct.pack("8B", *b"\x89PNG\r\n\x1a\n"))
+    assert "![Loss by epoch](loss_plot.png)" in written(trained(), tmp_path)
+
+
+def test_what_is_not_known_is_said_to_be_unknown(tmp_path: Path) -> None:
+    untrained = written(make_state(GRU), tmp_path)
+    assert "**Trained for:** nothing yet: the weights are as drawn" in untrained and "## Training" not in untrained
+    assert "**Sampling frequency:** not recorded\n" in untrained and "**Normalization:** not recorded\n" in untrained
+    assert "**Trained on:** not recorded\n" in written(trained(train_dataset=None), tmp_path)
+
+
+def test_moving_a_card_to_a_repository_changes_its_loading_alone(tmp_path: Path) -> None:
+    card = written(trained(), tmp_path) + "\nBy hand: see `load_checkpoint`.\n"
+    moved = for_repository(card, "owner/name")
+    differing = [(a, b) for a, b in zip(card.splitlines(), moved.splitlines(), strict=True) if a != b]
+    assert [b for _, b in differing] == [
+        "from neurallib.hub import load_from_hub",
+        'state = load_from_hub("owner/name")',
+    ]

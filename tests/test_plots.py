@@ -1,0 +1,114 @@
+"""Pictures: they show what was given, are written whole or not at all, and leave matplotlib's global state alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from neurallib.plots import plot_losses, plot_prediction
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 40])
+def test_loss_curve_is_written_after_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
+    losses = list(np.linspace(1, 0.1, epochs))
+    plot_losses(losses, losses, tmp_path / "loss.png")
+    assert matplotlib.image.imread(tmp_path / "loss.png").std() > 0
+    assert [file.name for file in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_loss_curve_shows_both_losses_and_the_best_epoch() -> None:
+    train, val, best = plot_losses([3, 2, 1], [3, 1.5, 2]).axes[0].lines
+    np.testing.assert_array_equal(train.get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    np.testing.assert_array_equal(val.get_xydata(), [[1, 3], [2, 1.5], [3, 2]])
+    np.testing.assert_array_equal(best.get_xydata(), [[2, 1.5]])
+    assert best.get_label() == "best: 1.5 in epoch 2"
+
+
+def test_best_epoch_is_never_one_whose_loss_is_not_finite() -> None:
+    lines = plot_losses([1, 2, 3], [np.nan, 2, np.inf]).axes[0].lines
+    np.testing.assert_array_equal(lines[2].get_xydata(), [[2, 2]])
+    assert len(plot_losses([1], [np.nan]).axes[0].lines) == 2
+
+
+def test_validation_may_be_an_epoch_behind() -> None:
+    assert plot_losses([2, 1], [3]).axes[0].get_xlim() == (0.5, 2.5)
+
+
+def test_prediction_shows_signal_peaks_and_output_in_seconds(tmp_path: Path) -> None:
+    signal, output = np.sin(np.arange(500) / 10), np.linspace(0, 1, 500)
+    figure = plot_prediction(
+        signal, output, sampling_frequency=100, true_peaks=[100, 200], found_peaks=np.array([101]), title="a title",
+        signal_label="ECG (mV)", path=tmp_path / "p.png",
+    )  # fmt: skip
+    top, bottom = figure.axes
+    line, true, found = top.lines
+    np.testing.assert_array_equal(line.get_ydata(), signal)
+    np.testing.assert_allclose(true.get_xydata(), [[1, signal[100]], [2, signal[200]]])
+    np.testing.assert_allclose(found.get_xydata(), [[1.01, signal[101]]])
+    np.testing.assert_array_equal(bottom.lines[0].get_ydata(), output)
+    assert (bottom.get_xlabel(), top.get_ylabel()) == ("time (s)", "ECG (mV)")
+    assert [text.get_text() for text in top.get_legend().get_texts()] == ["true (2)", "found (1)"]
+    assert matplotlib.image.imread(tmp_path / "p.png").shape[2] == 4
+
+
+def test_without_prediction_there_is_one_panel_in_samples() -> None:
+    (axes,) = plot_prediction(np.zeros((50, 3)), found_peaks=[]).axes
+    assert axes.get_xlabel() == "samples" and len(axes.lines) == 4
+
+
+def test_tensors_that_need_gradients_are_drawn() -> None:
+    signal = torch.randn(20, 1, requires_grad=True)
+    assert len(plot_prediction(signal, signal.sigmoid()).axes) == 2
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "PNG"])
+def test_ending_names_the_kind_of_picture(ending: str, tmp_path: Path) -> None:
+    plot_losses([1], [1], tmp_path / f"loss.{ending}")
+    start = (tmp_path / f"loss.{ending}").read_bytes()[:5]
+    assert start == {"pdf": b"%PDF-", "svg": b"<?xml", "PNG": b"\x89PNG\r"}[ending]
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    def half(self: Figure, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    (tmp_path / "loss.png").write_bytes(b"old")
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError, match="disk full"):
+        plot_losses([1], [1], tmp_path / "loss.png")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("loss.png", b"old")]
+
+
+def test_drawing_needs_no_pyplot() -> None:
+    code = (
+        "import sys; from neurallib.plots import plot_losses; assert 'matplotlib' not in sys.modules; "
+        "plot_losses([1], [1]); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    root = str(Path(__file__).parent.parent)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+@pytest.mark.parametrize(
+    "arguments, settings, message",
+    [
+        ((np.zeros(0),), {}, r"signal has shape \(0,\)"),
+        ((np.zeros((2, 3, 4)),), {}, r"signal has shape \(2, 3, 4\)"),
+        ((np.zeros(5), np.zeros(4)), {}, "prediction has 4 steps; expected 5"),
+        ((np.zeros(5),), {"true_peaks": [5]}, "true_peaks holds 5; expected samples from 0 to 4"),
+        ((np.zeros(5),), {"found_peaks": [1.5]}, "found_peaks has shape"),
+        ((np.zeros(5),), {"sampling_frequency": 0}, "sampling_frequency=0"),
+        ((np.zeros(5),), {"path": "picture.xyz"}, "ends in '.xyz'; expected one of"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(arguments: tuple, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_prediction(*arguments, **settings)
+    with pytest.raises(ValueError, match="val_losses has shape"):
+        plot_losses([1], [[1]])  # type: ignore[list-item]
