@@ -205,12 +205,22 @@ def _target_shapes(n_steps: int, layout: _Layout) -> tuple[_Shape, list[_Shape],
 
 
 def _numbers(given: Any, name: str) -> np.ndarray:
-    array: np.ndarray = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if isinstance(given, Tensor):
+        given = given.detach().cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
+    try:
+        array: np.ndarray = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         at = np.argwhere(~np.isfinite(array))[0].tolist()
         raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
+        largest = max(abs(float(array.min())), abs(float(array.max())))
+        if largest > float(np.finfo(np.float32).max):
+            raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array
 
 

@@ -70,9 +70,11 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         [B] int64.
     """
     lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
-    batch = signals[0].new_zeros((len(signals), int(lengths.max()), *signals[0].shape[1:]))
+    # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
+    batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]))
     for row, signal in zip(batch, signals, strict=True):
         row[: len(signal)] = signal
+        row[len(signal) :] = 0
     return batch, lengths
 
 
