@@ -119,7 +119,10 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
-    state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
+    try:
+        state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
     state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=info.get("normalization"))
     state["frozen"] = list(info.get("frozen", []))
     state["training_info"] = dict(info) if "validation_loss" in info else {}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor
@@ -40,9 +41,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON, atomically."""
+    """Write a mapping as JSON, atomically; single numbers of numpy or torch as numbers, paths as text."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=4) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=4, default=_plain) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -103,6 +104,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found = listing(map(str, value)) if isinstance(value, dict) else f"a {type(value).__name__}"
         raise ValueError(f"{path} holds {found}; expected tensors by name.")
     return dict(weights)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (np.generic, Tensor)):
+        return value.item()
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON cannot hold.")
 
 
 def _mapping(path: Path, value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs the kernels on tensors: deals signals to threads, lays weights out for them, adds up their gradients."""
+"""Runs the kernels on tensors: deals signals to threads, adds up their gradients."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def forward(
     tasks = _tasks(lengths, n_directions)
     saved = _empty(tasks[-1].rows.stop if keep else 0, 4 * _round_up(n_units, kernel.LANES))
     output, h_n = _empty(n_signals, n_steps, width), torch.empty_like(h0, memory_format=torch.contiguous_format)
-    matrices = [_forward_matrices(direction, kernel.LANES) for direction in directions]
+    weights = [tuple(map(_flat, direction)) for direction in directions]
     flat_x, flat_output = _flat(x), _flat(output)
     _run([
         functools.partial(
             kernel.forward, flat_x, (n_steps, n_inputs, n_units, width), task.members, task.lengths, task.d == 1,
-            *matrices[task.d], _flat(h0[task.d]), flat_output, task.d * n_units, _flat(h_n[task.d]),
+            *weights[task.d], _flat(h0[task.d]), flat_output, task.d * n_units, _flat(h_n[task.d]),
             _flat(saved[task.rows]),
         )
         for task in tasks
@@ -60,10 +60,10 @@ def backward(
     """Gradients by x, h0 and the four weights of each direction; None where not `needed`."""
     (n_steps, n_inputs), (n_directions, _, n_units) = x.shape[1:], h0.shape
     units = _round_up(n_units, kernel.LANES)
-    needs_x, empty = needed[0], x.new_empty(0)
+    empty = x.new_empty(0)
     d_h0 = torch.empty_like(h0, memory_format=torch.contiguous_format)
-    d_x = [_empty(*x.shape) if needs_x else empty for _ in directions]  # added up after the threads are done
-    matrices = [_backward_matrices(direction, kernel.LANES, needs_x) for direction in directions]
+    d_x = [_empty(*x.shape) if needed[0] else empty for _ in directions]  # added up after the threads are done
+    weights = [(_flat(direction.weight_ih), _flat(direction.weight_hh)) for direction in directions]
     real_units = torch.zeros(units, dtype=torch.int32)
     real_units[:n_units] = -1
     tasks = _tasks(lengths, n_directions)
@@ -76,7 +76,7 @@ def backward(
     shared = [_flat(tensor) for tensor in (x, real_units.view(torch.float32), output, d_output)]
     _run([
         functools.partial(
-            kernel.backward, shared[0], sizes, task.members, task.lengths, task.d == 1, *matrices[task.d], shared[1],
+            kernel.backward, shared[0], sizes, task.members, task.lengths, task.d == 1, *weights[task.d], shared[1],
             _flat(h0[task.d]), shared[2], task.d * n_units, _flat(saved[task.rows]), shared[3],
             _flat(d_h_n[task.d]), _flat(d_x[task.d]), _flat(d_h0[task.d]), *map(_flat, total),
         )
@@ -106,16 +106,13 @@ def generate(
     """Output [B, n_steps, F] of a stack of layers that is fed its own output."""
     (n_layers, n_signals, n_units), n_features = h0.shape, layers[0].weight_ih.shape[1]
     output, flat_h0 = _empty(n_signals, n_steps, n_features), _flat(h0)
-    by_layer = [_forward_matrices(layer, kernel.LANES) for layer in layers]
-    matrices = [np.concatenate(parts) for parts in zip(*by_layer, strict=True)]
-    if fc_weight is None:
-        matrices += [np.empty(0, np.float32)] * 2
-    else:
-        bias = fc_weight.new_zeros(n_features) if fc_bias is None else fc_bias
-        matrices += [_panels(matrix.detach(), kernel.LANES) for matrix in (fc_weight.t(), bias[None])]
+    weights = [np.concatenate([_flat(weight) for weight in kind]) for kind in zip(*layers, strict=True)]
+    fc_weight = h0.new_empty(0) if fc_weight is None else fc_weight
+    fc_bias = fc_weight.new_zeros(n_features) if fc_bias is None else fc_bias
+    weights += [_flat(fc_weight), _flat(fc_bias)]
     sizes, flat_output = (n_steps, n_features, n_units, n_layers), _flat(output)
     _run([
-        functools.partial(kernel.generate, sizes, task.members, task.lengths, *matrices, flat_h0, flat_output)
+        functools.partial(kernel.generate, sizes, task.members, task.lengths, *weights, flat_h0, flat_output)
         for task in _tasks(lengths.clamp(max=n_steps), 1)
     ])
     return output
@@ -160,38 +157,6 @@ def _run(jobs: Sequence[Callable[[], None]]) -> None:
 def _threads(process: int, n_threads: int) -> ThreadPoolExecutor:
     """Threads for the kernels, which release the lock; per process, because threads do not survive a fork."""
     return ThreadPoolExecutor(n_threads, thread_name_prefix="neurallib-recurrence")
-
-
-def _forward_matrices(direction: Direction, lanes: int) -> tuple[np.ndarray, ...]:
-    w_ih, w_hh, b_ih, b_hh = (_pad_units(weight, lanes).flatten(0, 1) for weight in direction)
-    return _panels(w_ih.t(), lanes), _panels(w_hh.t(), lanes), _flat(b_ih), _flat(b_hh)
-
-
-def _backward_matrices(direction: Direction, lanes: int, needs_x: bool) -> tuple[np.ndarray, ...]:
-    w_hh = _pad_units(direction.weight_hh, lanes)[[2, 0, 1]].flatten(0, 1)  # gates n, r, z: what reaches the state
-    if not needs_x:
-        return np.empty(0, np.float32), _panels(w_hh, lanes)
-    return _panels(_pad_units(direction.weight_ih, lanes).flatten(0, 1), lanes), _panels(w_hh, lanes)
-
-
-def _pad_units(gates: Tensor, lanes: int) -> Tensor:
-    """Gates [3H, ...] -> [3, U, ...], zeros in the padded units."""
-    n_units = len(gates) // 3
-    units = _round_up(n_units, lanes)
-    gates = gates.detach().reshape(3, n_units, *gates.shape[1:])
-    if units == n_units:
-        return gates
-    padded = gates.new_zeros(3, units, *gates.shape[2:])
-    padded[:, :n_units] = gates
-    return padded
-
-
-def _panels(matrix: Tensor, lanes: int) -> np.ndarray:
-    """[depth, n] -> [n / lanes, depth, lanes], n rounded up with zeros."""
-    depth, n = matrix.shape
-    if n % lanes:
-        matrix = torch.nn.functional.pad(matrix, (0, lanes - n % lanes))
-    return _flat(matrix.reshape(depth, -1, lanes).transpose(0, 1))
 
 
 def _round_up(n: int, multiple: int) -> int:

@@ -1,8 +1,7 @@
 """LLVM vector instructions for the kernels: matrix tiles, the gates forward and backward, copies.
 
 Each function here writes instructions where a compiled function of `neurallib.kernel` calls it, because the compiler's
-own vectorizer does not keep a whole tile in registers. Numba's cache on disk looks only at the file of the compiled
-function: after a change here, change VECTORS in kernel.py too (a test holds the two together).
+own vectorizer does not keep a whole tile in registers.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 

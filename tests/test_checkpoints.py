@@ -5,6 +5,7 @@ import multiprocessing
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -132,7 +133,9 @@ def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_p
         nl.get_weights_and_info_from_checkpoints(saved)
 
 
-@pytest.mark.parametrize("name", ["model_weights.safetensors", "model_weights.pth", "training_info.json"])
+@pytest.mark.parametrize(
+    "name", ["model_weights.safetensors", "model_weights.pth", "training_info.json", "hparams.yaml"]
+)
 @pytest.mark.parametrize("share", [0.0, 0.6])
 def test_a_file_that_is_cut_off_is_named(name: str, share: float, saved: Path) -> None:
     if name.endswith(".pth"):
@@ -246,6 +249,18 @@ def test_where_weights_come_from_is_checked() -> None:
         nl.validate_training_context(True, None, None)
     with pytest.warns(UserWarning, match="local files"):
         nl.validate_training_context(True, "directory", "owner/name")
+
+
+def test_numbers_of_numpy_and_torch_are_told_as_numbers(saved: Path) -> None:
+    state = make_state(GRU)
+    state["training_info"].update(a=np.float32(0.5), b=np.int64(3), c=torch.tensor(2.0), d=saved)
+    path = nl.save_training_information_to_file(state, saved)
+    told = json.loads(path.read_text())
+    assert [told[name] for name in "abcd"] == [0.5, 3, 2.0, str(saved)]
+    state["training_info"]["e"] = {1, 2}
+    with pytest.raises(TypeError, match="is a set, which JSON cannot hold"):
+        nl.save_training_information_to_file(state, saved)
+    assert json.loads(path.read_text()) == told
 
 
 def test_training_information_has_the_originals_names() -> None:

@@ -88,6 +88,11 @@ def test_a_beat_has_its_five_waves_and_the_height_asked_for() -> None:
     assert q < level - 0.1 and s < q and p > level + 0.1 and t > p
 
 
+def test_voltage_relaxes_to_its_baseline_of_zero() -> None:
+    signal, _ = synthetic_ecg(duration=120, sampling_frequency=250, seed=0, heart_rate=90, **QUIET)
+    assert abs(signal.mean()) < 0.005  # the waves by themselves have a mean of 0.1 mV
+
+
 def test_amplitude_varies_as_asked() -> None:
     signal, r_peaks = synthetic_ecg(
         duration=300, sampling_frequency=500, seed=0, heart_rate_std=0, amplitude_variation=0.1, **CLEAN
