@@ -20,6 +20,7 @@ from neurallib.checks import choice, integer, number
 
 from neurallib.devices import configure_device, gpu_name
 from neurallib.losses import class_weight_tensor
+from neurallib.model_card import save_model_card
 from neurallib.normalization import NORMALIZATIONS
 from neurallib.optimization import make_optimizer
 from neurallib.registry import build_network
@@ -200,6 +201,7 @@ def train(
     )
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
+        save_model_card(trained, result.directory)
     return trained
 
 

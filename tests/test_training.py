@@ -112,7 +112,7 @@ def test_a_saved_run_leaves_the_whole_checkpoint_directory(results: Path) -> Non
     names = {path.name for path in directory.iterdir()}
     assert {
         "model_weights.safetensors", "model_weights.pth", "hparams.yaml", "training_info.json", "loss_plot.png",
-        "last.ckpt", "best.ckpt", "tensorboard_logs",
+        "last.ckpt", "best.ckpt", "tensorboard_logs", "README.md",
     } <= names  # fmt: skip
     logged = yaml.safe_load((directory / "tensorboard_logs" / "version_0" / "hparams.yaml").read_text())
     assert logged == state["hparams"] == nl.get_hparams_from_checkpoints(directory)

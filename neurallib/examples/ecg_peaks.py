@@ -129,10 +129,10 @@ def recorded_examples(directory: Path, minutes: float, seed: int) -> Iterator[Ex
 
 def find_r_peaks(probability: np.ndarray) -> np.ndarray:
     """R-peaks [n] in the network's output [T, 1]: where a window as wide as a label holds most of it."""
-    # The output is flat over a label; its mean is not, and points to the middle: 4 ms off in place of 17. A label cut
-    # off by the signal's end fills half a window, so the threshold is lower than that.
-    width = 2 * LABEL_HALF_WIDTH + 1
-    mean = np.convolve(probability[:, 0], np.full(width, 1 / width), mode="same").clip(0, 1)
+    # The output is flat over a label; its mean has its top in the middle: 4 ms off in real ECG, in place of 17.
+    padded = np.pad(probability[:, 0], LABEL_HALF_WIDTH, mode="edge")
+    mean = np.lib.stride_tricks.sliding_window_view(padded, 2 * LABEL_HALF_WIDTH + 1).mean(axis=1)
+    # Less than half, for a QRS complex of which the network is sure of a part only.
     return nl.post_process_peaks_binary(mean, threshold=0.3, filter_peaks=True, min_distance=MIN_DISTANCE)
 
 
@@ -161,7 +161,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=5, help="how much of each record [5]")
     parser.add_argument("--signals", type=int, default=192, help="synthetic signals to train on [192]")
-    parser.add_argument("--epochs", type=int, default=6, help="of training [6]")
+    parser.add_argument("--epochs", type=int, default=8, help="of training [8]")
     parser.add_argument("--retrain-epochs", type=int, default=2, help="of retraining [2]")
     parser.add_argument("--batch-size", type=int, default=16, help="[16]")
     parser.add_argument("--seed", type=int, default=42, help="for data, weights and the order of training [42]")
