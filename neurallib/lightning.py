@@ -8,6 +8,7 @@ import inspect
 import logging
 import math
 import random
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -175,7 +176,7 @@ def fit(
         saving.append(LearningRateMonitor(logging_interval="epoch"))
     placed = {"accelerator": "gpu", "devices": [device.index]} if device.type == "cuda" else {"accelerator": "cpu"}
     options = {"devices": 1} | placed | dict(trainer_options)
-    interrupted = False
+    interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
     with _quiet(), _random_state_of_its_own(seed):
         trainer = pl.Trainer(
             max_epochs=epochs,
@@ -192,9 +193,12 @@ def fit(
         )
         try:
             trainer.fit(module)
-        except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-            if not trainer.interrupted:
+        except SystemExit as error:
+            # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM is the end, no success.
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                error.code = 128 + signal.SIGTERM if error.code is None else error.code
                 raise
+            signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
     if not module.best_weights:
         reason = "was interrupted before its first epoch ended" if interrupted else "diverged in its first epoch"

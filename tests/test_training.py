@@ -86,6 +86,7 @@ def test_training_in_memory_writes_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_training_is_quiet_without_its_progress_bar(
     capfd: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
+    pytest.importorskip("pytorch_lightning")  # whose import sets its level
     state, levels = make_state(GRU), logging.getLogger("pytorch_lightning").level
     nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET)
     assert capfd.readouterr() == ("", "")
@@ -248,20 +249,31 @@ INTERRUPTED = """
     info = trained["training_info"]
     saved = nl.load_checkpoint(info["checkpoints_directory"])
     same = all((saved["weights"][name] == weight).all() for name, weight in trained["weights"].items())
-    sys.stdout.write(f"{info['interrupted']} {info['epochs']} {info['best_epoch']} {bool(same)}")
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    sys.stdout.write(f"{info['interrupted']} {info['epochs']} {info['best_epoch']} {bool(same)} {handled}")
 """
 
 
-def test_ctrl_c_keeps_and_saves_the_best_weights_so_far(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path)},
+def run_interrupted(script: str, results: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(results)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert run.stdout == "True 3 3 True", run.stderr
+
+
+def test_sigterm_ends_the_program_and_leaves_lightnings_checkpoints(tmp_path: Path) -> None:
+    run = run_interrupted(INTERRUPTED.replace("SIGINT)\n", "SIGTERM)\n", 1), tmp_path)
+    assert run.returncode != 0 and run.stdout == ""
+    assert len(list(tmp_path.glob("GRUseq2seq/checkpoints/*/best.ckpt"))) == 1
+
+
+def test_ctrl_c_keeps_and_saves_the_best_weights_so_far(tmp_path: Path) -> None:
+    run = run_interrupted(INTERRUPTED, tmp_path)
+    assert run.stdout == "True 3 3 True True", run.stderr
     assert "the best weights so far (epoch 3) are kept" in run.stderr
 
 

@@ -1,0 +1,189 @@
+"""A GRU's training step and inference: this library against packed and padded nn.GRU, and ONNX Runtime.
+
+The model is the published ECG peak detector's: three bidirectional layers, 1-32-64-64, and a linear layer; then three
+layers of one size. All sides run in turns within one process on the same threads; medians. Run
+`python benchmarks/bench_recurrence.py --quick` (under 5 minutes), or without for the whole grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import timing
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import neurallib as nl
+
+PUBLISHED = (32, 64, 64)
+
+
+class PlainStack(nn.Module):
+    """The plain way: one nn.GRU a layer, packed or not."""
+
+    def __init__(self, hidden: Iterable[int], packed: bool) -> None:
+        super().__init__()
+        self.packed, self.gru_layers, n_in = packed, nn.ModuleList(), 1
+        for h in hidden:
+            self.gru_layers.append(nn.GRU(n_in, h, bidirectional=True, batch_first=True))
+            n_in = 2 * h
+        self.fc_out = nn.Linear(n_in, 1)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        for gru in self.gru_layers:
+            if self.packed:
+                x = pad_packed_sequence(gru(pack_padded_sequence(x, lengths.cpu(), batch_first=True))[0], True)[0]
+            else:
+                x = gru(x)[0]
+        return self.fc_out(x)
+
+
+def onnx_runner(stack: nn.Module, x: Tensor, threads: int) -> Callable[[], Any] | None:
+    """Inference of the padded stack in ONNX Runtime; None where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    file = io.BytesIO()
+    lengths = torch.full((len(x),), x.shape[1])
+    inputs, names = (x, lengths), ["x", "lengths"]
+    torch.onnx.export(stack, inputs, file, input_names=names, output_names=["y"], dynamo=False, opset_version=17)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {"x": x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def flops(state: nl.State, n_signals: int, n_steps: int) -> float:
+    """Of a training step: two a weight, step and signal forward, and twice that backward."""
+    return 6.0 * n_signals * n_steps * sum(w.numel() for w in state["weights"].values() if w.dim() == 2)
+
+
+def measure(
+    hidden: tuple[int, ...], n_signals: int, n_steps: int, device: str, repeats: int, slow: bool
+) -> dict[str, Any]:
+    """One row of the table. `slow`: with the packed sides, once each where they take seconds."""
+    state = nl.gru_seq2seq(n_features=1, hid_dim=list(hidden), n_layers=3, bidirectional=True)
+    networks: dict[str, nn.Module] = {"neurallib": nl.build_network(state, device)}
+    for name, packed in (("padded", False), ("packed", True)):
+        networks[name] = PlainStack(hidden, packed).to(device)
+        networks[name].load_state_dict(state["weights"])
+    x = torch.randn(n_signals, n_steps, 1, device=device)
+    lengths = torch.full((n_signals,), n_steps, device=device)
+    batch = nl.Batch(x=x, y=(x > 0).float(), lengths=lengths)
+    loss = nl.loss_function(state)
+
+    def step(network: nn.Module) -> Callable[[], None]:
+        optimizer, _ = nl.make_optimizer(network, state["hparams"])
+
+        def run() -> None:
+            optimizer.zero_grad()
+            loss(network(x, lengths), batch["y"], lengths).backward()
+            optimizer.step()
+
+        return run
+
+    def infer(network: nn.Module) -> Callable[[], Any]:
+        def run() -> Any:
+            with torch.inference_mode():
+                return network(x, lengths)
+
+        return run
+
+    steps = {name: step(network) for name, network in networks.items() if slow or name == "neurallib"}
+    fast = timing.alternating({"neurallib": steps.pop("neurallib")}, repeats)
+    plain = timing.alternating(steps, 1, warm_up=0) if steps else {}
+    inference = {name: infer(network) for name, network in networks.items() if slow or name == "neurallib"}
+    onnx = onnx_runner(networks["padded"].eval(), x, torch.get_num_threads()) if device == "cpu" else None
+    if onnx is not None:
+        inference["onnx"] = onnx
+    inferred = timing.alternating(inference, min(repeats, 5))
+    row: dict[str, Any] = {
+        "hidden": "-".join(map(str, hidden)),
+        "B": n_signals,
+        "T": n_steps,
+        "step": fast["neurallib"],
+    }
+    row |= {f"step {name}": value for name, value in plain.items()}
+    if plain:
+        row["packed/ours"] = plain["packed"] / fast["neurallib"]
+    row["infer"] = inferred.pop("neurallib")
+    row |= {f"infer {name}": value for name, value in inferred.items()}
+    if "onnx" in inferred:
+        row["onnx/ours"] = inferred["onnx"] / row["infer"]
+    row["GFLOP/s"] = flops(state, n_signals, n_steps) / fast["neurallib"] / 1e9
+    return row
+
+
+def exponent(rows: list[dict[str, Any]], by: str, of: str) -> float:
+    """The slope of log time over log size, by least squares."""
+    points = [(math.log(row[by]), math.log(row[of])) for row in rows]
+    mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+
+
+def plot(rows: list[dict[str, Any]], peak: float, path: Path) -> None:
+    """Time of a training step against T, for batch 1 of the published shape."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    rows = sorted(rows, key=lambda row: row["T"])
+    for name, column in (("packed nn.GRU", "step packed"), ("padded nn.GRU", "step padded"), ("neurallib", "step")):
+        shown = [row for row in rows if column in row]
+        axes.loglog([row["T"] for row in shown], [row[column] for row in shown], "o-", label=name)
+    limit = [row["step"] * row["GFLOP/s"] * 1e9 / peak for row in rows]
+    axes.loglog([row["T"] for row in rows], limit, "--", color="0.5", label="matrix-product limit")
+    axes.set(xlabel="time steps T", ylabel="seconds a training step", title="GRU 1-32-64-64, bidirectional, batch 1")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller grid, in under 5 minutes")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--plot", type=Path, help="where to draw time against T")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    peak = timing.matrix_peak(arguments.device)
+    grid: list[tuple[tuple[int, ...], int, int, bool]] = []
+    if arguments.quick:
+        grid += [(PUBLISHED, 1, n, n <= 5400) for n in (675, 1350, 2700, 5400, 10800, 21600)]
+        grid += [(PUBLISHED, 8, 675, True), (PUBLISHED, 8, 5400, False), (PUBLISHED, 32, 5400, False)]
+        grid += [((128, 128, 128), 32, 1350, False)]
+    else:
+        shapes = [PUBLISHED, *((h, h, h) for h in (32, 64, 128))]
+        lengths = (675, 1350, 2700, 5400, 10800, 21600)
+        grid += [(s, b, n, n * b <= 5400 * 8) for s in shapes for b in (1, 8, 32) for n in lengths]
+    rows = []
+    for hidden, n_signals, n_steps, slow in grid:
+        repeats = 11 if n_signals * n_steps <= 43200 else 3
+        rows.append(measure(hidden, n_signals, n_steps, arguments.device, repeats, slow))
+        timing.say(timing.table(rows[-1:]))
+    single = [row for row in rows if row["B"] == 1 and row["hidden"] == "32-64-64"]
+    summary = {
+        "exponent in T, step": exponent(single, "T", "step"),
+        "exponent in T, inference": exponent(single, "T", "infer"),
+        "exponent in T, packed step": exponent([row for row in single if "step packed" in row], "T", "step packed"),
+        "matrix-product peak, GFLOP/s": peak / 1e9,
+        "times the limit": {f"{r['hidden']} B={r['B']} T={r['T']}": peak / 1e9 / r["GFLOP/s"] for r in rows},
+    }
+    timing.say("Packed and padded training steps are single runs without warm-up: they take up to minutes.")
+    timing.report(rows, benchmark="recurrence", **timing.machine(arguments.device), **summary)
+    if arguments.plot is not None:
+        plot(single, peak, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
