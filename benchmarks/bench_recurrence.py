@@ -160,7 +160,7 @@ def main() -> None:
     grid: list[tuple[tuple[int, ...], int, int, bool]] = []
     if arguments.quick:
         grid += [(PUBLISHED, 1, n, n <= 5400) for n in (675, 1350, 2700, 5400, 10800, 21600)]
-        grid += [(PUBLISHED, 8, 675, True), (PUBLISHED, 8, 5400, False), (PUBLISHED, 32, 5400, False)]
+        grid += [(PUBLISHED, 8, 675, True), (PUBLISHED, 8, 5400, True), (PUBLISHED, 32, 5400, False)]
         grid += [((128, 128, 128), 32, 1350, False)]
     else:
         shapes = [PUBLISHED, *((h, h, h) for h in (32, 64, 128))]

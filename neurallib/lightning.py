@@ -194,7 +194,7 @@ def fit(
         try:
             trainer.fit(module)
         except SystemExit as error:
-            # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM is the end, no success.
+            # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM ends the program.
             if not isinstance(error.__context__, KeyboardInterrupt):
                 error.code = 128 + signal.SIGTERM if error.code is None else error.code
                 raise
