@@ -13,18 +13,22 @@ from typing import Any
 import torch
 
 
-def alternating(sides: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each side; the sides take turns, so that a machine whose speed drifts is fair to all."""
+def alternating(sides: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True) -> dict[str, float]:
+    """Median seconds of each side; the sides take turns, so that a machine whose speed drifts is fair to all.
+
+    Where there is a warm-up, each timed run follows one of its own side: threads of another side look for more work
+    for a while, on cores that this one needs.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(warm_up + repeats):
+    for _ in range(repeats):
         for name, run in sides.items():
+            if warm_up:
+                run()
             _wait()
-            time.sleep(0.02)  # threads of the side before look for more work, on cores that this one needs
             began = time.perf_counter()
             run()
             _wait()
-            if turn >= warm_up:
-                times[name].append(time.perf_counter() - began)
+            times[name].append(time.perf_counter() - began)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
