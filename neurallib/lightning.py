@@ -36,6 +36,20 @@ from neurallib.tensorboard import show_predictions, show_size
 MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
 
 
+_OWN_OPTIONS = {
+    "max_epochs": "give epochs",
+    "logger": "give enable_tensorboard",
+    "enable_checkpointing": "give save, or call train_from_scratch",
+    "enable_model_summary": "training_info tells efficiency_params",
+    "num_sanity_val_steps": "all data are checked before training",
+    "log_every_n_steps": "every step is logged",
+    "use_distributed_sampler": "processes share the batches out already",
+    "default_root_dir": "set NEURALLIB_RESULTS_DIR",
+    "check_val_every_n_epoch": "every epoch ends with validation",
+    "val_check_interval": "every epoch ends with validation",
+}
+
+
 class Fit(NamedTuple):
     """What a training run leaves behind."""
 
@@ -201,7 +215,7 @@ def fit(
             signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
     if not module.best_weights:
-        reason = "was interrupted before its first epoch ended" if interrupted else "diverged in its first epoch"
+        reason = "diverged in its first epoch" if module.val_losses else "ended before its first validation"
         raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")
     return Fit(
         module.best_weights,
@@ -218,6 +232,8 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     """Raise TypeError that names the nearest option unless Lightning's Trainer has every one of `options`."""
     known = list(inspect.signature(pl.Trainer).parameters)
     for name in options:
+        if name in _OWN_OPTIONS:
+            raise TypeError(f"{name!r} is set by this library: {_OWN_OPTIONS[name]}.")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise TypeError(

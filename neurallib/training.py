@@ -117,11 +117,9 @@ def train(
     """
     from neurallib.lightning import check_trainer_options, fit
 
-    integer("epochs", epochs)
-    integer("batch_size", batch_size)
-    integer("seed", seed, minimum=0)
-    if patience is not None:
-        integer("patience", patience)
+    epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
+    seed = integer("seed", seed, minimum=0)
+    patience = integer("patience", patience) if patience is not None else None
     check_trainer_options(trainer_options)
     device = configure_device(gpu_id)
     start = _with_preprocessing(state, normalization, sampling_frequency)

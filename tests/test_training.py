@@ -212,6 +212,8 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"class_weight": "balance"}, ValueError, "Did you mean 'balanced'"),
         ({"class_weight": [1.0, 2.0]}, ValueError, "expected 1 finite weights"),
         ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
+        ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),
+        ({"logger": True}, TypeError, "enable_tensorboard"),
     ],
 )
 def test_a_wrong_argument_is_named_before_training(options: dict, error: type, words: str, results: Path) -> None:
@@ -221,6 +223,18 @@ def test_a_wrong_argument_is_named_before_training(options: dict, error: type, w
             state, data(state), data(state, 3), **({"epochs": 1, "batch_size": 2, "save": True} | options), **QUIET
         )
     assert not results.exists()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    state = make_state(GRU)
+    trained = nl.train(state, data(state), data(state, 3), epochs=np.int64(1), batch_size=np.int32(4), **QUIET)
+    assert trained["training_info"]["epochs"] == 1
+
+
+def test_training_that_ends_before_a_validation_says_so() -> None:
+    state = make_state(GRU)
+    with pytest.raises(RuntimeError, match="ended before its first validation"):
+        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=2, limit_val_batches=0, **QUIET)
 
 
 def test_training_that_diverges_says_so() -> None:

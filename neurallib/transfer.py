@@ -1,0 +1,367 @@
+"""Transfer learning: layers of one model in another, what learns and what stays, and a new model on old layers."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from neurallib.checks import choice, integer, is_list, listing, per_layer
+from neurallib.registry import ARCHITECTURES, validate_architecture_name
+from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
+
+STRATEGIES = ("all", "last_only", "gradual", "new_only")
+_TOLD = ("checkpoints_directory", "train_dataset", "task", "validation_loss")  # of a source's training information
+
+
+def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[str, str]) -> State:
+    """The target with the source's weights in some of its layers.
+
+    Parameters
+    ----------
+    target, source : State
+        Stay as they are.
+    layers : iterable of str, or mapping of str to str
+        Names of layers, such as "gru_layers.0", of single weights, or patterns ("encoder.*_l0"), that mean the same in
+        both; or, for layers that change their place, the target's name to the source's.
+
+    Returns
+    -------
+    State
+        A new state, as yet untrained, which shares no memory with either. Its `training_info["transfer"]` holds the
+        `share` of its weights that came from elsewhere, the `sources` (each with its share and layers) and what the
+        `rest` was, if the target was trained; `train` keeps it. Where the target does not know of sampling frequency
+        or normalization, the source's hold: its layers have seen such signals.
+
+    Raises
+    ------
+    ValueError
+        If a name is in one of the two only, or weights differ in name or size: both sides are listed.
+
+    Examples
+    --------
+    >>> from neurallib import gru_seq2seq
+    >>> denoiser = gru_seq2seq(n_features=1, hid_dim=[8, 4], n_layers=2, task="regression")
+    >>> detector = gru_seq2seq(n_features=1, hid_dim=[8, 6], n_layers=2)
+    >>> state = reuse_layers(detector, denoiser, ["gru_layers.0"])
+    >>> state["training_info"]["transfer"]["sources"][0]["layers"]
+    {'gru_layers.0': 'gru_layers.0'}
+    """
+    pairs = _pair_weights(target["weights"], source["weights"], layers)
+    origin = {name: source["weights"][partner].to(target["weights"][name].dtype) for name, partner in pairs.weights}
+    return changed(
+        target,
+        weights=copy_weights({**target["weights"], **origin}),
+        preprocessing=_preprocessing(target["preprocessing"], source["preprocessing"]),
+        training_info={"transfer": _report(target, source, pairs)},
+    )
+
+
+def freeze(state: State, patterns: str | Iterable[str]) -> State:
+    """A new state of which `train` leaves some weights as they are: no gradient, no optimizer state, no weight decay.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    patterns : str or iterable of str
+        Layers ("gru_layers.0"), weights ("fc_out.bias") or patterns ("encoder.*norm*"); beside what is frozen already.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is no weight's; the nearest names are told.
+    """
+    patterns = _as_list(patterns)
+    for pattern in patterns:
+        weights_named(state["weights"], pattern)
+    return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
+
+
+def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
+    """A new state in which these weights learn again, by default all; what else was frozen stays frozen.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is no weight's; the nearest names are told.
+    """
+    learning = {name for pattern in _as_list(patterns) for name in weights_named(state["weights"], pattern)}
+    frozen: list[str] = []
+    for pattern in state["frozen"]:
+        held = _matching(state["weights"], pattern)
+        kept = [name for name in held if name not in learning]
+        frozen += [pattern] if kept == held else kept
+    return changed(state, frozen=list(dict.fromkeys(frozen)))
+
+
+def freezing_plan(
+    target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None
+) -> list[str]:
+    """What to `freeze` of a model whose first layers are reused, by the four strategies of NeuralLib.
+
+    Parameters
+    ----------
+    target : State or dict
+        A stack of GRU layers or of Transformer encoder layers, or its hyperparameters.
+    reuse_n_layers : int
+        How many of its first layers are reused. The layers after them, and `fc_out`, always learn.
+    strategy : str
+        "all": every reused layer learns; "last_only": the last one alone; "gradual": the last `depth`; "new_only":
+        none.
+    depth : int, optional
+        For "gradual": 0 to reuse_n_layers, by default 1. Raise it between calls of `train` to thaw layer by layer.
+
+    Returns
+    -------
+    list of str
+        Patterns for `freeze`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer layers than are reused, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> freezing_plan({"hid_dim": 8, "n_layers": 3}, 2, "last_only")
+    ['gru_layers.0']
+    """
+    choice("strategy", strategy, STRATEGIES)
+    stack = _stack(target["hparams"] if "hparams" in target else target)  # type: ignore[typeddict-item]
+    reused = stack[: integer("reuse_n_layers", reuse_n_layers)]
+    if reuse_n_layers > len(stack):
+        raise ValueError(f"reuse_n_layers={reuse_n_layers}; the model has {len(stack)} layers.")
+    if depth is not None and strategy != "gradual":
+        raise ValueError(f"depth={depth} is for strategy='gradual'; this one is {strategy!r}.")
+    depth = 1 if depth is None else integer("depth", depth, minimum=0)
+    if depth > reuse_n_layers:
+        raise ValueError(f"depth={depth}; only reuse_n_layers={reuse_n_layers} are there to learn.")
+    n_learning = {"all": reuse_n_layers, "last_only": 1, "gradual": depth, "new_only": 0}[strategy]
+    return [name for names in reused[: reuse_n_layers - n_learning] for name in names]
+
+
+def transfer_hparams(
+    source: State,
+    reuse_n_layers: int | None = None,
+    extra_hid_dims: Sequence[int] = (),
+    *,
+    architecture: str | None = None,
+    bidir_per_layer: Sequence[bool] | None = None,
+    dropout: float | Sequence[float] = 0.0,
+    task: str = "classification",
+    num_classes: int | None = 1,
+    multi_label: bool = False,
+    fc_out_bool: bool = True,
+    learning_rate: float = 1e-3,
+    model_name: str | None = None,
+    **more: Any,
+) -> Hparams:
+    """Hyperparameters of a GRU whose first layers are as large as the source's, for its factory.
+
+    Parameters
+    ----------
+    source : State
+        A GRUseq2seq or GRUseq2one.
+    reuse_n_layers : int, optional
+        How many of its first layers; by default all.
+    extra_hid_dims : sequence of int
+        Hidden units of the new layers after them.
+    architecture : str, optional
+        "GRUseq2seq" or "GRUseq2one"; by default the source's.
+    bidir_per_layer : sequence of bool, optional
+        For every layer, the reused ones as in the source; by default new layers are as the source's `bidirectional`.
+    dropout, task, num_classes, multi_label, fc_out_bool, learning_rate
+        As the factory takes them.
+    model_name : str, optional
+        By default the source's with "Transfer" behind it.
+    **more
+        What else the factory takes, such as `pooling`.
+
+    Returns
+    -------
+    dict
+        Checked; `factory(**hparams)` makes the state that `reuse_layers` fills.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the source is no stack of GRU layers, or an argument does not fit.
+
+    Examples
+    --------
+    >>> from neurallib import gru_seq2seq
+    >>> denoiser = gru_seq2seq(n_features=1, hid_dim=[16, 8], n_layers=2, task="regression", model_name="Denoiser")
+    >>> transfer_hparams(denoiser, 1, [32])["hid_dim"]
+    [16, 32]
+    """
+    architecture = source["architecture"] if architecture is None else architecture
+    validate_architecture_name(architecture)
+    for name, role in ((source["architecture"], "source"), (architecture, "architecture")):
+        if name not in ("GRUseq2seq", "GRUseq2one"):
+            raise ValueError(f"{role} is a {name}; expected GRUseq2seq or GRUseq2one.")
+    old = source["hparams"]
+    n = old["n_layers"] if reuse_n_layers is None else integer("reuse_n_layers", reuse_n_layers)
+    if n > old["n_layers"]:
+        raise ValueError(f"reuse_n_layers={n}; the source has {old['n_layers']} layers.")
+    if not is_list(extra_hid_dims):
+        raise TypeError(f"extra_hid_dims={extra_hid_dims!r}; expected a list, the hidden units of each new layer.")
+    reused = list(old["bidir_per_layer"][:n])
+    if bidir_per_layer is None:
+        bidir_per_layer = reused + [old["bidirectional"]] * len(extra_hid_dims)
+    elif len(bidir_per_layer) != n + len(extra_hid_dims) or list(bidir_per_layer[:n]) != reused:
+        raise ValueError(
+            f"bidir_per_layer={list(bidir_per_layer)}; expected {n + len(extra_hid_dims)} values that begin with the "
+            f"reused layers' {reused}."
+        )
+    state = ARCHITECTURES[architecture].factory(
+        n_features=old["n_features"],
+        hid_dim=[*per_layer("hid_dim", old["hid_dim"], old["n_layers"])[:n], *extra_hid_dims],
+        n_layers=n + len(extra_hid_dims),
+        dropout=dropout,
+        learning_rate=learning_rate,
+        bidirectional=old["bidirectional"],
+        bidir_per_layer=bidir_per_layer,
+        task=task,
+        num_classes=num_classes,
+        multi_label=multi_label,
+        fc_out_bool=fc_out_bool,
+        model_name=f"{old['model_name']}Transfer" if model_name is None else model_name,
+        **more,
+    )
+    return state["hparams"]
+
+
+def weights_named(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that a pattern means, as `build_network` understands it: of weights, or of layers that hold them.
+
+    Raises
+    ------
+    ValueError
+        If there are none; the nearest names are told.
+    """
+    names = list(names)
+    if found := _matching(names, pattern):
+        return found
+    raise ValueError(f"no weight is named {pattern!r}; there are {listing(_layers(names))}.{_hint(names, pattern)}")
+
+
+class _Pairs(NamedTuple):
+    layers: dict[str, str]  # as they were asked for, the target's name to the source's
+    weights: list[tuple[str, str]]  # name by name
+
+
+def _pair_weights(target: Weights, source: Weights, layers: Iterable[str] | Mapping[str, str]) -> _Pairs:
+    """Which weight of the source goes where, or everything that does not fit in one error."""
+    wanted = dict(layers) if isinstance(layers, Mapping) else {name: name for name in _as_list(layers)}
+    if not wanted:
+        raise ValueError("layers is empty; expected the names of the layers to reuse.")
+    pairs: list[tuple[str, str]] = []
+    wrong: list[str] = []
+    for layer, old in wanted.items():
+        own = {name: _partner(name, layer, old) for name in _matching(target, layer)}
+        theirs = _matching(source, old)
+        for side, name, names, found in (("target", layer, target, own), ("source", old, source, theirs)):
+            if not found:
+                wrong.append(f"the {side} has no {name!r}, but {listing(_layers(names))}.{_hint(names, name)}")
+        if not own or not theirs:
+            continue
+        alone = [name for name, partner in own.items() if partner not in theirs]
+        extra = [name for name in theirs if name not in own.values()]
+        if alone or extra:
+            wrong.append(
+                f"{layer!r} is not made like the source's {old!r}. Only in the target: {listing(alone)}. "
+                f"Only in the source: {listing(extra)}."
+            )
+        sizes = [
+            f"{name} {tuple(target[name].shape)} (source: {partner} {tuple(source[partner].shape)})"
+            for name, partner in own.items()
+            if partner in theirs and target[name].shape != source[partner].shape
+        ]
+        if sizes:
+            wrong.append(f"{layer!r} is of another size than the source's {old!r}: {listing(sizes)}.")
+        pairs += own.items()
+    twice = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
+    if twice:
+        wrong.append(f"asked for more than once: {listing(twice)}.")
+    if wrong:
+        raise ValueError("layers cannot be reused: " + " ".join(wrong))
+    return _Pairs(wanted, pairs)
+
+
+def _report(target: State, source: State, pairs: _Pairs) -> dict[str, Any]:
+    """Where the weights of the new state came from, in values that JSON can hold."""
+    weights, names = target["weights"], {name for name, _ in pairs.weights}
+    trained = "architecture" in target["training_info"]
+    earlier = {} if trained else target["training_info"].get("transfer", {})
+    sources = [
+        old | {"layers": _without(old["layers"], names, weights)} for old in earlier.get("sources", [])
+    ] + [_about(source) | {"layers": pairs.layers}]
+    total = count_parameters(weights)
+    for entry in sources:
+        entry["share"] = sum(weights[name].numel() for layer in entry["layers"] for name in _matching(weights, layer))
+        entry["share"] /= total
+    sources = [entry for entry in sources if entry["layers"]]
+    rest = _about(target) if trained else earlier.get("rest")
+    return {"share": sum(entry["share"] for entry in sources), "sources": sources, "rest": rest}
+
+
+def _without(layers: Mapping[str, str], taken: set[str], names: Iterable[str]) -> dict[str, str]:
+    """Layers of an earlier source, less the weights that another took the place of."""
+    kept: dict[str, str] = {}
+    for layer, old in layers.items():
+        held = _matching(names, layer)
+        left = {name: _partner(name, layer, old) for name in held if name not in taken}
+        kept |= {layer: old} if len(left) == len(held) else left
+    return kept
+
+
+def _about(state: State) -> dict[str, Any]:
+    known = {name: state["training_info"][name] for name in _TOLD if name in state["training_info"]}
+    return {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"], **known}
+
+
+def _preprocessing(target: Preprocessing, source: Preprocessing) -> Preprocessing:
+    for name, own, theirs in (
+        ("sampling_frequency", target["sampling_frequency"], source["sampling_frequency"]),
+        ("normalization", target["normalization"], source["normalization"]),
+    ):
+        if own is not None and theirs is not None and own != theirs:
+            warnings.warn(f"the target's {name} is {own!r}, the source's layers learnt with {theirs!r}.", stacklevel=3)
+    frequency, normalization = target["sampling_frequency"], target["normalization"]
+    return Preprocessing(
+        sampling_frequency=source["sampling_frequency"] if frequency is None else frequency,
+        normalization=source["normalization"] if normalization is None else normalization,
+    )
+
+
+def _stack(hparams: Hparams) -> list[list[str]]:
+    """The layers of a model that are stacked on each other, each with the names that belong to it."""
+    if "hid_dim" in hparams:
+        return [[f"gru_layers.{i}"] for i in range(hparams["n_layers"])]
+    if "num_encoder_layers" in hparams:
+        return [["input_projection"] * (i == 0) + [f"encoder.layers.{i}"] for i in range(hparams["num_encoder_layers"])]
+    raise ValueError("target has neither gru_layers nor encoder.layers to count: name what to freeze yourself.")
+
+
+def _matching(names: Iterable[str], pattern: str) -> list[str]:
+    return [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+
+
+def _partner(name: str, layer: str, old: str) -> str:
+    return name if layer == old else old + name.removeprefix(layer)
+
+
+def _layers(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def _hint(names: Iterable[str], pattern: str) -> str:
+    near = difflib.get_close_matches(pattern, [*_layers(names), *names], n=2)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def _as_list(patterns: str | Iterable[str]) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)
