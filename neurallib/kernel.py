@@ -291,3 +291,24 @@ def _add_outer(rows, left, stride, n_left, d_gates, offset, units, total):
             n_left, 3 * units // LANES, left, row * stride, 1, stride, d_gates, row * 4 * units + offset, LANES,
             4 * units, depth, total, 0, 3 * units, total, 0, 3 * units,
         )  # fmt: skip
+
+
+@compiled
+def linear(x, first, last, depth, weight, bias, output):
+    """Rows first..last - 1 of output [N, K] = x [N, depth] weight [K, depth]^T + bias [K], all flat."""
+    n_out = len(bias)
+    vectors = (n_out + LANES - 1) // LANES
+    wide = vectors * LANES
+    panels, start, rows = scratch(wide * depth), scratch(wide), scratch(_DEPTH_BLOCK * wide)
+    pack_columns(weight, 0, 1, n_out, wide, depth, panels, 0)
+    start[:] = 0
+    start[:n_out] = bias
+    for block in range(first, last, _DEPTH_BLOCK):
+        count = min(_DEPTH_BLOCK, last - block)
+        product(
+            count, vectors, x, block * depth, depth, 1, panels, 0, depth * LANES, LANES, depth,
+            start, 0, 0, rows, 0, wide,
+        )  # fmt: skip
+        for i in range(count):
+            for j in range(n_out):
+                output[(block + i) * n_out + j] = rows[i * wide + j]

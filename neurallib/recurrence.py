@@ -118,6 +118,20 @@ def generate(
     return output
 
 
+def linear(kernel: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[..., K] of x [..., H], in equal shares of rows."""
+    depth = x.shape[-1]
+    output = _empty(*x.shape[:-1], len(bias))
+    n_rows, n_jobs = x.numel() // depth, torch.get_num_threads()
+    bounds = [n_rows * job // n_jobs for job in range(n_jobs + 1)]
+    arrays = [_flat(tensor) for tensor in (x, weight, bias, output)]
+    _run([
+        functools.partial(kernel.linear, arrays[0], first, last, depth, *arrays[1:])
+        for first, last in zip(bounds, bounds[1:], strict=False)
+    ])  # fmt: skip
+    return output
+
+
 class _Task(NamedTuple):
     """One direction over one block of signals."""
 

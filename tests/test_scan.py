@@ -315,3 +315,13 @@ def test_kernel_names_the_code_it_is_built_from() -> None:
     package = Path(inspect.getfile(scan)).parent
     source = (package / "vectors.py").read_bytes() + (package / "products.py").read_bytes()
     assert kernel.BUILT_FROM == hashlib.sha256(source).hexdigest()[:16], "Numba's cache would keep the old code"
+
+
+@pytest.mark.parametrize(("shape", "n_out"), [((1, 5400, 128), 1), ((3, 7, 5), 20), ((4, 3), 2), ((1, 1, 1), 1)])
+def test_linear_layer_without_gradients_equals_torchs(shape: tuple[int, ...], n_out: int) -> None:
+    x, weight, bias = torch.randn(shape), torch.randn(n_out, shape[-1]), torch.randn(n_out)
+    expected = torch.nn.functional.linear(x, weight, bias)
+    with torch.no_grad(), scan.use_path("numba"):
+        torch.testing.assert_close(scan.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
+    weight.requires_grad_()
+    assert scan.linear(x, weight, bias).requires_grad
