@@ -43,6 +43,7 @@ from neurallib.hub import (
     load_from_hub,
     push_to_hub,
 )
+from neurallib.transfer import freeze, freezing_plan, reuse_layers, transfer_hparams, unfreeze
 from neurallib.training import train
 from neurallib.evaluation import evaluate, predict
 from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary
@@ -62,6 +63,8 @@ __all__ = [
     "create_checkpoints_directory",
     "evaluate",
     "flip_valid",
+    "freeze",
+    "freezing_plan",
     "get_hparams_from_checkpoints",
     "get_hparams_from_hugging",
     "get_weights_and_info_from_checkpoints",
@@ -86,6 +89,7 @@ __all__ = [
     "prepare",
     "push_to_hub",
     "retrain",
+    "reuse_layers",
     "save_checkpoint",
     "save_model_card",
     "save_training_information",
@@ -96,9 +100,11 @@ __all__ = [
     "train",
     "train_from_scratch",
     "training_step",
+    "transfer_hparams",
     "transformer_encoder_decoder",
     "transformer_seq2one",
     "transformer_seq2seq",
+    "unfreeze",
     "valid_mask",
     "validate_architecture_name",
     "validate_training_context",

@@ -125,7 +125,8 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
     state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=info.get("normalization"))
     state["frozen"] = list(info.get("frozen", []))
-    state["training_info"] = dict(info) if "validation_loss" in info else {}
+    untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
+    state["training_info"] = dict(info) if "validation_loss" in info else untrained
     return state
 
 

@@ -65,13 +65,20 @@ class Fit(NamedTuple):
 class _Training(pl.LightningModule):
     """The library's pure steps under the names that Lightning calls, and the history of their losses."""
 
-    def __init__(self, network: Network, state: State, make_loader: MakeLoader, directory: Path | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        state: State,
+        make_loader: MakeLoader,
+        layer_learning_rates: Mapping[str, float] | None,
+        directory: Path | None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.save_hyperparameters(state["hparams"])
         self._state = state
         self._loss, self._terms = loss_function(state), loss_terms(state)
-        self._make_loader = make_loader
+        self._make_loader, self._layer_learning_rates = make_loader, layer_learning_rates
         self.directory = directory
         self.train_losses: list[float] = []
         self.val_losses: list[float] = []
@@ -95,7 +102,9 @@ class _Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         # Lightning clips no gradients of an optimizer that could unscale them itself, which the fused one could.
         fused = not self.trainer.gradient_clip_val
-        optimizer, scheduler = make_optimizer(self.network, self._state["hparams"], fused=fused)
+        optimizer, scheduler = make_optimizer(
+            self.network, self._state["hparams"], layer_learning_rates=self._layer_learning_rates, fused=fused
+        )
         return [optimizer], [scheduler]
 
     def on_train_start(self) -> None:
@@ -164,6 +173,7 @@ def fit(
     epochs: int,
     patience: int | None,
     seed: int,
+    layer_learning_rates: Mapping[str, float] | None,
     device: torch.device,
     make_directory: Callable[[], Path] | None,
     enable_tensorboard: bool,
@@ -179,7 +189,7 @@ def fit(
         If no epoch ended with a finite validation loss.
     """
     directory = make_directory() if make_directory is not None and _is_first_process() else None
-    module = _Training(network, state, make_loader, directory)
+    module = _Training(network, state, make_loader, layer_learning_rates, directory)
     stopping: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience is not None else []
     saving: list[Callback] = []
     if make_directory is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
+from neurallib.checks import listing, number
 from neurallib.losses import Loss
-from neurallib.state import Batch, Hparams
+from neurallib.state import Batch, Hparams, is_named
 
 
 def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
@@ -31,7 +34,11 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
 
 
 def make_optimizer(
-    network: nn.Module, hparams: Hparams, *, fused: bool = True
+    network: nn.Module,
+    hparams: Hparams,
+    *,
+    layer_learning_rates: Mapping[str, float] | None = None,
+    fused: bool = True,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """Adam over the parameters that learn, and its schedule: a tenth of the learning rate every 10 epochs.
 
@@ -41,6 +48,8 @@ def make_optimizer(
         Parameters that need no gradient (frozen ones) are left out: no state, no weight decay.
     hparams : dict
         Its `learning_rate` is the first one.
+    layer_learning_rates : mapping of str to float, optional
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern; the first that fits.
     fused : bool
         Update all parameters in one kernel: a loop over them costs more than the arithmetic on small networks.
 
@@ -52,10 +61,21 @@ def make_optimizer(
     Raises
     ------
     ValueError
-        If no parameter is left to learn.
+        If no parameter is left to learn, or a layer of `layer_learning_rates` has none.
     """
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not learning:
+    rates = dict(layer_learning_rates or {})
+    groups: dict[float, list[nn.Parameter]] = {}
+    used = set()
+    for name, parameter in network.named_parameters():
+        pattern = next((pattern for pattern in rates if is_named(name, pattern)), None)
+        if parameter.requires_grad:
+            rate = hparams["learning_rate"] if pattern is None else rates[pattern]
+            groups.setdefault(number("learning rate", rate, 0, low_open=True), []).append(parameter)
+            used.add(pattern)
+    if not groups:
         raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
-    optimizer = torch.optim.Adam(learning, lr=hparams["learning_rate"], weight_decay=1e-5, fused=fused)
+    if idle := [pattern for pattern in rates if pattern not in used]:
+        raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn.")
+    parameters = [{"params": group, "lr": rate} for rate, group in groups.items()]
+    optimizer = torch.optim.Adam(parameters, lr=hparams["learning_rate"], weight_decay=1e-5, fused=fused)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.1)

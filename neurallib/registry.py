@@ -6,7 +6,6 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from neurallib.gru_encoder_decoder import (
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.network import Forward, Network, Shape
-from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
+from neurallib.state import Hparams, State, Weights, changed, copy_weights, is_named, new_state
 
 
 class Architecture(NamedTuple):
@@ -121,7 +120,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     check_weights(state["weights"], architecture.weight_shapes(state["hparams"]))
     network = Network(state["weights"], state["hparams"], architecture.forward)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not any(fnmatchcase(name, p) or fnmatchcase(name, f"{p}.*") for p in state["frozen"]))
+        parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
     return network.to(device)
 
 

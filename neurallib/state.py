@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -62,6 +63,12 @@ def changed(state: State, **changes: Any) -> State:
 def copy_weights(weights: Weights) -> dict[str, Tensor]:
     """Detached, contiguous CPU copies that share memory with nothing."""
     return {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in weights.items()}
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a weight's name is what a pattern means: a weight ("fc_out.bias"), a layer ("gru_layers.0"), or with
+    wildcards any of them ("encoder.*norm*")."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def count_parameters(weights: Weights) -> int:

@@ -7,7 +7,7 @@ import logging
 import platform
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ def train(
     normalization: str | None = None,
     sampling_frequency: float | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
     save: bool = False,
@@ -85,6 +86,8 @@ def train(
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.
+    layer_learning_rates : mapping of str to float, optional
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
     bucketing : bool
         Put signals of similar length in a batch, which saves padding.
     memory_budget : int
@@ -145,6 +148,7 @@ def train(
 
     retraining = "architecture" in state["training_info"]
     network = build_network(start)
+    optimizer, _ = make_optimizer(network, start["hparams"], layer_learning_rates=layer_learning_rates)
     began = time.perf_counter()
     result = fit(
         network,
@@ -153,6 +157,7 @@ def train(
         epochs=epochs,
         patience=patience,
         seed=seed,
+        layer_learning_rates=layer_learning_rates,
         device=device,
         make_directory=(lambda: create_checkpoints_directory(start, retraining)) if save else None,
         enable_tensorboard=enable_tensorboard,
@@ -168,7 +173,7 @@ def train(
         )
     trained = save_training_information(
         changed(start, weights=result.best_weights),
-        optimizer=str(make_optimizer(network, start["hparams"])[0]),
+        optimizer=str(optimizer),
         train_dataset=dataset_name,
         trained_for=trained_for,
         validation_loss=result.validation_loss,
@@ -178,7 +183,8 @@ def train(
         efficiency_params=count_parameters(start["weights"]),
         efficiency_flops=count_flops(start, round(sum(train_set.lengths) / len(train_set))),
         retraining=retraining,
-        previous_training_info=state["training_info"],
+        previous_training_info=state["training_info"] if retraining else None,
+        **{name: state["training_info"][name] for name in ("transfer",) if name in state["training_info"]},
         best_epoch=result.best_epoch,
         interrupted=result.interrupted,
         seed=seed,

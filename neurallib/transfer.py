@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from neurallib.checks import choice, integer, is_list, listing, per_layer
 from neurallib.registry import ARCHITECTURES, validate_architecture_name
-from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
+from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters, is_named
 
 STRATEGIES = ("all", "last_only", "gradual", "new_only")
 _TOLD = ("checkpoints_directory", "train_dataset", "task", "validation_loss")  # of a source's training information
@@ -97,9 +96,7 @@ def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     return changed(state, frozen=list(dict.fromkeys(frozen)))
 
 
-def freezing_plan(
-    target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None
-) -> list[str]:
+def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None) -> list[str]:
     """What to `freeze` of a model whose first layers are reused, by the four strategies of NeuralLib.
 
     Parameters
@@ -296,9 +293,9 @@ def _report(target: State, source: State, pairs: _Pairs) -> dict[str, Any]:
     weights, names = target["weights"], {name for name, _ in pairs.weights}
     trained = "architecture" in target["training_info"]
     earlier = {} if trained else target["training_info"].get("transfer", {})
-    sources = [
-        old | {"layers": _without(old["layers"], names, weights)} for old in earlier.get("sources", [])
-    ] + [_about(source) | {"layers": pairs.layers}]
+    sources = [old | {"layers": _without(old["layers"], names, weights)} for old in earlier.get("sources", [])] + [
+        _about(source) | {"layers": pairs.layers}
+    ]
     total = count_parameters(weights)
     for entry in sources:
         entry["share"] = sum(weights[name].numel() for layer in entry["layers"] for name in _matching(weights, layer))
@@ -347,7 +344,7 @@ def _stack(hparams: Hparams) -> list[list[str]]:
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
-    return [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+    return [name for name in names if is_named(name, pattern)]
 
 
 def _partner(name: str, layer: str, old: str) -> str:

@@ -1,0 +1,121 @@
+"""Transfer learning: whose weights are where, what learns and what stays, and what the state remembers of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import neurallib as nl
+from cases import Case, make_pairs, make_state
+from neurallib.registry import ARCHITECTURES
+
+QUIET = {"epochs": 2, "batch_size": 2, "enable_progress_bar": False}
+
+
+def models() -> tuple[nl.State, nl.State]:
+    source = nl.gru_seq2seq(n_features=2, hid_dim=[6, 4], n_layers=2, task="regression", model_name="Denoiser", seed=1)
+    hparams = nl.transfer_hparams(source, 1, [5], bidir_per_layer=[False, True])
+    return nl.gru_seq2seq(**hparams, seed=2), source
+
+
+def test_reused_layers_have_the_sources_weights_and_the_others_their_own() -> None:
+    target, source = models()
+    state = nl.reuse_layers(target, source, ["gru_layers.0"])
+    for name, weight in state["weights"].items():
+        origin = source if name.startswith("gru_layers.0.") else target
+        assert torch.equal(weight, origin["weights"][name])
+        assert weight.data_ptr() != origin["weights"][name].data_ptr()
+    told = state["training_info"]["transfer"]
+    reused = sum(w.numel() for name, w in target["weights"].items() if name.startswith("gru_layers.0."))
+    assert told["share"] == pytest.approx(reused / sum(w.numel() for w in target["weights"].values()))
+    assert told["sources"][0]["model_name"] == "Denoiser"
+
+
+def test_layers_can_change_their_place() -> None:
+    source = nl.gru_seq2seq(n_features=4, hid_dim=4, n_layers=2, seed=1)
+    state = nl.reuse_layers(
+        nl.gru_seq2seq(n_features=4, hid_dim=4, n_layers=2, seed=2), source, {"gru_layers.1": "gru_layers.0"}
+    )
+    assert torch.equal(state["weights"]["gru_layers.1.weight_hh_l0"], source["weights"]["gru_layers.0.weight_hh_l0"])
+
+
+def test_what_does_not_fit_is_listed_on_both_sides() -> None:
+    target, source = models()
+    with pytest.raises(ValueError, match=r"target has no 'gru_layer.0', but gru_layers.0.*Did you mean 'gru_layers.0'"):
+        nl.reuse_layers(target, source, ["gru_layer.0"])
+    with pytest.raises(ValueError, match="Only in the target: gru_layers.1.weight_ih_l0_reverse"):
+        nl.reuse_layers(target, source, ["gru_layers.1"])
+    with pytest.raises(ValueError, match=r"fc_out.weight \(1, 10\) \(source: fc_out.weight \(2, 4\)\)"):
+        nl.reuse_layers(target, source, ["fc_out"])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_frozen_weights_stay_bitwise_through_training_and_the_others_learn(architecture: str) -> None:
+    state = make_state(Case(architecture, "regression"), dropout=0.1)
+    layer = next(iter(state["weights"])).rsplit(".", 1)[0]
+    frozen = nl.freeze(state, layer)
+    assert state["frozen"] == []
+    trained = nl.train(frozen, make_pairs(state, [6, 8]), make_pairs(state, [5]), **QUIET)
+    for name, weight in trained["weights"].items():
+        assert torch.equal(weight, state["weights"][name]) == name.startswith(layer + ".") or not weight.any()
+    optimizer, _ = nl.make_optimizer(nl.build_network(frozen), state["hparams"])
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    n_frozen = sum(name.startswith(layer + ".") for name in state["weights"])
+    assert len(held) == len(state["weights"]) - n_frozen
+    assert nl.unfreeze(frozen)["frozen"] == []
+
+
+def test_freezing_names_what_there_is() -> None:
+    target, _ = models()
+    with pytest.raises(ValueError, match="no weight is named 'gru_layer.0'.*Did you mean 'gru_layers.0'"):
+        nl.freeze(target, "gru_layer.0")
+    with pytest.raises(ValueError, match="every weight is frozen"):
+        nl.make_optimizer(nl.build_network(nl.freeze(target, "*")), target["hparams"])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "frozen"),
+    [
+        ("all", {}, []),
+        ("last_only", {}, ["gru_layers.0", "gru_layers.1"]),
+        ("gradual", {"depth": 2}, ["gru_layers.0"]),
+        ("new_only", {}, ["gru_layers.0", "gru_layers.1", "gru_layers.2"]),
+    ],
+)
+def test_the_four_strategies_of_the_original(strategy: str, options: dict, frozen: list[str]) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=4)
+    assert nl.freezing_plan(state, 3, strategy, **options) == frozen
+
+
+def test_a_transferred_model_trains_and_remembers_where_its_layers_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path))
+    target, source = models()
+    state = nl.freeze(nl.reuse_layers(target, source, ["gru_layers.0"]), nl.freezing_plan(target, 1, "new_only"))
+    assert (
+        nl.load_checkpoint(nl.save_checkpoint(state, tmp_path / "untrained"))["training_info"] == state["training_info"]
+    )
+    trained = nl.train(state, make_pairs(state, [6, 8]), make_pairs(state, [5]), save=True, **QUIET)
+    info = trained["training_info"]
+    assert info["transfer"] == state["training_info"]["transfer"]
+    assert not info["retraining"] and "training_history" not in info
+    back = nl.load_checkpoint(info["checkpoints_directory"])
+    assert back["training_info"]["transfer"] == info["transfer"] and back["frozen"] == state["frozen"]
+
+
+def test_layers_learn_at_their_own_rates() -> None:
+    state = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=2, learning_rate=1e-2)
+    rates = {"gru_layers.0": 1e-4, "*.bias*": 1e-3}
+    optimizer, _ = nl.make_optimizer(nl.build_network(state), state["hparams"], layer_learning_rates=rates)
+    sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in optimizer.param_groups}
+    count = {name: weight.numel() for name, weight in state["weights"].items()}
+    first = sum(n for name, n in count.items() if name.startswith("gru_layers.0"))
+    biases = sum(n for name, n in count.items() if "bias" in name and not name.startswith("gru_layers.0"))
+    assert sizes == {1e-4: first, 1e-3: biases, 1e-2: sum(count.values()) - first - biases}
+    pairs = make_pairs(state, [6, 8])
+    slow = nl.train(state, pairs, pairs, layer_learning_rates={"gru_layers.0": 1e-12}, **QUIET)
+    for name, weight in slow["weights"].items():
+        assert torch.allclose(weight, state["weights"][name], atol=1e-8) == name.startswith("gru_layers.0.")
+    with pytest.raises(ValueError, match="layer_learning_rates names gru_layers.7"):
+        nl.train(state, pairs, pairs, layer_learning_rates={"gru_layers.7": 1.0}, **QUIET)
