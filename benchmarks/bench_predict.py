@@ -62,7 +62,7 @@ def main() -> None:
         gpu_id = 0 if arguments.device == "cuda" else None
         ours = {"predict": lambda: nl.predict(state, folder, gpu_id=gpu_id), "bare network": bare}
         seconds = timing.alternating(ours, 5 if arguments.quick else 9)
-        seconds |= timing.alternating({"packed one by one": one_by_one}, 1, warm_up=False)
+        seconds |= timing.alternating({"packed one by one": one_by_one}, 1, warm_up=0)
     steps = sum(lengths)
     rows = [{"side": name, "seconds": value, "steps/s": steps / value} for name, value in seconds.items()]
     timing.report(

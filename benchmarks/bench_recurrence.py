@@ -99,7 +99,7 @@ def measure(
 
     steps = {name: step(network) for name, network in networks.items() if slow or name == "neurallib"}
     fast = timing.alternating({"neurallib": steps.pop("neurallib")}, repeats)
-    plain = timing.alternating(steps, 1, warm_up=False) if steps else {}
+    plain = timing.alternating(steps, 1, warm_up=0) if steps else {}
     inference = {name: infer(network) for name, network in networks.items() if slow or name == "neurallib"}
     onnx = onnx_runner(networks["padded"].eval(), x, torch.get_num_threads()) if device == "cpu" else None
     if onnx is not None:

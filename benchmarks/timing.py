@@ -13,18 +13,19 @@ from typing import Any
 import torch
 
 
-def alternating(sides: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True) -> dict[str, float]:
+def alternating(sides: Mapping[str, Callable[[], Any]], repeats: int, warm_up: float = 0.1) -> dict[str, float]:
     """Median seconds of each side; the sides take turns, so that a machine whose speed drifts is fair to all.
 
-    Where there is a warm-up, each timed run follows one of its own side: threads of another side look for more work
-    for a while, on cores that this one needs.
+    Before a timed run its side runs for `warm_up` seconds, at least once; 0 is no warm-up at all. For some 40 ms after
+    a side has run, its threads (OpenMP's, ONNX Runtime's) look for more work on cores that the next side needs.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, run in sides.items():
-            if warm_up:
+            warm = time.perf_counter() + warm_up
+            while time.perf_counter() < warm:
                 run()
-            _wait()
+                _wait()
             began = time.perf_counter()
             run()
             _wait()
