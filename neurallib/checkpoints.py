@@ -108,8 +108,9 @@ def load_checkpoint(directory: str | Path) -> State:
         If a file is cut off or the weights are not those of the hyperparameters; both sides are listed.
     """
     directory = _existing(directory)
-    info, hparams, path = _info_path(directory), _hparams_path(directory), directory / SAFETENSORS
-    return loaded_state(info, hparams, path if path.is_file() else _pth(directory))
+    own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
+    hparams = own if own.is_file() else _logged_hparams(directory)
+    return loaded_state(_info_path(directory), hparams, _weights_path(directory))
 
 
 def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> State:
@@ -140,7 +141,10 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     """
     directory = _existing(prev_checkpoints_dir)
     info = read_json(_info_path(directory))
-    return _pth(directory), info
+    path = directory / PTH
+    if not path.is_file():
+        write_weights(path, read_weights(_weights_path(directory)))
+    return path, info
 
 
 def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
@@ -162,7 +166,7 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     FileNotFoundError, ValueError
         If there is no such file, or it holds no mapping.
     """
-    return read_yaml(_hparams_path(_existing(checkpoints_directory)))
+    return read_yaml(_logged_hparams(_existing(checkpoints_directory)))
 
 
 def file_hparams(state: State) -> Hparams:
@@ -170,18 +174,14 @@ def file_hparams(state: State) -> Hparams:
     return {name: value for name, value in state["hparams"].items() if (name, value) != ("pooling", "last")}
 
 
-def _pth(directory: Path) -> Path:
-    path = directory / PTH
-    if path.is_file():
-        return path
-    found = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
-    found = [own] if (own := directory / SAFETENSORS).is_file() else found
-    if not found:
-        raise FileNotFoundError(
-            f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
-        )
-    write_weights(path, read_weights(found[0]))
-    return path
+def _weights_path(directory: Path) -> Path:
+    ckpts = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
+    for path in (directory / SAFETENSORS, directory / PTH, *ckpts):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
+    )
 
 
 def _info_path(directory: Path) -> Path:
@@ -190,7 +190,8 @@ def _info_path(directory: Path) -> Path:
     return directory / INFO
 
 
-def _hparams_path(directory: Path) -> Path:
+def _logged_hparams(directory: Path) -> Path:
+    """In the newest version of the logs, or else in the directory itself."""
     versions = {
         int(number[1]): path
         for logs in ("tensorboard_logs", "lightning_logs")

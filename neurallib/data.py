@@ -115,6 +115,8 @@ def open_folder(
         sides = [f"{name} ({'no target in path_y' if name in files[0] else 'no signal in path_x'})" for name in lonely]
         raise ValueError(f"files of {folders[0]} and {folders[1]} do not pair up: {listing(sides)}.")
     names = sorted(files[0], key=_natural)
+    if all_samples and samples is not None:
+        warnings.warn(f"samples={samples} is for all_samples=False: all {len(names)} files are used.", stacklevel=2)
     if not all_samples:
         if samples is None:
             raise ValueError("all_samples=False needs samples, how many files to use; or all_samples=True.")
@@ -163,6 +165,8 @@ def read_array(path: Path) -> np.ndarray:
             array = np.load(path, allow_pickle=False)  # an empty array cannot be mapped
         except (ValueError, EOFError, OSError):
             raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} is an archive (.npz); expected one array, as np.save writes it.")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{path} holds {array.dtype}; expected floating-point or integer numbers.")
     return array

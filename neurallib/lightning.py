@@ -7,6 +7,7 @@ import difflib
 import inspect
 import logging
 import math
+import os
 import random
 import signal
 import warnings
@@ -204,7 +205,7 @@ def fit(
     with _quiet(), _random_state_of_its_own(seed):
         trainer = pl.Trainer(
             max_epochs=epochs,
-            callbacks=[*saving, *stopping, *callbacks],
+            callbacks=[*saving, *stopping, *(callbacks or ())],
             logger=logger,
             enable_checkpointing=bool(saving),
             enable_progress_bar=enable_progress_bar,
@@ -244,6 +245,8 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name in _OWN_OPTIONS:
             raise TypeError(f"{name!r} is set by this library: {_OWN_OPTIONS[name]}.")
+        if name == "strategy" and any(word in str(options[name]) for word in ("spawn", "fork", "notebook")):
+            raise ValueError(f"strategy={options[name]!r} leaves the weights in processes that end; 'ddp' does not.")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise TypeError(
@@ -275,8 +278,14 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _random_state_of_its_own(seed: int) -> Iterator[None]:
-    """The global generators (dropout draws from torch's) seeded inside, and as they were after."""
+    """The global generators (dropout draws from torch's) seeded inside, and as they were after; so are the settings
+    that Lightning's options `deterministic` and `benchmark` change."""
     python, legacy = random.getstate(), np.random.get_state()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         try:
@@ -284,3 +293,7 @@ def _random_state_of_its_own(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(legacy)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
+            if workspace is None:
+                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

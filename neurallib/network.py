@@ -39,7 +39,7 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     """
     generator = seeded_generator(integer("seed", seed, minimum=0))
     return {
-        name: (torch.rand(shape.size, generator=generator) * 2 - 1) * shape.bound + shape.center
+        name: (torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1) * shape.bound + shape.center
         for name, shape in shapes.items()
     }
 

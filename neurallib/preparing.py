@@ -152,7 +152,9 @@ def _checked(
         ARCHITECTURES[state["architecture"]].seq2one,
         state["preprocessing"]["normalization"],
     )
-    names = data.names if isinstance(data, SignalFolder) else [f"{name}[{i}]" for i in range(len(data))]
+    names = [f"{name}[{i}]" for i in range(len(data))]
+    if isinstance(data, SignalFolder):
+        names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
     prepared = PreparedData(data, names, layout, has_targets)
     prepared.check(memory_budget, enable_progress_bar)
     return prepared
@@ -184,7 +186,7 @@ def _target(given: Any, n_steps: int, layout: _Layout, name: str) -> tuple[Tenso
     y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
     if layout.kind != "regression":
         top = 1 if layout.kind != "multiclass" else k - 1
-        wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)] if y.dtype.kind != "b" else y[:0]
+        wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)]
         if wrong.size:
             raise ValueError(
                 f"y of {name} holds the label {wrong.flat[0]:g}; {layout.kind} with num_classes={k} expects whole "
@@ -212,7 +214,8 @@ def _numbers(given: Any, name: str) -> np.ndarray:
         array: np.ndarray = np.asarray(given)
     except ValueError as error:
         raise ValueError(f"{name} is no array of numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
+    if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         at = np.argwhere(~np.isfinite(array))[0].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, TypedDict, cast
@@ -56,13 +57,14 @@ def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
 
 
 def changed(state: State, **changes: Any) -> State:
-    """A new state with some of its values changed; `state` stays as it is."""
-    return cast(State, {**state, **changes})
+    """A new state with some of its values changed; `state` stays as it is, and shares nothing with it."""
+    kept = {name: value for name, value in state.items() if name not in changes}
+    return cast(State, {**state, **copy.deepcopy(kept), **changes})
 
 
 def copy_weights(weights: Weights) -> dict[str, Tensor]:
-    """Detached, contiguous CPU copies that share memory with nothing."""
-    return {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in weights.items()}
+    """Detached, contiguous float32 copies on the CPU that share memory with nothing."""
+    return {name: weight.detach().to("cpu", torch.float32, copy=True).contiguous() for name, weight in weights.items()}
 
 
 def is_named(name: str, pattern: str) -> bool:

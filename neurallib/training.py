@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -85,7 +84,8 @@ def train(
         Hz, of the signals; kept in the state. By default what the state says.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
-        the training data's valid steps. Validation and `evaluate` weigh alike.
+        the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
+        because other data may be balanced otherwise; a warning says so.
     layer_learning_rates : mapping of str to float, optional
         Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
     bucketing : bool
@@ -201,7 +201,7 @@ def train(
             "torch": torch.__version__,
             "pytorch-lightning": version("pytorch-lightning"),
         },
-        checkpoints_directory=str(result.directory) if result.directory is not None else None,
+        checkpoints_directory=str(result.directory.resolve()) if result.directory is not None else None,
     )
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
@@ -232,7 +232,9 @@ def _with_preprocessing(state: State, normalization: str | None, sampling_freque
 def _can_log(save: bool) -> bool:
     if not save:
         raise ValueError("enable_tensorboard=True needs save=True: its logs go into the checkpoints directory.")
-    if find_spec("tensorboard") is None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
         warnings.warn("tensorboard is not installed: training goes on without its logs.", stacklevel=3)
         return False
     return True
@@ -242,9 +244,15 @@ def _class_weight(state: State, data: PreparedData, class_weight: Any) -> list[f
     """Class weights as plain numbers, counted over the valid steps of the training data where they are to balance."""
     kind, n_out = task_kind(state["hparams"]), n_outputs(state["hparams"])
     if class_weight is None:
+        if before := state["training_info"].get("class_weight"):
+            warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=3)
         return None
     if kind == "regression":
         raise ValueError(f"class_weight={class_weight!r} is for classification; this state does regression.")
+    if isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight={class_weight!r} is a mapping; expected a list of {n_out} weights, or 'balanced'."
+        )
     if not isinstance(class_weight, str):
         return class_weight_tensor(class_weight, n_out).tolist()  # type: ignore[union-attr]
     choice("class_weight", class_weight, ["balanced"])
@@ -258,8 +266,11 @@ def _class_weight(state: State, data: PreparedData, class_weight: Any) -> list[f
     if not bool((counts > 0).all()):
         absent = [k for k in range(n_out) if counts[k] == 0]
         warnings.warn(f"class_weight='balanced': the training data has no step of class {absent}.", stacklevel=3)
-    present = counts.clamp(min=1)
-    weight = steps / (n_out * present) if kind == "multiclass" else (steps - present) / present
+    if kind == "multiclass":
+        return [float(value) for value in steps / (n_out * counts.clamp(min=1))]
+    if full := [k for k in range(n_out) if counts[k] == steps]:
+        warnings.warn(f"class_weight='balanced': every step of the training data is of class {full}.", stacklevel=3)
+    weight = torch.where((counts > 0) & (counts < steps), (steps - counts) / counts.clamp(min=1), 1.0)
     return [float(value) for value in weight]
 
 

@@ -200,6 +200,8 @@ def test_on_test_set(
     state, directory = _tested_state(state, checkpoints_dir)
     if save_predictions and directory is None:
         raise ValueError("save_predictions=True needs a checkpoints_dir: this state has none of its own.")
+    if save_predictions and directory is not None and not directory.is_dir():
+        raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
     outputs, losses = predict_and_measure(
         state, folder, batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
@@ -208,10 +210,13 @@ def test_on_test_set(
     if post_process_fn is not None:
         predictions = [post_process_fn(output) for output in outputs]
     if save_predictions and directory is not None:
+        arrays = [np.asarray(prediction) for prediction in predictions]
+        if any(array.dtype == object for array in arrays):
+            raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
         (directory / "predictions").mkdir(exist_ok=True)
-        for name, prediction in zip(folder.names, predictions, strict=True):
+        for name, array in zip(folder.names, arrays, strict=True):
             with atomic_write(directory / "predictions" / name) as path, open(path, "wb") as file:
-                np.save(file, np.asarray(prediction), allow_pickle=False)
+                np.save(file, array, allow_pickle=False)
     return predictions, float(np.mean(losses))
 
 
@@ -236,8 +241,8 @@ def test_on_single_signal(
     Returns
     -------
     np.ndarray
-        Probabilities or values: [T, K] (or [K]), with B in front where X had it; or what `post_process_fn` makes of
-        that.
+        Probabilities or values: [T, K] (or [K]), with B in front where X had it. With `post_process_fn`, what it makes
+        of each signal's: a list of B where X had it.
 
     Raises
     ------
@@ -249,8 +254,10 @@ def test_on_single_signal(
     if signal.ndim not in (1, 2, 3):
         raise ValueError(f"X has shape {signal.shape}; expected [T], [T, n_features] or [B, T, n_features].")
     outputs = predict(state, list(signal) if signal.ndim == 3 else [signal], gpu_id=gpu_id)
-    output = np.stack(outputs) if signal.ndim == 3 else outputs[0]
-    return post_process_fn(output) if post_process_fn is not None else output
+    if post_process_fn is not None:
+        processed = [post_process_fn(output) for output in outputs]
+        return processed if signal.ndim == 3 else processed[0]
+    return np.stack(outputs) if signal.ndim == 3 else outputs[0]
 
 
 # What pytest would otherwise collect from a test file that imports these names.

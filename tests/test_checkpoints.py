@@ -116,6 +116,16 @@ def test_the_newest_version_of_the_logs_holds_the_hyperparameters(tmp_path: Path
     assert nl.get_hparams_from_checkpoints(tmp_path) == {"n_layers": 10, "num_classes": "NA"}
 
 
+def test_a_directory_is_loaded_by_its_own_hyperparameters_before_those_of_its_logs(saved: Path) -> None:
+    logs = saved / "tensorboard_logs" / "version_0"
+    logs.mkdir(parents=True)
+    (logs / "hparams.yaml").write_text((saved / "hparams.yaml").read_text().replace("dropout: 0.0", "dropout: 0.5"))
+    assert nl.get_hparams_from_checkpoints(saved)["dropout"] == 0.5
+    assert nl.load_checkpoint(saved)["hparams"]["dropout"] == 0.0
+    (saved / "hparams.yaml").unlink()
+    assert nl.load_checkpoint(saved)["hparams"]["dropout"] == 0.5
+
+
 def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         nl.load_checkpoint(tmp_path / "nowhere")
@@ -186,10 +196,12 @@ def test_a_lightning_checkpoint_is_converted_and_the_best_comes_before_the_last(
     (saved / "model_weights.pth").unlink()
     torch.save({"state_dict": last["weights"], "epoch": 3}, saved / "last.ckpt")
     torch.save({"state_dict": best["weights"], "epoch": 1}, saved / "zbest.ckpt")
+    before = sorted(saved.iterdir())
+    assert same(nl.load_checkpoint(saved), best) and sorted(saved.iterdir()) == before  # loading writes nothing
     path, info = nl.get_weights_and_info_from_checkpoints(saved)
     assert path == saved / "model_weights.pth" and info == json.loads((saved / "training_info.json").read_text())
     assert all(torch.equal(weight, best["weights"][name]) for name, weight in read_weights(path).items())
-    assert same(nl.load_checkpoint(saved) | {"training_info": {}}, best)  # type: ignore[arg-type]
+    assert same(nl.load_checkpoint(saved), best)
 
 
 def test_unused_entries_of_the_originals_transformers_are_left_out(tmp_path: Path) -> None:

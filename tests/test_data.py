@@ -75,14 +75,16 @@ def broken_files() -> dict[str, bytes]:
     np.save(whole, ramp(100))
     pickled = io.BytesIO()
     np.save(pickled, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    words = io.BytesIO()
+    words, archive = io.BytesIO(), io.BytesIO()
     np.save(words, np.array(["a", "b"]))
+    np.savez(archive, ramp(3))
     return {
         "cut off": whole.getvalue()[:-50],
         "empty": b"",
         "no npy": b"hello, this is text",
         "pickled": pickled.getvalue(),
         "words": words.getvalue(),
+        "archive": archive.getvalue(),
     }
 
 
@@ -140,6 +142,17 @@ def test_signals_of_any_number_type_become_float32(dtype: type) -> None:
     assert data[0][0].tolist() == [[0.0], [1.0]]
 
 
+def test_a_truth_value_is_a_class() -> None:
+    state = make_state(Case("GRUseq2one", "multiclass"))
+    assert nl.prepare(state, [(np.zeros((4, 2)), True), (np.zeros((4, 2)), np.False_)])[0][1].tolist() == 1
+
+
+def test_a_number_of_samples_beside_all_samples_is_told(tmp_path: Path) -> None:
+    folders = write(tmp_path, {"1.npy": ramp(3), "2.npy": ramp(3)}, {"1.npy": ramp(3), "2.npy": ramp(3)})
+    with pytest.warns(UserWarning, match="samples=1 is for all_samples=False: all 2 files are used"):
+        assert len(nl.open_folder(*folders, samples=1)) == 2
+
+
 FORMS = [
     ("GRUseq2seq", "binary", (5, 1), [(5,), (1, 5)], []),
     ("GRUseq2seq", "multilabel", (5, 3), [(3, 5)], []),
@@ -175,7 +188,7 @@ def test_signals_are_shaped_with_one_warning_a_folder(tmp_path: Path) -> None:
     wide = {f"{i}.npy": ramp(6, 2).T for i in range(4)}
     folder = nl.open_folder(*write(tmp_path, wide, {name: np.zeros((6, 1)) for name in wide}))
     state = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1)
-    with pytest.warns(UserWarning, match="x is .2, T., transposed to .T, 2., in 4 of 4 signals: 0.npy") as caught:
+    with pytest.warns(UserWarning, match="x is .2, T., transposed to .T, 2., in 4 of 4 signals: train/0.npy") as caught:
         data = nl.prepare(state, folder)
     assert len(caught) == 1
     assert np.array_equal(data[1][0], ramp(6, 2))

@@ -135,7 +135,7 @@ def test_tensorboard_without_a_directory_is_refused_and_without_its_package_warn
     state = make_state(GRU)
     with pytest.raises(ValueError, match="save=True"):
         nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, enable_tensorboard=True, **QUIET)
-    monkeypatch.setattr("neurallib.training.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where the package is missing
     with pytest.warns(UserWarning, match="tensorboard is not installed"):
         trained = nl.train(
             state, data(state), data(state, 3), epochs=1, batch_size=4, save=True, enable_tensorboard=True, **QUIET
@@ -211,6 +211,8 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"sampling_frequency": 0}, ValueError, "sampling_frequency=0"),
         ({"class_weight": "balance"}, ValueError, "Did you mean 'balanced'"),
         ({"class_weight": [1.0, 2.0]}, ValueError, "expected 1 finite weights"),
+        ({"class_weight": {0: 1.0}}, TypeError, "is a mapping; expected a list of 1 weights"),
+        ({"strategy": "ddp_spawn"}, ValueError, "'ddp_spawn' leaves the weights in processes that end"),
         ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
         ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),
         ({"logger": True}, TypeError, "enable_tensorboard"),
@@ -223,6 +225,50 @@ def test_a_wrong_argument_is_named_before_training(options: dict, error: type, w
             state, data(state), data(state, 3), **({"epochs": 1, "batch_size": 2, "save": True} | options), **QUIET
         )
     assert not results.exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_the_state_stays_float32_under_other_precisions(precision: str) -> None:
+    state = make_state(GRU)
+    trained = nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, precision=precision, **QUIET)
+    assert {weight.dtype for weight in trained["weights"].values()} == {torch.float32}
+    assert np.isfinite(nl.evaluate(trained, data(state, 3))["loss"])
+
+
+def test_a_default_dtype_of_double_changes_no_model() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = make_state(GRU)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(double, make_state(GRU)) and double["weights"]["fc_out.bias"].dtype == torch.float32
+
+
+def test_options_of_lightning_change_no_global_setting() -> None:
+    state = make_state(GRU)
+    nl.train(
+        state, data(state), data(state, 3), epochs=1, batch_size=4, deterministic=True, benchmark=True, **QUIET
+    )  # fmt: skip
+    assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_a_trained_state_shares_nothing_with_its_source() -> None:
+    state = make_state(GRU)
+    trained = nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET)
+    trained["hparams"]["hid_dim"][0] = 99
+    trained["frozen"].append("fc_out")
+    assert state["hparams"]["hid_dim"] == [6, 4] and state["frozen"] == []
+
+
+def test_class_weights_of_one_sided_labels_warn_and_stay_finite() -> None:
+    state = make_state(GRU)
+    pairs = [(x, np.ones_like(y)) for x, y in data(state)]
+    with pytest.warns(UserWarning, match=r"every step of the training data is of class \[0\]"):
+        trained = nl.train(state, pairs, pairs, epochs=1, batch_size=4, class_weight="balanced", **QUIET)
+    assert trained["training_info"]["class_weight"] == [1.0]
+    with pytest.warns(UserWarning, match=r"trained with class_weight=\[1.0\]; this run weighs all alike"):
+        nl.train(trained, pairs, pairs, epochs=1, batch_size=4, **QUIET)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -133,7 +133,7 @@ def test_a_bad_file_stops_before_training_and_is_named(tmp_path: Path, results: 
     spoilt = np.load(path_x / "val" / "3.npy")
     spoilt[2, 1] = np.nan
     np.save(path_x / "val" / "3.npy", spoilt)
-    with pytest.raises(ValueError, match="3.npy"):
+    with pytest.raises(ValueError, match="x of val/3.npy"):
         nl.train_from_scratch(state, path_x, path_y, 3, 4, 1, all_samples=True, **NAMED)
     assert not results.exists()
 
@@ -163,6 +163,8 @@ def test_single_signals_of_every_form_give_the_same(tmp_path: Path) -> None:
     assert np.array_equal(nl.test_on_single_signal(None, signal, checkpoints_dir=directory), expected)
     doubled = nl.test_on_single_signal(state, signal, post_process_fn=lambda output: 2 * output)
     assert np.array_equal(doubled, 2 * expected)
+    batch = np.stack([signal, signal])[:, :, None]
+    assert nl.test_on_single_signal(state, batch, post_process_fn=lambda output: output.shape) == [(20, 1)] * 2
     with pytest.raises(ValueError, match="X has shape"):
         nl.test_on_single_signal(state, np.zeros((1, 1, 1, 1)))
     with pytest.raises(ValueError, match="checkpoints_dir"):
@@ -179,4 +181,13 @@ def test_predictions_are_in_file_order_and_post_processed(tmp_path: Path) -> Non
         nl.test_on_test_set(state, path_x, path_y, all_samples=False, samples=3, post_process_fn=len)[0] == lengths[:3]
     )
     with pytest.raises(ValueError, match="save_predictions=True needs"):
+        nl.test_on_test_set(state, path_x, path_y, save_predictions=True)
+    directory = nl.save_checkpoint(state, tmp_path / "saved")
+    with pytest.raises(TypeError, match="post_process_fn returns something else"):
+        nl.test_on_test_set(
+            None, path_x, path_y, checkpoints_dir=directory, save_predictions=True, post_process_fn=lambda _: {}
+        )
+    assert not (directory / "predictions").exists()
+    state["training_info"]["checkpoints_directory"] = str(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match="gone does not exist"):
         nl.test_on_test_set(state, path_x, path_y, save_predictions=True)

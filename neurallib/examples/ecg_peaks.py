@@ -155,7 +155,8 @@ def _joined(peaks: Sequence[np.ndarray]) -> np.ndarray:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for data and checkpoints [results]")
+    results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
+    parser.add_argument("--out", type=Path, default=results, help=f"folder for data and checkpoints [{results}]")
     parser.add_argument(
         "--records", type=Path, metavar="DIR", help="WFDB records with beats, in place of synthetic ECG"
     )

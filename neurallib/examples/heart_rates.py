@@ -39,7 +39,8 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
 def start(argv: list[str] | None, description: str | None, epochs: int) -> argparse.Namespace:
     """The arguments that all examples take, and what they tell on the screen."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for data and results [results]")
+    results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
+    parser.add_argument("--out", type=Path, default=results, help=f"folder for data and results [{results}]")
     parser.add_argument("--signals", type=int, default=128, help="signals to train on [128]")
     parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs of training [{epochs}]")
     arguments = parser.parse_args(argv)
