@@ -49,6 +49,7 @@ from neurallib.evaluation import evaluate, predict
 from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.workflow import retrain, test_on_single_signal, test_on_test_set, train_from_scratch
+from neurallib.search import grid_search
 from neurallib.version import __version__
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "get_hparams_from_hugging",
     "get_weights_and_info_from_checkpoints",
     "get_weights_and_info_from_hugging",
+    "grid_search",
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",

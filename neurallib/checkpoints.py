@@ -20,8 +20,8 @@ SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"
 
 
-def create_checkpoints_directory(state: State, retraining: bool) -> Path:
-    """Make a new directory for a run of a model, under $NEURALLIB_RESULTS_DIR or ./results.
+def create_checkpoints_directory(state: State, retraining: bool, results_directory: str | Path | None = None) -> Path:
+    """Make a new directory for a run of a model.
 
     Parameters
     ----------
@@ -29,12 +29,15 @@ def create_checkpoints_directory(state: State, retraining: bool) -> Path:
         Its model name, architecture and sizes make the directory's name.
     retraining : bool
         Whether the name says so.
+    results_directory : path, optional
+        By default $NEURALLIB_RESULTS_DIR, or ./results.
 
     Returns
     -------
     Path
-        {results}/{model_name}/checkpoints/{architecture}_{sizes}_lr{learning_rate}_drop{dropout}_{timestamp}. A run
-        that starts in the same second as another gets a number behind the timestamp.
+        {results_directory}/{model_name}/checkpoints/NAME, where NAME is
+        {architecture}_{sizes}_lr{learning_rate}_drop{dropout}_{timestamp}. A run that starts in the same second as
+        another gets a number behind the timestamp.
 
     Raises
     ------
@@ -42,10 +45,7 @@ def create_checkpoints_directory(state: State, retraining: bool) -> Path:
         If the model name is not the name of a directory.
     """
     hparams = state["hparams"]
-    model_name = str(hparams["model_name"])
-    if model_name != Path(model_name).name or model_name == "..":
-        raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
-    root = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results") / model_name / "checkpoints"
+    root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"
     sizes = f"{_sizes(hparams)}_lr{hparams['learning_rate']}_drop{_joined(hparams['dropout'])}"
     timestamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     name = f"{state['architecture']}_{sizes}{'_retraining' if retraining else ''}_{timestamp}"
@@ -58,6 +58,19 @@ def create_checkpoints_directory(state: State, retraining: bool) -> Path:
             return directory
         except FileExistsError:
             attempt += 1
+
+
+def model_directory(model_name: str, results_directory: str | Path | None = None) -> Path:
+    """Where all of one model's results are: {results_directory}/{model_name}; not made.
+
+    Raises
+    ------
+    ValueError
+        If the model name is not the name of a directory.
+    """
+    if model_name != Path(model_name).name or model_name == "..":
+        raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
+    return Path(results_directory or os.environ.get("NEURALLIB_RESULTS_DIR") or "results") / model_name
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:

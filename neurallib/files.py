@@ -43,7 +43,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a mapping as JSON, atomically; single numbers of numpy or torch as numbers, paths as text."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=4, default=_plain) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=4, default=as_plain) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -106,7 +106,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """What JSON can hold in place of a number of numpy or torch, or of a path; TypeError for anything else."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (np.generic, Tensor)):

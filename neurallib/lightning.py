@@ -10,6 +10,7 @@ import math
 import os
 import random
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -202,7 +203,7 @@ def fit(
     placed = {"accelerator": "gpu", "devices": [device.index]} if device.type == "cuda" else {"accelerator": "cpu"}
     options = {"devices": 1} | placed | dict(trainer_options)
     interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
-    with _quiet(), _random_state_of_its_own(seed):
+    with _ONE_AT_A_TIME, _quiet(), _random_state_of_its_own(seed):
         trainer = pl.Trainer(
             max_epochs=epochs,
             callbacks=[*saving, *stopping, *(callbacks or ())],
@@ -257,6 +258,9 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
 
 def _is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+_ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
 
 
 @contextlib.contextmanager

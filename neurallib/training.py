@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,6 +53,7 @@ def train(
     bucketing: bool = False,
     memory_budget: int = 2**30,
     save: bool = False,
+    results_directory: str | Path | None = None,
     dataset_name: str | None = None,
     trained_for: str | None = None,
     enable_tensorboard: bool = False,
@@ -95,6 +97,8 @@ def train(
     save : bool
         Write Lightning's checkpoints, the loss curve, the weights and the training information into a new checkpoints
         directory, named in `training_info["checkpoints_directory"]`. By default nothing is written.
+    results_directory : path, optional
+        Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
     dataset_name, trained_for : str, optional
         For the training information: what was trained on, and what for.
     enable_tensorboard : bool
@@ -159,7 +163,7 @@ def train(
         seed=seed,
         layer_learning_rates=layer_learning_rates,
         device=device,
-        make_directory=(lambda: create_checkpoints_directory(start, retraining)) if save else None,
+        make_directory=(lambda: create_checkpoints_directory(start, retraining, results_directory)) if save else None,
         enable_tensorboard=enable_tensorboard,
         enable_progress_bar=enable_progress_bar,
         callbacks=callbacks,

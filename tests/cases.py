@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,3 +80,14 @@ def make_pairs(state: State, lengths: list[int], seed: int = 0) -> list[tuple[np
 
 def make_batch(state: State, lengths: list[int], seed: int = 0) -> Batch:
     return collate_fn([(torch.from_numpy(x), torch.as_tensor(y)) for x, y in make_pairs(state, lengths, seed)])
+
+
+def write_folders(root: Path, state: State, n: int = 6) -> tuple[Path, Path]:
+    """A data folder in the form of the design: x/PART/NAME.npy and y/PART/NAME.npy."""
+    for k, part in enumerate(("train", "val", "test")):
+        for side in "xy":
+            (root / side / part).mkdir(parents=True)
+        for i, (x, y) in enumerate(make_pairs(state, [7 + j % 4 for j in range(n)], seed=k)):
+            np.save(root / "x" / part / f"{i + 1}.npy", x)
+            np.save(root / "y" / part / f"{i + 1}.npy", y)
+    return root / "x", root / "y"

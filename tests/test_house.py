@@ -30,6 +30,7 @@ SIGNATURES = {
     "evaluate": "state data",
     "predict": "state signals",
     "open_folder": "path_x path_y part",
+    "grid_search": "architecture hparams_options train_params executor on_error",
     "train_from_scratch": "state path_x path_y patience batch_size epochs gpu_id all_samples samples dataset_name "
     "trained_for classification enable_tensorboard",
     "retrain": "state path_x path_y patience batch_size epochs gpu_id all_samples samples dataset_name trained_for "

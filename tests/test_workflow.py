@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import neurallib as nl
-from cases import CASES, Case, make_pairs, make_state
+from cases import CASES, Case, make_pairs, make_state, write_folders
 from neurallib.registry import ARCHITECTURES
 
 GRU = Case("GRUseq2seq", "binary")
@@ -20,16 +20,6 @@ NAMED = {"dataset_name": "made up", "trained_for": "sign detection", "enable_pro
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path / "results"))
     return tmp_path / "results"
-
-
-def write_folders(root: Path, state: nl.State, n: int = 6) -> tuple[Path, Path]:
-    for k, part in enumerate(("train", "val", "test")):
-        for side in "xy":
-            (root / side / part).mkdir(parents=True)
-        for i, (x, y) in enumerate(make_pairs(state, [7 + j % 4 for j in range(n)], seed=k)):
-            np.save(root / "x" / part / f"{i + 1}.npy", x)
-            np.save(root / "y" / part / f"{i + 1}.npy", y)
-    return root / "x", root / "y"
 
 
 def contents(directory: Path) -> dict[str, bytes]:

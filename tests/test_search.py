@@ -1,0 +1,260 @@
+"""Grid search: every combination once, best first, whatever fails, stops or runs it."""
+
+import csv
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neurallib as nl
+from cases import SIZES, Case, make_state, write_folders
+from neurallib.registry import ARCHITECTURES
+
+OPTIONS = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> dict[str, Any]:
+    path_x, path_y = write_folders(tmp_path / "data", make_state(Case("GRUseq2seq", "binary")))
+    return {
+        "path_x": path_x, "path_y": path_y, "epochs": 2, "batch_size": 4, "patience": 3, "all_samples": True,
+        "dataset_name": "made up", "trained_for": "sign detection",
+    }  # fmt: skip
+
+
+def search(params: dict[str, Any], options: dict[str, Any] = OPTIONS, **more: Any) -> list[Any]:
+    return nl.grid_search("GRUseq2seq", options, params, enable_progress_bar=False, **more)
+
+
+def leaderboard(results: Path) -> list[dict[str, str]]:
+    with open(results / "GRUseq2seq" / "grid_search" / "leaderboard.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def n_runs(results: Path) -> int:
+    return len(list((results / "GRUseq2seq" / "checkpoints").iterdir()))
+
+
+def test_every_combination_is_trained_and_the_best_comes_first(params: dict[str, Any], results: Path) -> None:
+    found = search(params)
+    told = {(trial["hparams"]["hid_dim"], trial["hparams"]["learning_rate"]) for trial in found}
+    assert told == {(3, 0.01), (3, 0.001), (5, 0.01), (5, 0.001)}
+    losses = [trial["validation_loss"] for trial in found]
+    assert losses == sorted(losses)
+    for trial in found:
+        state = nl.load_checkpoint(trial["checkpoints_directory"])
+        info = state["training_info"]
+        assert info["validation_loss"] == trial["validation_loss"] and trial["best_epoch"] == info["best_epoch"]
+        assert {name: state["hparams"][name] for name in OPTIONS} == trial["hparams"]
+        assert trial["n_weights"] == sum(weight.numel() for weight in state["weights"].values())
+    rows = leaderboard(results)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert [float(row["validation_loss"]) for row in rows] == losses
+    assert [row["hid_dim"] for row in rows] == [str(trial["hparams"]["hid_dim"]) for trial in found]
+    assert "n_layers" not in rows[0]  # it does not vary
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_can_be_searched(architecture: str, tmp_path: Path) -> None:
+    state = make_state(Case(architecture, "regression"))
+    path_x, path_y = write_folders(tmp_path / "data", state)
+    # a sequence stands for options, so a list of one size a layer is one option among others
+    sizes = {name: [value] if isinstance(value, list) else value for name, value in SIZES[architecture].items()}
+    task = {} if architecture.endswith("ED") else {"task": "regression"}
+    options = {"n_features": 2, **sizes, **task, "learning_rate": np.array([0.01, 0.001])}
+    found = nl.grid_search(
+        architecture, options,
+        {"path_x": path_x, "path_y": path_y, "epochs": 1, "batch_size": 4, "patience": None, "samples": 2,
+         "dataset_name": "made up", "trained_for": "half of it"},
+        enable_progress_bar=False,
+    )  # fmt: skip
+    assert [trial["status"] for trial in found] == ["finished"] * 2
+
+
+def test_combinations_that_cannot_be_are_counted_and_skipped_with_the_reason(
+    params: dict[str, Any], results: Path
+) -> None:
+    options = OPTIONS | {"learning_rate": 0.01, "n_layers": [1, 2], "hid_dim": [3, [3, 4], [3, 4, 5]]}
+    with pytest.warns(UserWarning, match=r"3 of 6 combinations cannot be.*hid_dim=\[3, 4, 5\] has 3 values") as caught:
+        found = search(params, options)
+    assert sum("cannot be" in str(warning.message) for warning in caught) == 1
+    assert {str(trial["hparams"]["hid_dim"]) for trial in found} == {"3", "[3, 4]"} and len(found) == 3
+    rows = leaderboard(results)
+    assert [row["status"] for row in rows] == ["finished"] * 3 + ["impossible"] * 3
+    assert all("expected n_layers=" in row["error"] for row in rows[3:])
+
+
+def test_the_same_model_in_other_words_is_one_trial(params: dict[str, Any], results: Path) -> None:
+    options = OPTIONS | {"learning_rate": 0.01, "hid_dim": [3, 3]}
+    assert len(search(params, options)) == 1
+    found = search(params, options | {"bidirectional": [False, True]})
+    assert {trial["hparams"]["bidirectional"] for trial in found} == {False, True} and n_runs(results) == 2
+
+
+def test_a_failed_trial_is_reported_and_stops_nothing(params: dict[str, Any], results: Path) -> None:
+    options = OPTIONS | {"hid_dim": 3, "learning_rate": [1e38, 0.01]}
+    with pytest.warns(UserWarning, match=r"trial learning_rate=1e\+38 failed: training diverged"):
+        found = search(params | {"epochs": 3, "batch_size": 1}, options)
+    assert [trial["status"] for trial in found] == ["finished", "failed"]
+    assert found[1]["error"].startswith("RuntimeError: training diverged") and leaderboard(results)[1]["error"]
+    with pytest.raises(RuntimeError, match="diverged"):
+        search(params | {"epochs": 3, "batch_size": 1}, options, on_error="raise")
+
+
+def test_what_is_finished_is_not_repeated(params: dict[str, Any], results: Path) -> None:
+    first = search(params)
+    assert search(params) == first and n_runs(results) == 4
+    wider = search(params, OPTIONS | {"hid_dim": [3, 5, 4]})
+    assert len(wider) == 6 and n_runs(results) == 6  # only the new ones
+    search(params | {"epochs": 3}, OPTIONS | {"hid_dim": 3, "learning_rate": 0.01})
+    assert n_runs(results) == 7  # another training is another trial
+    np.save(params["path_x"] / "train" / "1.npy", np.zeros((7, 2), np.float32))
+    search(params, OPTIONS | {"hid_dim": 3, "learning_rate": 0.01})
+    assert n_runs(results) == 8  # so is other data
+
+
+KILLED = """
+    import sys
+    import neurallib as nl
+    params = {"path_x": sys.argv[1], "path_y": sys.argv[2], "epochs": 2, "batch_size": 4, "patience": 3,
+              "all_samples": True, "dataset_name": "made up", "trained_for": "sign detection"}
+    options = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
+    nl.grid_search("GRUseq2seq", options, params)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_was_stopped_goes_on(number: int, params: dict[str, Any], results: Path, tmp_path: Path) -> None:
+    script = [sys.executable, "-c", textwrap.dedent(KILLED), str(params["path_x"]), str(params["path_y"])]
+    process = subprocess.Popen(script, env=os.environ, stderr=subprocess.DEVNULL)
+    records, deadline = results / "GRUseq2seq" / "grid_search", time.monotonic() + 120
+    while not (finished := list(records.glob("*.json"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    finished = list(records.glob("*.json"))
+    assert 1 <= len(finished) < 4
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    found = search(params)
+    assert len(found) == 4 and {trial["status"] for trial in found} == {"finished"}
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+
+
+@contextmanager
+def process_pool() -> Iterator[Executor]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@contextmanager
+def dask_cluster() -> Iterator[Executor]:
+    distributed = pytest.importorskip("distributed", reason="pip install neurallib[cluster]")
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        client.get_executor() as executor,
+    ):
+        yield executor
+
+
+@contextmanager
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads])
+def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
+    here = search(params | {"results_directory": tmp_path / "here"}, threads_per_trial=1)
+    n_threads, random_state = torch.get_num_threads(), torch.get_rng_state()
+    with workers() as executor:
+        there = search(params | {"results_directory": tmp_path / "there"}, threads_per_trial=1, executor=executor)
+    assert torch.get_num_threads() == n_threads and torch.equal(torch.get_rng_state(), random_state)
+    assert [trial["hparams"] for trial in there] == [trial["hparams"] for trial in here]
+    for a, b in zip(here, there, strict=True):
+        assert a["validation_loss"] == b["validation_loss"] and a["trial"] == b["trial"]
+        assert (tmp_path / "there") in Path(b["checkpoints_directory"]).parents
+        one, other = (nl.load_checkpoint(trial["checkpoints_directory"])["weights"] for trial in (a, b))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_error_of_a_worker_is_reported_or_raised(params: dict[str, Any]) -> None:
+    options = OPTIONS | {"hid_dim": 3, "learning_rate": [1e38, 0.01]}
+    params = params | {"epochs": 3, "batch_size": 1}
+    with process_pool() as pool:
+        with pytest.raises(RuntimeError, match="diverged"):
+            search(params, options, executor=pool, on_error="raise")
+        with pytest.warns(UserWarning, match="failed: training diverged"):
+            found = search(params, options, executor=pool)
+    assert [trial["status"] for trial in found] == ["finished", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "error", "words"),
+    [
+        ({"hid_dims": 3}, {}, TypeError, "no hyperparameter 'hid_dims'. Did you mean 'hid_dim'"),
+        ({"hid_dim": []}, {}, ValueError, r"hparams_options\['hid_dim'\] is empty"),
+        ({"hid_dim": [[1, 2]]}, {}, ValueError, "none of the 2 combinations .* can be: hid_dim"),
+        ({"model_name": ["a", "b"]}, {}, ValueError, "expected one name"),
+        ({"learning_rate": object()}, {}, TypeError, r"hparams_options\['learning_rate'\]: .* is a object"),
+        ({}, {"callbacks": [object()]}, TypeError, r"train_params\['callbacks'\]: .* plain values"),
+        ({}, {"epoch": 3}, TypeError, "unknown option 'epoch'"),
+        ({}, {"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_training(
+    options: dict, change: dict, error: type, words: str, params: dict[str, Any], results: Path
+) -> None:
+    with pytest.raises(error, match=words):
+        search(params | change, OPTIONS | options)
+    for name, more in (("on_error", {"on_error": "stop"}), ("threads_per_trial", {"threads_per_trial": -1})):
+        with pytest.raises(ValueError, match=name):
+            search(params, **more)
+    with pytest.raises(TypeError, match="path_y"):
+        search({"path_x": params["path_x"]})
+    with pytest.raises(ValueError, match="Did you mean 'GRUseq2seq'"):
+        nl.grid_search("GRUseq2se", OPTIONS, params)
+    assert not results.exists()
+
+
+def test_tensorboard_compares_the_trials(params: dict[str, Any], results: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    found = search(params | {"enable_tensorboard": True})
+    compared = {}
+    for trial in found:
+        logs = Path(trial["checkpoints_directory"]) / "tensorboard_logs" / "version_0"
+        events = EventAccumulator(str(logs)).Reload()
+        start = metadata.parse_session_start_info_plugin_data(
+            events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+        )
+        told = start.hparams["hid_dim"], start.hparams["learning_rate"].number_value
+        compared[str(told)] = events.Scalars("best/val_loss")[0].value
+        assert compared[str(told)] == pytest.approx(trial["validation_loss"])
+    assert len(compared) == 4
+
+
+def test_the_progress_bar_shows_trials_and_the_best(params: dict[str, Any], capsys: pytest.CaptureFixture) -> None:
+    found = nl.grid_search("GRUseq2seq", OPTIONS, params)
+    shown = capsys.readouterr().err
+    best = found[0]
+    assert "4/4" in shown and f"best {best['validation_loss']:.4g}: hid_dim={best['hparams']['hid_dim']}" in shown
