@@ -10,7 +10,14 @@ import pytest
 import neurallib as nl
 from hub_client import Client
 from hub_server import running_hub
-from neurallib.examples import ecg_peaks, publish_model, train_retrain_test, use_published_model
+from neurallib.examples import (
+    ecg_peaks,
+    grid_search,
+    publish_model,
+    train_retrain_test,
+    transfer_learning,
+    use_published_model,
+)
 
 SMALL = ["--signals", "8", "--epochs", "1"]
 
@@ -36,6 +43,21 @@ def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> No
     measured = train_retrain_test.main(["--out", str(tmp_path), *SMALL])
     assert np.isfinite(measured["mse"])
     assert len(list(tmp_path.glob("HeartRate/checkpoints/*_retraining_*/predictions/*.npy"))) == 2
+
+
+def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
+    first = grid_search.main(["--out", str(tmp_path), *SMALL])
+    assert [trial["status"] for trial in first] == ["finished"] * 10
+    assert grid_search.main(["--out", str(tmp_path), *SMALL, "--workers", "2"]) == first
+
+
+def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> None:
+    scores = transfer_learning.main(["--out", str(tmp_path), *SMALL])
+    assert {name: len(values) for name, values in scores.items()} == dict.fromkeys(
+        ("frozen", "fine-tuned", "from scratch"), 3
+    )
+    assert all(0 <= value <= 1 for values in scores.values() for value in values)
+    assert (tmp_path / "transfer_learning.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_is_published_and_used_from_its_repository(tmp_path: Path) -> None:
