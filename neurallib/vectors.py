@@ -41,7 +41,7 @@ def make_tile(rows: int, vectors: int) -> Any:
             a, b, start, c = (builder.inttoptr(address, _FLOAT.as_pointer()) for address in (a, b, start, c))
             cells = [(m, v) for m in range(rows) for v in range(vectors)]
             row_of_a = [emit.at(a, emit.times(m, a_m)) for m in range(rows)]
-            column_of_b = [emit.at(b, emit.times(v, b_v)) for v in range(vectors)]
+            column_of_b = [emit.opaque(emit.at(b, emit.times(v, b_v))) for v in range(vectors)]
             # registers, once optimized; small tiles sum in several chains, because an addition waits for the last one
             chains = max(1, 12 // len(cells))
             sums = [{cell: cgutils.alloca_once(builder, _VECTOR) for cell in cells} for _ in range(chains)]
@@ -165,6 +165,11 @@ class _Emitter:
         for offset in offsets:
             pointer = self.builder.gep(self.builder.bitcast(pointer, _FLOAT.as_pointer()), [offset])
         return pointer
+
+    def opaque(self, value: Any) -> Any:
+        """The same address or offset, which the compiler cannot derive from others any more: it would step from one
+        address to the next through a chain of additions that takes longer than the sums themselves."""
+        return self.builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
 
     def times(self, factor: int, value: Any) -> Any:
         return self.builder.mul(self.index(factor), value)
