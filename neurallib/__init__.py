@@ -43,7 +43,8 @@ from neurallib.hub import (
     load_from_hub,
     push_to_hub,
 )
-from neurallib.transfer import freeze, freezing_plan, reuse_layers, transfer_hparams, unfreeze
+from neurallib.freezing import freeze, freezing_plan, unfreeze
+from neurallib.transfer import reuse_layers, transfer_hparams
 from neurallib.training import train
 from neurallib.evaluation import evaluate, predict
 from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary

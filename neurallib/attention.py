@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
+from neurallib.network import learns
 from neurallib.sequences import valid_mask
 from neurallib.state import Weights
 
@@ -73,8 +74,9 @@ def encode(weights: Weights, x: Tensor, mask: Tensor | None, nhead: int, dropout
         [B, T, d_model]; what stands beyond a length means nothing.
     """
     for layer in _layers(weights, "encoder"):
-        x = _add_norm(layer, 1, x, _self_attention(layer, x, mask, nhead), dropout)
-        x = _add_norm(layer, 2, x, _feed_forward(layer, x, dropout), dropout)
+        rate = dropout if learns(layer, "*") else 0.0
+        x = _add_norm(layer, 1, x, _self_attention(layer, x, mask, nhead), rate)
+        x = _add_norm(layer, 2, x, _feed_forward(layer, x, rate), rate)
     return x
 
 
@@ -106,12 +108,13 @@ def decode(
         [B, T, d_model]; what stands beyond a length means nothing.
     """
     for layer in _layers(weights, "decoder"):
-        y = _add_norm(layer, 1, y, _self_attention(layer, y, mask, nhead, causal), dropout)
+        rate = dropout if learns(layer, "*") else 0.0
+        y = _add_norm(layer, 1, y, _self_attention(layer, y, mask, nhead, causal), rate)
         (query,) = _heads(_linear(layer, "query", y), 1, nhead)
         key, value = _heads(_linear(layer, "memory", memory), 2, nhead)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        y = _add_norm(layer, 2, y, _linear(layer, "multihead_attn.out_proj", _merge(attended)), dropout)
-        y = _add_norm(layer, 3, y, _feed_forward(layer, y, dropout), dropout)
+        y = _add_norm(layer, 2, y, _linear(layer, "multihead_attn.out_proj", _merge(attended)), rate)
+        y = _add_norm(layer, 3, y, _feed_forward(layer, y, rate), rate)
     return y
 
 

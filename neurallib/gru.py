@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
-from neurallib.network import Shape, draw_weights, linear_shapes
+from neurallib.network import Shape, draw_weights, learns, linear_shapes
 from neurallib.scan import Direction, gru_layer, linear
 from neurallib.sequences import at_last_step, valid_mask, zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
@@ -148,7 +148,7 @@ def gru_seq2seq_forward(
 ) -> Tensor:
     """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
     x, _ = _gru_stack(weights, hparams, x, lengths, training)
-    x = drop(x, per_layer("dropout", hparams["dropout"], hparams["n_layers"])[-1], training)
+    x = _drop_after(weights, hparams, hparams["n_layers"] - 1, x, training)
     return zero_padding(output_layer(weights, x), lengths)
 
 
@@ -166,7 +166,7 @@ def gru_seq2one_forward(
             pooled = x.sum(dim=1) / lengths[:, None]
         case _:
             pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
-    pooled = drop(pooled, per_layer("dropout", hparams["dropout"], hparams["n_layers"])[-1], training)
+    pooled = _drop_after(weights, hparams, hparams["n_layers"] - 1, pooled, training)
     return output_layer(weights, pooled)
 
 
@@ -203,11 +203,16 @@ def directions(weights: Weights, prefix: str, suffix: str, both: bool) -> list[D
 
 def _gru_stack(weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, training: bool) -> tuple[Tensor, Tensor]:
     """The last layer's output and last states; dropout stands between layers, not after the last."""
-    rates = per_layer("dropout", hparams["dropout"], hparams["n_layers"])
     for i, both in enumerate(hparams["bidir_per_layer"]):
-        x = drop(x, rates[i - 1], training) if i else x
+        x = _drop_after(weights, hparams, i - 1, x, training) if i else x
         x, h_n = gru_layer(x, lengths, directions(weights, f"gru_layers.{i}.", "_l0", both))
     return x, h_n
+
+
+def _drop_after(weights: Weights, hparams: Hparams, i: int, x: Tensor, training: bool) -> Tensor:
+    """The dropout of layer `i`, on its output."""
+    rate = per_layer("dropout", hparams["dropout"], hparams["n_layers"])[i]
+    return drop(x, rate, training and learns(weights, f"gru_layers.{i}"))
 
 
 def output_layer(weights: Weights, x: Tensor) -> Tensor:

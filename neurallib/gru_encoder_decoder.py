@@ -9,7 +9,7 @@ from torch.nn.functional import linear, pad
 
 from neurallib.checks import boolean, integer, number, text
 from neurallib.gru import direction_shapes, directions, output_layer
-from neurallib.network import Shape, draw_weights, linear_shapes
+from neurallib.network import Shape, draw_weights, learns, linear_shapes
 from neurallib.scan import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
@@ -107,7 +107,7 @@ def gru_encoder_decoder_forward(
     """Outputs [B, T, C]: taught by `target` [B, T, C] where it is given, generated where not."""
     states = []
     for k in range(hparams["enc_layers"]):
-        x = drop(x, hparams["dropout"], training) if k else x
+        x = drop(x, hparams["dropout"], training and learns(weights, f"encoder.*_l{k - 1}*")) if k else x
         x, h_n = gru_layer(x, lengths, directions(weights, "encoder.", f"_l{k}", hparams["bidirectional"]))
         states.append(torch.cat(list(h_n), dim=-1))
     first = hparams["enc_layers"] - hparams["dec_layers"]
@@ -118,7 +118,7 @@ def gru_encoder_decoder_forward(
         return gru_generate(layers, *output, h0, lengths, x.shape[1])
     y = pad(target.reshape(x.shape[0], x.shape[1], -1), (0, 0, 1, -1))
     for k, layer in enumerate(layers):
-        y = drop(y, hparams["dropout"], training) if k else y
+        y = drop(y, hparams["dropout"], training and learns(weights, f"decoder.*_l{k - 1}")) if k else y
         y, _ = gru_layer(y, lengths, [layer], h0[k : k + 1])
     return zero_padding(output_layer(weights, y), lengths)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurallib.checks import integer
 from neurallib.sequences import check_batch
-from neurallib.state import Hparams, Weights, seeded_generator
+from neurallib.state import Hparams, Weights, is_named, seeded_generator
 
 Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
 
@@ -42,6 +42,11 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
         name: (torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1) * shape.bound + shape.center
         for name, shape in shapes.items()
     }
+
+
+def learns(weights: Weights, pattern: str) -> bool:
+    """Whether a layer takes gradients; a frozen one does in training what it does outside it, without dropout."""
+    return any(weight.requires_grad for name, weight in weights.items() if is_named(name, pattern))
 
 
 class Network(nn.Module):

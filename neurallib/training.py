@@ -24,7 +24,7 @@ from neurallib.model_card import save_model_card
 from neurallib.normalization import NORMALIZATIONS
 from neurallib.optimization import make_optimizer
 from neurallib.registry import build_network
-from neurallib.state import Preprocessing, State, changed, count_parameters
+from neurallib.state import Preprocessing, State, changed, count_parameters, is_named
 from neurallib.preparing import Data, PreparedData, prepare
 from neurallib.tasks import n_outputs, task_kind
 from neurallib.training_info import save_training_information
@@ -58,6 +58,7 @@ def train(
     trained_for: str | None = None,
     enable_tensorboard: bool = False,
     enable_progress_bar: bool = True,
+    dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     **trainer_options: Any,
 ) -> State:
@@ -105,6 +106,8 @@ def train(
         Write TensorBoard logs into the checkpoints directory; needs `save`.
     enable_progress_bar : bool
         Show the progress.
+    dry_run : bool
+        Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
         Beside the library's own.
     **trainer_options
@@ -153,6 +156,8 @@ def train(
     retraining = "architecture" in state["training_info"]
     network = build_network(start)
     optimizer, _ = make_optimizer(network, start["hparams"], layer_learning_rates=layer_learning_rates)
+    if dry_run:
+        return start
     began = time.perf_counter()
     result = fit(
         network,
@@ -175,8 +180,12 @@ def train(
             f"(epoch {result.best_epoch}) are kept.",
             stacklevel=2,
         )
+    weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
+        name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
+        for name, weight in result.best_weights.items()
+    }
     trained = save_training_information(
-        changed(start, weights=result.best_weights),
+        changed(start, weights=weights),
         optimizer=str(optimizer),
         train_dataset=dataset_name,
         trained_for=trained_for,

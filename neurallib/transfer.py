@@ -1,17 +1,16 @@
-"""Transfer learning: layers of one model in another, what learns and what stays, and a new model on old layers."""
+"""Transfer learning: layers of one model in another, and a new model on old layers."""
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from neurallib.checks import choice, integer, is_list, listing, per_layer
+from neurallib.checks import integer, is_list, listing, per_layer
+from neurallib.freezing import as_list, did_you_mean, layer_names, matching
 from neurallib.registry import ARCHITECTURES, validate_architecture_name
-from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters, is_named
+from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
 
-STRATEGIES = ("all", "last_only", "gradual", "new_only")
 _TOLD = ("checkpoints_directory", "train_dataset", "task", "validation_loss")  # of a source's training information
 
 
@@ -48,6 +47,9 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
     >>> state["training_info"]["transfer"]["sources"][0]["layers"]
     {'gru_layers.0': 'gru_layers.0'}
     """
+    for role, state in (("target", target), ("source", source)):
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{role} is a {type(state).__name__}; expected a state: load_checkpoint gives one.")
     pairs = _pair_weights(target["weights"], source["weights"], layers)
     origin = {name: source["weights"][partner].to(target["weights"][name].dtype) for name, partner in pairs.weights}
     return changed(
@@ -56,88 +58,6 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
         preprocessing=_preprocessing(target["preprocessing"], source["preprocessing"]),
         training_info={"transfer": _report(target, source, pairs)},
     )
-
-
-def freeze(state: State, patterns: str | Iterable[str]) -> State:
-    """A new state of which `train` leaves some weights as they are: no gradient, no optimizer state, no weight decay.
-
-    Parameters
-    ----------
-    state : State
-        Stays as it is.
-    patterns : str or iterable of str
-        Layers ("gru_layers.0"), weights ("fc_out.bias") or patterns ("encoder.*norm*"); beside what is frozen already.
-
-    Raises
-    ------
-    ValueError
-        If a pattern is no weight's; the nearest names are told.
-    """
-    patterns = _as_list(patterns)
-    for pattern in patterns:
-        weights_named(state["weights"], pattern)
-    return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
-
-
-def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
-    """A new state in which these weights learn again, by default all; what else was frozen stays frozen.
-
-    Raises
-    ------
-    ValueError
-        If a pattern is no weight's; the nearest names are told.
-    """
-    learning = {name for pattern in _as_list(patterns) for name in weights_named(state["weights"], pattern)}
-    frozen: list[str] = []
-    for pattern in state["frozen"]:
-        held = _matching(state["weights"], pattern)
-        kept = [name for name in held if name not in learning]
-        frozen += [pattern] if kept == held else kept
-    return changed(state, frozen=list(dict.fromkeys(frozen)))
-
-
-def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None) -> list[str]:
-    """What to `freeze` of a model whose first layers are reused, by the four strategies of NeuralLib.
-
-    Parameters
-    ----------
-    target : State or dict
-        A stack of GRU layers or of Transformer encoder layers, or its hyperparameters.
-    reuse_n_layers : int
-        How many of its first layers are reused. The layers after them, and `fc_out`, always learn.
-    strategy : str
-        "all": every reused layer learns; "last_only": the last one alone; "gradual": the last `depth`; "new_only":
-        none.
-    depth : int, optional
-        For "gradual": 0 to reuse_n_layers, by default 1. Raise it between calls of `train` to thaw layer by layer.
-
-    Returns
-    -------
-    list of str
-        Patterns for `freeze`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there are fewer layers than are reused, or an argument is out of its range.
-
-    Examples
-    --------
-    >>> freezing_plan({"hid_dim": 8, "n_layers": 3}, 2, "last_only")
-    ['gru_layers.0']
-    """
-    choice("strategy", strategy, STRATEGIES)
-    stack = _stack(target["hparams"] if "hparams" in target else target)  # type: ignore[typeddict-item]
-    reused = stack[: integer("reuse_n_layers", reuse_n_layers)]
-    if reuse_n_layers > len(stack):
-        raise ValueError(f"reuse_n_layers={reuse_n_layers}; the model has {len(stack)} layers.")
-    if depth is not None and strategy != "gradual":
-        raise ValueError(f"depth={depth} is for strategy='gradual'; this one is {strategy!r}.")
-    depth = 1 if depth is None else integer("depth", depth, minimum=0)
-    if depth > reuse_n_layers:
-        raise ValueError(f"depth={depth}; only reuse_n_layers={reuse_n_layers} are there to learn.")
-    n_learning = {"all": reuse_n_layers, "last_only": 1, "gradual": depth, "new_only": 0}[strategy]
-    return [name for names in reused[: reuse_n_layers - n_learning] for name in names]
 
 
 def transfer_hparams(
@@ -231,20 +151,6 @@ def transfer_hparams(
     return state["hparams"]
 
 
-def weights_named(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that a pattern means, as `build_network` understands it: of weights, or of layers that hold them.
-
-    Raises
-    ------
-    ValueError
-        If there are none; the nearest names are told.
-    """
-    names = list(names)
-    if found := _matching(names, pattern):
-        return found
-    raise ValueError(f"no weight is named {pattern!r}; there are {listing(_layers(names))}.{_hint(names, pattern)}")
-
-
 class _Pairs(NamedTuple):
     layers: dict[str, str]  # as they were asked for, the target's name to the source's
     weights: list[tuple[str, str]]  # name by name
@@ -252,17 +158,21 @@ class _Pairs(NamedTuple):
 
 def _pair_weights(target: Weights, source: Weights, layers: Iterable[str] | Mapping[str, str]) -> _Pairs:
     """Which weight of the source goes where, or everything that does not fit in one error."""
-    wanted = dict(layers) if isinstance(layers, Mapping) else {name: name for name in _as_list(layers)}
+    if isinstance(layers, Mapping):
+        wanted = dict(zip(as_list(layers.keys()), as_list(layers.values()), strict=True))
+    else:
+        wanted = {name: name for name in as_list(layers)}
     if not wanted:
         raise ValueError("layers is empty; expected the names of the layers to reuse.")
     pairs: list[tuple[str, str]] = []
     wrong: list[str] = []
     for layer, old in wanted.items():
-        own = {name: _partner(name, layer, old) for name in _matching(target, layer)}
-        theirs = _matching(source, old)
+        own = {name: _partner(name, layer, old) for name in matching(target, layer)}
+        theirs = matching(source, old)
         for side, name, names, found in (("target", layer, target, own), ("source", old, source, theirs)):
             if not found:
-                wrong.append(f"the {side} has no {name!r}, but {listing(_layers(names))}.{_hint(names, name)}")
+                known = f"{listing(layer_names(names))}.{did_you_mean(names, name)}"
+                wrong.append(f"the {side} has no {name!r}, but {known}")
         if not own or not theirs:
             continue
         alone = [name for name, partner in own.items() if partner not in theirs]
@@ -298,7 +208,7 @@ def _report(target: State, source: State, pairs: _Pairs) -> dict[str, Any]:
     ]
     total = count_parameters(weights)
     for entry in sources:
-        entry["share"] = sum(weights[name].numel() for layer in entry["layers"] for name in _matching(weights, layer))
+        entry["share"] = sum(weights[name].numel() for layer in entry["layers"] for name in matching(weights, layer))
         entry["share"] /= total
     sources = [entry for entry in sources if entry["layers"]]
     rest = _about(target) if trained else earlier.get("rest")
@@ -309,7 +219,7 @@ def _without(layers: Mapping[str, str], taken: set[str], names: Iterable[str]) -
     """Layers of an earlier source, less the weights that another took the place of."""
     kept: dict[str, str] = {}
     for layer, old in layers.items():
-        held = _matching(names, layer)
+        held = matching(names, layer)
         left = {name: _partner(name, layer, old) for name in held if name not in taken}
         kept |= {layer: old} if len(left) == len(held) else left
     return kept
@@ -334,31 +244,5 @@ def _preprocessing(target: Preprocessing, source: Preprocessing) -> Preprocessin
     )
 
 
-def _stack(hparams: Hparams) -> list[list[str]]:
-    """The layers of a model that are stacked on each other, each with the names that belong to it."""
-    if "hid_dim" in hparams:
-        return [[f"gru_layers.{i}"] for i in range(hparams["n_layers"])]
-    if "num_encoder_layers" in hparams:
-        return [["input_projection"] * (i == 0) + [f"encoder.layers.{i}"] for i in range(hparams["num_encoder_layers"])]
-    raise ValueError("target has neither gru_layers nor encoder.layers to count: name what to freeze yourself.")
-
-
-def _matching(names: Iterable[str], pattern: str) -> list[str]:
-    return [name for name in names if is_named(name, pattern)]
-
-
 def _partner(name: str, layer: str, old: str) -> str:
     return name if layer == old else old + name.removeprefix(layer)
-
-
-def _layers(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-
-
-def _hint(names: Iterable[str], pattern: str) -> str:
-    near = difflib.get_close_matches(pattern, [*_layers(names), *names], n=2)
-    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-
-
-def _as_list(patterns: str | Iterable[str]) -> list[str]:
-    return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -227,6 +227,15 @@ def test_a_wrong_argument_is_named_before_training(options: dict, error: type, w
     assert not results.exists()
 
 
+def test_a_dry_run_checks_everything_and_writes_nothing(results: Path) -> None:
+    state = make_state(GRU)
+    options = {"epochs": 1, "batch_size": 4, "save": True, "dry_run": True, **QUIET}
+    assert same(nl.train(state, data(state), data(state, 3), **options), state)
+    with pytest.raises(ValueError, match=r"x of val_data\[0\]"):
+        nl.train(state, data(state), [(np.zeros((3, 7)), np.zeros((3, 1)))], **options)
+    assert not results.exists()
+
+
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 def test_the_state_stays_float32_under_other_precisions(precision: str) -> None:
     state = make_state(GRU)

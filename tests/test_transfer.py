@@ -65,6 +65,37 @@ def test_frozen_weights_stay_bitwise_through_training_and_the_others_learn(archi
     assert nl.unfreeze(frozen)["frozen"] == []
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_dropout_of_a_frozen_layer_is_off_in_training(architecture: str) -> None:
+    state = make_state(Case(architecture, "regression"), dropout=0.5)
+    x = torch.randn(2, 9, 2)
+    layers = [name for name in state["weights"] if not name.startswith("fc_out")]
+    for frozen, same in ((nl.freeze(state, layers), True), (state, False)):
+        network = nl.build_network(frozen).train()
+        assert torch.equal(network(x, None, x), network(x, None, x)) == same
+
+
+def test_frozen_weights_stay_bitwise_in_half_precision() -> None:
+    state = nl.freeze(make_state(Case("GRUseq2seq", "regression")), "gru_layers.0")
+    pairs = make_pairs(state, [6, 8])
+    trained = nl.train(state, pairs, pairs, precision="bf16-true", **QUIET)
+    kept = [torch.equal(weight, state["weights"][name]) for name, weight in trained["weights"].items()]
+    assert kept == [name.startswith("gru_layers.0.") for name in state["weights"]]
+
+
+def test_what_names_no_layers_is_refused() -> None:
+    target, source = models()
+    for wrong in (0, None, [0]):
+        with pytest.raises(TypeError, match="names no layers; expected a name such as 'gru_layers.0'"):
+            nl.freeze(target, wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="names no layers"):
+            nl.reuse_layers(target, source, wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="names no layers"):
+        nl.reuse_layers(target, source, {"gru_layers.0": ["gru_layers.0"]})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="source is a str; expected a state: load_checkpoint"):
+        nl.reuse_layers(target, "checkpoints", ["gru_layers.0"])  # type: ignore[arg-type]
+
+
 def test_freezing_names_what_there_is() -> None:
     target, _ = models()
     with pytest.raises(ValueError, match="no weight is named 'gru_layer.0'.*Did you mean 'gru_layers.0'"):

@@ -1,0 +1,150 @@
+"""What learns and what stays: freezing by the names of layers and weights, and the plans of transfer learning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from neurallib.checks import choice, integer, listing
+from neurallib.state import Hparams, State, changed, is_named
+
+STRATEGIES = ("all", "last_only", "gradual", "new_only")
+
+
+def freeze(state: State, patterns: str | Iterable[str]) -> State:
+    """A new state of which `train` leaves some weights as they are: no gradient, no optimizer state, no weight decay.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    patterns : str or iterable of str
+        Layers ("gru_layers.0"), weights ("fc_out.bias") or patterns ("encoder.*norm*"); beside what is frozen already.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is no weight's; the nearest names are told.
+    """
+    patterns = as_list(patterns)
+    for pattern in patterns:
+        weights_named(state["weights"], pattern)
+    return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
+
+
+def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
+    """A new state in which these weights learn again, by default all; what else was frozen stays frozen.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is no weight's; the nearest names are told.
+    """
+    learning = {name for pattern in as_list(patterns) for name in weights_named(state["weights"], pattern)}
+    frozen: list[str] = []
+    for pattern in state["frozen"]:
+        held = matching(state["weights"], pattern)
+        kept = [name for name in held if name not in learning]
+        frozen += [pattern] if kept == held else kept
+    return changed(state, frozen=list(dict.fromkeys(frozen)))
+
+
+def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None) -> list[str]:
+    """What to `freeze` of a model whose first layers are reused, by the four strategies of NeuralLib.
+
+    Parameters
+    ----------
+    target : State or dict
+        A stack of GRU layers or of Transformer encoder layers, or its hyperparameters.
+    reuse_n_layers : int
+        How many of its first layers are reused. The layers after them, and `fc_out`, always learn.
+    strategy : str
+        "all": every reused layer learns; "last_only": the last one alone; "gradual": the last `depth`; "new_only":
+        none.
+    depth : int, optional
+        For "gradual": 0 to reuse_n_layers, by default 1. Raise it between calls of `train` to thaw layer by layer.
+
+    Returns
+    -------
+    list of str
+        Patterns for `freeze`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer layers than are reused, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> freezing_plan({"hid_dim": 8, "n_layers": 3}, 2, "last_only")
+    ['gru_layers.0']
+    """
+    choice("strategy", strategy, STRATEGIES)
+    stack = _stack(target["hparams"] if "hparams" in target else target)  # type: ignore[typeddict-item]
+    reused = stack[: integer("reuse_n_layers", reuse_n_layers)]
+    if reuse_n_layers > len(stack):
+        raise ValueError(f"reuse_n_layers={reuse_n_layers}; the model has {len(stack)} layers.")
+    if depth is not None and strategy != "gradual":
+        raise ValueError(f"depth={depth} is for strategy='gradual'; this one is {strategy!r}.")
+    depth = 1 if depth is None else integer("depth", depth, minimum=0)
+    if depth > reuse_n_layers:
+        raise ValueError(f"depth={depth}; only reuse_n_layers={reuse_n_layers} are there to learn.")
+    n_learning = {"all": reuse_n_layers, "last_only": 1, "gradual": depth, "new_only": 0}[strategy]
+    return [name for names in reused[: reuse_n_layers - n_learning] for name in names]
+
+
+def weights_named(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that a pattern means, as `build_network` understands it: of weights, or of layers that hold them.
+
+    Raises
+    ------
+    ValueError
+        If there are none; the nearest names are told.
+    """
+    names = list(names)
+    if found := matching(names, pattern):
+        return found
+    known = f"there are {listing(layer_names(names))}.{did_you_mean(names, pattern)}"
+    raise ValueError(f"no weight is named {pattern!r}; {known}")
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """The same without the error."""
+    return [name for name in names if is_named(name, pattern)]
+
+
+def layer_names(names: Iterable[str]) -> list[str]:
+    """The layers that hold the weights of these names."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def did_you_mean(names: Iterable[str], pattern: str) -> str:
+    """The end of an error: the layers or weights that a wrong pattern is near to."""
+    near = difflib.get_close_matches(pattern, [*layer_names(names), *names], n=2)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def as_list(patterns: str | Iterable[str]) -> list[str]:
+    """One pattern or several, as a list.
+
+    Raises
+    ------
+    TypeError
+        If they are anything else.
+    """
+    found: list[Any] = [None]
+    if isinstance(patterns, Iterable):
+        found = [patterns] if isinstance(patterns, str) else list(patterns)
+    if not all(isinstance(pattern, str) for pattern in found):
+        raise TypeError(f"{patterns!r} names no layers; expected a name such as 'gru_layers.0', or a list of them.")
+    return found
+
+
+def _stack(hparams: Hparams) -> list[list[str]]:
+    """The layers of a model that are stacked on each other, each with the names that belong to it."""
+    if "hid_dim" in hparams:
+        return [[f"gru_layers.{i}"] for i in range(hparams["n_layers"])]
+    if "num_encoder_layers" in hparams:
+        return [["input_projection"] * (i == 0) + [f"encoder.layers.{i}"] for i in range(hparams["num_encoder_layers"])]
+    raise ValueError("target has neither gru_layers nor encoder.layers to count: name what to freeze yourself.")
