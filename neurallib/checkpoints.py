@@ -123,7 +123,7 @@ def load_checkpoint(directory: str | Path) -> State:
     directory = _existing(directory)
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
     hparams = own if own.is_file() else _logged_hparams(directory)
-    return loaded_state(_info_path(directory), hparams, _weights_path(directory))
+    return loaded_state(_info_path(directory), hparams, weights_path(directory))
 
 
 def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> State:
@@ -156,7 +156,7 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     info = read_json(_info_path(directory))
     path = directory / PTH
     if not path.is_file():
-        write_weights(path, read_weights(_weights_path(directory)))
+        write_weights(path, read_weights(weights_path(directory)))
     return path, info
 
 
@@ -187,7 +187,8 @@ def file_hparams(state: State) -> Hparams:
     return {name: value for name, value in state["hparams"].items() if (name, value) != ("pooling", "last")}
 
 
-def _weights_path(directory: Path) -> Path:
+def weights_path(directory: Path) -> Path:
+    """The weights that a directory is loaded with; FileNotFoundError lists what is there where there are none."""
     ckpts = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
     for path in (directory / SAFETENSORS, directory / PTH, *ckpts):
         if path.is_file():

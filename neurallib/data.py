@@ -33,8 +33,8 @@ class SignalFolder(Sequence[Pair]):
     ----------
     names : list of str
         File names in natural order, those of windows with their steps: "3.npy[0:5400]".
-    paths_x : list of Path
-        The signal's file of each item.
+    paths_x, paths_y : list of Path
+        The files of each item's signal and target.
     """
 
     def __init__(self, pieces: list[_Piece]) -> None:
@@ -44,6 +44,7 @@ class SignalFolder(Sequence[Pair]):
             for piece in pieces
         ]
         self.paths_x = [piece.path_x for piece in pieces]
+        self.paths_y = [piece.path_y for piece in pieces]
 
     def __len__(self) -> int:
         return len(self._pieces)

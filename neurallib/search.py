@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import difflib
 import functools
-import hashlib
 import inspect
 import itertools
 import json
-import logging
-import math
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neurallib.checkpoints import model_directory
 from neurallib.checks import choice, integer, listing
-from neurallib.data import open_folder
-from neurallib.files import as_plain, atomic_write, read_json, write_json
+from neurallib.files import as_plain
 from neurallib.registry import ARCHITECTURES, validate_architecture_name
-from neurallib.state import Hparams, State, count_parameters
-from neurallib.training import train
+from neurallib.state import Hparams
+from neurallib.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.workflow import train_from_scratch
 
-logger = logging.getLogger(__name__)
-
 LEADERBOARD = "leaderboard.csv"
-_NOT_OF_THE_RESULT = ("enable_progress_bar", "gpu_id", "results_directory")  # where and how a trial runs
-
-
-class TrialResult(TypedDict):
-    """What a search knows of one trial."""
-
-    trial: str  # a digest of all that it was made of
-    status: str  # "finished" or "failed"; the leaderboard also has "impossible"
-    hparams: Hparams
-    validation_loss: float  # infinity where there is none
-    best_epoch: int | None
-    epochs: int | None
-    n_weights: int | None
-    training_time: float | None  # seconds
-    checkpoints_directory: str | None
-    error: str | None
-
-
-class _Job(NamedTuple):
-    """A trial as a worker gets it."""
-
-    trial: str
-    architecture: str
-    hparams: Hparams
-    train_params: dict[str, Any]
-    n_threads: int
-    record: Path  # where its result is written when it is finished
 
 
 def grid_search(
@@ -102,51 +69,66 @@ def grid_search(
     -------
     list of TrialResult
         Best first, failed trials last. The same, with the combinations that cannot be, is in
-        {results}/{model_name}/grid_search/leaderboard.csv, written anew after every trial. `load_checkpoint` of a
-        result's `checkpoints_directory` gives its model; with `enable_tensorboard=True` among `train_params`,
-        TensorBoard's HPARAMS tab over {results}/{model_name} compares the trials.
+        {results}/{model_name}/grid_search/leaderboard.csv, written anew after every trial; below them what earlier
+        searches left there. `load_checkpoint` of a result's `checkpoints_directory` gives its model; with
+        `enable_tensorboard=True` among `train_params`, TensorBoard's HPARAMS tab over {results}/{model_name} compares
+        the trials.
 
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
-        If an argument is wrong or the data cannot be opened; nothing has been trained then. A combination that cannot
-        be, such as a `hid_dim` list that does not match `n_layers`, is skipped with a warning; ValueError if none is
-        left.
+        If an argument, a file or a signal is wrong; nothing has been trained then. A combination that cannot be, such
+        as a `hid_dim` list that does not match `n_layers`, is skipped with a warning; ValueError if none is left.
+    RuntimeError
+        If the executor broke, such as a pool of which a process was killed.
     """
     from tqdm.auto import tqdm
 
     validate_architecture_name(architecture)
     choice("on_error", on_error, ("skip", "raise"))
-    n_threads = integer("threads_per_trial", threads_per_trial or torch.get_num_threads())
+    n_threads = (
+        torch.get_num_threads() if threads_per_trial is None else integer("threads_per_trial", threads_per_trial)
+    )
+    for name, given in (("hparams_options", hparams_options), ("train_params", train_params)):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a mapping of names to values.")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor={executor!r}; expected a ProcessPoolExecutor or what has its `submit`.")
     options = _options(architecture, hparams_options)
+    varied = [name for name, values in options.items() if len(values) > 1]
     directory = _search_directory(architecture, options, train_params)
     possible, impossible = _combinations(architecture, options)
-    jobs = _jobs(
-        architecture, possible, _checked_train_params(next(iter(possible))[1], train_params), n_threads, directory
+    trials = make_trials(
+        architecture, possible, _checked(architecture, possible[0][0], train_params), n_threads, directory
     )
     directory.mkdir(parents=True, exist_ok=True)
 
-    results = [result for job in jobs if (result := _recorded(job)) is not None]
+    results = [result for trial in trials if (result := recorded(trial)) is not None]
     done = {result["trial"] for result in results}
     with (
-        tqdm(total=len(jobs), initial=len(done), unit="trial", disable=not enable_progress_bar) as bar,
-        contextlib.closing(_outcomes([job for job in jobs if job.trial not in done], executor)) as outcomes,
+        tqdm(total=len(trials), initial=len(done), unit="trial", disable=not enable_progress_bar) as bar,
+        contextlib.closing(_outcomes([trial for trial in trials if trial.digest not in done], executor)) as outcomes,
     ):
-        varied = [name for name, values in options.items() if len(values) > 1]
         while True:
             results.sort(key=lambda result: (result["status"] != "finished", result["validation_loss"]))
-            _write_leaderboard(directory / LEADERBOARD, [*results, *impossible], varied)
+            write_leaderboard(directory / LEADERBOARD, [*results, *impossible], varied)
             bar.set_postfix_str(_best_so_far(results, varied))
             if (found := next(outcomes, None)) is None:
                 return results
-            job, outcome = found
+            trial, outcome = found
             try:
                 results.append(outcome())
+            except BrokenExecutor as error:
+                raise RuntimeError(
+                    f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
+                    "Call grid_search again with another one: it goes on with those."
+                ) from error
             except Exception as error:
                 if on_error == "raise":
                     raise
-                results.append(_result(job.trial, "failed", job.hparams, error=f"{type(error).__name__}: {error}"))
-                warnings.warn(f"trial {_told(job.hparams, varied)} failed: {error}", stacklevel=2)
+                failed = f"{type(error).__name__}: {error}"
+                results.append(make_result("failed", trial.hparams, trial=trial.digest, error=failed))
+                warnings.warn(f"trial {_told(trial.hparams, varied)} failed: {error}", stacklevel=2)
             bar.update()
 
 
@@ -159,7 +141,7 @@ def _options(architecture: str, hparams_options: Mapping[str, Any]) -> dict[str,
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" It has: {listing(known, 20)}."
             raise TypeError(f"hparams_options: {architecture} has no hyperparameter {name!r}.{hint}")
-        values = given.tolist() if isinstance(given, np.ndarray) else given
+        values = given.tolist() if isinstance(given, (np.ndarray, Tensor)) else given
         several = isinstance(values, Sequence) and not isinstance(values, str)
         options[name] = [_plain(f"hparams_options[{name!r}]", value) for value in (values if several else [values])]
         if not options[name]:
@@ -171,8 +153,12 @@ def _options(architecture: str, hparams_options: Mapping[str, Any]) -> dict[str,
 
 def _plain(name: str, value: Any) -> Any:
     """The value as JSON gives it back, so that a trial is recognized, and told to a worker, by what it says."""
+
+    def plain(part: Any) -> Any:
+        return part.tolist() if isinstance(part, (np.ndarray, Tensor)) else as_plain(part)
+
     try:
-        return json.loads(json.dumps(value, default=as_plain))
+        return json.loads(json.dumps(value, default=plain))
     except TypeError as error:
         raise TypeError(f"{name}: {error} A trial is told by plain values: numbers, text, lists, paths.") from error
 
@@ -185,15 +171,15 @@ def _search_directory(architecture: str, options: Mapping[str, list[Any]], train
 
 def _combinations(
     architecture: str, options: Mapping[str, list[Any]]
-) -> tuple[list[tuple[Hparams, State]], list[TrialResult]]:
-    """Combinations that make a state, with it, and those that cannot be, with the reason."""
+) -> tuple[list[tuple[Hparams, Hparams]], list[TrialResult]]:
+    """Combinations that make a state, as asked for and as the state has them, and those that cannot be, with why."""
     possible, impossible = [], []
     for values in itertools.product(*options.values()):
-        hparams = dict(zip(options, values, strict=True))
+        asked = dict(zip(options, values, strict=True))
         try:
-            possible.append((hparams, ARCHITECTURES[architecture].factory(**hparams)))
+            possible.append((asked, ARCHITECTURES[architecture].factory(**asked)["hparams"]))
         except (TypeError, ValueError) as error:
-            impossible.append(_result("", "impossible", hparams, error=str(error)))
+            impossible.append(make_result("impossible", asked, error=str(error)))
     reasons = listing(dict.fromkeys(str(result["error"]) for result in impossible), 3)
     if not possible:
         raise ValueError(f"none of the {len(impossible)} combinations of hparams_options can be: {reasons}")
@@ -203,108 +189,25 @@ def _combinations(
     return possible, impossible
 
 
-def _checked_train_params(state: State, train_params: Mapping[str, Any]) -> dict[str, Any]:
-    """The training parameters as plain values, after opening the data once and binding every name."""
-    from neurallib.lightning import check_trainer_options
-
+def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any]) -> dict[str, Any]:
+    """The training parameters as plain values with absolute paths, after a training of the first model but for the
+    training itself: every argument, file and signal has been looked at."""
     plain = {name: _plain(f"train_params[{name!r}]", value) for name, value in train_params.items()}
-    bound = inspect.signature(train_from_scratch).bind(state, **plain)
-    bound.apply_defaults()
-    others = bound.arguments["options"]
-    ours = inspect.signature(train).parameters
-    check_trainer_options({name: value for name, value in others.items() if name not in ours})
-    names = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
-    folders = [open_folder(part=part, **{name: bound.arguments[name] for name in names}) for part in ("train", "val")]
-    for name in ("path_x", "path_y"):
-        plain[name] = str(Path(plain[name]).resolve())
-    logger.info("%d signals to train on, %d to validate on", *map(len, folders))
-    return plain
+    train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
+    return plain | {name: str(Path(plain[name]).resolve()) for name in ("path_x", "path_y")}
 
 
-def _jobs(
-    architecture: str,
-    possible: Sequence[tuple[Hparams, State]],
-    train_params: Mapping[str, Any],
-    n_threads: int,
-    directory: Path,
-) -> list[_Job]:
-    """The trials, each once, whatever the combinations that lead to it."""
-    kept = {name: value for name, value in train_params.items() if name not in _NOT_OF_THE_RESULT}
-    shared = json.dumps([architecture, kept, _files(train_params)], sort_keys=True)
-    jobs = {}
-    for hparams, state in possible:
-        own = json.dumps([state["hparams"], hparams.get("seed")], sort_keys=True, default=as_plain)
-        trial = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
-        params = {"enable_progress_bar": False, **train_params, "results_directory": str(directory.parent.parent)}
-        jobs[trial] = _Job(trial, architecture, hparams, params, n_threads, directory / f"{trial}.json")
-    return list(jobs.values())
-
-
-def _files(train_params: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file trained on: other data makes other trials."""
-    folders = (Path(train_params[path]) / part for path in ("path_x", "path_y") for part in ("train", "val"))
-    files = (file for folder in folders for file in sorted(folder.glob("*.npy")))
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-
-
-def _outcomes(jobs: Sequence[_Job], executor: Executor | None) -> Generator[tuple[_Job, Callable[[], TrialResult]]]:
-    """Each job, when it can be asked for its result; what has not begun when nobody asks any more is cancelled."""
+def _outcomes(trials: Sequence[Trial], executor: Executor | None) -> Generator[tuple[Trial, Callable[[], TrialResult]]]:
+    """Each trial, when it can be asked for its result; what has not begun when nobody asks any more is cancelled."""
     if executor is None:
-        yield from ((job, functools.partial(_run_trial, job)) for job in jobs)
+        yield from ((trial, functools.partial(run_trial, trial)) for trial in trials)
         return
-    futures = {executor.submit(_run_trial, job): job for job in jobs}
+    futures = {executor.submit(run_trial, trial): trial for trial in trials}
     try:
         yield from ((futures[future], future.result) for future in as_completed(futures))
     finally:
         for future in futures:
             future.cancel()
-
-
-def _run_trial(job: _Job) -> TrialResult:
-    """Train one trial, in whatever process this is, and record its result."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(job.n_threads)
-    try:
-        state = train_from_scratch(ARCHITECTURES[job.architecture].factory(**job.hparams), **job.train_params)
-    finally:
-        torch.set_num_threads(n_threads)
-    info = state["training_info"]
-    if info["interrupted"]:
-        raise KeyboardInterrupt  # `train` has kept the best weights so far; the search is not to go on
-    told = {name: info[name] for name in ("validation_loss", "best_epoch", "epochs", "training_time")}
-    result = _result(
-        job.trial, "finished", job.hparams, **told, n_weights=count_parameters(state["weights"]),
-        checkpoints_directory=info["checkpoints_directory"],
-    )  # fmt: skip
-    write_json(job.record, result)
-    return result
-
-
-def _result(trial: str, status: str, hparams: Hparams, **more: Any) -> TrialResult:
-    unknown = dict.fromkeys(TrialResult.__annotations__) | {"validation_loss": math.inf}
-    known = {"trial": trial, "status": status, "hparams": dict(hparams)}
-    return cast(TrialResult, unknown | known | more)
-
-
-def _recorded(job: _Job) -> TrialResult | None:
-    """The result of a trial that was finished before, as long as its model is there."""
-    if not job.record.is_file():
-        return None
-    result = read_json(job.record) | {"hparams": job.hparams}  # which may say the same in other words
-    return cast(TrialResult, result) if Path(result["checkpoints_directory"]).is_dir() else None
-
-
-def _write_leaderboard(path: Path, results: Sequence[TrialResult], varied: Sequence[str]) -> None:
-    """Best first: what varied, then what came of it."""
-    others = [name for name in TrialResult.__annotations__ if name not in ("hparams", "status", "validation_loss")]
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", "status", "validation_loss", *varied, *others])
-        for rank, result in enumerate(results, 1):
-            finished = result["status"] == "finished"
-            head = [rank, "finished", result["validation_loss"]] if finished else ["", result["status"], ""]
-            hparams = [result["hparams"][name] for name in varied]
-            writer.writerow([*head, *hparams, *(result[name] for name in others)])  # type: ignore[literal-required]
 
 
 def _best_so_far(results: Sequence[TrialResult], varied: Sequence[str]) -> str:

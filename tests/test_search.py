@@ -1,6 +1,7 @@
 """Grid search: every combination once, best first, whatever fails, stops or runs it."""
 
 import csv
+import json
 import multiprocessing
 import os
 import signal
@@ -103,10 +104,13 @@ def test_combinations_that_cannot_be_are_counted_and_skipped_with_the_reason(
 
 
 def test_the_same_model_in_other_words_is_one_trial(params: dict[str, Any], results: Path) -> None:
-    options = OPTIONS | {"learning_rate": 0.01, "hid_dim": [3, 3]}
+    options = OPTIONS | {"learning_rate": 0.01, "hid_dim": [3, 3, np.array([3])]}
     assert len(search(params, options)) == 1
     found = search(params, options | {"bidirectional": [False, True]})
     assert {trial["hparams"]["bidirectional"] for trial in found} == {False, True} and n_runs(results) == 2
+    search(params, options | {"bidir_per_layer": [[True]]})
+    search(params | {"overlap": 0.0, "bucketing": False, "memory_budget": 2**20}, options | {"seed": 42})
+    assert n_runs(results) == 2
 
 
 def test_a_failed_trial_is_reported_and_stops_nothing(params: dict[str, Any], results: Path) -> None:
@@ -129,6 +133,42 @@ def test_what_is_finished_is_not_repeated(params: dict[str, Any], results: Path)
     np.save(params["path_x"] / "train" / "1.npy", np.zeros((7, 2), np.float32))
     search(params, OPTIONS | {"hid_dim": 3, "learning_rate": 0.01})
     assert n_runs(results) == 8  # so is other data
+
+
+def test_results_may_be_moved_and_broken_ones_are_made_again(params: dict[str, Any], tmp_path: Path) -> None:
+    options = OPTIONS | {"learning_rate": 0.01}
+    before = search(params | {"results_directory": tmp_path / "a"}, options)
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = search(params | {"results_directory": tmp_path / "b"}, options)
+    assert [trial["trial"] for trial in moved] == [trial["trial"] for trial in before] and n_runs(tmp_path / "b") == 2
+    directory = Path(moved[0]["checkpoints_directory"])
+    assert (tmp_path / "b") in directory.parents and nl.load_checkpoint(directory)
+    for name in ("model_weights.safetensors", "model_weights.pth", "best.ckpt", "last.ckpt"):
+        (directory / name).unlink()
+    (tmp_path / "b" / "GRUseq2seq" / "grid_search" / f"{moved[1]['trial']}.json").write_text("{}")
+    with pytest.warns(UserWarning, match="is no record of a trial.*counts as not done"):
+        again = search(params | {"results_directory": tmp_path / "b"}, options)
+    assert len(again) == 2 and n_runs(tmp_path / "b") == 4
+
+
+def test_the_leaderboard_keeps_what_earlier_searches_found(params: dict[str, Any], results: Path) -> None:
+    search(params)
+    (found,) = search(params, OPTIONS | {"hid_dim": 4, "learning_rate": 0.01})
+    rows = leaderboard(results)
+    assert [(row["rank"], row["status"]) for row in rows] == [("1", "finished")] + [("", "earlier")] * 4
+    assert rows[0]["trial"] == found["trial"] and json.loads(rows[1]["hparams"])["hid_dim"] in (3, 5)
+
+
+def die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(params: dict[str, Any], results: Path) -> None:
+    with process_pool() as pool:
+        pool.submit(die)
+        with pytest.raises(RuntimeError, match="executor broke with 4 of 4 trials to do.*goes on with those"):
+            search(params, executor=pool)
+    assert len(search(params)) == 4
 
 
 KILLED = """
@@ -218,6 +258,11 @@ def test_an_error_of_a_worker_is_reported_or_raised(params: dict[str, Any]) -> N
         ({}, {"callbacks": [object()]}, TypeError, r"train_params\['callbacks'\]: .* plain values"),
         ({}, {"epoch": 3}, TypeError, "unknown option 'epoch'"),
         ({}, {"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
+        ({}, {"dataset_name": None}, ValueError, "dataset_name is missing"),
+        ({}, {"normalization": "zscor"}, ValueError, "Did you mean 'zscore'"),
+        ({}, {"batch_size": 0}, ValueError, "batch_size=0"),
+        ({}, {"layer_learning_rates": {"gru": 0.1}}, ValueError, "layer_learning_rates names gru"),
+        ({"n_features": 1}, {}, ValueError, r"x of train/1.npy has shape \(7, 2\); expected \(T, 1\)"),
     ],
 )
 def test_a_wrong_argument_is_named_before_training(
@@ -225,13 +270,17 @@ def test_a_wrong_argument_is_named_before_training(
 ) -> None:
     with pytest.raises(error, match=words):
         search(params | change, OPTIONS | options)
-    for name, more in (("on_error", {"on_error": "stop"}), ("threads_per_trial", {"threads_per_trial": -1})):
+    for name, more in (("on_error", {"on_error": "stop"}), ("threads_per_trial", {"threads_per_trial": 0})):
         with pytest.raises(ValueError, match=name):
             search(params, **more)
     with pytest.raises(TypeError, match="path_y"):
         search({"path_x": params["path_x"]})
     with pytest.raises(ValueError, match="Did you mean 'GRUseq2seq'"):
         nl.grid_search("GRUseq2se", OPTIONS, params)
+    with pytest.raises(TypeError, match="hparams_options is a list; expected a mapping"):
+        search(params, [OPTIONS])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="executor=4; expected a ProcessPoolExecutor"):
+        search(params, executor=4)
     assert not results.exists()
 
 

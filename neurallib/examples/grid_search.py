@@ -17,7 +17,7 @@ import torch
 
 import neurallib as nl
 from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, start, write_heart_rates
-from neurallib.search import TrialResult
+from neurallib.trials import TrialResult
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,169 @@
+"""The trials of a search: what tells them apart, how one runs on a worker, and the record that it leaves."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import inspect
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict, cast
+
+import torch
+
+from neurallib.checkpoints import weights_path
+from neurallib.checks import per_layer
+from neurallib.data import open_folder
+from neurallib.files import atomic_write, read_json, write_json
+from neurallib.registry import ARCHITECTURES
+from neurallib.state import Hparams, count_parameters
+from neurallib.training import train
+from neurallib.workflow import train_from_scratch
+
+# Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
+_NOT_OF_THE_RESULT = {
+    "state", "options", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
+    "classification", "save", "dry_run",
+}  # fmt: skip
+_FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
+
+
+class TrialResult(TypedDict):
+    """What a search knows of one trial."""
+
+    trial: str  # a digest of all that it was made of
+    status: str  # "finished" or "failed"; the leaderboard also has "impossible" and "earlier"
+    hparams: Hparams
+    validation_loss: float  # infinity where there is none
+    best_epoch: int | None
+    epochs: int | None
+    n_weights: int | None
+    training_time: float | None  # seconds
+    checkpoints_directory: str | None
+    error: str | None
+
+
+class Trial(NamedTuple):
+    """A trial as a worker gets it."""
+
+    digest: str
+    architecture: str
+    hparams: Hparams  # as they were asked for, the seed among them
+    train_params: Mapping[str, Any]
+    n_threads: int
+    record: Path  # {results}/{model_name}/grid_search/{digest}.json, written when it is finished
+
+
+def make_trials(
+    architecture: str,
+    combinations: Iterable[tuple[Hparams, Hparams]],
+    train_params: Mapping[str, Any],
+    n_threads: int,
+    directory: Path,
+) -> list[Trial]:
+    """The trials of combinations (as asked for, as checked), each once, whatever words lead to it."""
+    shared = json.dumps([architecture, _training(train_params)], sort_keys=True)
+    params = {"enable_progress_bar": False, **train_params, "results_directory": str(directory.parent.parent)}
+    factory = inspect.signature(ARCHITECTURES[architecture].factory)
+    trials = {}
+    for asked, hparams in combinations:
+        seed = asked.get("seed", factory.parameters["seed"].default)
+        own = json.dumps([_model(hparams), seed], sort_keys=True)
+        digest = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
+        trials[digest] = Trial(digest, architecture, asked, params, n_threads, directory / f"{digest}.json")
+    return list(trials.values())
+
+
+def run_trial(trial: Trial) -> TrialResult:
+    """Train one trial, in whatever process this is, and record its result."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(trial.n_threads)
+    try:
+        state = train_from_scratch(ARCHITECTURES[trial.architecture].factory(**trial.hparams), **trial.train_params)
+    finally:
+        torch.set_num_threads(n_threads)
+    info = state["training_info"]
+    if info["interrupted"]:
+        raise KeyboardInterrupt  # `train` has kept the best weights so far; the search is not to go on
+    told = {name: info[name] for name in ("validation_loss", "best_epoch", "epochs", "training_time")}
+    result = make_result(
+        "finished", trial.hparams, trial=trial.digest, **told, n_weights=count_parameters(state["weights"]),
+        checkpoints_directory=info["checkpoints_directory"],
+    )  # fmt: skip
+    within = os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])
+    write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
+    return result
+
+
+def recorded(trial: Trial) -> TrialResult | None:
+    """The result of a trial that was finished before, as long as its model is there."""
+    found = _read_record(trial.record) if trial.record.is_file() else None
+    return found and cast(TrialResult, {**found, "hparams": trial.hparams})  # which may say the same in other words
+
+
+def make_result(status: str, hparams: Hparams, **more: Any) -> TrialResult:
+    """A result of which all is unknown but what is given."""
+    unknown = dict.fromkeys(TrialResult.__annotations__) | {"validation_loss": math.inf}
+    return cast(TrialResult, unknown | {"status": status, "hparams": dict(hparams)} | more)
+
+
+def write_leaderboard(path: Path, results: Sequence[TrialResult], varied: Sequence[str]) -> None:
+    """Results in their order, what varied first; then what earlier searches left in the same directory."""
+    here = {result["trial"] for result in results}
+    records = (_read_record(record) for record in sorted(path.parent.glob("*.json")) if record.stem not in here)
+    earlier = [cast(TrialResult, {**record, "status": "earlier"}) for record in records if record is not None]
+    others = [name for name in TrialResult.__annotations__ if name not in ("hparams", "status", "validation_loss")]
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "status", "validation_loss", *varied, *others, "hparams"])
+        for rank, result in enumerate([*results, *earlier], 1):
+            loss = result["validation_loss"] if result["status"] in ("finished", "earlier") else ""
+            hparams = [result["hparams"].get(name, "") for name in varied]
+            told = [result[name] for name in others]  # type: ignore[literal-required]
+            head = [rank if result["status"] == "finished" else "", result["status"], loss]
+            writer.writerow([*head, *hparams, *told, json.dumps(result["hparams"])])
+
+
+def _training(train_params: Mapping[str, Any]) -> list[Any]:
+    """All that makes a training beside the model: every argument, given or by default, and every file."""
+    bound = inspect.signature(train_from_scratch).bind(None, **train_params)
+    bound.apply_defaults()
+    given = bound.arguments | bound.arguments["options"]
+    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    known = {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty} | given
+    folders = [open_folder(part=part, **{name: given[name] for name in _FOLDER}) for part in ("train", "val")]
+    files = dict.fromkeys(path for folder in folders for path in [*folder.paths_x, *folder.paths_y])
+    stats = [(path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [{name: known[name] for name in known if name not in _NOT_OF_THE_RESULT}, stats]
+
+
+def _model(hparams: Hparams) -> Hparams:
+    """Hyperparameters in one form: a value for each layer, and what `bidir_per_layer` says said once."""
+    lists = {
+        name: per_layer(name, hparams[name], hparams["n_layers"])
+        for name in ("hid_dim", "dropout")
+        if name in hparams and "n_layers" in hparams
+    }
+    said_twice = {"bidirectional"} if "bidir_per_layer" in hparams else set()
+    return {name: value for name, value in (hparams | lists).items() if name not in said_twice}
+
+
+def _read_record(path: Path) -> TrialResult | None:
+    """A finished trial with an absolute path; None, with a warning where it is broken, if it cannot be used."""
+    try:
+        record = read_json(path)
+        directory = path.parent.parent.parent / record["checkpoints_directory"]
+        weights_path(directory)
+        missing = TrialResult.__annotations__.keys() - record.keys()
+        if missing:
+            raise KeyError(*missing)
+    except FileNotFoundError:
+        return None  # its model was deleted
+    except (KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"{path} is no record of a trial ({error!r}): it counts as not done.", stacklevel=2)
+        return None
+    return cast(TrialResult, {**record, "checkpoints_directory": str(directory)})
