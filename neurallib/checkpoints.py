@@ -6,12 +6,14 @@ import datetime
 import math
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neurallib.checks import is_list, listing
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
+from neurallib.normalization import NORMALIZATIONS
 from neurallib.registry import state_from_files, validate_architecture_name
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
 from neurallib.training_info import INFO, save_training_information_to_file
@@ -133,12 +135,19 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
+    if info["architecture"] == "GRUseq2one" and "pooling" in info:
+        hparams.setdefault("pooling", info["pooling"])  # see file_hparams
     try:
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
-    state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=info.get("normalization"))
-    state["frozen"] = list(info.get("frozen", []))
+    normalization, frozen = info.get("normalization"), info.get("frozen")
+    if normalization not in (None, *NORMALIZATIONS):
+        known = f"none of {listing(NORMALIZATIONS)}: signals are taken as they are"
+        warnings.warn(f"{info_path} has normalization={normalization!r}, {known}.", stacklevel=3)
+        normalization = None
+    state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=normalization)
+    state["frozen"] = list(frozen) if isinstance(frozen, list) else []
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained
     return state
@@ -183,8 +192,13 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
 
 
 def file_hparams(state: State) -> Hparams:
-    """Hyperparameters as hparams.yaml holds them: without the `pooling` that the original means but cannot read."""
-    return {name: value for name, value in state["hparams"].items() if (name, value) != ("pooling", "last")}
+    """Hyperparameters as hparams.yaml holds them: without the `pooling` that the original does but cannot read.
+
+    That is "last", and "final" where it is the same, in one direction; training_info.json holds it then.
+    """
+    hparams = state["hparams"]
+    same = ("last", "final") if not any(hparams.get("bidir_per_layer", [True])[-1:]) else ("last",)
+    return {name: value for name, value in hparams.items() if name != "pooling" or value not in same}
 
 
 def weights_path(directory: Path) -> Path:

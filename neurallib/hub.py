@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.checkpoints import HPARAMS, PTH, SAFETENSORS, load_checkpoint, loaded_state, save_checkpoint
+from neurallib.checkpoints import (
+    HPARAMS,
+    PTH,
+    SAFETENSORS,
+    file_hparams,
+    load_checkpoint,
+    loaded_state,
+    save_checkpoint,
+)
 from neurallib.checks import listing
 from neurallib.files import read_json, read_yaml
 from neurallib.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
@@ -134,22 +142,27 @@ def push_to_hub(
     ConnectionError
         If the hub cannot be reached.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     with tempfile.TemporaryDirectory() as temporary, _plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
         name = _write_repository(state_or_directory, folder)
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
-        if private and api.model_info(url.repo_id).private is False:
+        there = api.model_info(url.repo_id)
+        if private and there.private is False:
             warnings.warn(f"{url.repo_id} is there already and is public: what is pushed is public too.", stacklevel=2)
         if revision is not None:
             api.create_branch(url.repo_id, branch=revision, exist_ok=True)
+            there = api.model_info(url.repo_id, revision=revision)
         card = folder / CARD
         card.write_text(for_repository(card.read_text(encoding="utf-8"), url.repo_id), encoding="utf-8")
+        changes: list[Any] = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
+        if not (folder / LOSS_PLOT).exists() and LOSS_PLOT in [file.rfilename for file in there.siblings or []]:
+            changes.append(CommitOperationDelete(LOSS_PLOT))  # of the model that stood there before
         api.create_commit(
             url.repo_id,
-            [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())],
+            changes,
             commit_message=commit_message or f"{name}, by neurallib {__version__}",
             revision=revision,
         )
@@ -180,11 +193,14 @@ def _fetch(
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
     from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
-    def kept(name: str) -> Path | None:
-        if local_dir is not None and (path := Path(local_dir) / name).is_file():
-            return path
-        found = try_to_load_from_cache(repo_id, name, revision=revision)
-        return Path(found) if isinstance(found, str) else None
+    def kept(commit: str | None) -> list[Path | None]:
+        def file(name: str) -> Path | None:
+            if local_dir is not None and (path := Path(local_dir) / name).is_file():
+                return path
+            found = try_to_load_from_cache(repo_id, name, revision=commit)
+            return Path(found) if isinstance(found, str) else None
+
+        return [next((path for name in group if (path := file(name))), None) for group in wanted]
 
     with _plain_errors(f"repository {repo_id!r}", revision):
         try:
@@ -192,7 +208,13 @@ def _fetch(
         except Exception as error:
             if not _is_unreachable(error):
                 raise
-            paths = [next((path for name in group if (path := kept(name))), None) for group in wanted]
+            paths = kept(revision)
+            if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
+                for older in _cached_commits(repo_id):
+                    if not _missing(wanted, found := kept(older)):
+                        paths = found
+                        warnings.warn(f"{_unreachable(error)}: {repo_id} is read as of commit {older}.", stacklevel=4)
+                        break
             if missing := _missing(wanted, paths):
                 where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
                 raise ConnectionError(f"{_unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
@@ -214,6 +236,17 @@ def _fetch(
         return downloaded
 
 
+def _cached_commits(repo_id: str) -> list[str]:
+    """The commits of a model of which the cache holds something, the newest first."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    with contextlib.suppress(CacheNotFound):
+        repos = [repo for repo in scan_cache_dir().repos if (repo.repo_id, repo.repo_type) == (repo_id, "model")]
+        revisions = [revision for repo in repos for revision in repo.revisions]
+        return [found.commit_hash for found in sorted(revisions, key=lambda found: -found.last_modified)]
+    return []
+
+
 def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
     return ", ".join(" or ".join(group) for group, one in zip(wanted, found, strict=True) if one is None)
 
@@ -222,6 +255,9 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     """Write all that a repository holds; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else Path(state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
+    if "pooling" in file_hparams(state):
+        pooling = state["hparams"]["pooling"]
+        warnings.warn(f"the original NeuralLib cannot read this model: it has no pooling={pooling!r}.", stacklevel=3)
     info = _without_local_paths(state["training_info"])
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():
@@ -235,13 +271,11 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     return str(state["hparams"]["model_name"])
 
 
-def _without_local_paths(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Training information, and the history nested in it, without directories that only one machine has."""
-    return {
-        name: _without_local_paths(value) if name == "training_history" and isinstance(value, Mapping) else value
-        for name, value in info.items()
-        if name != "checkpoints_directory"
-    }
+def _without_local_paths(info: Any) -> Any:
+    """Training information, and what is nested in it, without directories that only one machine has."""
+    if isinstance(info, Mapping):
+        return {name: _without_local_paths(value) for name, value in info.items() if name != "checkpoints_directory"}
+    return [_without_local_paths(value) for value in info] if isinstance(info, list) else info
 
 
 def _is_unreachable(error: Exception) -> bool:

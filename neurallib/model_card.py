@@ -125,15 +125,28 @@ def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | Non
 def _description(state: State) -> str:
     info, preprocessing = state["training_info"], state["preprocessing"]
     frequency, normalization = preprocessing["sampling_frequency"], preprocessing["normalization"]
+    trained, transfer = _is_trained(info), info.get("transfer") or {}
     facts = {
-        "Trained for": info.get("task") or "not recorded" if info else "nothing yet: the weights are as drawn",
-        "Trained on": info.get("train_dataset") or "not recorded" if info else "nothing yet",
+        "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
+        "Trained on": info.get("train_dataset") or "not recorded" if trained else "nothing yet",
+        **{f"Layers of {source['model_name']}": _origin(source) for source in transfer.get("sources", [])},
         "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
         "Output": _output(state),
         "Sampling frequency": "not recorded" if frequency is None else f"{frequency:g} Hz: resample others first",
         "Normalization": normalization and f"{normalization} of each signal, which `predict` applies" or "not recorded",
     }
     return "\n".join(f"- **{name}:** {_line(value)}" for name, value in facts.items())
+
+
+def _origin(source: Mapping[str, Any]) -> str:
+    """Which share of a model is another's, and what that one learnt."""
+    learnt = [f"{word} {source[name]}" for word, name in (("on", "train_dataset"), ("for", "task")) if source.get(name)]
+    share = f"{source['share']:.0%} of the weights started as its {', '.join(source['layers'].values())}"
+    return f"{share}; it was trained {' '.join(learnt)}" if learnt else share
+
+
+def _is_trained(info: Mapping[str, Any]) -> bool:
+    return bool(info.keys() - {"transfer", "class_weight"})
 
 
 def _output(state: State) -> str:
@@ -156,7 +169,7 @@ def _code(state: State, directory: Path) -> str:
         "from neurallib import predict\n"
         "from neurallib.checkpoints import load_checkpoint\n"
         "\n"
-        f"state = load_checkpoint({json.dumps(str(directory.resolve()))})\n"
+        f"state = load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
         f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
         f"signal = np.random.default_rng(0).standard_normal((500, {n_features}))\n"
         f"(output,) = predict(state, [signal])\n"
@@ -174,7 +187,7 @@ def _results(metrics: Mapping[str, float], measured_on: str | None) -> str:
 def _training(info: Mapping[str, Any]) -> str:
     """The runs that made the weights, the first one first."""
     runs = []
-    while isinstance(info, Mapping) and info:
+    while isinstance(info, Mapping) and _is_trained(info):
         runs.append(info)
         info = info.get("training_history") or {}
     columns = {"trained on": "train_dataset", "for": "task", "epochs": "epochs", "validation loss": "validation_loss"}

@@ -111,4 +111,5 @@ def save_training_information_to_file(state: State, directory: str | Path) -> Pa
 
 def _beside_the_weights(state: State) -> dict[str, Any]:
     """What a state holds that neither hparams.yaml nor the weights have a place for."""
-    return {**state["preprocessing"], "frozen": list(state["frozen"])}
+    pooling = {name: state["hparams"][name] for name in ("pooling",) if name in state["hparams"]}
+    return {**state["preprocessing"], **pooling, "frozen": list(state["frozen"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,9 @@ from neurallib.freezing import as_list, did_you_mean, layer_names, matching
 from neurallib.registry import ARCHITECTURES, validate_architecture_name
 from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
 
-_TOLD = ("checkpoints_directory", "train_dataset", "task", "validation_loss")  # of a source's training information
+_TOLD = (  # of a source's training information
+    "checkpoints_directory", "train_dataset", "task", "validation_loss", "training_history", "transfer",
+)  # fmt: skip
 
 
 def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[str, str]) -> State:
@@ -95,7 +98,7 @@ def transfer_hparams(
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more
-        What else the factory takes, such as `pooling`.
+        What else the factory takes, such as `pooling`, by default the source's where it has one.
 
     Returns
     -------
@@ -125,6 +128,8 @@ def transfer_hparams(
         raise ValueError(f"reuse_n_layers={n}; the source has {old['n_layers']} layers.")
     if not is_list(extra_hid_dims):
         raise TypeError(f"extra_hid_dims={extra_hid_dims!r}; expected a list, the hidden units of each new layer.")
+    if source["architecture"] == architecture == "GRUseq2one":
+        more.setdefault("pooling", old["pooling"])
     reused = list(old["bidir_per_layer"][:n])
     if bidir_per_layer is None:
         bidir_per_layer = reused + [old["bidirectional"]] * len(extra_hid_dims)
@@ -226,7 +231,7 @@ def _without(layers: Mapping[str, str], taken: set[str], names: Iterable[str]) -
 
 
 def _about(state: State) -> dict[str, Any]:
-    known = {name: state["training_info"][name] for name in _TOLD if name in state["training_info"]}
+    known = {name: copy.deepcopy(state["training_info"][name]) for name in _TOLD if name in state["training_info"]}
     return {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"], **known}
 
 

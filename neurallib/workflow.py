@@ -117,7 +117,7 @@ def retrain(
     ----------
     state : State or None
         None: architecture and hyperparameters come from the source. A state: its hyperparameters, such as another
-        learning rate or dropout, with the source's weights.
+        learning rate or dropout, with the source's weights; and what it freezes, where it freezes something.
     checkpoints_directory : path, optional
         Where to read the weights and the training history; never written to.
     hugging_face_model : str, optional
@@ -302,7 +302,7 @@ def _with_hparams_of(state: State, source: State) -> State:
     """The source's weights and history under another state's hyperparameters, which must fit the weights."""
     if state["architecture"] != source["architecture"]:
         raise ValueError(f"state is a {state['architecture']}, its source a {source['architecture']}.")
-    merged = changed(source, hparams=dict(state["hparams"]), frozen=list(state["frozen"]))
+    merged = changed(source, hparams=dict(state["hparams"]), frozen=list(state["frozen"] or source["frozen"]))
     build_network(merged)
     return merged
 

@@ -25,9 +25,9 @@ class Repository:
     branches: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
-    def commit(self, files: dict[str, bytes], branch: str = "main", message: str = "") -> str:
-        """Add or replace files on a branch; the new commit's hash."""
-        tree = self.files(branch) | files
+    def commit(self, files: dict[str, bytes | None], branch: str = "main", message: str = "") -> str:
+        """Add or replace files on a branch, or delete them (None); the new commit's hash."""
+        tree = {name: content for name, content in (self.files(branch) | files).items() if content is not None}
         content = repr((sorted(tree.items()), self.branches.get(branch), message))
         sha = hashlib.sha1(content.encode()).hexdigest()
         self.commits[sha], self.branches[branch] = tree, sha
@@ -252,7 +252,8 @@ def _batch(call: _Handler, body: bytes, name: str) -> Answer:
 def _commit(call: _Handler, body: bytes, name: str, revision: str) -> Answer:
     repository = call.writable(name)
     call.revision(repository, revision)
-    files, message = {}, ""
+    files: dict[str, bytes | None] = {}
+    message = ""
     for line in body.splitlines():
         item = json.loads(line)
         value = item["value"]
@@ -262,6 +263,8 @@ def _commit(call: _Handler, body: bytes, name: str, revision: str) -> Answer:
             files[value["path"]] = base64.b64decode(value["content"])
         elif item["key"] == "lfsFile":
             files[value["path"]] = call.hub.stored[value["oid"]]
+        elif item["key"] == "deletedFile":
+            files[value["path"]] = None
     sha = repository.commit(files, revision, message)
     return _json({"commitUrl": f"{call.hub.address}/{name}/commit/{sha}", "commitOid": sha})
 

@@ -65,10 +65,10 @@ def test_the_original_reads_the_files(saved: Path) -> None:
 
 
 def test_a_seq2one_that_the_original_knows_writes_no_pooling(tmp_path: Path) -> None:
-    for pooling in ("last", "mean"):
+    for pooling in ("last", "final", "mean"):
         state = nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1, pooling=pooling)
         directory = nl.save_checkpoint(state, tmp_path / pooling)
-        assert ("pooling" in yaml.safe_load((directory / "hparams.yaml").read_text())) == (pooling != "last")
+        assert ("pooling" in yaml.safe_load((directory / "hparams.yaml").read_text())) == (pooling == "mean")
         assert nl.load_checkpoint(directory)["hparams"]["pooling"] == pooling
 
 
@@ -211,6 +211,14 @@ def test_unused_entries_of_the_originals_transformers_are_left_out(tmp_path: Pat
     extra = {"pos_encoder.pe": torch.zeros(5000, 1, 8), "encoder_layer.norm1.bias": torch.zeros(8)}
     torch.save(state["weights"] | extra, directory / "model_weights.pth")
     assert same(nl.load_checkpoint(directory), state)
+
+
+def test_preprocessing_that_is_not_known_is_left_out_with_a_warning(saved: Path) -> None:
+    info = json.loads((saved / "training_info.json").read_text())
+    (saved / "training_info.json").write_text(json.dumps(info | {"normalization": "NA", "frozen": "NA"}))
+    with pytest.warns(UserWarning, match="normalization='NA', none of minmax, zscore"):
+        state = nl.load_checkpoint(saved)
+    assert state["preprocessing"]["normalization"] is None and state["frozen"] == []
 
 
 def test_hyperparameters_that_the_architecture_does_not_know_are_left_out_with_a_warning(saved: Path) -> None:

@@ -167,6 +167,23 @@ def test_the_cache_serves_without_a_connection(hub: Hub, online: Client, offline
     assert hub.downloads() == []
 
 
+def test_a_newer_commit_seen_in_part_does_not_hide_the_older_one(hub: Hub, online: Client, cut_off: Client) -> None:
+    state = make_state(GRU, seed=5)
+    online(push_to_hub, state, "owner/Moving", token="secret", private=False)
+    online(load_from_hub, "owner/Moving")
+    hub.repositories["owner/Moving"].commit({"hparams.yaml": b"n_layers: 9\n"})
+    assert online(get_hparams_from_hugging, "owner/Moving") == {"n_layers": 9}
+    with pytest.raises(UserWarning, match="owner/Moving is read as of commit"):
+        cut_off(_strictly, load_from_hub, "owner/Moving")
+    assert same(cut_off(load_from_hub, "owner/Moving"), state)
+
+
+def _strictly(function: Any, *args: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        return function(*args)
+
+
 def test_a_local_directory_serves_too(hub: Hub, online: Client, cut_off: Client, tmp_path: Path) -> None:
     files, _ = published(DENOISER, [True, False])
     hub.add("nova/Local", files)
@@ -271,8 +288,10 @@ def test_a_pushed_repository_can_be_read_by_the_original(hub: Hub, online: Clien
 
 
 def test_nothing_of_this_machine_is_published(hub: Hub, online: Client, tmp_path: Path) -> None:
-    directory = nl.save_checkpoint(trained(), tmp_path / "private_place")
-    save_model_card(trained(), directory)
+    state = nl.reuse_layers(make_state(GRU), trained(), ["gru_layers.0"])
+    state["training_info"] |= trained()["training_info"]
+    directory = nl.save_checkpoint(state, tmp_path / "private_place")
+    save_model_card(state, directory)
     online(push_to_hub, directory, "owner/Clean", token="secret")
     for name, content in hub.repositories["owner/Clean"].files().items():
         assert b"private_place" not in content and b"/home/someone" not in content, name
@@ -293,6 +312,32 @@ def test_a_directory_is_pushed_with_its_own_card_and_plot(hub: Hub, online: Clie
     assert "A note by hand." in card and "| mse | 0.25 |" in card and 'load_from_hub("owner/Whole")' in card
     assert list(hub.repositories["owner/Whole"].files()) == [".gitattributes"]
     assert online(load_from_hub, "owner/Whole", revision="v2", token="secret")["training_info"]["epochs"] == 2
+
+
+def test_a_model_without_a_plot_does_not_keep_the_one_before_its(hub: Hub, online: Client) -> None:
+    online(push_to_hub, trained(), "owner/Replaced", token="secret")
+    assert "loss_plot.png" in hub.repositories["owner/Replaced"].files()
+    online(push_to_hub, make_state(GRU), "owner/Replaced", token="secret")
+    assert "loss_plot.png" not in hub.repositories["owner/Replaced"].files()
+
+
+def test_a_model_that_the_original_cannot_read_is_told(hub: Hub, online: Client) -> None:
+    for pooling, bidirectional, readable in (("final", False, True), ("last", True, True), ("mean", False, False)):
+        state = nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1, bidirectional=bidirectional, pooling=pooling)
+        told = online(_warnings_of_pushing, state, f"owner/{pooling}")
+        assert [word for word in told if "original" in word] == (
+            [] if readable else ["the original NeuralLib cannot read this model: it has no pooling='mean'."]
+        )
+        hparams = yaml.safe_load(hub.repositories[f"owner/{pooling}"].files()["hparams.yaml"])
+        assert ("pooling" not in hparams) == readable
+        assert same(online(load_from_hub, f"owner/{pooling}", token="secret"), state)
+
+
+def _warnings_of_pushing(state: nl.State, repo_id: str) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        push_to_hub(state, repo_id, token="secret")
+    return [str(warning.message) for warning in caught]
 
 
 def test_pushing_again_replaces_the_model(hub: Hub, online: Client) -> None:

@@ -46,7 +46,7 @@ def run(card: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_code_of_a_directory_runs_as_it_stands(case: Case, tmp_path: Path) -> None:
-    printed, said = run(written(make_state(case), tmp_path / 'a "quoted" name'))
+    printed, said = run(written(make_state(case), tmp_path / 'a "quoted" name \U0001fac0'))
     assert [int(n) for n in re.findall(r"\d+", printed)] == [int(n) for n in re.findall(r"\d+", said)]
 
 
@@ -114,6 +114,15 @@ def test_the_card_says_what_the_model_is_for_and_how_it_came_about(tmp_path: Pat
     assert "loss_plot" not in card
 
 
+def test_the_card_names_the_model_that_layers_came_from(tmp_path: Path) -> None:
+    state = nl.reuse_layers(make_state(GRU, model_name="Other"), trained(), ["gru_layers.0"])
+    card = written(state, tmp_path)
+    fact = (
+        r"\*\*Layers of PeakFinder:\*\* \d+% of the weights started as its gru_layers.0; it was trained on new data for"
+    )
+    assert re.search(fact, card) and "as they came" in card and "## Training" not in card
+
+
 def test_the_loss_plot_is_shown_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "loss_plot.png").write_bytes(struct.pack("8B", *b"\x89PNG\r\n\x1a\n"))
     assert "![Loss by epoch](loss_plot.png)" in written(trained(), tmp_path)
@@ -121,7 +130,7 @@ def test_the_loss_plot_is_shown_where_there_is_one(tmp_path: Path) -> None:
 
 def test_what_is_not_known_is_said_to_be_unknown(tmp_path: Path) -> None:
     untrained = written(make_state(GRU), tmp_path)
-    assert "**Trained for:** nothing yet: the weights are as drawn" in untrained and "## Training" not in untrained
+    assert "**Trained for:** nothing yet: the weights are as they came" in untrained and "## Training" not in untrained
     assert "**Sampling frequency:** not recorded\n" in untrained and "**Normalization:** not recorded\n" in untrained
     assert "**Trained on:** not recorded\n" in written(trained(train_dataset=None), tmp_path)
 

@@ -31,6 +31,23 @@ def test_reused_layers_have_the_sources_weights_and_the_others_their_own() -> No
     assert told["sources"][0]["model_name"] == "Denoiser"
 
 
+def test_history_of_both_sides_is_kept() -> None:
+    target, source = models()
+    runs = [make_pairs(state, [6, 8]) for state in (target, source)]
+    target = nl.train(nl.train(target, runs[0], runs[0], dataset_name="A", **QUIET), runs[0], runs[0], **QUIET)
+    source = nl.train(source, runs[1], runs[1], dataset_name="B", **QUIET)
+    first = nl.reuse_layers(target, source, ["gru_layers.0"])["training_info"]["transfer"]
+    assert first["rest"]["training_history"]["train_dataset"] == "A"
+    again = nl.reuse_layers(source, nl.reuse_layers(target, source, ["gru_layers.0"]), ["gru_layers.0"])
+    assert again["training_info"]["transfer"]["sources"][0]["transfer"] == first
+
+
+def test_a_transferred_pooling_is_the_sources() -> None:
+    source = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, pooling="mean")
+    assert nl.transfer_hparams(source)["pooling"] == "mean"
+    assert nl.transfer_hparams(source, pooling="max")["pooling"] == "max"
+
+
 def test_layers_can_change_their_place() -> None:
     source = nl.gru_seq2seq(n_features=4, hid_dim=4, n_layers=2, seed=1)
     state = nl.reuse_layers(

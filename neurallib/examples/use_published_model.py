@@ -25,14 +25,14 @@ def main(argv: list[str] | None = None) -> nl.State:
 
     state = nl.load_from_hub(ours.repo)
     info = state["training_info"]
-    logger.info("%s, trained on %s for %s", state["architecture"], info["train_dataset"], info["task"])
+    logger.info("%s, trained on %s for %s", state["architecture"], info.get("train_dataset"), info.get("task"))
     test = nl.open_folder(path_x, path_y, "test")
     logger.info("as published: %s", nl.evaluate(state, test))
 
     # From the repository alone: architecture, weights and history.
     state = nl.retrain(
         None, path_x, path_y, patience=5, batch_size=16, epochs=arguments.epochs, all_samples=True,
-        hugging_face_model=ours.repo, dataset_name="other synthetic ECG", trained_for=info["task"],
+        hugging_face_model=ours.repo, dataset_name="other synthetic ECG", trained_for=info.get("task") or "heart rate",
     )  # fmt: skip
     logger.info("retrained: %s", nl.evaluate(state, test))
     return state
