@@ -33,7 +33,7 @@ from neurallib.plots import plot_losses
 from neurallib.registry import ARCHITECTURES
 from neurallib.state import Batch, State, copy_weights
 from neurallib.tasks import activate, n_outputs, task_kind
-from neurallib.tensorboard import show_predictions, show_size
+from neurallib.tensorboard import show_predictions, show_size, table_row
 
 MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
 
@@ -139,7 +139,7 @@ class _Training(pl.LightningModule):
             update_metrics(self._metrics, self._kind, outputs, y, lengths, seq2one)
             if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
                 writer = self.logger.experiment
-                show_predictions(writer, self._state, batch["x"], lengths, logits, self.current_epoch)
+                show_predictions(writer, self._state, batch["x"], y, lengths, logits, self.current_epoch)
 
     def on_validation_epoch_end(self) -> None:
         train, val = self._train_total.tolist(), self._val_total.tolist()
@@ -158,7 +158,8 @@ class _Training(pl.LightningModule):
     def on_train_end(self) -> None:
         if isinstance(self.logger, TensorBoardLogger) and self.best_epoch:
             best = {"val_loss": self.val_losses[self.best_epoch - 1]} | self._metric_history[self.best_epoch - 1]
-            self.logger.log_hyperparams(dict(self.hparams), {f"best/{name}": value for name, value in best.items()})
+            metrics = {f"best/{name}": value for name, value in best.items()}
+            self.logger.log_hyperparams(table_row(self._state["hparams"]), metrics)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return self.network.state_dict(*args, **kwargs)  # under the weights' own names, as the original's files

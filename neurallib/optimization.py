@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,18 +65,18 @@ def make_optimizer(
         If no parameter is left to learn, or a layer of `layer_learning_rates` has none.
     """
     rates = dict(layer_learning_rates or {})
-    groups: dict[float, list[nn.Parameter]] = {}
-    used = set()
+    groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        pattern = next((pattern for pattern in rates if is_named(name, pattern)), None)
+        pattern = next((pattern for pattern in rates if is_named(name, pattern)), "others")
         if parameter.requires_grad:
-            rate = hparams["learning_rate"] if pattern is None else rates[pattern]
-            groups.setdefault(number("learning rate", rate, 0, low_open=True), []).append(parameter)
-            used.add(pattern)
+            groups.setdefault(pattern, []).append(parameter)
     if not groups:
         raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
-    if idle := [pattern for pattern in rates if pattern not in used]:
+    if idle := [pattern for pattern in rates if pattern not in groups]:
         raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn.")
-    parameters = [{"params": group, "lr": rate} for rate, group in groups.items()]
+    parameters: list[dict[str, Any]] = []
+    for pattern, group in groups.items():
+        rate = number("learning rate", rates.get(pattern, hparams["learning_rate"]), 0, low_open=True)
+        parameters.append({"params": group, "lr": rate} | ({"name": pattern} if rates else {}))
     optimizer = torch.optim.Adam(parameters, lr=hparams["learning_rate"], weight_decay=1e-5, fused=fused)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.1)

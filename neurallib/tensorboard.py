@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from neurallib.checks import is_list
 from neurallib.plots import plot_prediction
 from neurallib.registry import ARCHITECTURES
-from neurallib.state import State, count_parameters
+from neurallib.state import Hparams, State, count_parameters
 from neurallib.tasks import activate, task_kind
 
 if TYPE_CHECKING:
@@ -25,24 +26,33 @@ def show_size(writer: SummaryWriter, state: State) -> None:
     writer.add_text("network", f"{state['architecture']}, {n_weights:,} weights\n\n{table}")
 
 
-def show_predictions(
-    writer: SummaryWriter, state: State, x: Tensor, lengths: Tensor, logits: Tensor, epoch: int
-) -> None:
-    """Write figures of the first signals of a batch [B, T, C] with the outputs that logits [B, T, K] make.
+def table_row(hparams: Hparams) -> Hparams:
+    """Hyperparameters for the HPARAMS tab: those that may be a list are text, because a column has to be of one type
+    for the tab to sort it."""
+    texts = {name: hparams[name] for name in ("hid_dim", "dropout", "bidir_per_layer") if name in hparams}
+    return hparams | {name: ", ".join(map(str, v)) if is_list(v) else str(v) for name, v in texts.items()}
 
-    An architecture with one output a signal has no picture of it.
-    """
-    if ARCHITECTURES[state["architecture"]].seq2one:
-        return
-    kind = task_kind(state["hparams"])
-    outputs = activate(logits, kind)
+
+def show_predictions(
+    writer: SummaryWriter, state: State, x: Tensor, y: Tensor, lengths: Tensor, logits: Tensor, epoch: int
+) -> None:
+    """Write figures of the first signals of a batch [B, T, C] with what logits [B, T, K] mean; of an architecture with
+    one output a signal, [B, K], the figure's title says it, and the target y."""
+    kind, seq2one = task_kind(state["hparams"]), ARCHITECTURES[state["architecture"]].seq2one
+    outputs = activate(logits, kind).float().cpu()
+    label = "prediction" if kind == "regression" else "probability"
     for i in range(min(N_EXAMPLES, len(x))):
         n = int(lengths[i])
         figure = plot_prediction(
             x[i, :n].float().cpu().numpy(),
-            outputs[i, :n].float().cpu().numpy(),
+            None if seq2one else outputs[i, :n].numpy(),
             sampling_frequency=state["preprocessing"]["sampling_frequency"],
             threshold=None if kind in ("regression", "multiclass") else 0.5,
-            prediction_label="prediction" if kind == "regression" else "probability",
+            title=f"{label} {_numbers(outputs[i])}, target {_numbers(y[i])}" if seq2one else None,
+            prediction_label=label,
         )
         writer.add_figure(f"predictions/{i}", figure, epoch)
+
+
+def _numbers(values: Tensor) -> str:
+    return ", ".join(f"{value:.3g}" for value in values.reshape(-1).tolist())

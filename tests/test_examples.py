@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,16 @@ def test_a_model_is_published_and_used_from_its_repository(tmp_path: Path) -> No
         finally:
             client.close()
     assert state["training_info"]["training_history"]["train_dataset"] == "synthetic ECG"
+
+
+@pytest.mark.parametrize(
+    ("example", "option"), [(grid_search, "--workers"), (publish_model, "--repo"), (use_published_model, "--repo")]
+)
+def test_help_tells_every_option(example: Any, option: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        example.main(["--help"])
+    shown = capsys.readouterr().out
+    assert option in shown and "--signals" in shown and example.__doc__.split("\n")[0] in shown
 
 
 def test_the_readme_names_every_example() -> None:

@@ -288,7 +288,8 @@ def test_tensorboard_compares_the_trials(params: dict[str, Any], results: Path) 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
 
-    found = search(params | {"enable_tensorboard": True})
+    options = OPTIONS | {"hid_dim": [3, [5]]}
+    found = search(params | {"enable_tensorboard": True}, options)
     compared = {}
     for trial in found:
         logs = Path(trial["checkpoints_directory"]) / "tensorboard_logs" / "version_0"
@@ -296,6 +297,7 @@ def test_tensorboard_compares_the_trials(params: dict[str, Any], results: Path) 
         start = metadata.parse_session_start_info_plugin_data(
             events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
         )
+        assert start.hparams["hid_dim"].string_value in ("3", "5")  # of one type, or the tab could not sort the column
         told = start.hparams["hid_dim"], start.hparams["learning_rate"].number_value
         compared[str(told)] = events.Scalars("best/val_loss")[0].value
         assert compared[str(told)] == pytest.approx(trial["validation_loss"])

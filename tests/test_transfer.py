@@ -160,6 +160,7 @@ def test_layers_learn_at_their_own_rates() -> None:
     count = {name: weight.numel() for name, weight in state["weights"].items()}
     first = sum(n for name, n in count.items() if name.startswith("gru_layers.0"))
     biases = sum(n for name, n in count.items() if "bias" in name and not name.startswith("gru_layers.0"))
+    assert [group["name"] for group in optimizer.param_groups] == ["gru_layers.0", "others", "*.bias*"]
     assert sizes == {1e-4: first, 1e-3: biases, 1e-2: sum(count.values()) - first - biases}
     pairs = make_pairs(state, [6, 8])
     slow = nl.train(state, pairs, pairs, layer_learning_rates={"gru_layers.0": 1e-12}, **QUIET)

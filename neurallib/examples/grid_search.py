@@ -6,7 +6,6 @@ not repeated when it runs again. `tensorboard --logdir results/HeartRate`, tab H
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import multiprocessing
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 import neurallib as nl
-from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, start, write_heart_rates
+from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, make_parser, start, write_heart_rates
 from neurallib.trials import TrialResult
 
 logger = logging.getLogger(__name__)
@@ -29,10 +28,9 @@ OPTIONS: dict[str, Any] = {  # a list holds options, anything else is the only o
 
 def main(argv: list[str] | None = None) -> list[TrialResult]:
     """Run the example, and return the results, best first."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = make_parser(__doc__, epochs=10)
     parser.add_argument("--workers", type=int, default=0, help="processes that train; 0: this one [0]")
-    ours, rest = parser.parse_known_args(argv)
-    arguments = start(rest, __doc__, epochs=10)
+    arguments = start(parser, argv)
     data = arguments.out / f"heart_rates_{arguments.signals}"
     if not data.exists():  # files written anew would make new trials
         write_heart_rates(data, arguments.signals)
@@ -45,10 +43,10 @@ def main(argv: list[str] | None = None) -> list[TrialResult]:
     with contextlib.ExitStack() as stack:
         # Any executor will do; with Dask, distributed.Client(...).get_executor() runs the trials on a cluster.
         spawning = multiprocessing.get_context("spawn")
-        executor = stack.enter_context(ProcessPoolExecutor(ours.workers, spawning)) if ours.workers else None
+        executor = stack.enter_context(ProcessPoolExecutor(arguments.workers, spawning)) if arguments.workers else None
         results = nl.grid_search(
             "GRUseq2one", OPTIONS, train_params, executor=executor,
-            threads_per_trial=max(1, torch.get_num_threads() // max(1, ours.workers)),
+            threads_per_trial=max(1, torch.get_num_threads() // max(1, arguments.workers)),
         )  # fmt: skip
 
     for rank, trial in enumerate(results, 1):

@@ -20,6 +20,8 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
     """Write x/PART/NAME.npy [T, 1] in mV and y/PART/NAME.npy [1], the mean rate in beats a second; both folders."""
     rng = np.random.default_rng(seed)
     shutil.rmtree(directory, ignore_errors=True)
+    whole, directory = directory, directory.with_name(f"{directory.name}.unfinished")
+    shutil.rmtree(directory, ignore_errors=True)
     for part, n in {"train": n_signals, "val": max(1, n_signals // 4), "test": max(1, n_signals // 4)}.items():
         for side in "xy":
             (directory / side / part).mkdir(parents=True)
@@ -33,17 +35,23 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
             rate = SAMPLING_FREQUENCY * (len(r_peaks) - 1) / (r_peaks[-1] - r_peaks[0])
             np.save(directory / "x" / part / f"{i}.npy", signal[:, None])
             np.save(directory / "y" / part / f"{i}.npy", np.array([rate], np.float32))
-    return directory / "x", directory / "y"
+    directory.rename(whole)  # whole or not there
+    return whole / "x", whole / "y"
 
 
-def start(argv: list[str] | None, description: str | None, epochs: int) -> argparse.Namespace:
-    """The arguments that all examples take, and what they tell on the screen."""
+def make_parser(description: str | None, epochs: int) -> argparse.ArgumentParser:
+    """The arguments that all examples take; each may add its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
     parser.add_argument("--out", type=Path, default=results, help=f"folder for data and results [{results}]")
     parser.add_argument("--signals", type=int, default=128, help="signals to train on [128]")
     parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs of training [{epochs}]")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def start(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments' values; from here on the example tells what it does, and writes where it was told to."""
+    given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.environ["NEURALLIB_RESULTS_DIR"] = str(arguments.out)  # where checkpoint directories are made
-    return arguments
+    os.environ["NEURALLIB_RESULTS_DIR"] = str(given.out)  # where checkpoint directories are made
+    return given

@@ -6,31 +6,30 @@ checkpoint directory and its card are made and nothing leaves the machine.
 
 from __future__ import annotations
 
-import argparse
 import logging
-from pathlib import Path
 
 import neurallib as nl
 from neurallib.examples import train_retrain_test
-from neurallib.examples.heart_rates import start
+from neurallib.examples.heart_rates import make_parser, start
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> str:
     """Run the example, and return where the model is: the repository's address, or the card's path."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = make_parser(__doc__, epochs=15)
     parser.add_argument("--repo", help="repository to push to, OWNER/NAME")
-    ours, rest = parser.parse_known_args(argv)
-    measured = train_retrain_test.main(rest)
-    runs = Path(start(rest, __doc__, epochs=15).out) / "HeartRate" / "checkpoints"
+    arguments = start(parser, argv)
+    options = {"--out": arguments.out, "--signals": arguments.signals, "--epochs": arguments.epochs}
+    measured = train_retrain_test.main([str(word) for option in options.items() for word in option])
+    runs = arguments.out / "HeartRate" / "checkpoints"
     directory = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     state = nl.load_checkpoint(directory)
     card = nl.save_model_card(state, directory, metrics=measured, measured_on="synthetic ECG, test part")
     logger.info("model card: %s", card)
-    if ours.repo is None:
+    if arguments.repo is None:
         return str(card)
-    url = nl.push_to_hub(directory, ours.repo, private=True)
+    url = nl.push_to_hub(directory, arguments.repo, private=True)
     logger.info("published: %s", url)
     return url
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, start, write_heart_rates
+from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, make_parser, start, write_heart_rates
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Run the example, and return what `evaluate` measured on the test part."""
-    arguments = start(argv, __doc__, epochs=15)
+    arguments = start(make_parser(__doc__, epochs=15), argv)
     path_x, path_y = write_heart_rates(arguments.out / "heart_rates", arguments.signals)
     options: dict[str, Any] = {
         "path_x": path_x,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import start
+from neurallib.examples.heart_rates import make_parser, start
 from neurallib.postprocess import peak_labels
 from neurallib.synthetic import synthetic_ecg
 
@@ -28,7 +28,7 @@ NOISES = ("baseline_wander", "muscle_noise", "mains_hum")
 
 def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     """Run the example, and return the F1 of each way for each share of the data."""
-    arguments = start(argv, __doc__, epochs=20)
+    arguments = start(make_parser(__doc__, epochs=20), argv)
     n = arguments.signals
     noisy, clean, _ = zip(*(noisy_ecg(seed) for seed in range(n)), strict=True)
     labelled, val = ([with_labels(seed) for seed in seeds] for seeds in (range(n, 2 * n), range(-8, 0)))

@@ -6,24 +6,22 @@ What was downloaded once works without a connection.
 
 from __future__ import annotations
 
-import argparse
 import logging
 
 import neurallib as nl
-from neurallib.examples.heart_rates import start, write_heart_rates
+from neurallib.examples.heart_rates import make_parser, start, write_heart_rates
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> nl.State:
     """Run the example, and return the retrained state."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = make_parser(__doc__, epochs=2)
     parser.add_argument("--repo", required=True, help="repository to pull from, OWNER/NAME")
-    ours, rest = parser.parse_known_args(argv)
-    arguments = start(rest, __doc__, epochs=2)
+    arguments = start(parser, argv)
     path_x, path_y = write_heart_rates(arguments.out / "heart_rates_of_others", arguments.signals, seed=1)
 
-    state = nl.load_from_hub(ours.repo)
+    state = nl.load_from_hub(arguments.repo)
     info = state["training_info"]
     logger.info("%s, trained on %s for %s", state["architecture"], info.get("train_dataset"), info.get("task"))
     test = nl.open_folder(path_x, path_y, "test")
@@ -32,7 +30,8 @@ def main(argv: list[str] | None = None) -> nl.State:
     # From the repository alone: architecture, weights and history.
     state = nl.retrain(
         None, path_x, path_y, patience=5, batch_size=16, epochs=arguments.epochs, all_samples=True,
-        hugging_face_model=ours.repo, dataset_name="other synthetic ECG", trained_for=info.get("task") or "heart rate",
+        hugging_face_model=arguments.repo, dataset_name="other synthetic ECG",
+        trained_for=info.get("task") or "heart rate",
     )  # fmt: skip
     logger.info("retrained: %s", nl.evaluate(state, test))
     return state
