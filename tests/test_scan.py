@@ -188,6 +188,26 @@ def test_autocast_runs_the_kernel_in_float32() -> None:
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n_units", "n_signals", "n_directions"), [(512, 4, 1), (512, 5, 1), (512, 1, 2), (400, 1, 1)])
+def test_torch_infers_where_one_core_has_to_stream_all_weights(
+    n_units: int, n_signals: int, n_directions: int
+) -> None:
+    pytest.importorskip("numba")
+    gru = torch.nn.GRU(1, n_units, bidirectional=n_directions == 2)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    layer = [
+        scan.Direction(*(getattr(gru, name + suffix) for name in names)) for suffix in ("", "_reverse")[:n_directions]
+    ]
+    x, lengths, outputs = torch.randn(n_signals, 3, 1), torch.full((n_signals,), 3), {}
+    with torch.no_grad():
+        for path in ("auto", "torch", "numba"):
+            with scan.use_path(path):
+                outputs[path] = scan.gru_layer(x, lengths, layer)[0]
+    taken = "torch" if (n_units, n_signals, n_directions) == (512, 4, 1) else "numba"
+    assert torch.equal(outputs["auto"], outputs[taken])
+    assert not torch.equal(outputs["torch"], outputs["numba"])  # or the line above would say nothing
+
+
 def test_forcing_the_kernel_says_why_it_cannot_run() -> None:
     gru = nn.GRU(3, 4, batch_first=True).double()
     with use_path("numba"), pytest.raises(RuntimeError, match="float64"):
