@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neurallib.checkpoints import (
 )
 from neurallib.checks import listing
 from neurallib.files import read_json, read_yaml
+from neurallib.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
@@ -144,7 +145,7 @@ def push_to_hub(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    with tempfile.TemporaryDirectory() as temporary, _plain_errors(f"repository {repo_id!r}", revision, writing=True):
+    with tempfile.TemporaryDirectory() as temporary, plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
         name = _write_repository(state_or_directory, folder)
         api = HfApi(token=token)
@@ -179,7 +180,7 @@ def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
     """
     from huggingface_hub import get_collection
 
-    with _plain_errors(f"collection {collection!r}"):
+    with plain_errors(f"collection {collection!r}"):
         return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]
 
 
@@ -202,22 +203,22 @@ def _fetch(
 
         return [next((path for name in group if (path := file(name))), None) for group in wanted]
 
-    with _plain_errors(f"repository {repo_id!r}", revision):
+    with plain_errors(f"repository {repo_id!r}", revision):
         try:
             there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
         except Exception as error:
-            if not _is_unreachable(error):
+            if not is_unreachable(error):
                 raise
             paths = kept(revision)
             if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
                 for older in _cached_commits(repo_id):
                     if not _missing(wanted, found := kept(older)):
                         paths = found
-                        warnings.warn(f"{_unreachable(error)}: {repo_id} is read as of commit {older}.", stacklevel=4)
+                        warnings.warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.", stacklevel=4)
                         break
             if missing := _missing(wanted, paths):
                 where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
-                raise ConnectionError(f"{_unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
+                raise ConnectionError(f"{unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
             return [path for path in paths if path is not None]
         names = sorted(file.rfilename for file in there.siblings or [])
         chosen = [next((name for name in group if name in names), None) for group in wanted]
@@ -276,53 +277,3 @@ def _without_local_paths(info: Any) -> Any:
     if isinstance(info, Mapping):
         return {name: _without_local_paths(value) for name, value in info.items() if name != "checkpoints_directory"}
     return [_without_local_paths(value) for value in info] if isinstance(info, list) else info
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Whether the cache may stand in: no connection, offline mode, or a hub that is down or too busy."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code == 429 or error.response.status_code >= 500
-    return isinstance(error, (errors.OfflineModeIsEnabled, errors.HTTPError))  # type: ignore[attr-defined]
-
-
-def _unreachable(error: Exception) -> str:
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set"
-    if isinstance(error, errors.HfHubHTTPError):
-        return f"{constants.ENDPOINT} answers {error.response.status_code}"
-    return f"{constants.ENDPOINT} cannot be reached ({error})"
-
-
-@contextlib.contextmanager
-def _plain_errors(what: str, revision: str | None = None, writing: bool = False) -> Iterator[None]:
-    """One of Python's own errors for each way in which the hub may refuse, with the way out."""
-    from huggingface_hub import constants, errors
-
-    login = "give token=, set HF_TOKEN or run `hf auth login`"
-    try:
-        yield
-    except errors.RevisionNotFoundError as error:
-        raise FileNotFoundError(f"{what} has no revision {revision!r}.") from error
-    except errors.HfHubHTTPError as error:
-        status, missing = error.response.status_code, isinstance(error, errors.RepositoryNotFoundError)
-        if writing and (missing or status in (401, 403)):
-            raise PermissionError(f"{constants.ENDPOINT} lets this token not write to {what}: {login}.") from error
-        if isinstance(error, errors.GatedRepoError):
-            raise PermissionError(f"{what} is gated: ask for access on its page, then {login}.") from error
-        if missing or status == 404:
-            raise FileNotFoundError(
-                f"{constants.ENDPOINT} shows no {what}: check the name; if it is private, {login}."
-            ) from error
-        if status in (401, 403):
-            raise PermissionError(f"{constants.ENDPOINT} refuses this token for {what}: {login}.") from error
-        if _is_unreachable(error):
-            raise ConnectionError(f"{_unreachable(error)} for {what}.") from error
-        raise
-    except (errors.OfflineModeIsEnabled, errors.HTTPError) as error:  # type: ignore[attr-defined]
-        raise ConnectionError(f"{_unreachable(error)}: no {what}.") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {what}: {error}") from error

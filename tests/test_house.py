@@ -15,7 +15,7 @@ FLOORS = """
     version state checks tasks devices sequences
     vectors products kernel recurrence scan network gru gru_encoder_decoder attention transformer registry
     losses metrics normalization data targets preparing batches optimization
-    files training_info postprocess plots tensorboard checkpoints model_card hub lightning training
+    files training_info postprocess plots tensorboard checkpoints model_card hub_errors hub lightning training
     evaluation freezing transfer workflow trials search synthetic records
     __init__ examples
 """.split()
