@@ -21,7 +21,7 @@ from torch import Tensor
 from neurallib import recurrence
 from neurallib.checks import choice
 from neurallib.recurrence import Direction
-from neurallib.sequences import at_last_step, flip_valid, zero_padding
+from neurallib.sequences import at_last_step, check_lengths, flip_valid, zero_padding
 
 __all__ = ["Direction", "gru_generate", "gru_layer", "use_path"]
 
@@ -72,12 +72,18 @@ def gru_layer(
     Raises
     ------
     ValueError
-        If the batch holds no signal or no step.
+        If the batch holds no signal or no step, or sizes or lengths do not fit.
     """
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one signal and one step.")
+    n_units, n_inputs = directions[0].weight_hh.shape[1], directions[0].weight_ih.shape[1]
+    states = (len(directions), x.shape[0], n_units)
     if h0 is None:
-        h0 = x.new_zeros(len(directions), x.shape[0], directions[0].weight_hh.shape[1])
+        h0 = x.new_zeros(states)
+    if x.shape[2] != n_inputs or h0.shape != states:
+        sizes = f"x {tuple(x.shape)} and h0 {tuple(h0.shape)}"
+        raise ValueError(f"{sizes} do not fit the weights; expected {n_inputs} features and h0 {states}.")
+    check_lengths(lengths, x.shape[0], x.shape[1])  # the kernels write where they say
     tensors = [x, h0, *(weight for direction in directions for weight in direction)]
     kernel = _kernel_for(tensors)
     learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

@@ -79,11 +79,7 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def check_batch(x: Tensor, lengths: Tensor | None, n_features: int) -> Tensor:
-    """Return the lengths of a padded batch, or raise ValueError that says what does not fit.
-
-    Lengths on the CPU are checked by value as well; those on another device are trusted, because a look at
-    them would make the host wait for the device.
-    """
+    """Return the lengths of a padded batch, or raise ValueError that says what does not fit."""
     if x.dim() != 3 or x.shape[0] == 0 or x.shape[1] == 0 or x.shape[2] != n_features:
         raise ValueError(
             f"x has shape {tuple(x.shape)}; expected [batch, time, {n_features}] with at least one signal and one step."
@@ -91,9 +87,18 @@ def check_batch(x: Tensor, lengths: Tensor | None, n_features: int) -> Tensor:
     if lengths is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
     lengths = torch.as_tensor(lengths, dtype=torch.int64)
-    if lengths.shape != x.shape[:1]:
-        raise ValueError(f"lengths has shape {tuple(lengths.shape)}; expected one length for each of {len(x)} signals.")
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
-        if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
-            raise ValueError(f"lengths={lengths.tolist()}; expected each between 1 and {x.shape[1]}, the steps of x.")
+    check_lengths(lengths, x.shape[0], x.shape[1])
     return lengths.to(x.device)
+
+
+def check_lengths(lengths: Tensor, n_signals: int, n_steps: int) -> None:
+    """Raise ValueError unless there is a length for each signal, from 1 to `n_steps`.
+
+    Those on another device are trusted by value, because a look at them would make the host wait for the device.
+    """
+    if lengths.shape != (n_signals,):
+        shape = tuple(lengths.shape)
+        raise ValueError(f"lengths has shape {shape}; expected one length for each of {n_signals} signals.")
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        if int(lengths.min()) < 1 or int(lengths.max()) > n_steps:
+            raise ValueError(f"lengths={lengths.tolist()}; expected each between 1 and {n_steps}, the steps of x.")

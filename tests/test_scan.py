@@ -225,6 +225,34 @@ def test_empty_batches_are_refused(shape: tuple[int, ...]) -> None:
         gru_layer(torch.zeros(shape), torch.zeros(shape[0], dtype=torch.int64), directions_of(nn.GRU(2, 3)))
 
 
+@pytest.mark.parametrize(
+    ("lengths", "h0", "words"),
+    [
+        ([6, 2], (1, 2, 3), r"lengths=\[6, 2\]; expected each between 1 and 5"),
+        ([0, 2], (1, 2, 3), r"lengths=\[0, 2\]"),
+        ([5], (1, 2, 3), r"lengths has shape \(1,\); expected one length for each of 2 signals"),
+        ([5, 2], (1, 1, 3), r"h0 \(1, 1, 3\) do not fit the weights; expected 4 features and h0 \(1, 2, 3\)"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(lengths: list[int], h0: tuple[int, ...], words: str) -> None:
+    layer = [scan.Direction(*torch.nn.GRU(4, 3).parameters())]
+    with pytest.raises(ValueError, match=words):
+        scan.gru_layer(torch.randn(2, 5, 4), torch.tensor(lengths), layer, torch.zeros(h0))
+
+
+def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
+    pytest.importorskip("numba")
+    gru = torch.nn.GRU(1, 4)
+    for parameter in gru.parameters():
+        torch.nn.init.zeros_(parameter)
+    layer, h0 = [scan.Direction(*gru.parameters())], torch.ones(1, 1, 4)  # which halves at each step
+    with torch.no_grad(), scan.use_path("numba"):
+        output = scan.gru_layer(torch.zeros(1, 200, 1), torch.tensor([200]), layer, h0)[0]
+    smallest = torch.finfo(torch.float32).tiny
+    assert output[0, 120, 0] > smallest and output[0, 130, 0] == 0
+    assert torch.tensor(smallest) / 4 != 0  # this thread is as it was
+
+
 def test_several_python_threads_may_run_it_at_once() -> None:
     gru = nn.GRU(2, 32, bidirectional=True, batch_first=True)
     batches = [torch.randn(5, 11, 2) for _ in range(8)]
