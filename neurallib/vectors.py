@@ -220,6 +220,9 @@ class _Lanes:
     def __truediv__(self, other: _Lanes | float) -> _Lanes:
         return self._join("fdiv", other, "arcp", "ninf")  # of finite numbers: may become an estimate and a Newton step
 
+    def reciprocal(self) -> _Lanes:
+        return _Lanes(self.builder, ir.Constant(_VECTOR, [1.0] * LANES)) / self
+
     def clamp(self, bound: float) -> _Lanes:
         """Limit to [-bound, bound]; NaN stays NaN, because it fails both comparisons."""
         value = self.value
@@ -227,6 +230,12 @@ class _Lanes:
             edge = ir.Constant(_VECTOR, [limit] * LANES)
             value = self.builder.select(self.builder.fcmp_ordered(order, edge, value), edge, value)
         return _Lanes(self.builder, value)
+
+    def power_of_two(self) -> _Lanes:
+        """2 to the integer in the low bits, by way of the exponent's bits."""
+        shift, one = (ir.Constant(_BITS, [number] * LANES) for number in (23, 127 << 23))
+        bits = self.builder.add(self.builder.shl(self.builder.bitcast(self.value, _BITS), shift), one)
+        return _Lanes(self.builder, self.builder.bitcast(bits, _VECTOR))
 
     def keep(self, mask: _Lanes) -> _Lanes:
         """Zero the lanes where `mask` (32-bit integers) is 0, NaN too, which a product would not."""
@@ -254,4 +263,15 @@ def _tanh(x: _Lanes) -> _Lanes:
 
 
 def _sigmoid(x: _Lanes) -> _Lanes:
-    return _tanh(x * 0.5) * 0.5 + 0.5
+    """1 / (1 + exp(-x)), accurate relative to itself down to 1e-37: a gate that is nearly closed has gradients of its
+    own size, which an error of 1e-7 would drown. exp is that of Cephes (expf)."""
+    x = x.clamp(86.0)
+    # The sum's low bits are round(-x / ln 2), n; an integer shift makes 2^n of them. NaN stays NaN in what n is for.
+    shifted = x * -1.44269504088896341 + 12582912.0
+    n = shifted - 12582912.0
+    rest = x * -1.0 + n * -0.693359375 + n * 2.12194440e-4
+    series = rest * 1.9875691500e-4 + 1.3981999507e-3
+    for coefficient in (8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        series = series * rest + coefficient
+    exponential = (series * (rest * rest) + rest + 1.0) * shifted.power_of_two()
+    return (exponential + 1.0).reciprocal()

@@ -88,6 +88,26 @@ def test_gradients_of_a_long_signal_stay_accurate() -> None:
         assert_near(mine, other.float())
 
 
+@pytest.mark.parametrize(("gate", "bias"), [(0, -12.0), (0, 8.0), (1, -12.0), (1, -18.0), (1, 6.0)])
+def test_gradients_of_a_gate_that_is_nearly_closed_are_as_accurate_as_torchs(gate: int, bias: float) -> None:
+    pytest.importorskip("numba")
+    gru = torch.nn.GRU(4, 32, batch_first=True)
+    rows = slice(32 * gate, 32 * gate + 32)
+    with torch.no_grad():
+        gru.bias_ih_l0[rows] = bias
+    x, out_weights = torch.randn(4, 50, 4), torch.randn(4, 50, 32)
+
+    def gradient(path: str, dtype: torch.dtype) -> torch.Tensor:
+        weights = [parameter.detach().to(dtype).requires_grad_() for parameter in gru.parameters()]
+        with scan.use_path(path):
+            output = scan.gru_layer(x.to(dtype), torch.full((4,), 50), [scan.Direction(*weights)])[0]
+        return torch.autograd.grad((output * out_weights.to(dtype)).sum(), weights[1])[0][rows].double()
+
+    exact = gradient("torch", torch.float64)
+    errors = [(gradient(path, torch.float32) - exact).norm() / exact.norm() for path in ("torch", "numba")]
+    assert errors[1] < 3 * errors[0] + 1e-6
+
+
 def test_float64_passes_gradcheck() -> None:
     gru = nn.GRU(2, 3, bidirectional=True, batch_first=True).double()
     x = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
