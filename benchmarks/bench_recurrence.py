@@ -1,8 +1,9 @@
 """A GRU's training step and inference: this library against packed and padded nn.GRU, and ONNX Runtime.
 
 The model is the published ECG peak detector's: three bidirectional layers, 1-32-64-64, and a linear layer; then three
-layers of one size. All sides run in turns within one process on the same threads; medians. Run
-`python benchmarks/bench_recurrence.py --quick` (under 5 minutes), or without for the whole grid.
+layers of one size. All sides run within one process on the same threads, those of inference in turns; medians. Peak
+memory is that of a training step in a process of its own. Run `python benchmarks/bench_recurrence.py --quick` (under 5
+minutes), or without for the whole grid.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import multiprocessing
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,29 @@ def measure(
     return row
 
 
+def peak_memory(side: str, n_signals: int, n_steps: int) -> float:
+    """MB by which a training step raises the peak of its process."""
+    torch.set_num_threads(2)
+    state = nl.gru_seq2seq(n_features=1, hid_dim=list(PUBLISHED), n_layers=3, bidirectional=True)
+    network: nn.Module = nl.build_network(state) if side == "neurallib" else PlainStack(PUBLISHED, packed=False)
+    loss, before = nl.loss_function(state), 0.0
+    for n in (10, n_steps):  # the first compiles, and imports what torch imports late
+        x = torch.randn(n_signals, n, 1)
+        before = _peak()
+        lengths = torch.full((n_signals,), n)
+        loss(network(x, lengths), (x > 0).float(), lengths).backward()
+    return (_peak() - before) / 1024
+
+
+def _peak() -> float:
+    """KB; from Linux's files, because what getrusage tells is also of the process that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+    except (OSError, StopIteration):
+        return math.nan
+
+
 def exponent(rows: list[dict[str, Any]], by: str, of: str) -> float:
     """The slope of log time over log size, by least squares."""
     points = [(math.log(row[by]), math.log(row[of])) for row in rows]
@@ -171,14 +197,24 @@ def main() -> None:
         repeats = 11 if n_signals * n_steps <= 43200 else 3
         rows.append(measure(hidden, n_signals, n_steps, arguments.device, repeats, slow))
         timing.say(timing.table(rows[-1:]))
+    by_batch = [row for row in rows if row["T"] == 5400 and row["hidden"] == "32-64-64"]
     single = [row for row in rows if row["B"] == 1 and row["hidden"] == "32-64-64"]
-    summary = {
+    summary: dict[str, Any] = {
         "exponent in T, step": exponent(single, "T", "step"),
         "exponent in T, inference": exponent(single, "T", "infer"),
+        "exponent in B, step": exponent(by_batch, "B", "step"),
+        "exponent in B, inference": exponent(by_batch, "B", "infer"),
         "exponent in T, packed step": exponent([row for row in single if "step packed" in row], "T", "step packed"),
         "matrix-product peak, GFLOP/s": peak / 1e9,
         "times the limit": {f"{r['hidden']} B={r['B']} T={r['T']}": peak / 1e9 / r["GFLOP/s"] for r in rows},
     }
+    if arguments.device == "cpu":
+        for side in ("neurallib", "padded nn.GRU"):
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                summary[f"peak memory of a step, B=8 T=2700, {side}, MB"] = pool.submit(
+                    peak_memory, side, 8, 2700
+                ).result()
+    timing.say("\n".join(f"{name}: {value:.3g}" for name, value in summary.items() if isinstance(value, float)))
     timing.say("Packed and padded training steps are single runs without warm-up: they take up to minutes.")
     timing.report(rows, benchmark="recurrence", **timing.machine(arguments.device), **summary)
     if arguments.plot is not None:

@@ -67,9 +67,9 @@ class PreparedData(Dataset[Item]):
             self.lengths.append(len(item[0]))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
-            memory_budget -= sum(part.nbytes for part in item)
-            if memory_budget >= 0:
-                self._kept[i] = item
+            size = sum(part.nbytes for part in item)
+            if size <= memory_budget:
+                self._kept[i], memory_budget = item, memory_budget - size
         for correction, names in corrected.items():
             warnings.warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.", stacklevel=4)
 

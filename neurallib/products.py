@@ -6,6 +6,7 @@ What `neurallib.kernel` says of units, panels and rows holds here too.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,20 @@ from neurallib.vectors import LANES, TALL, address, copy, make_tile
 _OPTIONS: dict[str, Any] = {
     "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "arcp", "nsz"},
 }  # fmt: skip
+
+
+def _nothing() -> None: ...
+
+
+try:
+    njit(cache=True)(_nothing)
+except RuntimeError:  # neither the package's directory nor the user's can be written
+    _OPTIONS["cache"] = False
+    warnings.warn(
+        "Numba finds no folder for its cache: kernels are compiled anew in every process, which takes seconds. Set "
+        "NUMBA_CACHE_DIR to a folder that can be written.",
+        stacklevel=2,
+    )
 compiled = njit(**_OPTIONS)
 
 

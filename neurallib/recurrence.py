@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -65,7 +66,7 @@ def backward(
     d_h0 = torch.empty_like(h0, memory_format=torch.contiguous_format)
     d_x = [_empty(*x.shape) if needed[0] else empty for _ in directions]  # added up after the threads are done
     weights = [(_flat(direction.weight_ih), _flat(direction.weight_hh)) for direction in directions]
-    real_units = torch.zeros(units, dtype=torch.int32)
+    real_units = torch.zeros(units, dtype=torch.int32, device=x.device)
     real_units[:n_units] = -1
     tasks = _tasks(lengths, n_directions)
     sums = []
@@ -158,11 +159,17 @@ def _tasks(lengths: Tensor, n_directions: int) -> list[_Task]:
 
 
 def _run(jobs: Sequence[Callable[[], None]]) -> None:
-    """Run the jobs at the same time, the first one in this thread."""
-    threads = _threads(os.getpid(), torch.get_num_threads()) if len(jobs) > 1 else None
-    futures = [threads.submit(_flushing, job) for job in jobs[1:]] if threads else []
+    """Run the jobs at the same time, on as many threads as torch has, this one among them."""
+    n_threads, futures, here = torch.get_num_threads(), [], list(jobs)
+    if n_threads > 1:
+        threads = _threads(os.getpid(), n_threads - 1)
+        with contextlib.suppress(RuntimeError):  # the program is ending: no new threads
+            while len(here) > 1:
+                futures.append(threads.submit(_flushing, here[-1]))
+                here.pop()
     try:
-        _flushing(jobs[0])
+        for job in here:
+            _flushing(job)
     finally:  # the arrays must outlive the jobs, whatever happens here
         for future in futures:
             future.result()

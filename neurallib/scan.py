@@ -1,8 +1,9 @@
 """The GRU recurrence over padded batches: the one place that knows about devices and fast paths.
 
-On a CPU in float32 the kernels of `neurallib.kernel` run (extra `fast`), otherwise torch's own GRU without packing.
-Training keeps per step, unit and direction the gates r, z, n and W_hn h + b_hn, 16 bytes, beside the output, 4 bytes;
-inference keeps nothing.
+On a CPU in float32 the kernels of `neurallib.kernel` run (extra `fast`); torch's own GRU without packing on a GPU, in
+other dtypes, while exporting, tracing or under torch.func, and where it is faster. Training keeps per step, unit (their
+number rounded up to a whole vector) and direction the gates r, z, n and W_hn h + b_hn, 16 bytes, beside the output, 4
+bytes, and the input; inference keeps nothing.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def use_path(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        "auto": the kernels wherever they can run. "numba": the kernels or a RuntimeError that says why they cannot
-        run. "torch": torch's own GRU.
+        "auto": the kernels wherever they can run and are faster. "numba": the kernels, or a RuntimeError that says why
+        they cannot run. "torch": torch's own GRU.
     """
     choice("name", name, ("auto", "numba", "torch"))
     token = _path.set(name)
@@ -74,6 +75,9 @@ def gru_layer(
     ValueError
         If the batch holds no signal or no step, or sizes or lengths do not fit.
     """
+    if torch.compiler.is_dynamo_compiling() and not getattr(torch.compiler, "is_exporting", lambda: True)():
+        output, h_n = _uncompiled_layer(x, lengths, directions, h0)  # compiled, every step would be unrolled
+        return output, h_n
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one signal and one step.")
     n_units, n_inputs = directions[0].weight_hh.shape[1], directions[0].weight_ih.shape[1]
@@ -94,6 +98,11 @@ def gru_layer(
         output, h_n = _Layer.apply(kernel, lengths, x, h0, *weights)  # type: ignore[no-untyped-call]
         return output, h_n
     return recurrence.forward(kernel, x, lengths, _directions(weights), h0, keep=False)[:2]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _uncompiled_layer(*args: Any) -> tuple[Tensor, Tensor]:
+    return gru_layer(*args)
 
 
 def gru_generate(
@@ -140,7 +149,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Without gradients it runs in the kernels: torch's own starts threads that look for more work for some milliseconds
     after it, on cores that the next recurrence needs (measured at batch 1: a quarter of an inference).
     """
-    kernel = None if torch.is_grad_enabled() else _kernel_for([x, weight, bias])
+    kernel = None
+    if not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        kernel = _kernel_for([x, weight, bias])
     if kernel is None:
         return torch.nn.functional.linear(x, weight, bias)
     return recurrence.linear(kernel, x.float(), weight.float(), bias.float())
@@ -206,14 +217,18 @@ def _obstacle(tensors: Sequence[Tensor]) -> str | None:
             return f"a tensor is {tensor.dtype}"
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"a tensor is a {type(tensor).__name__}"
-    if torch._C._are_functorch_transforms_active():
-        return "a torch.func transform is active"
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return "a torch.func transform or forward-mode differentiation is active"
     return None
 
 
 @functools.cache
 def _load_kernel() -> types.ModuleType | None:
     try:
+        import numba
+
+        if getattr(numba.config, "DISABLE_JIT", False):
+            return None
         from neurallib import kernel
     except ImportError:
         warnings.warn(

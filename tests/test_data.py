@@ -219,6 +219,11 @@ def test_signals_beyond_the_budget_are_read_again_and_equal(tmp_path: Path) -> N
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
 
 
+def test_a_long_signal_beyond_the_budget_leaves_it_to_the_others() -> None:
+    pairs = [(ramp(n), np.zeros((n, 1))) for n in (1000, 10, 10)]
+    assert sorted(nl.prepare(one_feature(), pairs, memory_budget=200)._kept) == [1, 2]
+
+
 @given(st.integers(1, 300), st.integers(1, 60), st.floats(0, 0.99))
 @settings(max_examples=200, deadline=None)
 def test_windows_cover_every_step_without_a_redundant_one(n_steps: int, window_size: int, overlap: float) -> None:

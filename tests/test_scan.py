@@ -3,8 +3,10 @@
 import hashlib
 import inspect
 import multiprocessing
+import os
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -271,6 +273,56 @@ def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
     smallest = torch.finfo(torch.float32).tiny
     assert output[0, 120, 0] > smallest and output[0, 130, 0] == 0
     assert torch.tensor(smallest) / 4 != 0  # this thread is as it was
+
+
+def run_script(script: str, **environment: str) -> str:
+    pytest.importorskip("numba")
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], env=os.environ | environment, capture_output=True, text=True,
+        timeout=120, check=True,
+    )  # fmt: skip
+    return run.stdout + run.stderr
+
+
+def test_one_thread_is_one_thread_and_a_late_one_can_predict() -> None:
+    script = """
+        import sys, threading, numpy as np, torch, neurallib as nl
+        torch.set_num_threads({n})
+        state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, bidirectional=True)
+        def late():
+            threading.main_thread().join()
+            sys.stdout.write(str(nl.predict(state, [np.ones((9, 1), np.float32)])[0].shape))
+        nl.predict(state, [np.ones((9, 1), np.float32)] * 3)
+        sys.stdout.write(f"{{sum('neurallib' in thread.name for thread in threading.enumerate())}} ")
+        threading.Thread(target=late).start()
+    """
+    assert run_script(script.format(n=1)) == "0 (9, 1)"
+    assert run_script(script.format(n=2)) == "1 (9, 1)"
+
+
+def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
+    script = """
+        import numba.core.caching as caching
+        caching.CacheImpl._locator_classes = []  # as where neither the package nor the user's folder can be written
+        import numpy as np, neurallib as nl
+        from neurallib import kernel
+        print(kernel.linear.targetoptions.get("cache"), len(kernel.linear.signatures))
+    """
+    assert "Numba finds no folder for its cache" in run_script(script)
+
+
+def test_compiled_networks_do_not_unroll_their_steps() -> None:
+    layer = [scan.Direction(*torch.nn.GRU(4, 3).parameters())]
+    x, lengths = torch.randn(2, 2000, 4), torch.tensor([2000, 3])
+    compiled = torch.compile(lambda x, lengths: scan.gru_layer(x, lengths, layer)[0] * 2, backend="eager")
+    assert torch.equal(compiled(x, lengths), scan.gru_layer(x, lengths, layer)[0] * 2)
+
+
+def test_forward_mode_takes_the_torch_path() -> None:
+    layer = [scan.Direction(*(p.detach().double() for p in torch.nn.GRU(4, 3).parameters()))]
+    with torch.autograd.forward_ad.dual_level():
+        assert scan._obstacle([layer[0].weight_ih.float()]) is not None
+    assert scan._obstacle([layer[0].weight_ih.float()]) is None
 
 
 def test_several_python_threads_may_run_it_at_once() -> None:
