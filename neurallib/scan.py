@@ -87,6 +87,10 @@ def gru_layer(
     if x.shape[2] != n_inputs or h0.shape != states:
         sizes = f"x {tuple(x.shape)} and h0 {tuple(h0.shape)}"
         raise ValueError(f"{sizes} do not fit the weights; expected {n_inputs} features and h0 {states}.")
+    expected = [(3 * n_units, n_inputs), (3 * n_units, n_units), (3 * n_units,), (3 * n_units,)]
+    for direction in directions:
+        if (shapes := [tuple(weight.shape) for weight in direction]) != expected:
+            raise ValueError(f"a direction's weights are {shapes}; expected {expected}.")
     check_lengths(lengths, x.shape[0], x.shape[1])  # the kernels write where they say
     tensors = [x, h0, *(weight for direction in directions for weight in direction)]
     kernel = _kernel_for(tensors)

@@ -211,9 +211,7 @@ def test_autocast_runs_the_kernel_in_float32() -> None:
 
 
 @pytest.mark.parametrize(("n_units", "n_signals", "n_directions"), [(512, 4, 1), (512, 5, 1), (512, 1, 2), (400, 1, 1)])
-def test_torch_infers_where_one_core_has_to_stream_all_weights(
-    n_units: int, n_signals: int, n_directions: int
-) -> None:
+def test_torch_infers_where_one_core_has_to_stream_all_weights(n_units: int, n_signals: int, n_directions: int) -> None:
     pytest.importorskip("numba")
     gru = torch.nn.GRU(1, n_units, bidirectional=n_directions == 2)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -260,6 +258,14 @@ def test_sizes_that_do_not_fit_are_refused(lengths: list[int], h0: tuple[int, ..
     layer = [scan.Direction(*torch.nn.GRU(4, 3).parameters())]
     with pytest.raises(ValueError, match=words):
         scan.gru_layer(torch.randn(2, 5, 4), torch.tensor(lengths), layer, torch.zeros(h0))
+
+
+def test_weights_that_do_not_fit_each_other_are_refused() -> None:
+    weights = list(torch.nn.GRU(4, 3).parameters())
+    with pytest.raises(ValueError, match=r"weights are \[\(9, 4\), \(9, 3\), \(6,\), \(9,\)\]; expected"):
+        scan.gru_layer(
+            torch.randn(2, 5, 4), torch.tensor([5, 2]), [scan.Direction(*weights[:2], weights[2][:6], weights[3])]
+        )
 
 
 def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
@@ -407,9 +413,7 @@ def test_torch_func_and_tracing_take_the_torch_path() -> None:
 
 @pytest.mark.parametrize("path", ["numba", "torch"])
 @pytest.mark.parametrize(("n_layers", "n_features", "n_units", "linear"), [(1, 4, 4, False), (3, 2, 20, True)])
-def test_generation_equals_stepping_gru(
-    path: str, n_layers: int, n_features: int, n_units: int, linear: bool
-) -> None:
+def test_generation_equals_stepping_gru(path: str, n_layers: int, n_features: int, n_units: int, linear: bool) -> None:
     grus = [nn.GRU(n_units if i else n_features, n_units, batch_first=True) for i in range(n_layers)]
     fc_out = nn.Linear(n_units, n_features) if linear else None
     h0, n_steps = torch.randn(n_layers, len(LENGTHS), n_units), max(LENGTHS)
