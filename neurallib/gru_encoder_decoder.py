@@ -10,7 +10,7 @@ from torch.nn.functional import linear, pad
 from neurallib.checks import boolean, integer, number, text
 from neurallib.gru import direction_shapes, directions, output_layer
 from neurallib.network import Shape, draw_weights, learns, linear_shapes
-from neurallib.scan import gru_generate, gru_layer
+from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
 

@@ -15,17 +15,18 @@ PACKAGE = Path(nl.__file__).parent
 # One line a floor, lowest first. A module imports from lower floors, and of its own room (its folder, or the open
 # floor where it lies in none) what stands before it.
 FLOORS = """
+recurrence.__init__
 version
 state
 checks
 tasks
 devices
 sequences
-vectors
-products
-kernel
-recurrence
-scan
+recurrence.vectors
+recurrence.products
+recurrence.kernel
+recurrence.threads
+recurrence.layer
 network
 gru
 gru_encoder_decoder
@@ -162,8 +163,8 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 
 HEAVY = {
     "pytorch_lightning": {"lightning"},
-    "numba": {"kernel", "products", "vectors"},
-    "llvmlite": {"vectors"},
+    "numba": {"recurrence.kernel", "recurrence.products", "recurrence.vectors"},
+    "llvmlite": {"recurrence.vectors"},
     "torchmetrics": set(),
     "matplotlib": set(),
     "scipy": set(),

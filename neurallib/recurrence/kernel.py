@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from numba import types
 
-from neurallib.products import (
+from neurallib.recurrence.products import (
     compiled,
     gather,
     pack_columns,
@@ -26,10 +26,10 @@ from neurallib.products import (
     scratch,
     zero_padding,
 )
-from neurallib.vectors import LANES, copy, gates, gates_and_keep, gates_backward
+from neurallib.recurrence.vectors import LANES, copy, gates, gates_and_keep, gates_backward
 
 # Numba's cache on disk looks only at this file: a change of the other two must change it, as a test demands.
-BUILT_FROM = "0b7cc9890eff675b"  # SHA-256 of vectors.py + products.py, first 16 digits
+BUILT_FROM = "c02388f7027f51b5"  # SHA-256 of vectors.py + products.py, first 16 digits
 _CHUNK_FLOATS = 1 << 17  # scratch of a chunk: 512 KB, within the second-level cache beside the weights
 _DEPTH_BLOCK = 128  # rows summed at a time into a weight gradient, so that they stay in the first-level cache
 

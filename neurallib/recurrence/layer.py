@@ -1,6 +1,6 @@
 """The GRU recurrence over padded batches: the one place that knows about devices and fast paths.
 
-On a CPU in float32 the kernels of `neurallib.kernel` run (extra `fast`); torch's own GRU without packing on a GPU, in
+On a CPU in float32 the kernels of `kernel.py` run (extra `fast`); torch's own GRU without packing on a GPU, in
 other dtypes, while exporting, tracing or under torch.func, and where it is faster. Training keeps per step, unit (their
 number rounded up to a whole vector) and direction the gates r, z, n and W_hn h + b_hn, 16 bytes, beside the output, 4
 bytes, and the input; inference keeps nothing.
@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurallib import recurrence
+from neurallib.recurrence import threads
 from neurallib.checks import choice
-from neurallib.recurrence import Direction
+from neurallib.recurrence.threads import Direction
 from neurallib.sequences import at_last_step, check_lengths, flip_valid, zero_padding
 
 __all__ = ["Direction", "gru_generate", "gru_layer", "use_path"]
 
-_path = contextvars.ContextVar("neurallib_scan_path", default="auto")
+_path = contextvars.ContextVar("neurallib_recurrence_path", default="auto")
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def gru_layer(
     if learning:
         output, h_n = _Layer.apply(kernel, lengths, x, h0, *weights)  # type: ignore[no-untyped-call]
         return output, h_n
-    return recurrence.forward(kernel, x, lengths, _directions(weights), h0, keep=False)[:2]
+    return threads.forward(kernel, x, lengths, _directions(weights), h0, keep=False)[:2]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -144,7 +144,7 @@ def gru_generate(
             return _torch_generate(layers, fc_weight, fc_bias, h0, lengths, n_steps)
         layers = [Direction(*(weight.float() for weight in layer)) for layer in layers]
         fc_weight, fc_bias = (None if weight is None else weight.float() for weight in (fc_weight, fc_bias))
-        return recurrence.generate(kernel, layers, fc_weight, fc_bias, h0.float(), lengths, n_steps)
+        return threads.generate(kernel, layers, fc_weight, fc_bias, h0.float(), lengths, n_steps)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         kernel = _kernel_for([x, weight, bias])
     if kernel is None:
         return torch.nn.functional.linear(x, weight, bias)
-    return recurrence.linear(kernel, x.float(), weight.float(), bias.float())
+    return threads.linear(kernel, x.float(), weight.float(), bias.float())
 
 
 def _outgrows_a_core(x: Tensor, directions: Sequence[Direction]) -> bool:
@@ -233,7 +233,7 @@ def _load_kernel() -> types.ModuleType | None:
 
         if getattr(numba.config, "DISABLE_JIT", False):
             return None
-        from neurallib import kernel
+        from neurallib.recurrence import kernel
     except ImportError:
         warnings.warn(
             "numba is not installed: GRUs on the CPU run up to 100 times slower. pip install neurallib[fast]",
@@ -246,7 +246,7 @@ def _load_kernel() -> types.ModuleType | None:
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernel: Any, lengths: Tensor, x: Tensor, h0: Tensor, *weights: Tensor) -> Any:
-        output, h_n, saved = recurrence.forward(kernel, x, lengths, _directions(weights), h0, keep=True)
+        output, h_n, saved = threads.forward(kernel, x, lengths, _directions(weights), h0, keep=True)
         ctx.kernel = kernel
         ctx.save_for_backward(lengths, x, h0, output, saved, *weights)
         return output, h_n
@@ -258,7 +258,7 @@ class _Layer(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph: these gradients will be differentiated again
             return None, None, *_differentiable_gradients(lengths, x, h0, weights, d_outputs, needed)
         d_output, d_h_n = d_outputs
-        return None, None, *recurrence.backward(
+        return None, None, *threads.backward(
             ctx.kernel, x, lengths, _directions(weights), h0, output, saved, d_output, d_h_n, needed
         )  # fmt: skip
 

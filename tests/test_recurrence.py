@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from neurallib import scan
-from neurallib.scan import Direction, gru_generate, gru_layer, use_path
+from neurallib.recurrence import layer as recurrence
+from neurallib.recurrence.layer import Direction, gru_generate, gru_layer, use_path
 
 LENGTHS = [11, 3, 1, 7, 11]
 
@@ -101,8 +101,8 @@ def test_gradients_of_a_gate_that_is_nearly_closed_are_as_accurate_as_torchs(gat
 
     def gradient(path: str, dtype: torch.dtype) -> torch.Tensor:
         weights = [parameter.detach().to(dtype).requires_grad_() for parameter in gru.parameters()]
-        with scan.use_path(path):
-            output = scan.gru_layer(x.to(dtype), torch.full((4,), 50), [scan.Direction(*weights)])[0]
+        with recurrence.use_path(path):
+            output = recurrence.gru_layer(x.to(dtype), torch.full((4,), 50), [recurrence.Direction(*weights)])[0]
         return torch.autograd.grad((output * out_weights.to(dtype)).sum(), weights[1])[0][rows].double()
 
     exact = gradient("torch", torch.float64)
@@ -216,13 +216,14 @@ def test_torch_infers_where_one_core_has_to_stream_all_weights(n_units: int, n_s
     gru = torch.nn.GRU(1, n_units, bidirectional=n_directions == 2)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     layer = [
-        scan.Direction(*(getattr(gru, name + suffix) for name in names)) for suffix in ("", "_reverse")[:n_directions]
+        recurrence.Direction(*(getattr(gru, name + suffix) for name in names))
+        for suffix in ("", "_reverse")[:n_directions]
     ]
     x, lengths, outputs = torch.randn(n_signals, 3, 1), torch.full((n_signals,), 3), {}
     with torch.no_grad():
         for path in ("auto", "torch", "numba"):
-            with scan.use_path(path):
-                outputs[path] = scan.gru_layer(x, lengths, layer)[0]
+            with recurrence.use_path(path):
+                outputs[path] = recurrence.gru_layer(x, lengths, layer)[0]
     taken = "torch" if (n_units, n_signals, n_directions) == (512, 4, 1) else "numba"
     assert torch.equal(outputs["auto"], outputs[taken])
     assert not torch.equal(outputs["torch"], outputs["numba"])  # or the line above would say nothing
@@ -255,16 +256,16 @@ def test_empty_batches_are_refused(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(lengths: list[int], h0: tuple[int, ...], words: str) -> None:
-    layer = [scan.Direction(*torch.nn.GRU(4, 3).parameters())]
+    layer = [recurrence.Direction(*torch.nn.GRU(4, 3).parameters())]
     with pytest.raises(ValueError, match=words):
-        scan.gru_layer(torch.randn(2, 5, 4), torch.tensor(lengths), layer, torch.zeros(h0))
+        recurrence.gru_layer(torch.randn(2, 5, 4), torch.tensor(lengths), layer, torch.zeros(h0))
 
 
 def test_weights_that_do_not_fit_each_other_are_refused() -> None:
     weights = list(torch.nn.GRU(4, 3).parameters())
     with pytest.raises(ValueError, match=r"weights are \[\(9, 4\), \(9, 3\), \(6,\), \(9,\)\]; expected"):
-        scan.gru_layer(
-            torch.randn(2, 5, 4), torch.tensor([5, 2]), [scan.Direction(*weights[:2], weights[2][:6], weights[3])]
+        recurrence.gru_layer(
+            torch.randn(2, 5, 4), torch.tensor([5, 2]), [recurrence.Direction(*weights[:2], weights[2][:6], weights[3])]
         )
 
 
@@ -273,9 +274,9 @@ def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
     gru = torch.nn.GRU(1, 4)
     for parameter in gru.parameters():
         torch.nn.init.zeros_(parameter)
-    layer, h0 = [scan.Direction(*gru.parameters())], torch.ones(1, 1, 4)  # which halves at each step
-    with torch.no_grad(), scan.use_path("numba"):
-        output = scan.gru_layer(torch.zeros(1, 200, 1), torch.tensor([200]), layer, h0)[0]
+    layer, h0 = [recurrence.Direction(*gru.parameters())], torch.ones(1, 1, 4)  # which halves at each step
+    with torch.no_grad(), recurrence.use_path("numba"):
+        output = recurrence.gru_layer(torch.zeros(1, 200, 1), torch.tensor([200]), layer, h0)[0]
     smallest = torch.finfo(torch.float32).tiny
     assert output[0, 120, 0] > smallest and output[0, 130, 0] == 0
     assert torch.tensor(smallest) / 4 != 0  # this thread is as it was
@@ -311,24 +312,24 @@ def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
         import numba.core.caching as caching
         caching.CacheImpl._locator_classes = []  # as where neither the package nor the user's folder can be written
         import numpy as np, neurallib as nl
-        from neurallib import kernel
+        from neurallib.recurrence import kernel
         print(kernel.linear.targetoptions.get("cache"), len(kernel.linear.signatures))
     """
     assert "Numba finds no folder for its cache" in run_script(script)
 
 
 def test_compiled_networks_do_not_unroll_their_steps() -> None:
-    layer = [scan.Direction(*torch.nn.GRU(4, 3).parameters())]
+    layer = [recurrence.Direction(*torch.nn.GRU(4, 3).parameters())]
     x, lengths = torch.randn(2, 2000, 4), torch.tensor([2000, 3])
-    compiled = torch.compile(lambda x, lengths: scan.gru_layer(x, lengths, layer)[0] * 2, backend="eager")
-    assert torch.equal(compiled(x, lengths), scan.gru_layer(x, lengths, layer)[0] * 2)
+    compiled = torch.compile(lambda x, lengths: recurrence.gru_layer(x, lengths, layer)[0] * 2, backend="eager")
+    assert torch.equal(compiled(x, lengths), recurrence.gru_layer(x, lengths, layer)[0] * 2)
 
 
 def test_forward_mode_takes_the_torch_path() -> None:
-    layer = [scan.Direction(*(p.detach().double() for p in torch.nn.GRU(4, 3).parameters()))]
+    layer = [recurrence.Direction(*(p.detach().double() for p in torch.nn.GRU(4, 3).parameters()))]
     with torch.autograd.forward_ad.dual_level():
-        assert scan._obstacle([layer[0].weight_ih.float()]) is not None
-    assert scan._obstacle([layer[0].weight_ih.float()]) is None
+        assert recurrence._obstacle([layer[0].weight_ih.float()]) is not None
+    assert recurrence._obstacle([layer[0].weight_ih.float()]) is None
 
 
 def test_several_python_threads_may_run_it_at_once() -> None:
@@ -383,7 +384,7 @@ def test_without_numba_it_warns_once_and_is_still_right() -> None:
 import sys, warnings
 sys.modules["numba"] = None
 import torch
-from neurallib.scan import Direction, gru_layer
+from neurallib.recurrence.layer import Direction, gru_layer
 gru = torch.nn.GRU(2, 3, batch_first=True)
 x = torch.randn(2, 4, 2)
 with warnings.catch_warnings(record=True) as caught:
@@ -435,8 +436,8 @@ def test_generation_equals_stepping_gru(path: str, n_layers: int, n_features: in
 
 
 def test_kernel_names_the_code_it_is_built_from() -> None:
-    kernel = pytest.importorskip("neurallib.kernel")
-    package = Path(inspect.getfile(scan)).parent
+    kernel = pytest.importorskip("neurallib.recurrence.kernel")
+    package = Path(inspect.getfile(recurrence)).parent
     source = (package / "vectors.py").read_bytes() + (package / "products.py").read_bytes()
     assert kernel.BUILT_FROM == hashlib.sha256(source).hexdigest()[:16], "Numba's cache would keep the old code"
 
@@ -445,7 +446,7 @@ def test_kernel_names_the_code_it_is_built_from() -> None:
 def test_linear_layer_without_gradients_equals_torchs(shape: tuple[int, ...], n_out: int) -> None:
     x, weight, bias = torch.randn(shape), torch.randn(n_out, shape[-1]), torch.randn(n_out)
     expected = torch.nn.functional.linear(x, weight, bias)
-    with torch.no_grad(), scan.use_path("numba"):
-        torch.testing.assert_close(scan.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
+    with torch.no_grad(), recurrence.use_path("numba"):
+        torch.testing.assert_close(recurrence.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
     weight.requires_grad_()
-    assert scan.linear(x, weight, bias).requires_grad
+    assert recurrence.linear(x, weight, bias).requires_grad

@@ -1,6 +1,6 @@
 """Compiled parts of the kernels: matrix products from tiles, packing of weights, rows in and out of padded batches.
 
-What `neurallib.kernel` says of units, panels and rows holds here too.
+What `kernel.py` says of units, panels and rows holds here too.
 """
 # mypy: disable-error-code="no-untyped-def,call-arg"
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from neurallib.vectors import LANES, TALL, address, copy, make_tile
+from neurallib.recurrence.vectors import LANES, TALL, address, copy, make_tile
 
 # fastmath without nnan and ninf: NaN and infinity must come out as they do in torch
 _OPTIONS: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """LLVM vector instructions for the kernels: matrix tiles, the gates forward and backward, copies.
 
-Each function here writes instructions where a compiled function of `neurallib.kernel` calls it, because the compiler's
+Each function here writes instructions where a compiled function of `kernel.py` calls it, because the compiler's
 own vectorizer does not keep a whole tile in registers.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
