@@ -7,11 +7,11 @@ one, checkpoints and the hub store one. What follows is the map of the library, 
 from neurallib.sequences import flip_valid, valid_mask
 from neurallib.state import Batch, State
 from neurallib.devices import configure_device
-from neurallib.network import Network
-from neurallib.gru import gru_seq2one, gru_seq2seq
-from neurallib.gru_encoder_decoder import gru_encoder_decoder
-from neurallib.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
-from neurallib.registry import (
+from neurallib.models.network import Network
+from neurallib.models.gru import gru_seq2one, gru_seq2seq
+from neurallib.models.gru_encoder_decoder import gru_encoder_decoder
+from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
+from neurallib.models.registry import (
     ARCHITECTURES,
     build_network,
     list_architectures,

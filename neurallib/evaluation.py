@@ -15,7 +15,7 @@ from neurallib.devices import configure_device
 from neurallib.losses import LossTerms, loss_terms
 from neurallib.metrics import make_metrics, metric_values, update_metrics
 from neurallib.preparing import Data, PreparedData, prepare, prepare_signals
-from neurallib.registry import ARCHITECTURES, build_network
+from neurallib.models.registry import ARCHITECTURES, build_network
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, activate, n_outputs, task_kind
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.sequences import valid_mask
 from neurallib.state import State
 from neurallib.tasks import n_outputs, task_kind

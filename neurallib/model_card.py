@@ -14,7 +14,7 @@ import yaml
 from neurallib.checkpoints import file_hparams
 from neurallib.checks import text
 from neurallib.files import atomic_write
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import State, count_parameters
 from neurallib.tasks import n_outputs, task_kind
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from neurallib.checks import listing
 from neurallib.data import SignalFolder
 from neurallib.normalization import normalize
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Pair, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from neurallib.checks import is_list
 from neurallib.plots import plot_prediction
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Hparams, State, count_parameters
 from neurallib.tasks import activate, task_kind
 

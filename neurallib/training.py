@@ -23,7 +23,7 @@ from neurallib.losses import class_weight_tensor
 from neurallib.model_card import save_model_card
 from neurallib.normalization import NORMALIZATIONS
 from neurallib.optimization import make_optimizer
-from neurallib.registry import build_network
+from neurallib.models.registry import build_network
 from neurallib.state import Preprocessing, State, changed, count_parameters, is_named
 from neurallib.preparing import Data, PreparedData, prepare
 from neurallib.tasks import n_outputs, task_kind

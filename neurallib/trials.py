@@ -19,7 +19,7 @@ from neurallib.checkpoints import weights_path
 from neurallib.checks import per_layer
 from neurallib.data import open_folder
 from neurallib.files import atomic_write, read_json, write_json
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Hparams, count_parameters
 from neurallib.training import train
 from neurallib.workflow import train_from_scratch

@@ -14,7 +14,7 @@ from neurallib.checks import text
 from neurallib.data import open_folder
 from neurallib.evaluation import predict, predict_and_measure
 from neurallib.files import atomic_write
-from neurallib.registry import build_network
+from neurallib.models.registry import build_network
 from neurallib.state import State, changed
 from neurallib.training import train
 from neurallib.training_info import validate_training_context

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from neurallib.batches import collate_fn
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind
 

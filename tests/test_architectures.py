@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neurallib as nl
 from cases import CASES, SIZES, Case, make_batch, make_state
-from neurallib.registry import ARCHITECTURES, check_weights, state_from_files
+from neurallib.models.registry import ARCHITECTURES, check_weights, state_from_files
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)

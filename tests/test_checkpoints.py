@@ -14,7 +14,7 @@ from torch import nn
 import neurallib as nl
 from cases import CASES, SIZES, Case, make_state
 from neurallib.files import atomic_write, read_weights
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 GRU = Case("GRUseq2seq", "regression")
 

@@ -8,7 +8,7 @@ import torch
 
 import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 LENGTHS = [9, 3, 12, 1, 7, 7, 2]
 each_case = pytest.mark.parametrize("case", CASES, ids=str)

@@ -15,6 +15,7 @@ PACKAGE = Path(nl.__file__).parent
 # One line a floor, lowest first. A module imports from lower floors, and of its own room (its folder, or the open
 # floor where it lies in none) what stands before it.
 FLOORS = """
+models.__init__
 recurrence.__init__
 version
 state
@@ -27,12 +28,12 @@ recurrence.products
 recurrence.kernel
 recurrence.threads
 recurrence.layer
-network
-gru
-gru_encoder_decoder
-attention
-transformer
-registry
+models.network
+models.gru
+models.gru_encoder_decoder
+models.attention
+models.transformer
+models.registry
 losses
 metrics
 normalization

@@ -21,7 +21,7 @@ import torch
 
 import neurallib as nl
 from cases import SIZES, Case, make_state, write_folders
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 OPTIONS = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
 

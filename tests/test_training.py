@@ -18,7 +18,7 @@ import yaml
 
 import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 QUIET = {"enable_progress_bar": False}
 each_case = pytest.mark.parametrize("case", CASES, ids=str)

@@ -7,7 +7,7 @@ import torch
 
 import neurallib as nl
 from cases import Case, make_pairs, make_state
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 QUIET = {"epochs": 2, "batch_size": 2, "enable_progress_bar": False}
 

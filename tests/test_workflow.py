@@ -10,7 +10,7 @@ import torch
 
 import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state, write_folders
-from neurallib.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES
 
 GRU = Case("GRUseq2seq", "binary")
 NAMED = {"dataset_name": "made up", "trained_for": "sign detection", "enable_progress_bar": False}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
-from neurallib.network import Shape, draw_weights, learns, linear_shapes
+from neurallib.models.network import Shape, draw_weights, learns, linear_shapes
 from neurallib.recurrence.layer import Direction, gru_layer, linear
 from neurallib.sequences import at_last_step, valid_mask, zero_padding
 from neurallib.state import Hparams, State, Weights, new_state

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from neurallib import gru, transformer
+from neurallib.models import gru, transformer
 from neurallib.checks import listing
-from neurallib.gru_encoder_decoder import (
+from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
     gru_encoder_decoder_weight_shapes,
 )
-from neurallib.network import Forward, Network, Shape
+from neurallib.models.network import Forward, Network, Shape
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, is_named, new_state
 
 

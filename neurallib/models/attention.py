@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
-from neurallib.network import learns
+from neurallib.models.network import learns
 from neurallib.sequences import valid_mask
 from neurallib.state import Weights
 
