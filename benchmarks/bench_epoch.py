@@ -18,10 +18,9 @@ import torch
 from bench_recurrence import PUBLISHED, PlainStack
 
 import neurallib as nl
-from neurallib.data import SignalFolder
 
 
-def write_signals(root: Path, lengths: list[int]) -> SignalFolder:
+def write_signals(root: Path, lengths: list[int]) -> nl.SignalFolder:
     """Noise, and whether it is positive."""
     rng = np.random.default_rng(0)
     for side in "xy":
@@ -35,13 +34,11 @@ def write_signals(root: Path, lengths: list[int]) -> SignalFolder:
 
 def read_recordings(directory: Path, minutes: float, seconds: float = 15) -> list[tuple[np.ndarray, np.ndarray]]:
     """Windows of WFDB records with their R-peaks."""
-    from neurallib.postprocess import peak_labels
-    from neurallib.records import list_records, read_record
 
     pairs = []
-    for name in list_records(directory):
-        record = read_record(directory / name, channel=0, minutes=minutes)
-        labels = peak_labels(record.beats, len(record.signal), 9)[:, None]
+    for name in nl.list_records(directory):
+        record = nl.read_record(directory / name, channel=0, minutes=minutes)
+        labels = nl.peak_labels(record.beats, len(record.signal), 9)[:, None]
         size = int(seconds * record.sampling_frequency)
         pairs += [(record.signal[i : i + size], labels[i : i + size]) for i in range(0, len(labels) - size + 1, size)]
     return pairs

@@ -15,10 +15,9 @@ import torch
 from bench_recurrence import PUBLISHED, PlainStack
 
 import neurallib as nl
-from neurallib.data import SignalFolder
 
 
-def write_recordings(root: Path, lengths: list[int]) -> SignalFolder:
+def write_recordings(root: Path, lengths: list[int]) -> nl.SignalFolder:
     """A folder of noise, with targets that `open_folder` asks for and `predict` does not read."""
     rng = np.random.default_rng(0)
     for side in "xy":

@@ -18,10 +18,10 @@ from neurallib.models.registry import (
     state_from_network,
     validate_architecture_name,
 )
-from neurallib.losses import loss_function
-from neurallib.data import open_folder
-from neurallib.preparing import prepare
-from neurallib.batches import collate_fn, make_loader
+from neurallib.measures.losses import loss_function
+from neurallib.signals.folders import SignalFolder, open_folder
+from neurallib.signals.preparing import prepare
+from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.optimization import make_optimizer, training_step
 from neurallib.training_info import (
     save_training_information,
@@ -47,9 +47,13 @@ from neurallib.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer import reuse_layers, transfer_hparams
 from neurallib.training import train
 from neurallib.evaluation import evaluate, predict
-from neurallib.postprocess import match_peaks, peak_scores, post_process_peaks_binary
+from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
+from neurallib.signals.synthetic import synthetic_ecg
+from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
+from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.workflow import retrain, test_on_single_signal, test_on_test_set, train_from_scratch
+from neurallib.trials import TrialResult
 from neurallib.search import grid_search
 from neurallib.version import __version__
 
@@ -58,7 +62,10 @@ __all__ = [
     "ARCHITECTURES",
     "Batch",
     "Network",
+    "Record",
+    "SignalFolder",
     "State",
+    "TrialResult",
     "build_network",
     "collate_fn",
     "configure_device",
@@ -77,6 +84,7 @@ __all__ = [
     "gru_seq2seq",
     "list_architectures",
     "list_production_models",
+    "list_records",
     "load_checkpoint",
     "load_from_hub",
     "loss_function",
@@ -84,6 +92,7 @@ __all__ = [
     "make_optimizer",
     "match_peaks",
     "open_folder",
+    "peak_labels",
     "peak_scores",
     "plot_losses",
     "plot_prediction",
@@ -91,13 +100,16 @@ __all__ = [
     "predict",
     "prepare",
     "push_to_hub",
+    "read_record",
     "retrain",
     "reuse_layers",
     "save_checkpoint",
     "save_model_card",
     "save_training_information",
     "save_training_information_to_file",
+    "split_records",
     "state_from_network",
+    "synthetic_ecg",
     "test_on_single_signal",
     "test_on_test_set",
     "train",

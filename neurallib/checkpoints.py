@@ -13,7 +13,7 @@ from typing import Any
 
 from neurallib.checks import is_list, listing
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
-from neurallib.normalization import NORMALIZATIONS
+from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.models.registry import state_from_files, validate_architecture_name
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
 from neurallib.training_info import INFO, save_training_information_to_file

@@ -25,8 +25,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neurallib.losses import loss_function, loss_terms
-from neurallib.metrics import make_metrics, metric_values, update_metrics
+from neurallib.measures.losses import loss_function, loss_terms
+from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
 from neurallib.models.network import Network
 from neurallib.optimization import make_optimizer, training_step
 from neurallib.plots import plot_losses

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurallib.checks import listing, number
-from neurallib.losses import Loss
+from neurallib.measures.losses import Loss
 from neurallib.state import Batch, Hparams, is_named
 
 

@@ -19,7 +19,7 @@ class Preprocessing(TypedDict):
     """What was done to a signal before the network saw it; None where unknown."""
 
     sampling_frequency: float | None  # Hz
-    normalization: str | None  # a key of neurallib.normalization.NORMALIZATIONS
+    normalization: str | None  # a key of neurallib.signals.normalization.NORMALIZATIONS
 
 
 class State(TypedDict):

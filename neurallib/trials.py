@@ -17,7 +17,7 @@ import torch
 
 from neurallib.checkpoints import weights_path
 from neurallib.checks import per_layer
-from neurallib.data import open_folder
+from neurallib.signals.folders import open_folder
 from neurallib.files import atomic_write, read_json, write_json
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Hparams, count_parameters

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurallib.checkpoints import load_checkpoint
 from neurallib.checks import text
-from neurallib.data import open_folder
+from neurallib.signals.folders import open_folder
 from neurallib.evaluation import predict, predict_and_measure
 from neurallib.files import atomic_write
 from neurallib.models.registry import build_network

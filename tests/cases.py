@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from neurallib.batches import collate_fn
+from neurallib.signals.batches import collate_fn
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neurallib as nl
-from neurallib.batches import BatchOrder
-from neurallib.data import cut_windows
-from neurallib.normalization import normalize
+from neurallib.signals.batches import BatchOrder
+from neurallib.signals.folders import cut_windows
+from neurallib.signals.normalization import normalize
 
 
 def save_pair(root: Path, x: np.ndarray, y: np.ndarray, name: str = "a.npy") -> tuple[Path, Path, str]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
-from neurallib.batches import BatchOrder
-from neurallib.data import cut_windows
-from neurallib.normalization import normalize
-from neurallib.preparing import prepare_signals
+from neurallib.signals.batches import BatchOrder
+from neurallib.signals.folders import cut_windows
+from neurallib.signals.normalization import normalize
+from neurallib.signals.preparing import prepare_signals
 
 BINARY = Case("GRUseq2seq", "binary")
 

@@ -1,6 +1,7 @@
 """The house: imports that only go down, a light import, and argument names that stay."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -12,59 +13,28 @@ import pytest
 import neurallib as nl
 
 PACKAGE = Path(nl.__file__).parent
-# One line a floor, lowest first. A module imports from lower floors, and of its own room (its folder, or the open
-# floor where it lies in none) what stands before it.
+# A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
+# or the open floor where it lies in none) what stands before it.
 FLOORS = """
-models.__init__
-recurrence.__init__
-version
-state
-checks
-tasks
-devices
-sequences
-recurrence.vectors
-recurrence.products
-recurrence.kernel
-recurrence.threads
-recurrence.layer
-models.network
-models.gru
-models.gru_encoder_decoder
-models.attention
-models.transformer
-models.registry
-losses
-metrics
-normalization
-data
-preparing
-batches
-optimization
-files
-training_info
-postprocess
-plots
-tensorboard
-checkpoints
-model_card
-hub_errors
-hub
-lightning
-training
-evaluation
-freezing
-transfer
+version state checks sequences
+tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
+    recurrence.layer
+models.__init__ models.network models.gru models.gru_encoder_decoder models.attention models.transformer
+    models.registry
+signals.__init__ signals.normalization signals.folders signals.preparing signals.batches
+    signals.peaks signals.synthetic signals.wfdb_records plots
+measures.__init__ measures.losses measures.metrics measures.events training_info checkpoints model_card hub_errors hub
+    freezing transfer
+optimization tensorboard lightning training evaluation
 workflow
-trials
-search
-synthetic
-records
+trials search
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
-examples.publish_model examples.transfer_learning examples.use_published_model
+    examples.publish_model examples.transfer_learning examples.use_published_model
 """
-FLOOR_OF = {name: number for number, line in enumerate(FLOORS.strip().splitlines()) for name in line.split()}
+FLOOR_OF = {
+    name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()
+}
 ORDER = list(FLOOR_OF)
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurallib.postprocess import match_peaks, peak_labels, peak_scores, post_process_peaks_binary
+from neurallib import match_peaks, peak_labels, peak_scores, post_process_peaks_binary
 
 PEAKS = st.lists(st.integers(0, 30), max_size=6)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurallib.records import list_records, read_record, split_records
+from neurallib import list_records, read_record, split_records
 
 pytest.importorskip("wfdb", reason="wfdb is not installed (extra wfdb)")
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"

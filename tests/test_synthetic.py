@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurallib.synthetic import synthetic_ecg
+from neurallib import synthetic_ecg
 
 CLEAN = {"baseline_wander": 0.0, "muscle_noise": 0.0, "mains_hum": 0.0}
 QUIET = {"heart_rate_std": 0.0, "amplitude_variation": 0.0, "morphology_variation": 0.0} | CLEAN

@@ -17,9 +17,6 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.postprocess import peak_labels
-from neurallib.records import list_records, read_record, split_records
-from neurallib.synthetic import synthetic_ecg
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
@@ -93,7 +90,7 @@ def synthetic_examples(n_signals: int, seed: int) -> Iterator[Example]:
     for part, n in {"train": n_signals, "val": max(1, n_signals // 4), "test": max(1, n_signals // 4)}.items():
         for i in range(n):
             heart_rate = rng.uniform(45, 140)
-            signal, r_peaks = synthetic_ecg(
+            signal, r_peaks = nl.synthetic_ecg(
                 duration=SECONDS[part],
                 sampling_frequency=SAMPLING_FREQUENCY,
                 seed=int(rng.integers(2**31)),
@@ -115,9 +112,9 @@ def recorded_examples(directory: Path, minutes: float, seed: int) -> Iterator[Ex
     """The first minutes of every WFDB record, resampled and cut: each part has people of its own."""
     from scipy.signal import resample_poly
 
-    for part, names in split_records(list_records(directory), seed=seed).items():
+    for part, names in nl.split_records(nl.list_records(directory), seed=seed).items():
         for name in names:
-            record = read_record(directory / name, channel=0, minutes=minutes)
+            record = nl.read_record(directory / name, channel=0, minutes=minutes)
             ratio = Fraction(SAMPLING_FREQUENCY / record.sampling_frequency).limit_denominator(1000)
             signal = resample_poly(record.signal[:, 0], ratio.numerator, ratio.denominator).astype(np.float32)
             beats = np.rint(record.beats * float(ratio)).astype(np.int64)
@@ -140,7 +137,7 @@ def write_folders(examples: Iterator[Example], directory: Path) -> None:
     """Write x/PART/NAME.npy, y/PART/NAME.npy and the R-peaks beside them, in place of what an earlier run left."""
     shutil.rmtree(directory, ignore_errors=True)
     for part, name, signal, r_peaks in examples:
-        labels = peak_labels(r_peaks, len(signal), LABEL_HALF_WIDTH)
+        labels = nl.peak_labels(r_peaks, len(signal), LABEL_HALF_WIDTH)
         for kind, values in (("x", signal[:, None]), ("y", labels[:, None]), ("peaks", r_peaks)):
             folder = directory / kind / part
             folder.mkdir(parents=True, exist_ok=True)

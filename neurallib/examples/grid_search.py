@@ -16,7 +16,6 @@ import torch
 
 import neurallib as nl
 from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, make_parser, start, write_heart_rates
-from neurallib.trials import TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ OPTIONS: dict[str, Any] = {  # a list holds options, anything else is the only o
 }  # fmt: skip
 
 
-def main(argv: list[str] | None = None) -> list[TrialResult]:
+def main(argv: list[str] | None = None) -> list[nl.TrialResult]:
     """Run the example, and return the results, best first."""
     parser = make_parser(__doc__, epochs=10)
     parser.add_argument("--workers", type=int, default=0, help="processes that train; 0: this one [0]")

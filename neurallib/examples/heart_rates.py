@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from neurallib.synthetic import synthetic_ecg
+import neurallib as nl
+
 
 SAMPLING_FREQUENCY = 100  # Hz
 SECONDS = 5
@@ -26,7 +27,7 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
         for side in "xy":
             (directory / side / part).mkdir(parents=True)
         for i in range(n):
-            signal, r_peaks = synthetic_ecg(
+            signal, r_peaks = nl.synthetic_ecg(
                 duration=SECONDS,
                 sampling_frequency=SAMPLING_FREQUENCY,
                 heart_rate=rng.uniform(50, 140),

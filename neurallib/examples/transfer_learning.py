@@ -14,8 +14,6 @@ import numpy as np
 
 import neurallib as nl
 from neurallib.examples.heart_rates import make_parser, start
-from neurallib.postprocess import peak_labels
-from neurallib.synthetic import synthetic_ecg
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +76,15 @@ def noisy_ecg(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         "duration": SECONDS, "sampling_frequency": SAMPLING_FREQUENCY, "seed": seed + 1000,
         "heart_rate": rng.uniform(45, 140), "amplitude": rng.uniform(0.4, 2.0), "ectopic_fraction": 0.1,
     }  # fmt: skip
-    clean, peaks = synthetic_ecg(**heart | dict.fromkeys(NOISES, 0.0))
-    noisy, _ = synthetic_ecg(**heart | dict(zip(NOISES, rng.uniform(0, [0.5, 0.4, 0.2]), strict=True)))
+    clean, peaks = nl.synthetic_ecg(**heart | dict.fromkeys(NOISES, 0.0))
+    noisy, _ = nl.synthetic_ecg(**heart | dict(zip(NOISES, rng.uniform(0, [0.5, 0.4, 0.2]), strict=True)))
     return noisy[:, None], clean[:, None], peaks
 
 
 def with_labels(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A noisy signal [T, 1], and 1 where an R-peak is near [T, 1]."""
     noisy, _, peaks = noisy_ecg(seed)
-    return noisy, peak_labels(peaks, len(noisy), LABEL_HALF_WIDTH)[:, None]
+    return noisy, nl.peak_labels(peaks, len(noisy), LABEL_HALF_WIDTH)[:, None]
 
 
 def f1(state: nl.State, test: list[tuple[np.ndarray, np.ndarray]]) -> float:

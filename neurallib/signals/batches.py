@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.checks import integer
-from neurallib.preparing import PreparedData
+from neurallib.signals.preparing import PreparedData
 from neurallib.sequences import pad
 from neurallib.state import Batch
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurallib.checks import listing
-from neurallib.data import SignalFolder
-from neurallib.normalization import normalize
+from neurallib.signals.folders import SignalFolder
+from neurallib.signals.normalization import normalize
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Pair, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind
