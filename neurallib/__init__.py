@@ -23,20 +23,20 @@ from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
 from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.optimization import make_optimizer, training_step
-from neurallib.training_info import (
+from neurallib.storage.training_info import (
     save_training_information,
     save_training_information_to_file,
     validate_training_context,
 )
-from neurallib.checkpoints import (
+from neurallib.storage.checkpoints import (
     create_checkpoints_directory,
     get_hparams_from_checkpoints,
     get_weights_and_info_from_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
-from neurallib.model_card import save_model_card
-from neurallib.hub import (
+from neurallib.storage.model_card import save_model_card
+from neurallib.storage.hub import (
     get_hparams_from_hugging,
     get_weights_and_info_from_hugging,
     list_production_models,

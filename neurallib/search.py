@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.checkpoints import model_directory
+from neurallib.storage.checkpoints import model_directory
 from neurallib.checks import choice, integer, listing
 from neurallib.files import as_plain
 from neurallib.models.registry import ARCHITECTURES, validate_architecture_name

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 
-from neurallib.checkpoints import weights_path
+from neurallib.storage.checkpoints import weights_path
 from neurallib.checks import per_layer
 from neurallib.signals.folders import open_folder
 from neurallib.files import atomic_write, read_json, write_json

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from neurallib.checkpoints import load_checkpoint
+from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.checks import text
 from neurallib.signals.folders import open_folder
 from neurallib.evaluation import predict, predict_and_measure
@@ -17,7 +17,7 @@ from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
 from neurallib.state import State, changed
 from neurallib.training import train
-from neurallib.training_info import validate_training_context
+from neurallib.storage.training_info import validate_training_context
 
 PathLike = str | Path
 
@@ -137,7 +137,7 @@ def retrain(
     if checkpoints_directory is not None:
         source = load_checkpoint(checkpoints_directory)
     else:
-        from neurallib.hub import load_from_hub
+        from neurallib.storage.hub import load_from_hub
 
         source = load_from_hub(str(hugging_face_model))
     if state is not None:

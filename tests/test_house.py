@@ -23,7 +23,7 @@ models.__init__ models.network models.gru models.gru_encoder_decoder models.atte
     models.registry
 signals.__init__ signals.normalization signals.folders signals.preparing signals.batches
     signals.peaks signals.synthetic signals.wfdb_records plots
-measures.__init__ measures.losses measures.metrics measures.events training_info checkpoints model_card hub_errors hub
+measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__ storage.checkpoints storage.model_card storage.hub_errors storage.hub
     freezing transfer
 optimization tensorboard lightning training evaluation
 workflow

@@ -19,7 +19,7 @@ import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
 from hub_client import Client
 from hub_server import Hub, running_hub
-from neurallib.hub import (
+from neurallib.storage.hub import (
     NEURALLIB_COLLECTION,
     get_hparams_from_hugging,
     get_weights_and_info_from_hugging,
@@ -27,7 +27,7 @@ from neurallib.hub import (
     load_from_hub,
     push_to_hub,
 )
-from neurallib.model_card import save_model_card
+from neurallib.storage.model_card import save_model_card
 from published import DENOISER, INFO, PEAK_DETECTOR, Stack, published
 
 THREE = ["hparams.yaml", "model_weights.pth", "training_info.json"]

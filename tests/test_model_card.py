@@ -16,8 +16,8 @@ import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
 from hub_client import Client
 from hub_server import running_hub
-from neurallib.hub import push_to_hub
-from neurallib.model_card import for_repository, save_model_card
+from neurallib.storage.hub import push_to_hub
+from neurallib.storage.model_card import for_repository, save_model_card
 
 GRU = Case("GRUseq2seq", "binary")
 
@@ -140,6 +140,6 @@ def test_moving_a_card_to_a_repository_changes_its_loading_alone(tmp_path: Path)
     moved = for_repository(card, "owner/name")
     differing = [(a, b) for a, b in zip(card.splitlines(), moved.splitlines(), strict=True) if a != b]
     assert [b for _, b in differing] == [
-        "from neurallib.hub import load_from_hub",
+        "from neurallib.storage.hub import load_from_hub",
         'state = load_from_hub("owner/name")',
     ]

@@ -16,7 +16,7 @@ from neurallib.files import read_json, read_weights, read_yaml, write_weights, w
 from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.models.registry import state_from_files, validate_architecture_name
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
-from neurallib.training_info import INFO, save_training_information_to_file
+from neurallib.storage.training_info import INFO, save_training_information_to_file
 
 SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.checkpoints import (
+from neurallib.storage.checkpoints import (
     HPARAMS,
     PTH,
     SAFETENSORS,
@@ -21,11 +21,11 @@ from neurallib.checkpoints import (
 )
 from neurallib.checks import listing
 from neurallib.files import read_json, read_yaml
-from neurallib.hub_errors import is_unreachable, plain_errors, unreachable
-from neurallib.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
+from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
+from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.training_info import INFO
+from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
 
 WEIGHTS = (SAFETENSORS, PTH)  # the first one that a repository has is read

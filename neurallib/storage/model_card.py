@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from neurallib.checkpoints import file_hparams
+from neurallib.storage.checkpoints import file_hparams
 from neurallib.checks import text
 from neurallib.files import atomic_write
 from neurallib.models.registry import ARCHITECTURES
@@ -89,7 +89,7 @@ def model_card(
 
 def for_repository(card: str, repo_id: str) -> str:
     """A directory's card with its code loading from a repository instead; all else, such as notes by hand, stays."""
-    card = card.replace("from neurallib.checkpoints import load_checkpoint", "from neurallib.hub import load_from_hub")
+    card = card.replace("from neurallib.storage.checkpoints import load_checkpoint", "from neurallib.storage.hub import load_from_hub")
     return re.sub(r'load_checkpoint\("[^\n]*"\)', lambda _: f"load_from_hub({json.dumps(repo_id)})", card)
 
 
@@ -167,7 +167,7 @@ def _code(state: State, directory: Path) -> str:
     return (
         "import numpy as np\n"
         "from neurallib import predict\n"
-        "from neurallib.checkpoints import load_checkpoint\n"
+        "from neurallib.storage.checkpoints import load_checkpoint\n"
         "\n"
         f"state = load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
         f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
