@@ -22,7 +22,7 @@ from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
 from neurallib.signals.batches import collate_fn, make_loader
-from neurallib.optimization import make_optimizer, training_step
+from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.storage.training_info import (
     save_training_information,
     save_training_information_to_file,
@@ -45,7 +45,7 @@ from neurallib.storage.hub import (
 )
 from neurallib.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer import reuse_layers, transfer_hparams
-from neurallib.training import train
+from neurallib.training.train import train
 from neurallib.evaluation import evaluate, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.synthetic import synthetic_ecg

@@ -21,7 +21,7 @@ from neurallib.signals.folders import open_folder
 from neurallib.files import atomic_write, read_json, write_json
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Hparams, count_parameters
-from neurallib.training import train
+from neurallib.training.train import train
 from neurallib.workflow import train_from_scratch
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.

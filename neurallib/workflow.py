@@ -16,7 +16,7 @@ from neurallib.evaluation import predict, predict_and_measure
 from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
 from neurallib.state import State, changed
-from neurallib.training import train
+from neurallib.training.train import train
 from neurallib.storage.training_info import validate_training_context
 
 PathLike = str | Path

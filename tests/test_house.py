@@ -25,7 +25,7 @@ signals.__init__ signals.normalization signals.folders signals.preparing signals
     signals.peaks signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__ storage.checkpoints storage.model_card storage.hub_errors storage.hub
     freezing transfer
-optimization tensorboard lightning training evaluation
+training.optimization training.tensorboard training.lightning training.__init__ training.train evaluation
 workflow
 trials search
 __init__
@@ -114,8 +114,8 @@ def test_imports_only_go_down() -> None:
 @pytest.mark.parametrize(
     "place, line, told",
     [
-        ("files.py", "from neurallib.training import train", "files imports training"),
-        ("files.py", "import neurallib.training", "files imports training"),
+        ("files.py", "from neurallib.training.train import train", "files imports training.train"),
+        ("files.py", "import neurallib.training.train", "files imports training.train"),
         ("files.py", "from neurallib import plots", "files imports plots"),
         ("files.py", "from neurallib import train", "files imports __init__"),
         ("files.py", "def f() -> None:\n    from . import plots", "files imports plots"),
@@ -133,14 +133,14 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 
 
 HEAVY = {
-    "pytorch_lightning": {"lightning"},
+    "pytorch_lightning": {"training.lightning"},
     "numba": {"recurrence.kernel", "recurrence.products", "recurrence.vectors"},
     "llvmlite": {"recurrence.vectors"},
     "torchmetrics": set(),
     "matplotlib": set(),
     "scipy": set(),
     "huggingface_hub": set(),
-    "tensorboard": set(),
+    "training.tensorboard": set(),
     "wfdb": set(),
     "tqdm": set(),
 }

@@ -28,12 +28,12 @@ from torch.utils.data import DataLoader
 from neurallib.measures.losses import loss_function, loss_terms
 from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
 from neurallib.models.network import Network
-from neurallib.optimization import make_optimizer, training_step
+from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.plots import plot_losses
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Batch, State, copy_weights
 from neurallib.tasks import activate, n_outputs, task_kind
-from neurallib.tensorboard import show_predictions, show_size, table_row
+from neurallib.training.tensorboard import show_predictions, show_size, table_row
 
 MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
 

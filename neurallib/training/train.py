@@ -22,7 +22,7 @@ from neurallib.devices import configure_device, gpu_name
 from neurallib.measures.losses import class_weight_tensor
 from neurallib.storage.model_card import save_model_card
 from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.optimization import make_optimizer
+from neurallib.training.optimization import make_optimizer
 from neurallib.models.registry import build_network
 from neurallib.state import Preprocessing, State, changed, count_parameters, is_named
 from neurallib.signals.preparing import Data, PreparedData, prepare
@@ -125,7 +125,7 @@ def train(
     RuntimeError
         If training diverged, or was interrupted, before there was a finite validation loss.
     """
-    from neurallib.lightning import check_trainer_options, fit
+    from neurallib.training.lightning import check_trainer_options, fit
 
     epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
     seed = integer("seed", seed, minimum=0)
