@@ -46,7 +46,7 @@ from neurallib.storage.hub import (
 from neurallib.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer import reuse_layers, transfer_hparams
 from neurallib.training.train import train
-from neurallib.evaluation import evaluate, predict
+from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records

@@ -12,7 +12,7 @@ from torch import Tensor
 from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.checks import text
 from neurallib.signals.folders import open_folder
-from neurallib.evaluation import predict, predict_and_measure
+from neurallib.prediction.evaluation import predict, predict_and_measure
 from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
 from neurallib.state import State, changed

@@ -25,7 +25,7 @@ signals.__init__ signals.normalization signals.folders signals.preparing signals
     signals.peaks signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__ storage.checkpoints storage.model_card storage.hub_errors storage.hub
     freezing transfer
-training.optimization training.tensorboard training.lightning training.__init__ training.train evaluation
+training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__ prediction.evaluation
 workflow
 trials search
 __init__
