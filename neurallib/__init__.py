@@ -43,8 +43,8 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
-from neurallib.freezing import freeze, freezing_plan, unfreeze
-from neurallib.transfer import reuse_layers, transfer_hparams
+from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
+from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.training.train import train
 from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary

@@ -24,7 +24,7 @@ models.__init__ models.network models.gru models.gru_encoder_decoder models.atte
 signals.__init__ signals.normalization signals.folders signals.preparing signals.batches
     signals.peaks signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__ storage.checkpoints storage.model_card storage.hub_errors storage.hub
-    freezing transfer
+    transfer.freezing transfer.__init__ transfer.reuse
 training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__ prediction.evaluation
 workflow
 trials search

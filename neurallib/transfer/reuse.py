@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neurallib.checks import integer, is_list, listing, per_layer
-from neurallib.freezing import as_list, did_you_mean, layer_names, matching
+from neurallib.transfer.freezing import as_list, did_you_mean, layer_names, matching
 from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
 from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
 
