@@ -53,8 +53,8 @@ from neurallib.signals.wfdb_records import Record, list_records, read_record, sp
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.workflow import retrain, test_on_single_signal, test_on_test_set, train_from_scratch
-from neurallib.trials import TrialResult
-from neurallib.search import grid_search
+from neurallib.search.trials import TrialResult
+from neurallib.search.grid import grid_search
 from neurallib.version import __version__
 
 __all__ = [

@@ -27,7 +27,7 @@ measures.__init__ measures.losses measures.metrics measures.events storage.train
     transfer.freezing transfer.__init__ transfer.reuse
 training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__ prediction.evaluation
 workflow
-trials search
+search.trials search.__init__ search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
     examples.publish_model examples.transfer_learning examples.use_published_model

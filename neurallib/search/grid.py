@@ -23,7 +23,7 @@ from neurallib.checks import choice, integer, listing
 from neurallib.files import as_plain
 from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
 from neurallib.state import Hparams
-from neurallib.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
+from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.workflow import train_from_scratch
 
 LEADERBOARD = "leaderboard.csv"

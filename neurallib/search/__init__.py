@@ -1,0 +1,1 @@
+"""Grid search: the trials of a search, and the search that ranks them."""
