@@ -26,7 +26,6 @@ from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.storage.training_info import (
     save_training_information,
     save_training_information_to_file,
-    validate_training_context,
 )
 from neurallib.storage.checkpoints import (
     create_checkpoints_directory,
@@ -52,7 +51,8 @@ from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
-from neurallib.workflow import retrain, test_on_single_signal, test_on_test_set, train_from_scratch
+from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
+from neurallib.workflow import retrain, train_from_scratch, validate_training_context
 from neurallib.search.trials import TrialResult
 from neurallib.search.grid import grid_search
 from neurallib.version import __version__

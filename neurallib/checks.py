@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from neurallib.names import did_you_mean
 
 
 def choice(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     options = list(options)
     if value not in options:
-        near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}={value!r}; expected one of {', '.join(map(repr, options))}.{hint}")
+        known = ", ".join(map(repr, options))
+        raise ValueError(f"{name}={value!r}; expected one of {known}.{did_you_mean(value, options)}")
 
 
 def integer(name: str, value: Any, minimum: int = 1) -> int:
@@ -70,10 +70,3 @@ def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:
 def is_list(value: Any) -> bool:
     """Whether `value` gives one setting a layer rather than one for all."""
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def listing(names: Iterable[str], limit: int = 8) -> str:
-    """Names for an error: the first few in order, then how many more."""
-    names = list(names)
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"

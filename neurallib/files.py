@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from neurallib.checks import listing
+from neurallib.names import listing
 from neurallib.state import Weights
 
 

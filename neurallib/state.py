@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -65,12 +64,6 @@ def changed(state: State, **changes: Any) -> State:
 def copy_weights(weights: Weights) -> dict[str, Tensor]:
     """Detached, contiguous float32 copies on the CPU that share memory with nothing."""
     return {name: weight.detach().to("cpu", torch.float32, copy=True).contiguous() for name, weight in weights.items()}
-
-
-def is_named(name: str, pattern: str) -> bool:
-    """Whether a weight's name is what a pattern means: a weight ("fc_out.bias"), a layer ("gru_layers.0"), or with
-    wildcards any of them ("encoder.*norm*")."""
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def count_parameters(weights: Weights) -> int:

@@ -1,23 +1,17 @@
-"""The specification's functions over directories: train from scratch, retrain, test on a test set or one signal."""
+"""The specification's functions over directories: train from scratch, or retrain from what was saved or published."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.checks import text
-from neurallib.signals.folders import open_folder
-from neurallib.prediction.evaluation import predict, predict_and_measure
-from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
+from neurallib.signals.folders import open_folder
 from neurallib.state import State, changed
+from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.training.train import train
-from neurallib.storage.training_info import validate_training_context
 
 PathLike = str | Path
 
@@ -149,120 +143,28 @@ def retrain(
     )  # fmt: skip
 
 
-def test_on_test_set(
-    state: State | None,
-    path_x: PathLike,
-    path_y: PathLike,
-    all_samples: bool = True,
-    samples: int | None = None,
-    checkpoints_dir: PathLike | None = None,
-    gpu_id: int | None = None,
-    save_predictions: bool = False,
-    post_process_fn: Callable[[np.ndarray], Any] | None = None,
-    batch_size: int = 32,
-    enable_progress_bar: bool = False,
-) -> tuple[list[Any], float]:
-    """Predict the `test` part of a data folder and measure the loss.
-
-    Parameters
-    ----------
-    state : State or None
-        The model; None: the one in `checkpoints_dir`.
-    path_x, path_y : path
-        Folders that hold `test`, with .npy files paired by name.
-    all_samples, samples : bool, int
-        All files, or the first `samples` of them.
-    checkpoints_dir : path, optional
-        Load the model from there.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    save_predictions : bool
-        Write each prediction as `predictions/NAME.npy`, under its signal's name, into the checkpoints directory.
-    post_process_fn : callable, optional
-        Applied to each prediction, such as `post_process_peaks_binary`.
-    batch_size : int
-        Signals a batch; the results do not depend on it.
-    enable_progress_bar : bool
-        Show the progress.
-
-    Returns
-    -------
-    predictions : list
-        One a file, in natural order: probabilities or values [T, K] (or [K]), post-processed where asked.
-    average_test_loss : float
-        The mean over signals of each one's own loss.
+def validate_training_context(
+    retraining: bool, checkpoints_directory: str | Path | None, hugging_face_model: str | None
+) -> None:
+    """Check where weights are to come from.
 
     Raises
     ------
-    TypeError, ValueError, FileNotFoundError
-        If an argument or a file is wrong.
+    ValueError
+        If training from scratch is given a source, or retraining none. With both sources, a warning says that the
+        local files win.
     """
-    state, directory = _tested_state(state, checkpoints_dir)
-    if save_predictions and directory is None:
-        raise ValueError("save_predictions=True needs a checkpoints_dir: this state has none of its own.")
-    if save_predictions and directory is not None and not directory.is_dir():
-        raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
-    folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
-    outputs, losses = predict_and_measure(
-        state, folder, batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
-    )
-    predictions: list[Any] = outputs
-    if post_process_fn is not None:
-        predictions = [post_process_fn(output) for output in outputs]
-    if save_predictions and directory is not None:
-        arrays = [np.asarray(prediction) for prediction in predictions]
-        if any(array.dtype == object for array in arrays):
-            raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
-        (directory / "predictions").mkdir(exist_ok=True)
-        for name, array in zip(folder.names, arrays, strict=True):
-            with atomic_write(directory / "predictions" / name) as path, open(path, "wb") as file:
-                np.save(file, array, allow_pickle=False)
-    return predictions, float(np.mean(losses))
-
-
-def test_on_single_signal(
-    state: State | None,
-    X: np.ndarray | Tensor,
-    checkpoints_dir: PathLike | None = None,
-    gpu_id: int | None = None,
-    post_process_fn: Callable[[np.ndarray], Any] | None = None,
-) -> Any:
-    """Predict one signal, or a batch of signals of one length.
-
-    Parameters
-    ----------
-    state : State or None
-        The model; None: the one in `checkpoints_dir`.
-    X : array or Tensor
-        [T] (when n_features is 1), [T, n_features] or [B, T, n_features].
-    checkpoints_dir, gpu_id, post_process_fn
-        As for `test_on_test_set`.
-
-    Returns
-    -------
-    np.ndarray
-        Probabilities or values: [T, K] (or [K]), with B in front where X had it. With `post_process_fn`, what it makes
-        of each signal's: a list of B where X had it.
-
-    Raises
-    ------
-    TypeError, ValueError, FileNotFoundError
-        If an argument is wrong.
-    """
-    state, _ = _tested_state(state, checkpoints_dir)
-    signal = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
-    if signal.ndim not in (1, 2, 3):
-        raise ValueError(f"X has shape {signal.shape}; expected [T], [T, n_features] or [B, T, n_features].")
-    outputs = predict(state, list(signal) if signal.ndim == 3 else [signal], gpu_id=gpu_id)
-    if post_process_fn is not None:
-        processed = [post_process_fn(output) for output in outputs]
-        return processed if signal.ndim == 3 else processed[0]
-    return np.stack(outputs) if signal.ndim == 3 else outputs[0]
-
-
-# What pytest would otherwise collect from a test file that imports these names.
-test_on_test_set.__test__ = False  # type: ignore[attr-defined]
-test_on_single_signal.__test__ = False  # type: ignore[attr-defined]
+    given = [name for name in (checkpoints_directory, hugging_face_model) if name]
+    if not retraining and given:
+        raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
+    if retraining and not given:
+        raise ValueError("retraining needs weights: give checkpoints_directory or hugging_face_model.")
+    if retraining and len(given) == 2:
+        warnings.warn(
+            f"both checkpoints_directory and hugging_face_model are given: the local files of "
+            f"{str(checkpoints_directory)!r} are used.",
+            stacklevel=3,
+        )
 
 
 def _train_on_folders(
@@ -305,12 +207,3 @@ def _with_hparams_of(state: State, source: State) -> State:
     merged = changed(source, hparams=dict(state["hparams"]), frozen=list(state["frozen"] or source["frozen"]))
     build_network(merged)
     return merged
-
-
-def _tested_state(state: State | None, checkpoints_dir: PathLike | None) -> tuple[State, Path | None]:
-    if checkpoints_dir is not None:
-        return load_checkpoint(checkpoints_dir), Path(checkpoints_dir)
-    if state is None:
-        raise ValueError("give a state, or a checkpoints_dir to load one from.")
-    own = state["training_info"].get("checkpoints_directory")
-    return state, Path(own) if own else None

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from neurallib.signals.batches import collate_fn
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.signals.batches import collate_fn
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind
 

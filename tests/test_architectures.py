@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from cases import CASES, SIZES, Case, make_batch, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neurallib as nl
-from cases import CASES, SIZES, Case, make_batch, make_state
 from neurallib.models.registry import ARCHITECTURES, check_weights, state_from_files
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cases import CASES, SIZES, Case, make_state
 from torch import nn
 
 import neurallib as nl
-from cases import CASES, SIZES, Case, make_state
 from neurallib.files import atomic_write, read_weights
 from neurallib.models.registry import ARCHITECTURES
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases import CASES, Case, make_pairs, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neurallib as nl
-from cases import CASES, Case, make_pairs, make_state
 from neurallib.signals.batches import BatchOrder
 from neurallib.signals.folders import cut_windows
 from neurallib.signals.normalization import normalize

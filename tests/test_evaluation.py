@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from cases import CASES, Case, make_pairs, make_state
 
 import neurallib as nl
-from cases import CASES, Case, make_pairs, make_state
 from neurallib.models.registry import ARCHITECTURES
 
 LENGTHS = [9, 3, 12, 1, 7, 7, 2]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import neurallib as nl
 from hub_client import Client
 from hub_server import running_hub
+
+import neurallib as nl
 from neurallib.examples import (
     ecg_peaks,
     grid_search,

@@ -16,16 +16,18 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version state checks sequences
+version state names checks sequences
 tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.layer
 models.__init__ models.network models.gru models.gru_encoder_decoder models.attention models.transformer
     models.registry
-signals.__init__ signals.normalization signals.folders signals.preparing signals.batches
-    signals.peaks signals.synthetic signals.wfdb_records plots
-measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__ storage.checkpoints storage.model_card storage.hub_errors storage.hub
-    transfer.freezing transfer.__init__ transfer.reuse
-training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__ prediction.evaluation
+signals.__init__ signals.normalization signals.folders signals.preparing signals.batches signals.peaks
+    signals.synthetic signals.wfdb_records plots
+measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__
+    storage.checkpoints storage.model_card storage.hub_errors storage.hub transfer.freezing transfer.__init__
+    transfer.reuse
+training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__
+    prediction.evaluation prediction.on_folders
 workflow
 search.trials search.__init__ search.grid
 __init__

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from torch import nn
-
-import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
 from hub_client import Client
 from hub_server import Hub, running_hub
+from published import DENOISER, INFO, PEAK_DETECTOR, Stack, published
+from torch import nn
+
+import neurallib as nl
 from neurallib.storage.hub import (
     NEURALLIB_COLLECTION,
     get_hparams_from_hugging,
@@ -28,7 +29,6 @@ from neurallib.storage.hub import (
     push_to_hub,
 )
 from neurallib.storage.model_card import save_model_card
-from published import DENOISER, INFO, PEAK_DETECTOR, Stack, published
 
 THREE = ["hparams.yaml", "model_weights.pth", "training_info.json"]
 GRU = Case("GRUseq2seq", "regression")

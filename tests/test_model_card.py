@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import ModelCard
-
-import neurallib as nl
 from cases import CASES, Case, make_pairs, make_state
 from hub_client import Client
 from hub_server import running_hub
+from huggingface_hub import ModelCard
+
+import neurallib as nl
 from neurallib.storage.hub import push_to_hub
 from neurallib.storage.model_card import for_repository, save_model_card
 
@@ -139,7 +139,11 @@ def test_moving_a_card_to_a_repository_changes_its_loading_alone(tmp_path: Path)
     card = written(trained(), tmp_path) + "\nBy hand: see `load_checkpoint`.\n"
     moved = for_repository(card, "owner/name")
     differing = [(a, b) for a, b in zip(card.splitlines(), moved.splitlines(), strict=True) if a != b]
-    assert [b for _, b in differing] == [
-        "from neurallib.storage.hub import load_from_hub",
-        'state = load_from_hub("owner/name")',
-    ]
+    assert [b for _, b in differing] == ['state = nl.load_from_hub("owner/name")']
+
+
+def test_a_card_of_version_0_1_gets_code_that_runs_when_it_is_pushed() -> None:
+    old = 'from neurallib.checkpoints import load_checkpoint\n\nstate = load_checkpoint("a")\n'
+    moved = for_repository(old, "owner/name")
+    assert "import neurallib as nl\n" in moved and 'state = nl.load_from_hub("owner/name")\n' in moved
+    assert "neurallib.checkpoints" not in moved

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import SIZES, Case, make_state, write_folders
 
 import neurallib as nl
-from cases import SIZES, Case, make_state, write_folders
 from neurallib.models.registry import ARCHITECTURES
 
 OPTIONS = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}

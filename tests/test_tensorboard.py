@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from cases import Case, make_pairs, make_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import neurallib as nl
-from cases import Case, make_pairs, make_state
 
 
 @pytest.mark.parametrize(

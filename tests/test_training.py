@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cases import CASES, Case, make_pairs, make_state
 
 import neurallib as nl
-from cases import CASES, Case, make_pairs, make_state
 from neurallib.models.registry import ARCHITECTURES
 
 QUIET = {"enable_progress_bar": False}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import Case, make_pairs, make_state
 
 import neurallib as nl
-from cases import Case, make_pairs, make_state
 from neurallib.models.registry import ARCHITECTURES
 
 QUIET = {"epochs": 2, "batch_size": 2, "enable_progress_bar": False}

@@ -11,9 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from neurallib.models.attention import key_mask, positions
 from neurallib.models.network import Network
 from neurallib.models.registry import ARCHITECTURES, build_network
+from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 from neurallib.sequences import valid_mask
 from neurallib.state import State
-from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 
 LENGTHS = torch.tensor([11, 3, 1, 7])
 LAYERS = {"n_features": 2, "d_model": 12, "nhead": 3, "num_encoder_layers": 2, "dim_feedforward": 20}

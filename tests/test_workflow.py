@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases import CASES, Case, make_pairs, make_state, write_folders
 
 import neurallib as nl
-from cases import CASES, Case, make_pairs, make_state, write_folders
 from neurallib.models.registry import ARCHITECTURES
 
 GRU = Case("GRUseq2seq", "binary")

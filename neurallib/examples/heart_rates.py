@@ -12,7 +12,6 @@ import numpy as np
 
 import neurallib as nl
 
-
 SAMPLING_FREQUENCY = 100  # Hz
 SECONDS = 5
 

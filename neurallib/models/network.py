@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from neurallib.checks import integer
+from neurallib.names import is_named
 from neurallib.sequences import check_batch
-from neurallib.state import Hparams, Weights, is_named, seeded_generator
+from neurallib.state import Hparams, Weights, seeded_generator
 
 Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 
 from neurallib.models import gru, transformer
-from neurallib.checks import listing
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.models.network import Forward, Network, Shape
-from neurallib.state import Hparams, State, Weights, changed, copy_weights, is_named, new_state
+from neurallib.names import did_you_mean, is_named, listing
+from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 
 
 class Architecture(NamedTuple):
@@ -90,9 +89,7 @@ def validate_architecture_name(name: str) -> None:
         kind = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
         raise TypeError(f"architecture is {kind}; expected one of the names {valid}.")
     if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"architecture={name!r}; expected one of {valid}.{hint}")
+        raise ValueError(f"architecture={name!r}; expected one of {valid}.{did_you_mean(name, ARCHITECTURES)}")
 
 
 def build_network(state: State, device: str | torch.device = "cpu") -> Network:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from neurallib.models.attention import decode, encode, generate, key_mask, positions
 from neurallib.checks import integer, number, text
+from neurallib.models.attention import decode, encode, generate, key_mask, positions
 from neurallib.models.network import Shape, draw_weights, linear_shapes
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.signals.batches import collate_fn
 from neurallib.checks import choice, integer
-from neurallib.signals.folders import SignalFolder
 from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
-from neurallib.signals.preparing import Data, PreparedData, prepare, prepare_signals
 from neurallib.models.registry import ARCHITECTURES, build_network
+from neurallib.signals.batches import collate_fn
+from neurallib.signals.folders import SignalFolder
+from neurallib.signals.preparing import Data, PreparedData, prepare, prepare_signals
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, activate, n_outputs, task_kind
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurallib.recurrence import threads
 from neurallib.checks import choice
+from neurallib.recurrence import threads
 from neurallib.recurrence.threads import Direction
 from neurallib.sequences import at_last_step, check_lengths, flip_valid, zero_padding
 

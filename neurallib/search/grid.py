@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import itertools
@@ -18,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.storage.checkpoints import model_directory
-from neurallib.checks import choice, integer, listing
+from neurallib.checks import choice, integer
 from neurallib.files import as_plain
 from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
-from neurallib.state import Hparams
+from neurallib.names import did_you_mean, listing
 from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
+from neurallib.state import Hparams
+from neurallib.storage.checkpoints import model_directory
 from neurallib.workflow import train_from_scratch
 
 LEADERBOARD = "leaderboard.csv"
@@ -138,8 +138,7 @@ def _options(architecture: str, hparams_options: Mapping[str, Any]) -> dict[str,
     options = {}
     for name, given in hparams_options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" It has: {listing(known, 20)}."
+            hint = did_you_mean(name, known) or f" It has: {listing(known, 20)}."
             raise TypeError(f"hparams_options: {architecture} has no hyperparameter {name!r}.{hint}")
         values = given.tolist() if isinstance(given, (np.ndarray, Tensor)) else given
         several = isinstance(values, Sequence) and not isinstance(values, str)

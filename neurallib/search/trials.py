@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 
-from neurallib.storage.checkpoints import weights_path
 from neurallib.checks import per_layer
-from neurallib.signals.folders import open_folder
 from neurallib.files import atomic_write, read_json, write_json
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.signals.folders import open_folder
 from neurallib.state import Hparams, count_parameters
+from neurallib.storage.checkpoints import weights_path
 from neurallib.training.train import train
 from neurallib.workflow import train_from_scratch
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.checks import integer
-from neurallib.signals.preparing import PreparedData
 from neurallib.sequences import pad
+from neurallib.signals.preparing import PreparedData
 from neurallib.state import Batch
 
 

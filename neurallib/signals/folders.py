@@ -10,7 +10,8 @@ from typing import NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
-from neurallib.checks import integer, listing, number, text
+from neurallib.checks import integer, number, text
+from neurallib.names import listing
 from neurallib.state import Pair
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from neurallib.checks import listing
+from neurallib.models.registry import ARCHITECTURES
+from neurallib.names import listing
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import normalize
-from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import Pair, State
 from neurallib.tasks import TaskKind, n_outputs, task_kind
 

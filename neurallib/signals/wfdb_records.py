@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import integer, listing, number
+from neurallib.checks import integer, number
+from neurallib.names import listing
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
 MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}

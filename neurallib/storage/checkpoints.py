@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import is_list, listing
+from neurallib.checks import is_list
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
-from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.models.registry import state_from_files, validate_architecture_name
+from neurallib.names import listing
+from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
 from neurallib.storage.training_info import INFO, save_training_information_to_file
 

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from neurallib.files import read_json, read_yaml
+from neurallib.names import listing
+from neurallib.plots import plot_losses
+from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import (
     HPARAMS,
     PTH,
@@ -19,12 +23,8 @@ from neurallib.storage.checkpoints import (
     loaded_state,
     save_checkpoint,
 )
-from neurallib.checks import listing
-from neurallib.files import read_json, read_yaml
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
-from neurallib.plots import plot_losses
-from neurallib.state import Hparams, State, changed
 from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
 

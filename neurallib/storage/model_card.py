@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from neurallib.storage.checkpoints import file_hparams
 from neurallib.checks import text
 from neurallib.files import atomic_write
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import State, count_parameters
+from neurallib.storage.checkpoints import file_hparams
 from neurallib.tasks import n_outputs, task_kind
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def model_card(
 
 def for_repository(card: str, repo_id: str) -> str:
     """A directory's card with its code loading from a repository instead; all else, such as notes by hand, stays."""
-    card = card.replace("from neurallib.storage.checkpoints import load_checkpoint", "from neurallib.storage.hub import load_from_hub")
-    return re.sub(r'load_checkpoint\("[^\n]*"\)', lambda _: f"load_from_hub({json.dumps(repo_id)})", card)
+    card = card.replace("from neurallib.checkpoints import load_checkpoint", "import neurallib as nl")  # cards of 0.1
+    return re.sub(r'(nl\.)?load_checkpoint\("[^\n]*"\)', lambda _: f"nl.load_from_hub({json.dumps(repo_id)})", card)
 
 
 def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | None) -> ModelCardData:
@@ -166,13 +166,13 @@ def _code(state: State, directory: Path) -> str:
     shape = f"[{k}]" if ARCHITECTURES[state["architecture"]].seq2one else f"[500, {k}]"
     return (
         "import numpy as np\n"
-        "from neurallib import predict\n"
-        "from neurallib.storage.checkpoints import load_checkpoint\n"
         "\n"
-        f"state = load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
+        "import neurallib as nl\n"
+        "\n"
+        f"state = nl.load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
         f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
         f"signal = np.random.default_rng(0).standard_normal((500, {n_features}))\n"
-        f"(output,) = predict(state, [signal])\n"
+        f"(output,) = nl.predict(state, [signal])\n"
         f"print(output.shape)  # {shape}\n"
     )
 

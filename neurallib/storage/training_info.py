@@ -1,4 +1,4 @@
-"""What a training run is remembered by, under the original's names, and where its weights may come from."""
+"""What a training run is remembered by, under the original's names."""
 
 from __future__ import annotations
 
@@ -11,30 +11,6 @@ from neurallib.files import write_json
 from neurallib.state import State, changed
 
 INFO = "training_info.json"
-
-
-def validate_training_context(
-    retraining: bool, checkpoints_directory: str | Path | None, hugging_face_model: str | None
-) -> None:
-    """Check where weights are to come from.
-
-    Raises
-    ------
-    ValueError
-        If training from scratch is given a source, or retraining none. With both sources, a warning says that the
-        local files win.
-    """
-    given = [name for name in (checkpoints_directory, hugging_face_model) if name]
-    if not retraining and given:
-        raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
-    if retraining and not given:
-        raise ValueError("retraining needs weights: give checkpoints_directory or hugging_face_model.")
-    if retraining and len(given) == 2:
-        warnings.warn(
-            f"both checkpoints_directory and hugging_face_model are given: the local files of "
-            f"{str(checkpoints_directory)!r} are used.",
-            stacklevel=3,
-        )
 
 
 def save_training_information(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import logging
 import math
@@ -28,11 +27,12 @@ from torch.utils.data import DataLoader
 from neurallib.measures.losses import loss_function, loss_terms
 from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
 from neurallib.models.network import Network
-from neurallib.training.optimization import make_optimizer, training_step
-from neurallib.plots import plot_losses
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.names import did_you_mean
+from neurallib.plots import plot_losses
 from neurallib.state import Batch, State, copy_weights
 from neurallib.tasks import activate, n_outputs, task_kind
+from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.training.tensorboard import show_predictions, show_size, table_row
 
 MakeLoader = Callable[[bool, int, int], "DataLoader[Batch]"]  # (training, rank, world_size) -> batches
@@ -250,10 +250,9 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
         if name == "strategy" and any(word in str(options[name]) for word in ("spawn", "fork", "notebook")):
             raise ValueError(f"strategy={options[name]!r} leaves the weights in processes that end; 'ddp' does not.")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
             raise TypeError(
                 f"unknown option {name!r}: neither an argument of this function nor of Lightning's Trainer."
-                + (f" Did you mean {near[0]!r}?" if near else "")
+                + did_you_mean(name, known)
             )
 
 

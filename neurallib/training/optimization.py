@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import listing, number
+from neurallib.checks import number
 from neurallib.measures.losses import Loss
-from neurallib.state import Batch, Hparams, is_named
+from neurallib.names import is_named, listing
+from neurallib.state import Batch, Hparams
 
 
 def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from neurallib.checks import is_list
-from neurallib.plots import plot_prediction
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.plots import plot_prediction
 from neurallib.state import Hparams, State, count_parameters
 from neurallib.tasks import activate, task_kind
 

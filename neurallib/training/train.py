@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from neurallib.signals.batches import make_loader
-from neurallib.storage.checkpoints import create_checkpoints_directory, save_checkpoint
 from neurallib.checks import choice, integer, number
-
 from neurallib.devices import configure_device, gpu_name
 from neurallib.measures.losses import class_weight_tensor
-from neurallib.storage.model_card import save_model_card
-from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.training.optimization import make_optimizer
 from neurallib.models.registry import build_network
-from neurallib.state import Preprocessing, State, changed, count_parameters, is_named
+from neurallib.names import is_named
+from neurallib.signals.batches import make_loader
+from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.signals.preparing import Data, PreparedData, prepare
-from neurallib.tasks import n_outputs, task_kind
+from neurallib.state import Preprocessing, State, changed, count_parameters
+from neurallib.storage.checkpoints import create_checkpoints_directory, save_checkpoint
+from neurallib.storage.model_card import save_model_card
 from neurallib.storage.training_info import save_training_information
+from neurallib.tasks import n_outputs, task_kind
+from neurallib.training.optimization import make_optimizer
 from neurallib.version import __version__
 
 if TYPE_CHECKING:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from typing import Any
 
-from neurallib.checks import choice, integer, listing
-from neurallib.state import Hparams, State, changed, is_named
+from neurallib.checks import choice, integer
+from neurallib.names import as_list, matching, weights_named
+from neurallib.state import Hparams, State, changed
 
 STRATEGIES = ("all", "last_only", "gradual", "new_only")
 
@@ -92,53 +91,6 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
         raise ValueError(f"depth={depth}; only reuse_n_layers={reuse_n_layers} are there to learn.")
     n_learning = {"all": reuse_n_layers, "last_only": 1, "gradual": depth, "new_only": 0}[strategy]
     return [name for names in reused[: reuse_n_layers - n_learning] for name in names]
-
-
-def weights_named(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that a pattern means, as `build_network` understands it: of weights, or of layers that hold them.
-
-    Raises
-    ------
-    ValueError
-        If there are none; the nearest names are told.
-    """
-    names = list(names)
-    if found := matching(names, pattern):
-        return found
-    known = f"there are {listing(layer_names(names))}.{did_you_mean(names, pattern)}"
-    raise ValueError(f"no weight is named {pattern!r}; {known}")
-
-
-def matching(names: Iterable[str], pattern: str) -> list[str]:
-    """The same without the error."""
-    return [name for name in names if is_named(name, pattern)]
-
-
-def layer_names(names: Iterable[str]) -> list[str]:
-    """The layers that hold the weights of these names."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-
-
-def did_you_mean(names: Iterable[str], pattern: str) -> str:
-    """The end of an error: the layers or weights that a wrong pattern is near to."""
-    near = difflib.get_close_matches(pattern, [*layer_names(names), *names], n=2)
-    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-
-
-def as_list(patterns: str | Iterable[str]) -> list[str]:
-    """One pattern or several, as a list.
-
-    Raises
-    ------
-    TypeError
-        If they are anything else.
-    """
-    found: list[Any] = [None]
-    if isinstance(patterns, Iterable):
-        found = [patterns] if isinstance(patterns, str) else list(patterns)
-    if not all(isinstance(pattern, str) for pattern in found):
-        raise TypeError(f"{patterns!r} names no layers; expected a name such as 'gru_layers.0', or a list of them.")
-    return found
 
 
 def _stack(hparams: Hparams) -> list[list[str]]:

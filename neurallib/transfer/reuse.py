@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from neurallib.checks import integer, is_list, listing, per_layer
-from neurallib.transfer.freezing import as_list, did_you_mean, layer_names, matching
+from neurallib.checks import integer, is_list, per_layer
 from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
+from neurallib.names import as_list, known_layers, listing, matching
 from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
 
 _TOLD = (  # of a source's training information
@@ -176,8 +176,7 @@ def _pair_weights(target: Weights, source: Weights, layers: Iterable[str] | Mapp
         theirs = matching(source, old)
         for side, name, names, found in (("target", layer, target, own), ("source", old, source, theirs)):
             if not found:
-                known = f"{listing(layer_names(names))}.{did_you_mean(names, name)}"
-                wrong.append(f"the {side} has no {name!r}, but {known}")
+                wrong.append(f"the {side} has no {name!r}, but {known_layers(names, name)}")
         if not own or not theirs:
             continue
         alone = [name for name, partner in own.items() if partner not in theirs]

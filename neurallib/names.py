@@ -1,0 +1,74 @@
+"""Names: patterns of the names of weights, and how an error lists names and finds the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """Names for an error: the first few in order, then how many more."""
+    names = list(names)
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
+
+
+def did_you_mean(given: Any, known: Iterable[Any], n: int = 1) -> str:
+    """The end of an error: the `n` known names at the most that a wrong one is near to, whatever its case."""
+    by_lower = {str(name).lower(): str(name) for name in known}
+    near = difflib.get_close_matches(str(given).lower(), by_lower, n=n, cutoff=0.55)
+    return f" Did you mean {' or '.join(repr(by_lower[name]) for name in near)}?" if near else ""
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a weight's name is what a pattern means: a weight ("fc_out.bias"), a layer ("gru_layers.0"), or with
+    wildcards any of them ("encoder.*norm*")."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that a pattern means, of weights or of layers that hold them."""
+    return [name for name in names if is_named(name, pattern)]
+
+
+def weights_named(names: Iterable[str], pattern: str) -> list[str]:
+    """The same.
+
+    Raises
+    ------
+    ValueError
+        If there are none; the nearest names are told.
+    """
+    names = list(names)
+    if found := matching(names, pattern):
+        return found
+    raise ValueError(f"no weight is named {pattern!r}; there are {known_layers(names, pattern)}")
+
+
+def known_layers(names: Iterable[str], pattern: str) -> str:
+    """The end of an error about a pattern that means no weight: the layers there are, and the nearest names."""
+    layers = layer_names(names := list(names))
+    return f"{listing(layers)}.{did_you_mean(pattern, [*layers, *names], 2)}"
+
+
+def layer_names(names: Iterable[str]) -> list[str]:
+    """The layers that hold the weights of these names."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def as_list(patterns: str | Iterable[str]) -> list[str]:
+    """One pattern or several, as a list.
+
+    Raises
+    ------
+    TypeError
+        If they are anything else.
+    """
+    found: list[Any] = [None]
+    if isinstance(patterns, Iterable):
+        found = [patterns] if isinstance(patterns, str) else list(patterns)
+    if not all(isinstance(pattern, str) for pattern in found):
+        raise TypeError(f"{patterns!r} names no layers; expected a name such as 'gru_layers.0', or a list of them.")
+    return found
