@@ -19,8 +19,8 @@ FLOORS = """
 version state names checks sequences
 tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.layer
-models.__init__ models.network models.gru models.gru_encoder_decoder models.attention models.transformer
-    models.registry
+models.__init__ models.network models.gru_forward models.gru models.gru_encoder_decoder models.attention
+    models.transformer_forward models.transformer models.registry
 signals.__init__ signals.normalization signals.folders signals.preparing signals.batches signals.peaks
     signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__

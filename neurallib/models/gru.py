@@ -1,4 +1,4 @@
-"""GRUs with one output per step or per signal: their factories, weights and forward functions."""
+"""GRUs with one output per step or per signal: the factories of their states."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.functional import dropout as drop
-
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
-from neurallib.models.network import Shape, draw_weights, learns, linear_shapes
-from neurallib.recurrence.layer import Direction, gru_layer, linear
-from neurallib.sequences import at_last_step, valid_mask, zero_padding
-from neurallib.state import Hparams, State, Weights, new_state
-from neurallib.tasks import check_task, n_outputs
+from neurallib.models.gru_forward import gru_weight_shapes
+from neurallib.models.network import draw_weights
+from neurallib.state import Hparams, State, new_state
+from neurallib.tasks import check_task
 
 POOLINGS = ("final", "last", "mean", "max")
 
@@ -131,99 +126,6 @@ def gru_seq2one(
     return new_state("GRUseq2one", hparams, draw_weights(gru_weight_shapes(hparams), seed))
 
 
-def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
-    """The weights of `gru_seq2seq` and `gru_seq2one`, by name."""
-    shapes: dict[str, Shape] = {}
-    n_in = hparams["n_features"]
-    for i, (hidden, both) in enumerate(zip(_hidden(hparams), hparams["bidir_per_layer"], strict=True)):
-        shapes |= direction_shapes(f"gru_layers.{i}.", "_l0", n_in, hidden, both)
-        n_in = hidden * (1 + both)
-    if hparams["fc_out_bool"]:
-        shapes |= linear_shapes("fc_out", n_in, n_outputs(hparams))
-    return shapes
-
-
-def gru_seq2seq_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
-) -> Tensor:
-    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
-    x, _ = _gru_stack(weights, hparams, x, lengths, training)
-    x = _drop_after(weights, hparams, hparams["n_layers"] - 1, x, training)
-    return zero_padding(output_layer(weights, x), lengths)
-
-
-def gru_seq2one_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
-) -> Tensor:
-    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
-    x, h_n = _gru_stack(weights, hparams, x, lengths, training)
-    match hparams["pooling"]:
-        case "final":
-            pooled = torch.cat(list(h_n), dim=-1)
-        case "last":
-            pooled = at_last_step(x, lengths)
-        case "mean":
-            pooled = x.sum(dim=1) / lengths[:, None]
-        case _:
-            pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
-    pooled = _drop_after(weights, hparams, hparams["n_layers"] - 1, pooled, training)
-    return output_layer(weights, pooled)
-
-
-def infer_bidir_per_layer(hparams: Hparams, weights: Weights) -> Hparams:
-    """`hparams` with `bidir_per_layer` read off the names of `weights` where a file does not say."""
-    if hparams.get("bidir_per_layer") is not None:
-        return hparams
-    n_layers = integer("n_layers", hparams.get("n_layers"))
-    return hparams | {"bidir_per_layer": [f"gru_layers.{i}.weight_ih_l0_reverse" in weights for i in range(n_layers)]}
-
-
-def direction_shapes(prefix: str, suffix: str, n_in: int, hidden: int, both: bool) -> dict[str, Shape]:
-    """The weights of one GRU layer, under torch's names and drawn as torch draws them."""
-    sizes = {
-        "weight_ih": (3 * hidden, n_in),
-        "weight_hh": (3 * hidden, hidden),
-        "bias_ih": (3 * hidden,),
-        "bias_hh": (3 * hidden,),
-    }
-    return {
-        f"{prefix}{name}{suffix}{reverse}": Shape(size, hidden**-0.5)
-        for reverse in ("", "_reverse")[: 1 + both]
-        for name, size in sizes.items()
-    }
-
-
-def directions(weights: Weights, prefix: str, suffix: str, both: bool) -> list[Direction]:
-    """One GRU layer's weights, found by name."""
-    return [
-        Direction(*(weights[f"{prefix}{name}{suffix}{reverse}"] for name in Direction._fields))
-        for reverse in ("", "_reverse")[: 1 + both]
-    ]
-
-
-def _gru_stack(weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-    """The last layer's output and last states; dropout stands between layers, not after the last."""
-    for i, both in enumerate(hparams["bidir_per_layer"]):
-        x = _drop_after(weights, hparams, i - 1, x, training) if i else x
-        x, h_n = gru_layer(x, lengths, directions(weights, f"gru_layers.{i}.", "_l0", both))
-    return x, h_n
-
-
-def _drop_after(weights: Weights, hparams: Hparams, i: int, x: Tensor, training: bool) -> Tensor:
-    """The dropout of layer `i`, on its output."""
-    rate = per_layer("dropout", hparams["dropout"], hparams["n_layers"])[i]
-    return drop(x, rate, training and learns(weights, f"gru_layers.{i}"))
-
-
-def output_layer(weights: Weights, x: Tensor) -> Tensor:
-    """`x` through `fc_out`, where the model has one."""
-    return linear(x, weights["fc_out.weight"], weights["fc_out.bias"]) if "fc_out.weight" in weights else x
-
-
-def _hidden(hparams: Hparams) -> list[int]:
-    return per_layer("hid_dim", hparams["hid_dim"], hparams["n_layers"])
-
-
 def _check_gru(given: dict[str, Any]) -> Hparams:
     """The hyperparameters of a seq2seq or seq2one GRU in the order of their table, each checked."""
     n_layers = integer("n_layers", given["n_layers"])
@@ -244,10 +146,11 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
     if "pooling" in given:
         hparams["pooling"] = given["pooling"]
     if not hparams["fc_out_bool"]:
+        width = per_layer("hid_dim", hparams["hid_dim"], n_layers)[-1] * (1 + hparams["bidir_per_layer"][-1])
         if hparams["task"] == "classification":
             warnings.warn("fc_out_bool=False is for regression; classification keeps fc_out.", stacklevel=3)
             hparams["fc_out_bool"] = True
-        elif (width := _hidden(hparams)[-1] * (1 + hparams["bidir_per_layer"][-1])) != hparams["n_features"]:
+        elif width != hparams["n_features"]:
             raise ValueError(
                 f"fc_out_bool=False makes the last layer the output: it has {width} units, "
                 f"n_features is {hparams['n_features']}."

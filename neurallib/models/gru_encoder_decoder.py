@@ -8,7 +8,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.functional import linear, pad
 
 from neurallib.checks import boolean, integer, number, text
-from neurallib.models.gru import direction_shapes, directions, output_layer
+from neurallib.models.gru_forward import direction_shapes, directions, output_layer
 from neurallib.models.network import Shape, draw_weights, learns, linear_shapes
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from neurallib.models import gru, transformer
+from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
@@ -36,34 +36,37 @@ _TRANSFORMER_UNUSED = ("pos_encoder.", "encoder_layer.", "decoder_layer.")
 
 ARCHITECTURES: dict[str, Architecture] = {
     "GRUseq2seq": Architecture(
-        gru.gru_seq2seq, gru.gru_weight_shapes, gru.gru_seq2seq_forward, complete=gru.infer_bidir_per_layer
+        gru.gru_seq2seq,
+        gru_forward.gru_weight_shapes,
+        gru_forward.gru_seq2seq_forward,
+        complete=gru_forward.infer_bidir_per_layer,
     ),
     "GRUseq2one": Architecture(
         gru.gru_seq2one,
-        gru.gru_weight_shapes,
-        gru.gru_seq2one_forward,
+        gru_forward.gru_weight_shapes,
+        gru_forward.gru_seq2one_forward,
         seq2one=True,
         file_defaults={"pooling": "last"},
-        complete=gru.infer_bidir_per_layer,
+        complete=gru_forward.infer_bidir_per_layer,
     ),
     "GRUED": Architecture(gru_encoder_decoder, gru_encoder_decoder_weight_shapes, gru_encoder_decoder_forward),
     "Transformerseq2seq": Architecture(
         transformer.transformer_seq2seq,
-        transformer.transformer_seq2seq_weight_shapes,
-        transformer.transformer_seq2seq_forward,
+        transformer_forward.transformer_seq2seq_weight_shapes,
+        transformer_forward.transformer_seq2seq_forward,
         unused=_TRANSFORMER_UNUSED,
     ),
     "Transformerseq2one": Architecture(
         transformer.transformer_seq2one,
-        transformer.transformer_seq2one_weight_shapes,
-        transformer.transformer_seq2one_forward,
+        transformer_forward.transformer_seq2one_weight_shapes,
+        transformer_forward.transformer_seq2one_forward,
         seq2one=True,
         unused=_TRANSFORMER_UNUSED,
     ),
     "TransformerED": Architecture(
         transformer.transformer_encoder_decoder,
-        transformer.transformer_encoder_decoder_weight_shapes,
-        transformer.transformer_encoder_decoder_forward,
+        transformer_forward.transformer_encoder_decoder_weight_shapes,
+        transformer_forward.transformer_encoder_decoder_forward,
         unused=_TRANSFORMER_UNUSED,
     ),
 }

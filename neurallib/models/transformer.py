@@ -1,19 +1,18 @@
-"""Transformers: their factories, weights and forward functions."""
+"""Transformers: the factories of their states."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.functional import linear, pad
-
 from neurallib.checks import integer, number, text
-from neurallib.models.attention import decode, encode, generate, key_mask, positions
-from neurallib.models.network import Shape, draw_weights, linear_shapes
-from neurallib.sequences import zero_padding
-from neurallib.state import Hparams, State, Weights, new_state
-from neurallib.tasks import check_task, n_outputs
+from neurallib.models.network import draw_weights
+from neurallib.models.transformer_forward import (
+    transformer_encoder_decoder_weight_shapes,
+    transformer_seq2one_weight_shapes,
+    transformer_seq2seq_weight_shapes,
+)
+from neurallib.state import Hparams, State, new_state
+from neurallib.tasks import check_task
 
 SIZES = ("n_features", "d_model", "nhead", "num_encoder_layers", "num_decoder_layers", "dim_feedforward")
 
@@ -148,85 +147,6 @@ def transformer_encoder_decoder(
     hparams = _check_transformer(dict(locals()))
     shapes = transformer_encoder_decoder_weight_shapes(hparams)
     return new_state("TransformerED", hparams, draw_weights(shapes, seed))
-
-
-def transformer_seq2one_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
-    """The weights of `transformer_seq2one`, by name."""
-    return _weight_shapes(hparams, {"encoder": ["self_attn"]})
-
-
-def transformer_seq2seq_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
-    """The weights of `transformer_seq2seq`, by name."""
-    return _weight_shapes(hparams, {"encoder": ["self_attn"], "decoder": ["self_attn", "multihead_attn"]})
-
-
-transformer_encoder_decoder_weight_shapes = transformer_seq2seq_weight_shapes
-
-
-def transformer_seq2seq_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
-) -> Tensor:
-    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
-    mask, nhead, dropout = key_mask(lengths, x.shape[1]), hparams["nhead"], _rate(hparams, training)
-    x = _embed(weights, x)
-    memory = encode(weights, x, mask, nhead, dropout)
-    return _output(weights, decode(weights, x, memory, mask, nhead, dropout), lengths)
-
-
-def transformer_seq2one_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
-) -> Tensor:
-    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
-    mask = key_mask(lengths, x.shape[1])
-    x = encode(weights, _embed(weights, x), mask, hparams["nhead"], _rate(hparams, training))
-    mean = zero_padding(x, lengths).sum(dim=1) / lengths[:, None]
-    return linear(mean, weights["fc_out.weight"], weights["fc_out.bias"])
-
-
-def transformer_encoder_decoder_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
-) -> Tensor:
-    """Outputs [B, T, C]: taught by `target` [B, T, C] where it is given, generated (without gradient) where not."""
-    mask, nhead, dropout = key_mask(lengths, x.shape[1]), hparams["nhead"], _rate(hparams, training)
-    if target is None:
-        with torch.no_grad():
-            memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
-            return zero_padding(generate(weights, memory, mask, nhead, dropout), lengths)
-    memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
-    y = _embed(weights, pad(target, (0, 0, 1, -1)))
-    return _output(weights, decode(weights, y, memory, mask, nhead, dropout, causal=True), lengths)
-
-
-def _embed(weights: Weights, x: Tensor) -> Tensor:
-    x = linear(x, weights["input_projection.weight"], weights["input_projection.bias"])
-    return x + positions(x.shape[1], x)
-
-
-def _output(weights: Weights, x: Tensor, lengths: Tensor) -> Tensor:
-    return zero_padding(linear(x, weights["fc_out.weight"], weights["fc_out.bias"]), lengths)
-
-
-def _rate(hparams: Hparams, training: bool) -> float:
-    return float(hparams["dropout"]) if training else 0.0
-
-
-def _weight_shapes(hparams: Hparams, stacks: dict[str, list[str]]) -> dict[str, Shape]:
-    """Under torch's names and drawn as torch draws them; `stacks` names the attentions in a layer of each stack."""
-    d, hidden = hparams["d_model"], hparams["dim_feedforward"]
-    shapes = linear_shapes("input_projection", hparams["n_features"], d)
-    for stack, attentions in stacks.items():
-        for i in range(hparams[f"num_{stack}_layers"]):
-            layer = f"{stack}.layers.{i}."
-            for name in attentions:
-                shapes[f"{layer}{name}.in_proj_weight"] = Shape((3 * d, d), (6 / (4 * d)) ** 0.5)
-                shapes[f"{layer}{name}.in_proj_bias"] = Shape((3 * d,), 0)
-                shapes[f"{layer}{name}.out_proj.weight"] = Shape((d, d), d**-0.5)
-                shapes[f"{layer}{name}.out_proj.bias"] = Shape((d,), 0)
-            shapes |= linear_shapes(f"{layer}linear1", d, hidden) | linear_shapes(f"{layer}linear2", hidden, d)
-            for k in range(1, len(attentions) + 2):
-                shapes[f"{layer}norm{k}.weight"] = Shape((d,), 0, 1)
-                shapes[f"{layer}norm{k}.bias"] = Shape((d,), 0)
-    return shapes | linear_shapes("fc_out", d, n_outputs(hparams))
 
 
 def _check_transformer(given: dict[str, Any]) -> Hparams:
