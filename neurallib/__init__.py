@@ -4,20 +4,18 @@ A model state is a plain dict: factories make one, `train` and `retrain` give a 
 one, checkpoints and the hub store one. What follows is the map of the library, lowest floor first.
 """
 
+from typing import NoReturn
+
+from neurallib.names import did_you_mean
 from neurallib.sequences import flip_valid, valid_mask
 from neurallib.state import Batch, State
+from neurallib.architectures import ARCHITECTURES, Architecture, list_architectures, validate_architecture_name
 from neurallib.devices import configure_device
 from neurallib.models.network import Network
 from neurallib.models.gru import gru_seq2one, gru_seq2seq
 from neurallib.models.gru_encoder_decoder import gru_encoder_decoder
 from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
-from neurallib.models.registry import (
-    ARCHITECTURES,
-    build_network,
-    list_architectures,
-    state_from_network,
-    validate_architecture_name,
-)
+from neurallib.models.registry import build_network, state_from_network
 from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
@@ -52,7 +50,9 @@ from neurallib.signals.wfdb_records import Record, list_records, read_record, sp
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
-from neurallib.workflow import retrain, train_from_scratch, validate_training_context
+from neurallib.workflow.on_folders import validate_training_context
+from neurallib.workflow.from_scratch import train_from_scratch
+from neurallib.workflow.retraining import retrain
 from neurallib.search.trials import TrialResult
 from neurallib.search.grid import grid_search
 from neurallib.version import __version__
@@ -60,6 +60,7 @@ from neurallib.version import __version__
 __all__ = [
     "__version__",
     "ARCHITECTURES",
+    "Architecture",
     "Batch",
     "Network",
     "Record",
@@ -124,3 +125,9 @@ __all__ = [
     "validate_architecture_name",
     "validate_training_context",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    known = {architecture: entry.factory.__name__ for architecture, entry in ARCHITECTURES.items()}
+    hint = f" Did you mean the factory {known[name]!r}?" if name in known else did_you_mean(name, __all__)
+    raise AttributeError(f"module 'neurallib' has no attribute {name!r}.{hint}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from neurallib.names import did_you_mean
@@ -18,13 +20,20 @@ def choice(name: str, value: Any, options: Iterable[Any]) -> None:
         raise ValueError(f"{name}={value!r}; expected one of {known}.{did_you_mean(value, options)}")
 
 
-def integer(name: str, value: Any, minimum: int = 1) -> int:
-    """Return `value` as int, or raise unless it is a whole number of at least `minimum`."""
+def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
+    """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`."""
+    expected = f"expected an integer of at least {minimum}{'' if maximum is None else f' and at most {maximum}'}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected an integer of at least {minimum}.")
-    if value < minimum:
-        raise ValueError(f"{name}={value}; expected an integer of at least {minimum}.")
-    return int(value)
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {expected}.")
+    whole = int(value)
+    if whole < minimum or (maximum is not None and whole > maximum):
+        raise ValueError(f"{name}={value}; {expected}.")
+    return whole
+
+
+def as_seed(value: Any) -> int:
+    """Return a seed as int, or raise unless it is one that torch's generators take, from 0 to 2**64 - 1."""
+    return integer("seed", value, minimum=0, maximum=2**64 - 1)
 
 
 def number(
@@ -56,6 +65,15 @@ def text(name: str, value: Any) -> str:
     if not value.strip():
         raise ValueError(f"{name} is empty; expected a name.")
     return value
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return `value` as Path, or raise unless it is one that is not empty: "" would be the current directory."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a path.")
+    if not os.fspath(value).strip():
+        raise ValueError(f"{name} is empty; expected a path.")
+    return Path(value)
 
 
 def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:

@@ -1,16 +1,36 @@
-"""What a model is asked for: the task's kind, its number of outputs, and the rules between its hyperparameters."""
+"""What a model is asked for, described once: its task's kind, its outputs, and the rules between hyperparameters."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import boolean, choice, integer
-from neurallib.state import Hparams
+from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
 NOT_APPLICABLE = (None, "NA")  # what published files of regression models hold for num_classes
+
+
+class Task(NamedTuple):
+    """What a state's network takes and gives."""
+
+    kind: TaskKind
+    n_features: int  # C
+    n_outputs: int  # K
+    seq2one: bool  # one output a signal [K], not one a step [T, K]
+
+    def __str__(self) -> str:
+        return f"{'seq2one' if self.seq2one else 'seq2seq'} {self.kind}"
+
+
+def describe(state: State) -> Task:
+    """The task of a state, to be handed on to whoever needs to know of it."""
+    hparams = state["hparams"]
+    seq2one = ARCHITECTURES[state["architecture"]].seq2one
+    return Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
 
 
 def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
@@ -50,13 +70,13 @@ def task_kind(hparams: Hparams) -> TaskKind:
     return "multilabel" if hparams["multi_label"] else "multiclass"
 
 
+def n_outputs(hparams: Hparams) -> int:
+    """K, the number of outputs a step (or a signal): the classes, or for regression the features."""
+    return int(hparams["n_features"] if task_kind(hparams) == "regression" else hparams["num_classes"])
+
+
 def activate(logits: Tensor, kind: TaskKind) -> Tensor:
     """Probabilities of a classification [..., K], the values themselves of a regression."""
     if kind == "multiclass":
         return logits.softmax(-1)
     return logits if kind == "regression" else logits.sigmoid()
-
-
-def n_outputs(hparams: Hparams) -> int:
-    """K, the number of outputs a step (or a signal): the classes, or for regression the features."""
-    return int(hparams["n_features"] if task_kind(hparams) == "regression" else hparams["num_classes"])

@@ -17,19 +17,19 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version state names checks sequences
-tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
-    recurrence.layer
+architectures tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel
+    recurrence.threads recurrence.layer
 models.__init__ models.network models.gru_forward models.gru models.gru_encoder_decoder models.attention
-    models.transformer_forward models.transformer models.registry
-signals.__init__ signals.normalization signals.folders signals.preparing signals.batches signals.peaks
-    signals.synthetic signals.wfdb_records plots
-measures.__init__ measures.losses measures.metrics measures.events storage.training_info storage.__init__
-    storage.checkpoints storage.model_card storage.hub_errors storage.hub transfer.freezing transfer.__init__
-    transfer.reuse
-training.optimization training.tensorboard training.lightning training.__init__ training.train prediction.__init__
-    prediction.evaluation prediction.on_folders
-workflow
-search.trials search.__init__ search.grid
+    models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
+    signals.folders signals.sources signals.preparing signals.batches signals.peaks signals.synthetic
+    signals.wfdb_records plots
+measures.__init__ measures.class_weights measures.losses measures.metrics measures.events storage.__init__
+    storage.training_info storage.checkpoints storage.model_card storage.hub_errors storage.hub transfer.__init__
+    transfer.freezing transfer.reuse
+training.__init__ training.optimization training.run training.isolation training.trainer_options training.tensorboard
+    training.lightning training.record training.train prediction.__init__ prediction.evaluation prediction.on_folders
+workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
+search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
     examples.publish_model examples.transfer_learning examples.use_published_model

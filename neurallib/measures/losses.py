@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from neurallib.models.registry import ARCHITECTURES
+from neurallib.architectures import check_state
+from neurallib.measures.class_weights import class_weight_tensor
 from neurallib.sequences import valid_mask
 from neurallib.state import State
-from neurallib.tasks import n_outputs, task_kind
+from neurallib.tasks import Task, describe
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LossTerms = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -34,7 +35,7 @@ def loss_function(state: State) -> Loss:
         loss(logits, y, lengths) -> scalar Tensor, for logits [B, T, K] (or [B, K]), y as in a batch, lengths [B].
         Steps beyond a length have no part in it.
     """
-    terms = loss_terms(state)
+    terms = loss_terms(describe(check_state(state)), state["training_info"].get("class_weight"))
 
     def loss(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         total, count = terms(logits, y, lengths)
@@ -43,36 +44,34 @@ def loss_function(state: State) -> Loss:
     return loss
 
 
-def loss_terms(state: State) -> LossTerms:
-    """The same loss in two parts for each signal: the sum over its valid steps, and the weight that divides it.
+def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
+    """A task's loss in two parts for each signal: the sum over its valid steps, and the weight that divides it.
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
-    loss of each signal.
+    loss of each signal. `class_weight` is what `training_info["class_weight"]` holds.
 
     Returns
     -------
     callable
         terms(logits, y, lengths) -> (total [B], count [B]).
     """
-    kind, n_out = task_kind(state["hparams"]), n_outputs(state["hparams"])
-    seq2one = ARCHITECTURES[state["architecture"]].seq2one
-    weight = class_weight_tensor(state["training_info"].get("class_weight"), n_out)
+    kind, weight = task.kind, class_weight_tensor(class_weight, task.n_outputs)
 
     def terms(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        logits = logits.float()
+        logits, y = logits.float(), _fitting(y, logits, task)
         class_weight = weight.to(logits.device) if weight is not None else None
         if kind == "multiclass":
-            y = y.reshape(logits.shape[:-1]).long()
+            y = y.long()
             values = cross_entropy(logits.movedim(-1, 1), y, class_weight, reduction="none")
             counts = torch.ones_like(values) if class_weight is None else class_weight[y]
         else:
-            y = y.reshape(logits.shape).to(logits.dtype)
+            y = y.to(logits.dtype)
             if kind == "regression":
                 values = mse_loss(logits, y, reduction="none")
             else:
                 values = binary_cross_entropy_with_logits(logits, y, reduction="none", pos_weight=class_weight)
             counts = torch.ones_like(values)
-        if not seq2one:
+        if not task.seq2one:
             invalid = ~valid_mask(lengths, logits.shape[1])
             invalid = invalid if values.dim() == 2 else invalid[:, :, None]
             values, counts = values.masked_fill(invalid, 0), counts.masked_fill(invalid, 0)
@@ -81,12 +80,13 @@ def loss_terms(state: State) -> LossTerms:
     return terms
 
 
-def class_weight_tensor(class_weight: Any, n_out: int) -> Tensor | None:
-    """Class weights [K] as the losses take them: BCE's weight of positives, or cross entropy's weight of each class."""
-    if class_weight is None:
-        return None
-    weight = torch.as_tensor(class_weight, dtype=torch.float32).reshape(-1)
-    if len(weight) != n_out or not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()):
-        expected = f"{n_out} finite weights of at least 0, or 'balanced'"
-        raise ValueError(f"class_weight={class_weight!r}; expected {expected}.")
-    return weight
+def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:
+    """The target in the shape that the loss wants, which may differ from what came by axes of size 1 alone."""
+    wanted = logits.shape[:-1] if task.kind == "multiclass" else logits.shape
+    if logits.dim() != 3 - task.seq2one or logits.shape[-1] != task.n_outputs:
+        expected = f"[batch, {'' if task.seq2one else 'time, '}{task.n_outputs}]"
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; {task} expects {expected}.")
+    if [size for size in y.shape if size != 1] != [size for size in wanted if size != 1]:
+        shapes = f"y has shape {tuple(y.shape)}, logits {tuple(logits.shape)}"
+        raise ValueError(f"{shapes}; {task} expects y {tuple(wanted)}.")
+    return y.reshape(wanted)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from neurallib.sequences import valid_mask
-from neurallib.tasks import TaskKind
+from neurallib.tasks import Task
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
 
-def make_metrics(kind: TaskKind, n_outputs: int) -> MetricCollection:
+def make_metrics(task: Task) -> MetricCollection:
     """Metrics of a task that see one batch after the other.
 
     Returns
@@ -28,6 +28,7 @@ def make_metrics(kind: TaskKind, n_outputs: int) -> MetricCollection:
     import torchmetrics.regression as tr
     from torchmetrics import MetricCollection
 
+    kind, n_outputs = task.kind, task.n_outputs
     if kind == "regression":
         return MetricCollection(
             {
@@ -56,35 +57,31 @@ def make_metrics(kind: TaskKind, n_outputs: int) -> MetricCollection:
     )
 
 
-def update_metrics(
-    metrics: MetricCollection, kind: TaskKind, outputs: Tensor, y: Tensor, lengths: Tensor, seq2one: bool
-) -> None:
+def update_metrics(metrics: MetricCollection, task: Task, outputs: Tensor, y: Tensor, lengths: Tensor) -> None:
     """Show one batch to the metrics.
 
     Parameters
     ----------
     metrics : MetricCollection
         From `make_metrics`; changed.
-    kind : str
-        The task's kind.
+    task : Task
+        From `describe`.
     outputs : Tensor
         [B, T, K] or [B, K]: probabilities, or values of a regression.
     y, lengths : Tensor
         As in a batch.
-    seq2one : bool
-        Whether there is one output a signal.
     """
-    if not seq2one:
+    if not task.seq2one:
         mask = valid_mask(lengths, outputs.shape[1])
         outputs, y = outputs[mask], y[mask]
-    if kind == "regression":
+    if task.kind == "regression":
         y = y.reshape(outputs.shape)
         if outputs.shape[-1] == 1:
             outputs, y = outputs.squeeze(-1), y.squeeze(-1)
         metrics.update(outputs, y)
-    elif kind == "multilabel":
+    elif task.kind == "multilabel":
         metrics.update(outputs, y.reshape(outputs.shape).long())
-    elif kind == "multiclass":
+    elif task.kind == "multiclass":
         metrics.update(outputs, y.reshape(-1).long())
     else:
         positive, truth = outputs.reshape(-1), y.reshape(-1).long()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
+from neurallib.architectures import Shape
 from neurallib.checks import boolean, integer, number, text
 from neurallib.models.gru_forward import direction_shapes, directions, output_layer
-from neurallib.models.network import Shape, draw_weights, learns, linear_shapes
+from neurallib.models.network import draw_weights, learns, linear_shapes, taught
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
@@ -116,7 +117,7 @@ def gru_encoder_decoder_forward(
     if target is None:
         output = weights.get("fc_out.weight"), weights.get("fc_out.bias")
         return gru_generate(layers, *output, h0, lengths, x.shape[1])
-    y = pad(target.reshape(x.shape[0], x.shape[1], -1), (0, 0, 1, -1))
+    y = taught(x, target, hparams["n_features"])
     for k, layer in enumerate(layers):
         y = drop(y, hparams["dropout"], training and learns(weights, f"decoder.*_l{k - 1}")) if k else y
         y, _ = gru_layer(y, lengths, [layer], h0[k : k + 1])

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
+from neurallib.architectures import Shape
 from neurallib.checks import integer, per_layer
-from neurallib.models.network import Shape, learns, linear_shapes
+from neurallib.models.network import learns, linear_shapes
 from neurallib.recurrence.layer import Direction, gru_layer, linear
 from neurallib.sequences import at_last_step, valid_mask, zero_padding
 from neurallib.state import Hparams, Weights

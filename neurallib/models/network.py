@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from neurallib.checks import integer
+from neurallib.architectures import Forward, Shape
+from neurallib.checks import as_seed
 from neurallib.names import is_named
 from neurallib.sequences import check_batch
 from neurallib.state import Hparams, Weights, seeded_generator
-
-Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
-
-
-class Shape(NamedTuple):
-    """A weight's size, and the interval center +/- bound from which it is drawn."""
-
-    size: tuple[int, ...]
-    bound: float
-    center: float = 0.0
 
 
 def linear_shapes(name: str, n_in: int, n_out: int) -> dict[str, Shape]:
@@ -38,7 +29,7 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     TypeError, ValueError
         If `seed` is not an integer of at least 0.
     """
-    generator = seeded_generator(integer("seed", seed, minimum=0))
+    generator = seeded_generator(as_seed(seed))
     return {
         name: (torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1) * shape.bound + shape.center
         for name, shape in shapes.items()
@@ -48,6 +39,20 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
 def learns(weights: Weights, pattern: str) -> bool:
     """Whether a layer takes gradients; a frozen one does in training what it does outside it, without dropout."""
     return any(weight.requires_grad for name, weight in weights.items() if is_named(name, pattern))
+
+
+def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
+    """The target of an encoder-decoder, [B, T, K], shifted right by one step: what its decoder reads when it learns.
+
+    Raises
+    ------
+    ValueError
+        If the target is not as long as the padded batch `x`, or has other features.
+    """
+    wanted = (*x.shape[:2], n_outputs)
+    if [size for size in target.shape if size != 1] != [size for size in wanted if size != 1]:
+        raise ValueError(f"target has shape {tuple(target.shape)}; teacher forcing expects {wanted}, as x is long.")
+    return pad(target.reshape(wanted), (0, 0, 1, -1))
 
 
 class Network(nn.Module):

@@ -2,97 +2,111 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from neurallib.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    check_state,
+    hyperparameters,
+    validate_architecture_name,
+)
+from neurallib.checks import is_list
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
     gru_encoder_decoder_weight_shapes,
 )
-from neurallib.models.network import Forward, Network, Shape
-from neurallib.names import did_you_mean, is_named, listing
+from neurallib.models.network import Network
+from neurallib.names import is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 
 
-class Architecture(NamedTuple):
-    """What the library knows of one architecture."""
-
-    factory: Callable[..., State]
-    weight_shapes: Callable[[Hparams], dict[str, Shape]]
-    forward: Forward
-    seq2one: bool = False  # one output a signal, not one a step
-    file_defaults: Mapping[str, Any] = {}  # what a file of the original means by leaving a hyperparameter out
-    complete: Callable[[Hparams, Weights], Hparams] = lambda hparams, weights: hparams
-    unused: tuple[str, ...] = ()  # what the original stores beside the weights and never reads
+def _gru_sizes(hparams: Hparams) -> str:
+    return f"{_joined(hparams['hid_dim'])}hid_{hparams['n_layers']}l"
 
 
-_TRANSFORMER_UNUSED = ("pos_encoder.", "encoder_layer.", "decoder_layer.")
+def _gru_encoder_decoder_sizes(hparams: Hparams) -> str:
+    return f"{hparams['enc_hid_dim']}-{hparams['dec_hid_dim']}hid_{hparams['enc_layers']}-{hparams['dec_layers']}l"
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "GRUseq2seq": Architecture(
-        gru.gru_seq2seq,
-        gru_forward.gru_weight_shapes,
-        gru_forward.gru_seq2seq_forward,
-        complete=gru_forward.infer_bidir_per_layer,
-    ),
+
+def _transformer_sizes(hparams: Hparams) -> str:
+    layers = [hparams[name] for name in ("num_encoder_layers", "num_decoder_layers") if name in hparams]
+    return f"{hparams['d_model']}d_{hparams['nhead']}h_{_joined(layers)}l_{hparams['dim_feedforward']}ff"
+
+
+def _gru_stack(hparams: Hparams) -> list[list[str]]:
+    return [[f"gru_layers.{i}"] for i in range(hparams["n_layers"])]
+
+
+def _encoder_stack(hparams: Hparams) -> list[list[str]]:
+    return [["input_projection"] * (i == 0) + [f"encoder.layers.{i}"] for i in range(hparams["num_encoder_layers"])]
+
+
+def _poolings_of_the_original(hparams: Hparams) -> list[str]:
+    """The original takes the output at the last valid step, which in one direction is the last state."""
+    one_direction = not hparams["bidir_per_layer"][-1]
+    return ["pooling"] if hparams["pooling"] == "last" or (hparams["pooling"] == "final" and one_direction) else []
+
+
+def _joined(value: Any) -> str:
+    return "-".join(map(str, value)) if is_list(value) else str(value)
+
+
+_STACKED_GRU: dict[str, Any] = {
+    "weight_shapes": gru_forward.gru_weight_shapes,
+    "sizes": _gru_sizes,
+    "stack": _gru_stack,
+    "per_layer": ("hid_dim", "dropout", "bidir_per_layer"),
+    "implied": ("bidirectional",),
+    "complete": gru_forward.infer_bidir_per_layer,
+}
+_TRANSFORMER: dict[str, Any] = {
+    "sizes": _transformer_sizes,
+    "stack": _encoder_stack,
+    "unused": ("pos_encoder.", "encoder_layer.", "decoder_layer."),
+}
+ARCHITECTURES |= {
+    "GRUseq2seq": Architecture(gru.gru_seq2seq, forward=gru_forward.gru_seq2seq_forward, **_STACKED_GRU),
     "GRUseq2one": Architecture(
         gru.gru_seq2one,
-        gru_forward.gru_weight_shapes,
-        gru_forward.gru_seq2one_forward,
+        forward=gru_forward.gru_seq2one_forward,
         seq2one=True,
+        new=("pooling",),
+        unwritten=_poolings_of_the_original,
         file_defaults={"pooling": "last"},
-        complete=gru_forward.infer_bidir_per_layer,
+        **_STACKED_GRU,
     ),
-    "GRUED": Architecture(gru_encoder_decoder, gru_encoder_decoder_weight_shapes, gru_encoder_decoder_forward),
+    "GRUED": Architecture(
+        gru_encoder_decoder,
+        gru_encoder_decoder_weight_shapes,
+        gru_encoder_decoder_forward,
+        sizes=_gru_encoder_decoder_sizes,
+    ),
     "Transformerseq2seq": Architecture(
         transformer.transformer_seq2seq,
         transformer_forward.transformer_seq2seq_weight_shapes,
         transformer_forward.transformer_seq2seq_forward,
-        unused=_TRANSFORMER_UNUSED,
+        **_TRANSFORMER,
     ),
     "Transformerseq2one": Architecture(
         transformer.transformer_seq2one,
         transformer_forward.transformer_seq2one_weight_shapes,
         transformer_forward.transformer_seq2one_forward,
         seq2one=True,
-        unused=_TRANSFORMER_UNUSED,
+        **_TRANSFORMER,
     ),
     "TransformerED": Architecture(
         transformer.transformer_encoder_decoder,
         transformer_forward.transformer_encoder_decoder_weight_shapes,
         transformer_forward.transformer_encoder_decoder_forward,
-        unused=_TRANSFORMER_UNUSED,
+        **_TRANSFORMER,
     ),
 }
-
-
-def list_architectures() -> list[str]:
-    """The names of the architectures."""
-    return list(ARCHITECTURES)
-
-
-def validate_architecture_name(name: str) -> None:
-    """Raise unless `name` is the name of an architecture.
-
-    Raises
-    ------
-    TypeError
-        If it is not a string, such as a class.
-    ValueError
-        If there is no such architecture.
-    """
-    valid = ", ".join(ARCHITECTURES)
-    if not isinstance(name, str):
-        kind = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
-        raise TypeError(f"architecture is {kind}; expected one of the names {valid}.")
-    if name not in ARCHITECTURES:
-        raise ValueError(f"architecture={name!r}; expected one of {valid}.{did_you_mean(name, ARCHITECTURES)}")
 
 
 def build_network(state: State, device: str | torch.device = "cpu") -> Network:
@@ -113,12 +127,22 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     Raises
     ------
     TypeError, ValueError
-        If the architecture is not known, or the weights are not those of the hyperparameters.
+        If `state` is none, or its weights are not those of its hyperparameters.
+
+    See Also
+    --------
+    state_from_network : the way back, such as after a loop of one's own.
+
+    Examples
+    --------
+    >>> import neurallib as nl, torch
+    >>> network = nl.build_network(nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=1))
+    >>> network(torch.zeros(2, 100, 1)).shape
+    torch.Size([2, 100, 1])
     """
-    validate_architecture_name(state["architecture"])
-    architecture = ARCHITECTURES[state["architecture"]]
-    check_weights(state["weights"], architecture.weight_shapes(state["hparams"]))
-    network = Network(state["weights"], state["hparams"], architecture.forward)
+    state = check_state(state)
+    check_weights(state)
+    network = Network(state["weights"], state["hparams"], ARCHITECTURES[state["architecture"]].forward)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
     return network.to(device)
@@ -127,14 +151,42 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
 def state_from_network(state: State, network: torch.nn.Module) -> State:
     """A new state with the network's present weights and all else as in `state`, such as after a custom loop.
 
+    Parameters
+    ----------
+    state : State
+        What the network was built from; stays as it is.
+    network : nn.Module
+        From `build_network`, trained since.
+
+    Returns
+    -------
+    State
+        It shares no memory with the network.
+
     Raises
     ------
-    ValueError
-        If the network's weights are not those of the state's architecture.
+    TypeError, ValueError
+        If `state` is none, or the network's weights are not those of its architecture.
+
+    See Also
+    --------
+    build_network : the way there.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=1)
+    >>> network = nl.build_network(state)
+    >>> trained = nl.state_from_network(state, network)
+    >>> bool((trained["weights"]["fc_out.bias"] == state["weights"]["fc_out.bias"]).all())
+    True
     """
-    weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    check_weights(weights, ARCHITECTURES[state["architecture"]].weight_shapes(state["hparams"]))
-    return changed(state, weights=copy_weights(weights))
+    state = check_state(state)
+    if not isinstance(network, torch.nn.Module):
+        raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
+    trained = changed(state, weights=copy_weights(dict(network.named_parameters())))
+    check_weights(trained, "the network's weights")
+    return trained
 
 
 def state_from_files(architecture: str, hparams: Hparams, weights: Weights, source: str = "weights") -> State:
@@ -158,8 +210,8 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
     """
     validate_architecture_name(architecture)
     entry = ARCHITECTURES[architecture]
-    known = inspect.signature(entry.factory).parameters.keys() - {"seed"}
-    if unknown := sorted(hparams.keys() - known):
+    known = hyperparameters(entry.factory)
+    if unknown := sorted(hparams.keys() - known.keys()):
         warnings.warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.", stacklevel=2)
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
     try:
@@ -167,12 +219,19 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
     except TypeError as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = {name: weight for name, weight in weights.items() if not name.startswith(entry.unused or ("\0",))}
-    check_weights(weights, entry.weight_shapes(checked), source)
-    return new_state(architecture, checked, weights)
+    state = new_state(architecture, checked, weights)
+    check_weights(state, source)
+    return state
 
 
-def check_weights(weights: Weights, shapes: Mapping[str, Shape], source: str = "weights") -> None:
-    """Raise ValueError that lists both sides unless `weights` are the expected ones, name by name and size by size."""
+def check_weights(state: State, source: str = "the state's weights") -> None:
+    """Raise ValueError that lists both sides unless the weights are those that the hyperparameters ask for, name by
+    name and size by size; `source` is what the error calls them."""
+    weights = state["weights"]
+    try:
+        shapes = ARCHITECTURES[state["architecture"]].weight_shapes(state["hparams"])
+    except (TypeError, ValueError, LookupError) as error:
+        raise ValueError(f"state['hparams'] do not make a {state['architecture']}: {error!r}.") from error
     missing = sorted(shapes.keys() - weights.keys())
     extra = sorted(weights.keys() - shapes.keys())
     sizes = [

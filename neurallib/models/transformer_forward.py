@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
+from neurallib.architectures import Shape
 from neurallib.models.attention import decode, encode, generate, key_mask, positions
-from neurallib.models.network import Shape, linear_shapes
+from neurallib.models.network import linear_shapes, taught
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, Weights
 from neurallib.tasks import n_outputs
@@ -56,7 +57,7 @@ def transformer_encoder_decoder_forward(
             memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
             return zero_padding(generate(weights, memory, mask, nhead, dropout), lengths)
     memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
-    y = _embed(weights, pad(target, (0, 0, 1, -1)))
+    y = _embed(weights, taught(x, target, hparams["n_features"]))
     return _output(weights, decode(weights, y, memory, mask, nhead, dropout, causal=True), lengths)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
-from neurallib.models.registry import ARCHITECTURES, build_network
+from neurallib.models.registry import build_network
 from neurallib.signals.batches import collate_fn
-from neurallib.signals.folders import SignalFolder
-from neurallib.signals.preparing import Data, PreparedData, prepare, prepare_signals
+from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
+from neurallib.signals.sources import Data, Signals
 from neurallib.state import Batch, State
-from neurallib.tasks import TaskKind, activate, n_outputs, task_kind
+from neurallib.tasks import TaskKind, activate, describe
 
 
 def evaluate(
@@ -35,12 +36,17 @@ def evaluate(
     ----------
     state : State
         Stays as it is; its normalization is applied to the signals.
-    data : sequence of (x, y), or what `open_folder` returns
-        Signals [T, n_features] and their targets.
+    data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
+        Signals [T, n_features] and their targets; also an iterable of them, one pair of arrays (x, y), or a pair of
+        stacked ones ([N, T, n_features], [N, ...]).
     batch_size : int
         Signals a batch; the numbers do not depend on it.
-    gpu_id, memory_budget, enable_progress_bar
-        As for `train`.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    memory_budget : int
+        Bytes of prepared signals kept in memory; what is beyond is read again when its batch comes.
+    enable_progress_bar : bool
+        Show the progress.
 
     Returns
     -------
@@ -51,23 +57,37 @@ def evaluate(
     Raises
     ------
     TypeError, ValueError
-        If an argument or a signal is wrong.
+        If `state` is none, or another argument or a signal is wrong.
+
+    See Also
+    --------
+    predict : the outputs themselves.
+    test_on_test_set : the same for a data folder's test set.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100) % 2)])
+    >>> sorted(measured)
+    ['accuracy', 'auroc', 'f1', 'loss']
     """
     integer("batch_size", batch_size)
-    device = configure_device(gpu_id)
+    device, state = configure_device(gpu_id), check_state(state)
     prepared = prepare(state, data, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
-    kind, seq2one = task_kind(state["hparams"]), ARCHITECTURES[state["architecture"]].seq2one
-    terms, metrics = loss_terms(state), make_metrics(kind, n_outputs(state["hparams"]))
+    task = describe(state)
+    terms, metrics = loss_terms(task, state["training_info"].get("class_weight")), make_metrics(task)
     sums = torch.zeros(2, dtype=torch.float64)
     for _, batch, logits in _run(state, prepared, batch_size, device, enable_progress_bar):
         sums += torch.stack([part.sum().double().cpu() for part in terms(logits, batch["y"], batch["lengths"])])
-        update_metrics(metrics, kind, activate(logits, kind).cpu(), batch["y"].cpu(), batch["lengths"].cpu(), seq2one)
+        outputs = activate(logits, task.kind).cpu()
+        update_metrics(metrics, task, outputs, batch["y"].cpu(), batch["lengths"].cpu())
     return {"loss": float(sums[0] / sums[1])} | metric_values(metrics)
 
 
 def predict(
     state: State,
-    signals: SignalFolder | Sequence[np.ndarray] | Sequence[Tensor],
+    signals: Signals,
     *,
     batch_size: int = 32,
     output: str = "probabilities",
@@ -80,24 +100,39 @@ def predict(
     ----------
     state : State
         Stays as it is; its normalization is applied to the signals.
-    signals : sequence of array or Tensor, or what `open_folder` returns
-        Each [T, n_features], or [T] when n_features is 1.
+    signals : sequence of array or Tensor, torch Dataset, array, or what `open_folder` returns
+        Each [T, n_features], or [T] when n_features is 1; also an iterable of them, one such array by itself, or a
+        stack [N, T, n_features]. Targets beside the signals are not looked at.
     batch_size : int
         Signals a batch; the outputs do not depend on it.
     output : str
         "probabilities" (of a regression: its values), or "logits", as the network gives them.
-    gpu_id, enable_progress_bar
-        As for `train`.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress.
 
     Returns
     -------
     list of np.ndarray
-        float32, [T, K] a signal; [K] of an architecture with one output a signal.
+        float32, [T, K] a signal; [K] of an architecture with one output a signal. A list of one for one array.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or a signal is wrong.
+        If `state` is none, or another argument or a signal is wrong.
+
+    See Also
+    --------
+    evaluate : how good the outputs are.
+    post_process_peaks_binary : peaks of probabilities.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> [output.shape for output in nl.predict(state, [np.zeros((100, 1)), np.zeros((80, 1))])]
+    [(100, 1), (80, 1)]
     """
     choice("output", output, ("probabilities", "logits"))
     prepared = prepare_signals(state, signals)
@@ -109,7 +144,8 @@ def predict_and_measure(
 ) -> tuple[list[np.ndarray], list[float]]:
     """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given."""
     prepared = prepare(state, data, enable_progress_bar=enable_progress_bar)
-    return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, loss_terms(state))
+    terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
+    return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, terms)
 
 
 def _predict(
@@ -123,7 +159,7 @@ def _predict(
 ) -> tuple[list[np.ndarray], list[float]]:
     integer("batch_size", batch_size)
     device = configure_device(gpu_id)
-    kind: TaskKind = "regression" if raw else task_kind(state["hparams"])
+    kind: TaskKind = "regression" if raw else describe(state).kind
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
     for places, batch, logits in _run(state, data, batch_size, device, enable_progress_bar):

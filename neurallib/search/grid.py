@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.architectures import ARCHITECTURES, validate_architecture_name
 from neurallib.checks import choice, integer
 from neurallib.files import as_plain
-from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
 from neurallib.names import did_you_mean, listing
 from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.state import Hparams
 from neurallib.storage.checkpoints import model_directory
-from neurallib.workflow import train_from_scratch
+from neurallib.workflow.from_scratch import train_from_scratch
 
 LEADERBOARD = "leaderboard.csv"
 

@@ -15,19 +15,18 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 
+from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
-from neurallib.models.registry import ARCHITECTURES
 from neurallib.signals.folders import open_folder
 from neurallib.state import Hparams, count_parameters
 from neurallib.storage.checkpoints import weights_path
-from neurallib.training.train import train
-from neurallib.workflow import train_from_scratch
+from neurallib.workflow.from_scratch import train_from_scratch
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
 _NOT_OF_THE_RESULT = {
-    "state", "options", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
-    "classification", "save", "dry_run",
+    "state", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
+    "classification", "dry_run",
 }  # fmt: skip
 _FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
 
@@ -72,7 +71,7 @@ def make_trials(
     trials = {}
     for asked, hparams in combinations:
         seed = asked.get("seed", factory.parameters["seed"].default)
-        own = json.dumps([_model(hparams), seed], sort_keys=True)
+        own = json.dumps([_model(architecture, hparams), seed], sort_keys=True)
         digest = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
         trials[digest] = Trial(digest, architecture, asked, params, n_threads, directory / f"{digest}.json")
     return list(trials.values())
@@ -132,24 +131,18 @@ def _training(train_params: Mapping[str, Any]) -> list[Any]:
     """All that makes a training beside the model: every argument, given or by default, and every file."""
     bound = inspect.signature(train_from_scratch).bind(None, **train_params)
     bound.apply_defaults()
-    given = bound.arguments | bound.arguments["options"]
-    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    known = {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty} | given
-    folders = [open_folder(part=part, **{name: given[name] for name in _FOLDER}) for part in ("train", "val")]
+    known = bound.arguments | bound.arguments.pop("trainer_options")
+    folders = [open_folder(part=part, **{name: known[name] for name in _FOLDER}) for part in ("train", "val")]
     files = dict.fromkeys(path for folder in folders for path in [*folder.paths_x, *folder.paths_y])
     stats = [(path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return [{name: known[name] for name in known if name not in _NOT_OF_THE_RESULT}, stats]
 
 
-def _model(hparams: Hparams) -> Hparams:
-    """Hyperparameters in one form: a value for each layer, and what `bidir_per_layer` says said once."""
-    lists = {
-        name: per_layer(name, hparams[name], hparams["n_layers"])
-        for name in ("hid_dim", "dropout")
-        if name in hparams and "n_layers" in hparams
-    }
-    said_twice = {"bidirectional"} if "bidir_per_layer" in hparams else set()
-    return {name: value for name, value in (hparams | lists).items() if name not in said_twice}
+def _model(architecture: str, hparams: Hparams) -> Hparams:
+    """Hyperparameters in one form: a value for each layer, and what others imply left out."""
+    entry = ARCHITECTURES[architecture]
+    lists = {name: per_layer(name, hparams[name], hparams["n_layers"]) for name in entry.per_layer}
+    return {name: value for name, value in (hparams | lists).items() if name not in entry.implied}
 
 
 def _read_record(path: Path) -> TrialResult | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neurallib.checks import integer
+from neurallib.checks import as_seed, integer
 from neurallib.sequences import pad
 from neurallib.signals.preparing import PreparedData
 from neurallib.state import Batch
@@ -131,6 +131,8 @@ def make_loader(
     TypeError, ValueError
         If `batch_size` or `world_size` is not an integer of at least 1, or `rank` not one below `world_size`.
     """
+    if not isinstance(data, PreparedData):
+        raise TypeError(f"data is a {type(data).__name__}; expected what prepare(state, data) gives: checked signals.")
     if integer("rank", rank, minimum=0) >= integer("world_size", world_size):
         raise ValueError(f"rank={rank}; expected less than world_size={world_size}.")
     order = BatchOrder(
@@ -138,7 +140,7 @@ def make_loader(
         integer("batch_size", batch_size),
         shuffle=shuffle,
         bucketing=bucketing,
-        seed=integer("seed", seed, minimum=0),
+        seed=as_seed(seed),
         rank=rank,
         world_size=world_size,
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
-from neurallib.checks import integer, number, text
+from neurallib.checks import as_path, integer, number, text
 from neurallib.names import listing
 from neurallib.state import Pair
 
@@ -119,9 +119,7 @@ def open_folder(
     names = sorted(files[0], key=_natural)
     if all_samples and samples is not None:
         warnings.warn(f"samples={samples} is for all_samples=False: all {len(names)} files are used.", stacklevel=2)
-    if not all_samples:
-        if samples is None:
-            raise ValueError("all_samples=False needs samples, how many files to use; or all_samples=True.")
+    if not all_samples and samples is not None:
         if integer("samples", samples) > len(names):
             warnings.warn(f"samples={samples}, but {folders[0]} holds {len(names)} files: all are used.", stacklevel=2)
         names = names[:samples]
@@ -197,7 +195,7 @@ def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) ->
 
 
 def _part_folder(path: str | Path, part: str, argument: str) -> Path:
-    folder = Path(path) / part
+    folder = as_path(argument, path) / part
     if not folder.is_dir():
         there = sorted(entry.name for entry in Path(path).iterdir()) if Path(path).is_dir() else None
         found = f"{path} holds: {listing(there)}" if there is not None else f"{path} is no directory"

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from neurallib.models.registry import ARCHITECTURES
+from neurallib.architectures import check_state
+from neurallib.checks import choice, integer
 from neurallib.names import listing
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.normalization import normalize
-from neurallib.state import Pair, State
-from neurallib.tasks import TaskKind, n_outputs, task_kind
+from neurallib.signals.normalization import NORMALIZATIONS, normalize
+from neurallib.signals.sources import Data, Signals, as_items, signal_of
+from neurallib.state import State
+from neurallib.tasks import Task, describe
 
-Data = SignalFolder | Sequence[Pair]
 Item = tuple[Tensor, Tensor]
 _Shape = tuple[int, ...]
-
-
-class _Layout(NamedTuple):
-    """What a state's network takes."""
-
-    n_features: int
-    kind: TaskKind
-    n_outputs: int
-    seq2one: bool
-    normalization: str | None
 
 
 class PreparedData(Dataset[Item]):
@@ -44,8 +35,10 @@ class PreparedData(Dataset[Item]):
         T of each.
     """
 
-    def __init__(self, source: Any, names: list[str], layout: _Layout, has_targets: bool) -> None:
-        self._source, self._layout, self._has_targets = source, layout, has_targets
+    def __init__(
+        self, source: Any, names: list[str], task: Task, normalization: str | None, has_targets: bool
+    ) -> None:
+        self._source, self._task, self._normalization, self._has_targets = source, task, normalization, has_targets
         self.names = names
         self.lengths: list[int] = []
         self._kept: dict[int, Item] = {}
@@ -74,18 +67,15 @@ class PreparedData(Dataset[Item]):
             warnings.warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.", stacklevel=4)
 
     def _prepare(self, i: int) -> tuple[Item, list[str]]:
-        given = self._source[i]
+        given, name = self._source[i], self.names[i]
         if not self._has_targets:
-            x, corrections = _signal(self._signal_of(given), self._layout, self.names[i])
+            x, corrections = _signal(signal_of(given), self._task, self._normalization, name)
             return (x, x.new_empty(0)), corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
-            raise TypeError(f"{self.names[i]} is a {type(given).__name__}; expected a pair (signal, target).")
-        x, corrections = _signal(given[0], self._layout, self.names[i])
-        y, more = _target(given[1], len(x), self._layout, self.names[i])
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
+        x, corrections = _signal(given[0], self._task, self._normalization, name)
+        y, more = _target(given[1], len(x), self._task, name)
         return (x, y), corrections + more
-
-    def _signal_of(self, given: Any) -> Any:
-        return given[0] if isinstance(self._source, SignalFolder) else given
 
 
 def prepare(
@@ -102,11 +92,11 @@ def prepare(
     ----------
     state : State
         Names features, task and normalization.
-    data : sequence of (x, y), or what `open_folder` returns
-        x: [T, n_features]; also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for
-        one output a step: [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for
-        multiclass; also, with a warning, one value more or less in brackets, and transposed. Any float, integer or
-        bool dtype.
+    data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
+        Pairs of signal and target, or one pair of stacked arrays ([N, T, n_features], [N, ...]). x: [T, n_features];
+        also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for one output a step:
+        [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for multiclass; also, with a
+        warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype.
     name : str
         What errors call the data.
     memory_budget : int
@@ -122,14 +112,31 @@ def prepare(
     Raises
     ------
     TypeError, ValueError
-        If there is no signal, or one is not finite, of a wrong shape or dtype, or its target does not fit the signal
-        or the task; the file is named.
+        If `state` or `data` is none, there is no signal, or one is not finite, of a wrong shape or dtype, or its
+        target does not fit the signal or the task; the file is named.
+
+    See Also
+    --------
+    make_loader : batches of what this returns.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> prepared = nl.prepare(state, [(np.zeros((100, 1)), np.zeros((100, 1))), (np.ones((80, 1)), np.ones((80, 1)))])
+    >>> prepared.lengths
+    [100, 80]
     """
     return _checked(state, data, name, True, memory_budget, enable_progress_bar)
 
 
 def prepare_signals(
-    state: State, signals: Any, name: str = "signals", *, memory_budget: int = 2**30, enable_progress_bar: bool = False
+    state: State,
+    signals: Signals,
+    name: str = "signals",
+    *,
+    memory_budget: int = 2**30,
+    enable_progress_bar: bool = False,
 ) -> PreparedData:
     """The same for signals without targets, or those of an opened folder; y is empty."""
     return _checked(state, signals, name, False, memory_budget, enable_progress_bar)
@@ -138,72 +145,61 @@ def prepare_signals(
 def _checked(
     state: State, data: Any, name: str, has_targets: bool, memory_budget: int, enable_progress_bar: bool
 ) -> PreparedData:
-    is_stack = isinstance(data, (np.ndarray, Tensor)) and data.ndim == 3 and not has_targets
-    if not is_stack and (isinstance(data, (str, bytes)) or not isinstance(data, Sequence)):
-        what = "pairs (signal, target)" if has_targets else "signals"
-        raise TypeError(f"{name} is a {type(data).__name__}; expected a list of {what}, or what open_folder returns.")
-    if len(data) == 0:
-        raise ValueError(f"{name} is empty; expected at least one signal.")
-    hparams = state["hparams"]
-    layout = _Layout(
-        hparams["n_features"],
-        task_kind(hparams),
-        n_outputs(hparams),
-        ARCHITECTURES[state["architecture"]].seq2one,
-        state["preprocessing"]["normalization"],
-    )
-    names = [f"{name}[{i}]" for i in range(len(data))]
+    task, normalization = describe(check_state(state)), state["preprocessing"]["normalization"]
+    if normalization is not None:
+        choice("state['preprocessing']['normalization']", normalization, NORMALIZATIONS)
+    items = as_items(data, name, task.n_features, has_targets)
+    names = [f"{name}[{i}]" for i in range(len(items))]
     if isinstance(data, SignalFolder):
         names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
-    prepared = PreparedData(data, names, layout, has_targets)
-    prepared.check(memory_budget, enable_progress_bar)
+    prepared = PreparedData(items, names, task, normalization, has_targets)
+    prepared.check(integer("memory_budget", memory_budget, minimum=0), enable_progress_bar)
     return prepared
 
 
-def _signal(given: Any, layout: _Layout, name: str) -> tuple[Tensor, list[str]]:
+def _signal(given: Any, task: Task, normalization: str | None, name: str) -> tuple[Tensor, list[str]]:
     x, corrections = _numbers(given, f"x of {name}"), []
-    n = layout.n_features
+    n = task.n_features
     if x.ndim == 1 and n == 1:
         x, corrections = x[:, None], ["x is [T], taken as [T, 1],"]
     elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
-    return torch.from_numpy(np.ascontiguousarray(normalize(x, layout.normalization))), corrections
+    return torch.from_numpy(np.ascontiguousarray(normalize(x, normalization))), corrections
 
 
-def _target(given: Any, n_steps: int, layout: _Layout, name: str) -> tuple[Tensor, list[str]]:
+def _target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, list[str]]:
     y = _numbers(given, f"y of {name}")
-    k = layout.n_outputs
-    wanted, quiet, others = _target_shapes(n_steps, layout)
+    k = task.n_outputs
+    wanted, quiet, others = _target_shapes(n_steps, task)
     if y.shape != wanted and y.shape not in (*quiet, *others):
         expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        kind = f"{'seq2one' if layout.seq2one else 'seq2seq'} {layout.kind}"
-        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {kind} expects {expected}.")
+        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.")
     corrections = []
     if y.shape != wanted and y.shape not in quiet:
         corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
     y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
-    if layout.kind != "regression":
-        top = 1 if layout.kind != "multiclass" else k - 1
+    if task.kind != "regression":
+        top = 1 if task.kind != "multiclass" else k - 1
         wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)]
         if wrong.size:
             raise ValueError(
-                f"y of {name} holds the label {wrong.flat[0]:g}; {layout.kind} with num_classes={k} expects whole "
+                f"y of {name} holds the label {wrong.flat[0]:g}; {task.kind} with num_classes={k} expects whole "
                 f"numbers from 0 to {top}."
             )
-    dtype = np.int64 if layout.kind == "multiclass" else np.float32
+    dtype = np.int64 if task.kind == "multiclass" else np.float32
     return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
 
 
-def _target_shapes(n_steps: int, layout: _Layout) -> tuple[_Shape, list[_Shape], list[_Shape]]:
+def _target_shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
     """The shape of a target, those that are as good, and those that are corrected with a warning."""
-    k = layout.n_outputs
-    if layout.kind == "multiclass":
-        return ((), [], [(1,), (1, 1)]) if layout.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
-    scalar: list[_Shape] = [() if layout.seq2one else (n_steps,)]
+    k = task.n_outputs
+    if task.kind == "multiclass":
+        return ((), [], [(1,), (1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
+    scalar: list[_Shape] = [() if task.seq2one else (n_steps,)]
     single = scalar if k == 1 else []
-    return ((k,), [(1, k)], single) if layout.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
+    return ((k,), [(1, k)], single) if task.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
 
 
 def _numbers(given: Any, name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurallib.checks import integer, number
+from neurallib.checks import as_seed, number
 
 # P, Q, R, S, T. Positions and widths [rad] at 60 beats a minute as in the authors' ECGSYN (PhysioNet), where their
 # five events come from; heights relative to R are our own: a lead II with a P and T wave of usual size.
@@ -114,7 +114,7 @@ def synthetic_ecg(
     ):
         number(name, level, 0)
     number("mains_frequency", mains_frequency, 0, low_open=True)
-    integer("seed", seed, minimum=0)
+    as_seed(seed)
     n_samples = round(duration * sampling_frequency)
     if n_samples < 1:
         raise ValueError(f"duration={duration} s is less than one sample at {sampling_frequency} Hz.")

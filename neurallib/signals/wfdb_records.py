@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import integer, number
+from neurallib.checks import as_path, as_seed, integer, number
 from neurallib.names import listing
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
@@ -63,7 +63,8 @@ def read_record(
         If a channel does not exist or is no voltage, or a file cannot be read.
     """
     wfdb = _wfdb()
-    stem = Path(path).with_suffix("") if Path(path).suffix == ".hea" else Path(path)
+    path = as_path("path", path)
+    stem = path.with_suffix("") if path.suffix == ".hea" else path
     header_file = _there(stem.with_name(f"{stem.name}.hea"))
     try:
         header = wfdb.rdheader(str(stem))
@@ -105,7 +106,7 @@ def list_records(directory: str | os.PathLike[str]) -> list[str]:
     FileNotFoundError
         If the folder is missing or holds no record.
     """
-    folder = Path(directory)
+    folder = as_path("directory", directory)
     names = sorted(file.stem for file in folder.glob("*.hea"))
     if not names:
         raise FileNotFoundError(
@@ -149,7 +150,7 @@ def split_records(
     people = sorted({SAME_PERSON.get(name, name) for name in names})
     if len(people) < 3:
         raise ValueError(f"names holds {len(people)} people; expected at least 3, one a part.")
-    shuffled = [people[i] for i in np.random.default_rng(integer("seed", seed, minimum=0)).permutation(len(people))]
+    shuffled = [people[i] for i in np.random.default_rng(as_seed(seed)).permutation(len(people))]
     n_test = min(max(1, round(test * len(people))), len(people) - 2)
     n_val = min(max(1, round(val * len(people))), len(people) - 1 - n_test)
     parts = {

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import is_list
+from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
+from neurallib.checks import as_path, is_list
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
-from neurallib.models.registry import state_from_files, validate_architecture_name
+from neurallib.models.registry import state_from_files
 from neurallib.names import listing
 from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
@@ -47,9 +48,11 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
     ValueError
         If the model name is not the name of a directory.
     """
-    hparams = state["hparams"]
+    hparams = check_state(state)["hparams"]
     root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"
-    sizes = f"{_sizes(hparams)}_lr{hparams['learning_rate']}_drop{_joined(hparams['dropout'])}"
+    dropout = hparams.get("dropout", 0.0)
+    rates = f"lr{hparams['learning_rate']}_drop{'-'.join(map(str, dropout)) if is_list(dropout) else dropout}"
+    sizes = f"{ARCHITECTURES[state['architecture']].sizes(hparams)}_{rates}"
     timestamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     name = f"{state['architecture']}_{sizes}{'_retraining' if retraining else ''}_{timestamp}"
     root.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,9 @@ def model_directory(model_name: str, results_directory: str | Path | None = None
     """
     if model_name != Path(model_name).name or model_name == "..":
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
-    return Path(results_directory or os.environ.get("NEURALLIB_RESULTS_DIR") or "results") / model_name
+    if results_directory is None:
+        results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"
+    return as_path("results_directory", results_directory) / model_name
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -92,7 +97,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
         hparams.yaml and training_info.json.
     """
-    directory = Path(directory)
+    state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
     weights = copy_weights(state["weights"])
     write_weights(directory / SAFETENSORS, weights)
@@ -114,7 +119,7 @@ def load_checkpoint(directory: str | Path) -> State:
     Returns
     -------
     State
-        The same as was saved.
+        The same as was saved; `training_info["checkpoints_directory"]` is where it was loaded from.
 
     Raises
     ------
@@ -126,7 +131,9 @@ def load_checkpoint(directory: str | Path) -> State:
     directory = _existing(directory)
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
     hparams = own if own.is_file() else _logged_hparams(directory)
-    return loaded_state(_info_path(directory), hparams, weights_path(directory))
+    state = loaded_state(_info_path(directory), hparams, weights_path(directory))
+    state["training_info"]["checkpoints_directory"] = str(directory.resolve())
+    return state
 
 
 def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> State:
@@ -136,8 +143,8 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
-    if info["architecture"] == "GRUseq2one" and "pooling" in info:
-        hparams.setdefault("pooling", info["pooling"])  # see file_hparams
+    new = ARCHITECTURES[info["architecture"]].new
+    hparams = {name: info[name] for name in new if name in info} | hparams  # see file_hparams
     try:
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
     except (TypeError, ValueError) as error:
@@ -193,13 +200,10 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
 
 
 def file_hparams(state: State) -> Hparams:
-    """Hyperparameters as hparams.yaml holds them: without the `pooling` that the original does but cannot read.
-
-    That is "last", and "final" where it is the same, in one direction; training_info.json holds it then.
-    """
-    hparams = state["hparams"]
-    same = ("last", "final") if not any(hparams.get("bidir_per_layer", [True])[-1:]) else ("last",)
-    return {name: value for name, value in hparams.items() if name != "pooling" or value not in same}
+    """Hyperparameters as hparams.yaml holds them: without those that say what the original does, which has no word for
+    them and could not read the file; training_info.json holds them."""
+    unwritten = ARCHITECTURES[state["architecture"]].unwritten(state["hparams"])
+    return {name: value for name, value in state["hparams"].items() if name not in unwritten}
 
 
 def weights_path(directory: Path) -> Path:
@@ -237,7 +241,7 @@ def _logged_hparams(directory: Path) -> Path:
 
 
 def _existing(directory: str | Path) -> Path:
-    directory = Path(directory)
+    directory = as_path("checkpoints directory", directory)
     if not directory.is_dir():
         kind = "is a file" if directory.exists() else "does not exist"
         raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
@@ -254,19 +258,3 @@ def _frequency(info: Mapping[str, Any]) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
         return None
     return float(value)
-
-
-def _sizes(hparams: Hparams) -> str:
-    if "hid_dim" in hparams:
-        return f"{_joined(hparams['hid_dim'])}hid_{hparams['n_layers']}l"
-    if "enc_hid_dim" in hparams:
-        return f"{hparams['enc_hid_dim']}-{hparams['dec_hid_dim']}hid_{hparams['enc_layers']}-{hparams['dec_layers']}l"
-    decoder = f"-{hparams['num_decoder_layers']}" if "num_decoder_layers" in hparams else ""
-    return (
-        f"{hparams['d_model']}d_{hparams['nhead']}h_{hparams['num_encoder_layers']}{decoder}l_"
-        f"{hparams['dim_feedforward']}ff"
-    )
-
-
-def _joined(value: Any) -> str:
-    return "-".join(map(str, value)) if is_list(value) else str(value)

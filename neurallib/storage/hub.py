@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from neurallib.architectures import ARCHITECTURES
+from neurallib.checks import as_path
 from neurallib.files import read_json, read_yaml
 from neurallib.names import listing
 from neurallib.plots import plot_losses
@@ -194,9 +196,12 @@ def _fetch(
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
     from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
+    if local_dir is not None:
+        local_dir = as_path("local_dir", local_dir)
+
     def kept(commit: str | None) -> list[Path | None]:
         def file(name: str) -> Path | None:
-            if local_dir is not None and (path := Path(local_dir) / name).is_file():
+            if local_dir is not None and (path := local_dir / name).is_file():
                 return path
             found = try_to_load_from_cache(repo_id, name, revision=commit)
             return Path(found) if isinstance(found, str) else None
@@ -254,11 +259,11 @@ def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
 
 def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:
     """Write all that a repository holds; the model's name."""
-    own = None if isinstance(state_or_directory, Mapping) else Path(state_or_directory)
+    own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
-    if "pooling" in file_hparams(state):
-        pooling = state["hparams"]["pooling"]
-        warnings.warn(f"the original NeuralLib cannot read this model: it has no pooling={pooling!r}.", stacklevel=3)
+    written = file_hparams(state)
+    if new := [f"{name}={written[name]!r}" for name in ARCHITECTURES[state["architecture"]].new if name in written]:
+        warnings.warn(f"the original NeuralLib cannot read this model: it has no {listing(new)}.", stacklevel=3)
     info = _without_local_paths(state["training_info"])
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from neurallib.checks import text
+from neurallib.architectures import check_state
+from neurallib.checks import as_path, text
 from neurallib.files import atomic_write
-from neurallib.models.registry import ARCHITECTURES
 from neurallib.state import State, count_parameters
 from neurallib.storage.checkpoints import file_hparams
-from neurallib.tasks import n_outputs, task_kind
+from neurallib.tasks import describe
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -55,7 +55,7 @@ def save_model_card(
     ValueError
         If `metrics` come without `measured_on`.
     """
-    directory = Path(directory)
+    state, directory = check_state(state), as_path("directory", directory)
     path = directory / CARD
     card = model_card(state, directory, metrics=metrics, measured_on=measured_on)
     with atomic_write(path) as temporary:
@@ -97,7 +97,7 @@ def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | Non
     from huggingface_hub import EvalResult, ModelCardData
 
     hparams, info = state["hparams"], state["training_info"]
-    task = "time-series-regression" if task_kind(hparams) == "regression" else "time-series-classification"
+    task = "time-series-regression" if describe(state).kind == "regression" else "time-series-classification"
     results = [
         EvalResult(
             task_type=task,
@@ -146,24 +146,25 @@ def _origin(source: Mapping[str, Any]) -> str:
 
 
 def _is_trained(info: Mapping[str, Any]) -> bool:
-    return bool(info.keys() - {"transfer", "class_weight"})
+    return bool(info.keys() - {"transfer", "class_weight", "checkpoints_directory"})
 
 
 def _output(state: State) -> str:
-    hparams = state["hparams"]
-    kind = {
+    task = describe(state)
+    k = task.n_outputs
+    what = {
         "binary": "the probability of one class",
-        "multilabel": f"the probability of each of {n_outputs(hparams)} classes, which may hold together",
-        "multiclass": f"the probabilities of {n_outputs(hparams)} classes, which exclude each other",
-        "regression": f"{n_outputs(hparams)} value{'s' if n_outputs(hparams) > 1 else ''}",
-    }[task_kind(hparams)]
-    return f"{kind}, {'once a signal' if ARCHITECTURES[state['architecture']].seq2one else 'at each sample'}"
+        "multilabel": f"the probability of each of {k} classes, which may hold together",
+        "multiclass": f"the probabilities of {k} classes, which exclude each other",
+        "regression": f"{k} value{'s' if k > 1 else ''}",
+    }[task.kind]
+    return f"{what}, {'once a signal' if task.seq2one else 'at each sample'}"
 
 
 def _code(state: State, directory: Path) -> str:
-    n_features, k = state["hparams"]["n_features"], n_outputs(state["hparams"])
+    _, n_features, k, seq2one = describe(state)
     frequency = state["preprocessing"]["sampling_frequency"]
-    shape = f"[{k}]" if ARCHITECTURES[state["architecture"]].seq2one else f"[500, {k}]"
+    shape = f"[{k}]" if seq2one else f"[500, {k}]"
     return (
         "import numpy as np\n"
         "\n"

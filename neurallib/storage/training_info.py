@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from neurallib.architectures import ARCHITECTURES
+from neurallib.checks import as_path
 from neurallib.files import write_json
 from neurallib.state import State, changed
 
@@ -80,12 +82,12 @@ def save_training_information(
 def save_training_information_to_file(state: State, directory: str | Path) -> Path:
     """Write training_info.json atomically; of an untrained state, what it needs to be loaded again."""
     names = {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"]}
-    path = Path(directory) / INFO
+    path = as_path("directory", directory) / INFO
     write_json(path, names | state["training_info"] | _beside_the_weights(state))
     return path
 
 
 def _beside_the_weights(state: State) -> dict[str, Any]:
     """What a state holds that neither hparams.yaml nor the weights have a place for."""
-    pooling = {name: state["hparams"][name] for name in ("pooling",) if name in state["hparams"]}
-    return {**state["preprocessing"], **pooling, "frozen": list(state["frozen"])}
+    new = {name: state["hparams"][name] for name in ARCHITECTURES[state["architecture"]].new}
+    return {**state["preprocessing"], **new, "frozen": list(state["frozen"])}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,23 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
     -------
     Tensor
         Scalar.
+
+    Raises
+    ------
+    ValueError
+        If the batch does not fit the network or the loss.
+
+    See Also
+    --------
+    make_optimizer : what steps after it.
+
+    Examples
+    --------
+    >>> import neurallib as nl, torch
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> network, loss = nl.build_network(state), nl.loss_function(state)
+    >>> batch = nl.collate_fn([(torch.zeros(9, 1), torch.ones(9, 1)), (torch.zeros(5, 1), torch.zeros(5, 1))])
+    >>> nl.training_step(network, batch, loss).backward()
     """
     logits = network(batch["x"], batch["lengths"], batch["y"])
     return loss(logits, batch["y"], batch["lengths"])
@@ -62,22 +79,56 @@ def make_optimizer(
 
     Raises
     ------
-    ValueError
-        If no parameter is left to learn, or a layer of `layer_learning_rates` has none.
+    TypeError, ValueError
+        If no parameter is left to learn, a layer of `layer_learning_rates` has none, or a rate is no positive number.
+
+    See Also
+    --------
+    training_step : the loss whose gradients the optimizer uses.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> optimizer, scheduler = nl.make_optimizer(nl.build_network(state), state["hparams"])
+    >>> optimizer.param_groups[0]["lr"]
+    0.001
     """
-    rates = dict(layer_learning_rates or {})
-    groups: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        pattern = next((pattern for pattern in rates if is_named(name, pattern)), "others")
-        if parameter.requires_grad:
-            groups.setdefault(pattern, []).append(parameter)
-    if not groups:
-        raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
-    if idle := [pattern for pattern in rates if pattern not in groups]:
-        raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn.")
+    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     parameters: list[dict[str, Any]] = []
-    for pattern, group in groups.items():
-        rate = number("learning rate", rates.get(pattern, hparams["learning_rate"]), 0, low_open=True)
-        parameters.append({"params": group, "lr": rate} | ({"name": pattern} if rates else {}))
+    for group in learning_groups(learning, hparams, layer_learning_rates or {}):
+        named = {"name": group.pattern} if layer_learning_rates else {}
+        parameters.append({"params": [learning[name] for name in group.names], "lr": group.rate} | named)
     optimizer = torch.optim.Adam(parameters, lr=hparams["learning_rate"], weight_decay=1e-5, fused=fused)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.1)
+
+
+class Group(NamedTuple):
+    """Weights that learn at one rate."""
+
+    pattern: str
+    names: list[str]
+    rate: float
+
+
+def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates: Mapping[str, float]) -> list[Group]:
+    """The weights that learn, by name, in groups: those of each pattern of `layer_learning_rates`, and the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are none, a pattern has none, or a rate is no positive number.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        pattern = next((pattern for pattern in layer_learning_rates if is_named(name, pattern)), "others")
+        groups.setdefault(pattern, []).append(name)
+    if not groups:
+        raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
+    if idle := [pattern for pattern in layer_learning_rates if pattern not in groups]:
+        raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn.")
+    rates = {"others": hparams["learning_rate"]} | dict(layer_learning_rates)
+    return [
+        Group(pattern, group, number("learning rate", rates[pattern], 0, low_open=True))
+        for pattern, group in groups.items()
+    ]

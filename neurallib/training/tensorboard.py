@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import is_list
-from neurallib.models.registry import ARCHITECTURES
 from neurallib.plots import plot_prediction
 from neurallib.state import Hparams, State, count_parameters
-from neurallib.tasks import activate, task_kind
+from neurallib.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,29 +26,34 @@ def show_size(writer: SummaryWriter, state: State) -> None:
     writer.add_text("network", f"{state['architecture']}, {n_weights:,} weights\n\n{table}")
 
 
-def table_row(hparams: Hparams) -> Hparams:
+def table_row(state: State) -> Hparams:
     """Hyperparameters for the HPARAMS tab: those that may be a list are text, because a column has to be of one type
     for the tab to sort it."""
-    texts = {name: hparams[name] for name in ("hid_dim", "dropout", "bidir_per_layer") if name in hparams}
-    return hparams | {name: ", ".join(map(str, v)) if is_list(v) else str(v) for name, v in texts.items()}
+    texts = {name: state["hparams"][name] for name in ARCHITECTURES[state["architecture"]].per_layer}
+    return state["hparams"] | {name: ", ".join(map(str, v)) if is_list(v) else str(v) for name, v in texts.items()}
 
 
 def show_predictions(
-    writer: SummaryWriter, state: State, x: Tensor, y: Tensor, lengths: Tensor, logits: Tensor, epoch: int
+    writer: SummaryWriter,
+    task: Task,
+    sampling_frequency: float | None,
+    x: Tensor,
+    y: Tensor,
+    lengths: Tensor,
+    outputs: Tensor,
+    epoch: int,
 ) -> None:
-    """Write figures of the first signals of a batch [B, T, C] with what logits [B, T, K] mean; of an architecture with
-    one output a signal, [B, K], the figure's title says it, and the target y."""
-    kind, seq2one = task_kind(state["hparams"]), ARCHITECTURES[state["architecture"]].seq2one
-    outputs = activate(logits, kind).float().cpu()
-    label = "prediction" if kind == "regression" else "probability"
+    """Write figures of the first signals of a batch [B, T, C] with the outputs [B, T, K]; of a task with one output a
+    signal, [B, K], the figure's title says it, and the target y."""
+    label = "prediction" if task.kind == "regression" else "probability"
     for i in range(min(N_EXAMPLES, len(x))):
         n = int(lengths[i])
         figure = plot_prediction(
             x[i, :n].float().cpu().numpy(),
-            None if seq2one else outputs[i, :n].numpy(),
-            sampling_frequency=state["preprocessing"]["sampling_frequency"],
-            threshold=None if kind in ("regression", "multiclass") else 0.5,
-            title=f"{label} {_numbers(outputs[i])}, target {_numbers(y[i])}" if seq2one else None,
+            None if task.seq2one else outputs[i, :n].numpy(),
+            sampling_frequency=sampling_frequency,
+            threshold=None if task.kind in ("regression", "multiclass") else 0.5,
+            title=f"{label} {_numbers(outputs[i])}, target {_numbers(y[i])}" if task.seq2one else None,
             prediction_label=label,
         )
         writer.add_figure(f"predictions/{i}", figure, epoch)

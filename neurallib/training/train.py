@@ -1,39 +1,32 @@
-"""Training on data in memory or in opened folders: `train`, and what a run is remembered by."""
+"""Training on data in memory or in opened folders: `train`, which checks everything before anything is trained."""
 
 from __future__ import annotations
 
-import datetime
-import logging
-import platform
-import time
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from neurallib.checks import choice, integer, number
-from neurallib.devices import configure_device, gpu_name
-from neurallib.measures.losses import class_weight_tensor
-from neurallib.models.registry import build_network
-from neurallib.names import is_named
-from neurallib.signals.batches import make_loader
+from neurallib.architectures import check_state
+from neurallib.checks import as_seed, choice, integer, number
+from neurallib.devices import configure_device
+from neurallib.measures.class_weights import decided_class_weight
+from neurallib.models.registry import check_weights
+from neurallib.names import matching
 from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.signals.preparing import Data, PreparedData, prepare
-from neurallib.state import Preprocessing, State, changed, count_parameters
-from neurallib.storage.checkpoints import create_checkpoints_directory, save_checkpoint
+from neurallib.signals.preparing import prepare
+from neurallib.signals.sources import Data
+from neurallib.state import Preprocessing, State, changed
+from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
-from neurallib.storage.training_info import save_training_information
-from neurallib.tasks import n_outputs, task_kind
-from neurallib.training.optimization import make_optimizer
-from neurallib.version import __version__
+from neurallib.tasks import describe
+from neurallib.training.optimization import learning_groups
+from neurallib.training.record import trained_state
+from neurallib.training.run import Run
+from neurallib.training.trainer_options import check_trainer_options
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
-
-logger = logging.getLogger(__name__)
 
 
 def train(
@@ -125,97 +118,41 @@ def train(
     RuntimeError
         If training diverged, or was interrupted, before there was a finite validation loss.
     """
-    from neurallib.training.lightning import check_trainer_options, fit
+    from neurallib.training.lightning import TRAINER_ARGUMENTS, fit
 
+    start = check_state(state)
+    check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
-    seed = integer("seed", seed, minimum=0)
-    patience = integer("patience", patience) if patience is not None else None
-    check_trainer_options(trainer_options)
-    device = configure_device(gpu_id)
-    start = _with_preprocessing(state, normalization, sampling_frequency)
-    if enable_tensorboard:
-        enable_tensorboard = _can_log(save)
-    train_set = prepare(
-        start, train_data, "train_data", memory_budget=memory_budget, enable_progress_bar=enable_progress_bar
+    seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)
+    device, rates = configure_device(gpu_id), dict(layer_learning_rates or {})
+    start = _with_preprocessing(start, normalization, sampling_frequency)
+    frozen = {name for pattern in start["frozen"] for name in matching(start["weights"], pattern)}
+    learning_groups([name for name in start["weights"] if name not in frozen], start["hparams"], rates)
+    enable_tensorboard = enable_tensorboard and _can_log(save)
+    train_set, val_set = (
+        prepare(start, data, name, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
+        for data, name in ((train_data, "train_data"), (val_data, "val_data"))
     )
-    val_set = prepare(start, val_data, "val_data", memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
-    weight = _class_weight(start, train_set, class_weight)
+    targets = (train_set[i][1] for i in range(len(train_set)))
+    weight = decided_class_weight(class_weight, describe(start), targets)
+    if weight is None and (before := state["training_info"].get("class_weight")):
+        warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=2)
     start = changed(start, training_info={"class_weight": weight})
-
-    def make_batches(training: bool, rank: int, world_size: int) -> Any:
-        return make_loader(
-            train_set if training else val_set,
-            batch_size=batch_size,
-            shuffle=training,
-            bucketing=bucketing and training,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-        )
-
-    retraining = "architecture" in state["training_info"]
-    network = build_network(start)
-    optimizer, _ = make_optimizer(network, start["hparams"], layer_learning_rates=layer_learning_rates)
+    check_weights(start)
     if dry_run:
         return start
-    began = time.perf_counter()
-    result = fit(
-        network,
-        start,
-        make_batches,
-        epochs=epochs,
-        patience=patience,
-        seed=seed,
-        layer_learning_rates=layer_learning_rates,
-        device=device,
-        make_directory=(lambda: create_checkpoints_directory(start, retraining, results_directory)) if save else None,
-        enable_tensorboard=enable_tensorboard,
-        enable_progress_bar=enable_progress_bar,
-        callbacks=callbacks,
-        trainer_options=trainer_options,
-    )
+    run = Run(
+        state=start, before=state["training_info"], train_set=train_set, val_set=val_set, epochs=epochs,
+        batch_size=batch_size, patience=patience, seed=seed, bucketing=bucketing, layer_learning_rates=rates,
+        device=device, save=save, results_directory=results_directory, dataset_name=dataset_name,
+        trained_for=trained_for, enable_tensorboard=enable_tensorboard, enable_progress_bar=enable_progress_bar,
+        callbacks=callbacks, trainer_options=trainer_options,
+    )  # fmt: skip
+    result = fit(run)
     if result.interrupted:
-        warnings.warn(
-            f"training was interrupted in epoch {len(result.val_losses) + 1}: the best weights so far "
-            f"(epoch {result.best_epoch}) are kept.",
-            stacklevel=2,
-        )
-    weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
-        name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
-        for name, weight in result.best_weights.items()
-    }
-    trained = save_training_information(
-        changed(start, weights=weights),
-        optimizer=str(optimizer),
-        train_dataset=dataset_name,
-        trained_for=trained_for,
-        validation_loss=result.validation_loss,
-        training_time=time.perf_counter() - began,
-        gpu_model=gpu_name(device),
-        epochs=len(result.val_losses),
-        efficiency_params=count_parameters(start["weights"]),
-        efficiency_flops=count_flops(start, round(sum(train_set.lengths) / len(train_set))),
-        retraining=retraining,
-        previous_training_info=state["training_info"] if retraining else None,
-        **{name: state["training_info"][name] for name in ("transfer",) if name in state["training_info"]},
-        best_epoch=result.best_epoch,
-        interrupted=result.interrupted,
-        seed=seed,
-        batch_size=batch_size,
-        class_weight=weight,
-        n_train_signals=len(train_set),
-        n_val_signals=len(val_set),
-        train_losses=result.train_losses,
-        val_losses=result.val_losses,
-        finished=datetime.datetime.now().isoformat(timespec="seconds"),
-        versions={
-            "neurallib": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "pytorch-lightning": version("pytorch-lightning"),
-        },
-        checkpoints_directory=str(result.directory.resolve()) if result.directory is not None else None,
-    )
+        epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
+        warnings.warn(f"training was interrupted in epoch {epoch}: {best}.", stacklevel=2)
+    trained = trained_state(run, result)
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
         save_model_card(trained, result.directory)
@@ -251,47 +188,3 @@ def _can_log(save: bool) -> bool:
         warnings.warn("tensorboard is not installed: training goes on without its logs.", stacklevel=3)
         return False
     return True
-
-
-def _class_weight(state: State, data: PreparedData, class_weight: Any) -> list[float] | None:
-    """Class weights as plain numbers, counted over the valid steps of the training data where they are to balance."""
-    kind, n_out = task_kind(state["hparams"]), n_outputs(state["hparams"])
-    if class_weight is None:
-        if before := state["training_info"].get("class_weight"):
-            warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=3)
-        return None
-    if kind == "regression":
-        raise ValueError(f"class_weight={class_weight!r} is for classification; this state does regression.")
-    if isinstance(class_weight, Mapping):
-        raise TypeError(
-            f"class_weight={class_weight!r} is a mapping; expected a list of {n_out} weights, or 'balanced'."
-        )
-    if not isinstance(class_weight, str):
-        return class_weight_tensor(class_weight, n_out).tolist()  # type: ignore[union-attr]
-    choice("class_weight", class_weight, ["balanced"])
-    counts, steps = torch.zeros(n_out, dtype=torch.float64), 0
-    for i in range(len(data)):
-        y = data[i][1]
-        steps += y.numel() if kind == "multiclass" else y.numel() // n_out
-        counts += (
-            torch.bincount(y.reshape(-1), minlength=n_out) if kind == "multiclass" else y.reshape(-1, n_out).sum(0)
-        )
-    if not bool((counts > 0).all()):
-        absent = [k for k in range(n_out) if counts[k] == 0]
-        warnings.warn(f"class_weight='balanced': the training data has no step of class {absent}.", stacklevel=3)
-    if kind == "multiclass":
-        return [float(value) for value in steps / (n_out * counts.clamp(min=1))]
-    if full := [k for k in range(n_out) if counts[k] == steps]:
-        warnings.warn(f"class_weight='balanced': every step of the training data is of class {full}.", stacklevel=3)
-    weight = torch.where((counts > 0) & (counts < steps), (steps - counts) / counts.clamp(min=1), 1.0)
-    return [float(value) for value in weight]
-
-
-def count_flops(state: State, n_steps: int) -> int:
-    """Floating-point operations of one forward pass over a signal of `n_steps` steps: two a weight and step, and the
-    scores and sums of attention, quadratic in the steps."""
-    matrices = [weight for weight in state["weights"].values() if weight.dim() == 2]
-    attentions = [weight for name, weight in state["weights"].items() if name.endswith("in_proj_weight")]
-    return sum(2 * weight.numel() * n_steps for weight in matrices) + sum(
-        4 * weight.shape[1] * n_steps**2 for weight in attentions
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from neurallib.architectures import ARCHITECTURES, Architecture, check_state
 from neurallib.checks import choice, integer
 from neurallib.names import as_list, matching, weights_named
 from neurallib.state import Hparams, State, changed
@@ -26,7 +27,7 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
     ValueError
         If a pattern is no weight's; the nearest names are told.
     """
-    patterns = as_list(patterns)
+    state, patterns = check_state(state), as_list(patterns)
     for pattern in patterns:
         weights_named(state["weights"], pattern)
     return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
@@ -40,6 +41,7 @@ def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     ValueError
         If a pattern is no weight's; the nearest names are told.
     """
+    state = check_state(state)
     learning = {name for pattern in as_list(patterns) for name in weights_named(state["weights"], pattern)}
     frozen: list[str] = []
     for pattern in state["frozen"]:
@@ -80,7 +82,7 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
     ['gru_layers.0']
     """
     choice("strategy", strategy, STRATEGIES)
-    stack = _stack(target["hparams"] if "hparams" in target else target)  # type: ignore[typeddict-item]
+    stack = _stack(target)
     reused = stack[: integer("reuse_n_layers", reuse_n_layers)]
     if reuse_n_layers > len(stack):
         raise ValueError(f"reuse_n_layers={reuse_n_layers}; the model has {len(stack)} layers.")
@@ -93,10 +95,20 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
     return [name for names in reused[: reuse_n_layers - n_learning] for name in names]
 
 
-def _stack(hparams: Hparams) -> list[list[str]]:
+def _stack(target: State | Hparams) -> list[list[str]]:
     """The layers of a model that are stacked on each other, each with the names that belong to it."""
-    if "hid_dim" in hparams:
-        return [[f"gru_layers.{i}"] for i in range(hparams["n_layers"])]
-    if "num_encoder_layers" in hparams:
-        return [["input_projection"] * (i == 0) + [f"encoder.layers.{i}"] for i in range(hparams["num_encoder_layers"])]
-    raise ValueError("target has neither gru_layers nor encoder.layers to count: name what to freeze yourself.")
+    if "hparams" in target:
+        state = check_state(target, "target")
+        stack = ARCHITECTURES[state["architecture"]].stack(state["hparams"])
+    else:
+        stack = next(filter(None, (_counted(entry, target) for entry in ARCHITECTURES.values())), [])
+    if not stack:
+        raise ValueError("target is no stack of layers to count, such as gru_layers: name what to freeze yourself.")
+    return stack
+
+
+def _counted(entry: Architecture, hparams: Hparams) -> list[list[str]]:
+    try:
+        return entry.stack(hparams)
+    except KeyError:  # hyperparameters of another architecture
+        return []

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
 from neurallib.checks import integer, is_list, per_layer
-from neurallib.models.registry import ARCHITECTURES, validate_architecture_name
 from neurallib.names import as_list, known_layers, listing, matching
 from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
 
@@ -50,9 +50,7 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
     >>> state["training_info"]["transfer"]["sources"][0]["layers"]
     {'gru_layers.0': 'gru_layers.0'}
     """
-    for role, state in (("target", target), ("source", source)):
-        if not isinstance(state, Mapping):
-            raise TypeError(f"{role} is a {type(state).__name__}; expected a state: load_checkpoint gives one.")
+    target, source = check_state(target, "target"), check_state(source, "source")
     pairs = _pair_weights(target["weights"], source["weights"], layers)
     origin = {name: source["weights"][partner].to(target["weights"][name].dtype) for name, partner in pairs.weights}
     return changed(
@@ -117,6 +115,7 @@ def transfer_hparams(
     >>> transfer_hparams(denoiser, 1, [32])["hid_dim"]
     [16, 32]
     """
+    source = check_state(source, "source")
     architecture = source["architecture"] if architecture is None else architecture
     validate_architecture_name(architecture)
     for name, role in ((source["architecture"], "source"), (architecture, "architecture")):

@@ -1,0 +1,185 @@
+"""The table of architectures, which the models fill (models/registry.py), and what makes a dict a state of one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor, nn
+
+from neurallib.names import as_list, did_you_mean, listing, weights_named
+from neurallib.state import Hparams, Preprocessing, State, Weights
+
+Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
+
+
+class Shape(NamedTuple):
+    """A weight's size, and the interval center +/- bound from which it is drawn."""
+
+    size: tuple[int, ...]
+    bound: float
+    center: float = 0.0
+
+
+def _sizes(hparams: Hparams) -> str:
+    return "_".join(f"{value}{name}" for name, value in hparams.items() if type(value) is int)
+
+
+class Architecture(NamedTuple):
+    """All that the library knows of one architecture: its one entry in ARCHITECTURES.
+
+    Its hyperparameters are the factory's arguments but for `seed`; `model_name`, `n_features` and `learning_rate` are
+    among them, and `task`, `num_classes` and `multi_label` unless it does regression alone.
+    """
+
+    factory: Callable[..., State]
+    weight_shapes: Callable[[Hparams], dict[str, Shape]]
+    forward: Forward  # (weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits
+    seq2one: bool = False  # one output a signal, not one a step
+    sizes: Callable[[Hparams], str] = _sizes  # what the name of a checkpoints directory says of them: "32-64hid_2l"
+    stack: Callable[[Hparams], list[list[str]]] = lambda hparams: []  # layers on each other, lowest first, by names
+    per_layer: tuple[str, ...] = ()  # hyperparameters that may be a list, a value for each of n_layers
+    implied: tuple[str, ...] = ()  # hyperparameters that say what others say
+    new: tuple[str, ...] = ()  # hyperparameters that the original has no word for; training_info.json has them too
+    unwritten: Callable[[Hparams], Sequence[str]] = lambda hparams: ()  # of those: what the original does by itself
+    file_defaults: Mapping[str, Any] = {}  # what a file of the original means by leaving a hyperparameter out
+    complete: Callable[[Hparams, Weights], Hparams] = lambda hparams, weights: hparams  # as read from a file
+    unused: tuple[str, ...] = ()  # what the original stores beside the weights and never reads
+
+
+ARCHITECTURES: dict[str, Architecture] = {}
+
+
+def list_architectures() -> list[str]:
+    """The names of the architectures.
+
+    Returns
+    -------
+    list of str
+        Keys of ARCHITECTURES, as `state["architecture"]` holds them.
+
+    See Also
+    --------
+    validate_architecture_name : raise unless a name is one of them.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> nl.list_architectures()[:2]
+    ['GRUseq2seq', 'GRUseq2one']
+    """
+    return list(ARCHITECTURES)
+
+
+def validate_architecture_name(name: str) -> None:
+    """Raise unless `name` is the name of an architecture.
+
+    Parameters
+    ----------
+    name : str
+        Such as "GRUseq2seq".
+
+    Raises
+    ------
+    TypeError, ValueError
+        Lists the valid names and, where one is near, names it.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> nl.validate_architecture_name("GRUseq2seq")
+    """
+    valid = ", ".join(ARCHITECTURES)
+    if not isinstance(name, str):
+        kind = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
+        raise TypeError(f"architecture is {kind}; expected one of the names {valid}.")
+    if name not in ARCHITECTURES:
+        raise ValueError(f"architecture={name!r}; expected one of {valid}.{did_you_mean(name, ARCHITECTURES)}")
+
+
+def check_state(state: Any, name: str = "state") -> State:
+    """Return `state`, or raise an error that says what is none about it and how to get one.
+
+    Parameters
+    ----------
+    state : Any
+        What a caller gave for a state.
+    name : str
+        What errors call it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no dict with the keys of a state, its architecture is not known, a hyperparameter or another name is
+        missing or not known, a weight is no Tensor, or a pattern of `frozen` names no weight.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{name} is {_what_instead(state)}")
+    keys = State.__annotations__
+    if missing := [key for key in keys if key not in state]:
+        raise ValueError(f"{name} lacks {listing(missing)}; {_which_mapping(state)}")
+    _only(f"{name} has", state, keys)
+    validate_architecture_name(state["architecture"])
+    for key in ("hparams", "weights", "preprocessing", "training_info"):
+        if not isinstance(state[key], Mapping):
+            raise TypeError(f"{name}[{key!r}] is a {type(state[key]).__name__}; expected a dict.")
+    known = hyperparameters(ARCHITECTURES[state["architecture"]].factory)
+    _only(f"{name}: {state['architecture']} has no hyperparameter", state["hparams"], known)
+    if missing := [key for key, default in known.items() if key not in state["hparams"] and default is not None]:
+        raise ValueError(f"{name}['hparams'] lacks {listing(missing)}; {state['architecture']}'s factory sets all.")
+    for key, weight in state["weights"].items():
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"{name}['weights'][{key!r}] is a {type(weight).__name__}; expected a Tensor.")
+    if missing := [key for key in Preprocessing.__annotations__ if key not in state["preprocessing"]]:
+        raise ValueError(f"{name}['preprocessing'] lacks {listing(missing)}; None is what is not known.")
+    _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
+    if isinstance(state["frozen"], str) or not isinstance(state["frozen"], Sequence):
+        raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
+    for pattern in as_list(state["frozen"]):
+        weights_named(state["weights"], pattern)
+    return cast(State, state)
+
+
+@functools.cache
+def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
+    """The hyperparameters that a factory takes, each with its default (`inspect.Parameter.empty` where it has none)."""
+    parameters = inspect.signature(factory).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name != "seed"}
+
+
+def _only(text: str, given: Iterable[Any], known: Iterable[str]) -> None:
+    """Raise ValueError unless all of the names are known."""
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" It has: {listing(known, 20)}."
+            raise ValueError(f"{text} {name!r}.{hint}")
+
+
+def _what_instead(given: Any) -> str:
+    """The end of an error about what is no dict: what it is, and which function makes a state of it."""
+    if given is None:
+        return "None; a factory such as gru_seq2seq makes a state, load_checkpoint(directory) loads one."
+    if isinstance(given, (str, os.PathLike)):
+        return (
+            f"a name or path ({os.fspath(given)!r}); expected a state: load_checkpoint(directory) gives one, and "
+            "load_from_hub('owner/name') one that is published."
+        )
+    if isinstance(given, nn.Module):
+        return f"a {type(given).__name__}; expected a state: state_from_network(state, network) gives one."
+    if callable(given) and hasattr(given, "__name__"):
+        return f"the function {given.__name__}; expected a state: {given.__name__}(...) may give one."
+    return f"a {type(given).__name__}; expected a state: the dict that factories, train and load_checkpoint give."
+
+
+def _which_mapping(given: Mapping[Any, Any]) -> str:
+    """The end of an error about a dict that lacks keys of a state: what it looks like."""
+    if given and all(isinstance(value, Tensor) for value in given.values()):
+        return "it holds weights alone: put them into state['weights'] of a state with the same hyperparameters."
+    if "n_features" in given:
+        return "it holds hyperparameters: the architecture's factory makes a state of them, factory(**hparams)."
+    if wrong := [key for key in given if key not in State.__annotations__]:
+        return f"it has {listing(map(repr, wrong))}." + did_you_mean(wrong[0], State.__annotations__)
+    return "the dict that factories, train and load_checkpoint give has them all."

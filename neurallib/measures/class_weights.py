@@ -1,0 +1,70 @@
+"""Weights of classes: as they are given, or counted so that rare classes weigh as much as common ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurallib.checks import choice
+from neurallib.tasks import Task
+
+
+def class_weight_tensor(class_weight: Any, n_outputs: int) -> Tensor | None:
+    """Class weights [K] as the losses take them: BCE's weight of positives, or cross entropy's weight of each class."""
+    if class_weight is None:
+        return None
+    weight = torch.as_tensor(class_weight, dtype=torch.float32).reshape(-1)
+    if len(weight) != n_outputs or not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()):
+        expected = f"{n_outputs} finite weights of at least 0, or 'balanced'"
+        raise ValueError(f"class_weight={class_weight!r}; expected {expected}.")
+    return weight
+
+
+def decided_class_weight(class_weight: Any, task: Task, targets: Iterable[Tensor]) -> list[float] | None:
+    """Class weights as plain numbers, counted over all steps of the targets where they are to balance.
+
+    Parameters
+    ----------
+    class_weight : "balanced", float, sequence of float or None
+        As `train` is given it.
+    task : Task
+        Of the model.
+    targets : iterable of Tensor
+        The training data's, as prepared; read only for "balanced".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or the task is regression.
+    """
+    if class_weight is None:
+        return None
+    if task.kind == "regression":
+        raise ValueError(f"class_weight={class_weight!r} is for classification; this state does regression.")
+    if isinstance(class_weight, Mapping):
+        expected = f"expected a list of {task.n_outputs} weights, or 'balanced'"
+        raise TypeError(f"class_weight={class_weight!r} is a mapping; {expected}.")
+    if not isinstance(class_weight, str):
+        return class_weight_tensor(class_weight, task.n_outputs).tolist()  # type: ignore[union-attr]
+    choice("class_weight", class_weight, ["balanced"])
+    return _balanced(task, targets)
+
+
+def _balanced(task: Task, targets: Iterable[Tensor]) -> list[float]:
+    k, multiclass = task.n_outputs, task.kind == "multiclass"
+    counts, steps = torch.zeros(k, dtype=torch.float64), 0
+    for y in targets:
+        steps += y.numel() if multiclass else y.numel() // k
+        counts += torch.bincount(y.reshape(-1), minlength=k) if multiclass else y.reshape(-1, k).sum(0)
+    if absent := [i for i in range(k) if counts[i] == 0]:
+        warnings.warn(f"class_weight='balanced': the training data has no step of class {absent}.", stacklevel=4)
+    if multiclass:
+        return [float(value) for value in steps / (k * counts.clamp(min=1))]
+    if full := [i for i in range(k) if counts[i] == steps]:
+        warnings.warn(f"class_weight='balanced': every step of the training data is of class {full}.", stacklevel=4)
+    weight = torch.where((counts > 0) & (counts < steps), (steps - counts) / counts.clamp(min=1), 1.0)
+    return [float(value) for value in weight]

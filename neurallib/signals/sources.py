@@ -1,0 +1,90 @@
+"""What users hand in as data, in any of its forms, as one kind of thing: a sequence of signals or of pairs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from neurallib.signals.folders import SignalFolder
+from neurallib.state import Pair
+
+Data = SignalFolder | Sequence[Pair] | Dataset[Any] | Iterable[Pair] | Pair
+Signals = SignalFolder | Sequence[Any] | Dataset[Any] | Iterable[Any] | np.ndarray | Tensor
+FORMS = "a list or Dataset of {}, arrays stacked along a first axis, or what open_folder returns"
+
+
+def as_items(data: Any, name: str, n_features: int, has_targets: bool) -> Any:
+    """What can be asked for its length and its items by number: pairs (signal, target), or signals.
+
+    Parameters
+    ----------
+    data : Data or Signals
+        A sequence, a torch Dataset, anything with a length and items, or an iterable, which is read once and kept.
+        With targets also one pair of arrays: (x [T, C], y) or, stacked, (x [N, T, C], y [N, ...]). Without also one
+        signal [T, C], a stack [N, T, C], or items that have a target beside the signal.
+    name : str
+        What errors call the data.
+    n_features : int
+        C, which tells a signal from a stack of signals with one feature, [N, T].
+    has_targets : bool
+        Whether the items are pairs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is nothing of the kind, empty, or the arrays of a pair are not equally long.
+    """
+    expected = FORMS.format("pairs (signal, target)" if has_targets else "signals")
+    if isinstance(data, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
+    if isinstance(data, DataLoader):
+        raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
+    if data is None or isinstance(data, Mapping):
+        raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
+    items = data
+    if has_targets and isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data)):
+        items = _paired(data[0], data[1], name, n_features)
+    elif _is_array(data):
+        if has_targets:
+            raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
+        items = data if _is_stack(data, n_features) else [data]
+    elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        if not isinstance(data, Iterable) or (isinstance(data, Dataset) and not hasattr(type(data), "__iter__")):
+            raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
+        items = list(data)
+    if len(items) == 0:
+        raise ValueError(f"{name} is empty; expected at least one signal.")
+    return items
+
+
+def signal_of(item: Any) -> Any:
+    """The signal of an item that may have a target beside it, as those of a Dataset have."""
+    is_pair = isinstance(item, tuple) and len(item) in (1, 2) and np.ndim(item[0]) > 0
+    return item[0] if is_pair else item
+
+
+def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]]:
+    if not _is_stack(x, n_features):
+        return [(x, y)]
+    if np.ndim(y) == 0 or len(x) != len(y):
+        raise ValueError(
+            f"{name} is a pair of arrays of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected as many targets as "
+            f"signals, {len(x)}."
+        )
+    return list(zip(x, y, strict=True))
+
+
+def _is_stack(x: Any, n_features: int) -> bool:
+    """Whether an array holds several signals: [N, T, C], [N, T] of one feature, or arrays of unequal lengths."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return True
+    return x.ndim == 3 or (x.ndim == 2 and n_features == 1 and 1 not in x.shape)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, Tensor))

@@ -1,0 +1,64 @@
+"""A run by itself: one at a time, with a random state of its own, and without Lightning's tips."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import threading
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+_ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
+
+
+@contextlib.contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Within the block no other run of this process trains, the global generators are seeded, and Lightning is quiet;
+    after it everything is as it was."""
+    with _ONE_AT_A_TIME, _quiet(), _random_state_of_its_own(seed):
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning without its tips and its warnings about loaders with few workers."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _random_state_of_its_own(seed: int) -> Iterator[None]:
+    """The global generators (dropout draws from torch's) seeded inside, and as they were after; so are the settings
+    that Lightning's options `deterministic` and `benchmark` change."""
+    python, legacy = random.getstate(), np.random.get_state()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
+            if workspace is None:
+                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

@@ -1,0 +1,72 @@
+"""What a run is remembered by: the trained state, with the training information that goes into its files."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from neurallib.devices import gpu_name
+from neurallib.names import is_named
+from neurallib.state import State, changed, count_parameters
+from neurallib.storage.training_info import save_training_information
+from neurallib.training.run import Fit, Run
+from neurallib.version import __version__
+
+
+def trained_state(run: Run, fit: Fit) -> State:
+    """The run's state with the best weights, and the training information of the run."""
+    start = run.state
+    weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
+        name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
+        for name, weight in fit.best_weights.items()
+    }
+    return save_training_information(
+        changed(start, weights=weights),
+        optimizer=fit.optimizer,
+        train_dataset=run.dataset_name,
+        trained_for=run.trained_for,
+        validation_loss=fit.validation_loss,
+        training_time=fit.training_time,
+        gpu_model=gpu_name(run.device),
+        epochs=len(fit.val_losses),
+        efficiency_params=count_parameters(start["weights"]),
+        efficiency_flops=count_flops(start, round(sum(run.train_set.lengths) / len(run.train_set))),
+        retraining=run.retraining,
+        previous_training_info=run.before if run.retraining else None,
+        **{name: run.before[name] for name in ("transfer",) if name in run.before},
+        best_epoch=fit.best_epoch,
+        interrupted=fit.interrupted,
+        seed=run.seed,
+        batch_size=run.batch_size,
+        class_weight=start["training_info"]["class_weight"],
+        n_train_signals=len(run.train_set),
+        n_val_signals=len(run.val_set),
+        train_losses=fit.train_losses,
+        val_losses=fit.val_losses,
+        finished=datetime.datetime.now().isoformat(timespec="seconds"),
+        versions=_versions(),
+        checkpoints_directory=str(fit.directory.resolve()) if fit.directory is not None else None,
+    )
+
+
+def count_flops(state: State, n_steps: int) -> int:
+    """Floating-point operations of one forward pass over a signal of `n_steps` steps: two a weight and step, and the
+    scores and sums of attention, quadratic in the steps."""
+    matrices = [weight for weight in state["weights"].values() if weight.dim() == 2]
+    attentions = [weight for name, weight in state["weights"].items() if name.endswith("in_proj_weight")]
+    return sum(2 * weight.numel() * n_steps for weight in matrices) + sum(
+        4 * weight.shape[1] * n_steps**2 for weight in attentions
+    )
+
+
+def _versions() -> dict[str, Any]:
+    return {
+        "neurallib": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pytorch-lightning": version("pytorch-lightning"),
+    }

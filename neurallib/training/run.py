@@ -1,0 +1,73 @@
+"""A run: all that `fit` trains with, as one value, and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from neurallib.signals.batches import make_loader
+from neurallib.signals.preparing import PreparedData
+from neurallib.state import Batch, State
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+
+class Run(NamedTuple):
+    """What a training run is made of, each part checked."""
+
+    state: State  # as it starts: with its preprocessing, and the class weights in its training information
+    before: dict[str, Any]  # the training information of the state that was given; {} of an untrained one
+    train_set: PreparedData
+    val_set: PreparedData
+    epochs: int
+    batch_size: int
+    patience: int | None
+    seed: int
+    bucketing: bool
+    layer_learning_rates: Mapping[str, float]
+    device: torch.device
+    save: bool  # whether it writes into a checkpoints directory of its own
+    results_directory: str | Path | None
+    dataset_name: str | None
+    trained_for: str | None
+    enable_tensorboard: bool
+    enable_progress_bar: bool
+    callbacks: Sequence[Callback]
+    trainer_options: Mapping[str, Any]  # of Lightning's Trainer
+
+    @property
+    def retraining(self) -> bool:
+        """Whether the weights come from an earlier run."""
+        return "architecture" in self.before
+
+    def batches(self, training: bool, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
+        """The batches of the training data, in another order each epoch, or of the validation data."""
+        return make_loader(
+            self.train_set if training else self.val_set,
+            batch_size=self.batch_size,
+            shuffle=training,
+            bucketing=self.bucketing and training,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+
+
+class Fit(NamedTuple):
+    """What a training run leaves behind."""
+
+    best_weights: dict[str, Tensor]
+    best_epoch: int  # counted from 1
+    validation_loss: float
+    train_losses: list[float]
+    val_losses: list[float]
+    optimizer: str  # the one that ran, with its settings
+    training_time: float  # seconds
+    interrupted: bool
+    directory: Path | None

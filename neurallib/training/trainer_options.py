@@ -1,0 +1,57 @@
+"""Options that are meant for Lightning's Trainer: those it has, those that are this library's, and misspelt ones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from neurallib.names import did_you_mean
+
+_OWN = {
+    "max_epochs": "give epochs",
+    "logger": "give enable_tensorboard",
+    "enable_checkpointing": "give save, or call train_from_scratch",
+    "enable_model_summary": "training_info tells efficiency_params",
+    "num_sanity_val_steps": "all data are checked before training",
+    "log_every_n_steps": "every step is logged",
+    "use_distributed_sampler": "processes share the batches out already",
+    "default_root_dir": "set NEURALLIB_RESULTS_DIR",
+    "check_val_every_n_epoch": "every epoch ends with validation",
+    "val_check_interval": "every epoch ends with validation",
+}
+_OF_THE_ORIGINAL = {
+    "min_max_norm_sig": "normalization='minmax' normalizes each signal, and the state remembers it",
+}
+
+
+def check_trainer_options(options: Mapping[str, Any], function: Callable[..., Any], trainer: Iterable[str]) -> None:
+    """Raise unless every option is one of Lightning's Trainer that this library leaves to its users.
+
+    Parameters
+    ----------
+    options : mapping
+        What a function was given beside its own arguments.
+    function : callable
+        That function; a misspelt argument of its own is told by its name.
+    trainer : iterable of str
+        The arguments of Lightning's Trainer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Names the option, and the nearest one or what to give instead.
+    """
+    known = [*inspect.signature(function).parameters, *(name for name in trainer if name not in _OWN)]
+    for name in options:
+        if name in _OWN:
+            raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _OF_THE_ORIGINAL:
+            raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
+        if name == "strategy" and any(word in str(options[name]) for word in ("spawn", "fork", "notebook")):
+            raise ValueError(f"strategy={options[name]!r} leaves the weights in processes that end; 'ddp' does not.")
+        if name not in known:
+            raise TypeError(
+                f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
+                f"Lightning's Trainer.{did_you_mean(name, known)}"
+            )

@@ -1,0 +1,133 @@
+"""Training from scratch, on folders of .npy files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurallib.architectures import check_state
+from neurallib.state import State
+from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+
+def train_from_scratch(
+    state: State,
+    path_x: PathLike,
+    path_y: PathLike,
+    patience: int | None = 10,
+    batch_size: int = 8,
+    epochs: int = 100,
+    gpu_id: int | None = None,
+    all_samples: bool = False,
+    samples: int | None = None,
+    dataset_name: str | None = None,
+    trained_for: str | None = None,
+    classification: bool | None = None,
+    enable_tensorboard: bool = False,
+    window_size: int | None = None,
+    overlap: float = 0.0,
+    *,
+    seed: int = 42,
+    normalization: str | None = None,
+    sampling_frequency: float | None = None,
+    class_weight: str | Sequence[float] | float | None = None,
+    layer_learning_rates: Mapping[str, float] | None = None,
+    bucketing: bool = False,
+    memory_budget: int = 2**30,
+    results_directory: PathLike | None = None,
+    enable_progress_bar: bool = True,
+    dry_run: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **trainer_options: Any,
+) -> State:
+    """Train an untrained state on folders of .npy files, into a new checkpoints directory.
+
+    Parameters
+    ----------
+    state : State
+        From a factory; stays as it is.
+    path_x, path_y : path
+        Folders that hold `train` and `val`, each with .npy files paired by name: signals [T, n_features] and targets.
+    patience : int or None
+        Stop after so many epochs without a lower validation loss; None: never.
+    batch_size : int
+        Signals a batch.
+    epochs : int
+        How many epochs at the most.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    all_samples : bool
+        All files of each part, which is also what neither this nor `samples` means.
+    samples : int, optional
+        The first so many files of each part, in natural order.
+    dataset_name, trained_for : str, optional
+        What the model was trained on and what for, so that whoever finds its files can tell. Left out, they are
+        recorded as "unknown", with a warning.
+    classification : bool, optional
+        What the original asked for; the state knows. Given, it is checked against the state's task.
+    enable_tensorboard : bool
+        Write TensorBoard logs into the checkpoints directory.
+    window_size : int, optional
+        Cut signals longer than so many samples into windows; a target as long as its signal is cut with it.
+    overlap : float
+        The share of a window that the next one repeats, in [0, 1).
+    seed : int
+        For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
+    normalization : str, optional
+        "minmax" or "zscore", of each signal by itself; by default what the state says. Kept in the state, so that
+        `evaluate` and `predict` do the same.
+    sampling_frequency : float, optional
+        Hz, of the signals; kept in the state. By default what the state says.
+    class_weight : "balanced", or float or sequence of float, optional
+        Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
+        the training data's valid steps. Validation and `evaluate` weigh alike.
+    layer_learning_rates : mapping of str to float, optional
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
+    bucketing : bool
+        Put signals of similar length in a batch, which saves padding.
+    memory_budget : int
+        Bytes of prepared signals kept in memory; what is beyond is read again each epoch.
+    results_directory : path, optional
+        Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    enable_progress_bar : bool
+        Show the progress.
+    dry_run : bool
+        Check every argument, file and signal, train and write nothing, and return the state as it would start.
+    callbacks : sequence of Lightning Callback
+        Beside the library's own.
+    **trainer_options
+        Other arguments of Lightning's Trainer: precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+
+    Returns
+    -------
+    State
+        The weights of the lowest validation loss; `training_info["checkpoints_directory"]` names where it was saved.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        If an argument or a file is wrong; nothing has been trained or written then.
+    RuntimeError
+        If training diverged, or was interrupted, before there was a finite validation loss.
+
+    See Also
+    --------
+    retrain : train on from what this saved.
+    test_on_test_set : predictions and loss of the folder's test part.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=1, model_name="peaks")
+    >>> state = nl.train_from_scratch(state, "data/x", "data/y", normalization="zscore")  # doctest: +SKIP
+    """
+    given = dict(locals())
+    check_options(train_from_scratch, trainer_options)
+    sources = (trainer_options.get(name) for name in ("checkpoints_directory", "hugging_face_model"))
+    validate_training_context(False, *sources)
+    if "architecture" in check_state(state)["training_info"]:
+        raise ValueError("state is trained already: call retrain with its checkpoints directory, or train.")
+    return train_on_folders(**given)

@@ -1,0 +1,164 @@
+"""Retraining, on folders of .npy files, from a checkpoints directory or a repository on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurallib.architectures import check_state
+from neurallib.models.registry import check_weights
+from neurallib.state import State, changed
+from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+
+def retrain(
+    state: State | None,
+    path_x: PathLike,
+    path_y: PathLike,
+    patience: int | None = 10,
+    batch_size: int = 8,
+    epochs: int = 100,
+    gpu_id: int | None = None,
+    all_samples: bool = False,
+    samples: int | None = None,
+    dataset_name: str | None = None,
+    trained_for: str | None = None,
+    classification: bool | None = None,
+    enable_tensorboard: bool = False,
+    checkpoints_directory: PathLike | None = None,
+    hugging_face_model: str | None = None,
+    window_size: int | None = None,
+    overlap: float = 0.0,
+    *,
+    seed: int = 42,
+    normalization: str | None = None,
+    sampling_frequency: float | None = None,
+    class_weight: str | Sequence[float] | float | None = None,
+    layer_learning_rates: Mapping[str, float] | None = None,
+    bucketing: bool = False,
+    memory_budget: int = 2**30,
+    results_directory: PathLike | None = None,
+    enable_progress_bar: bool = True,
+    dry_run: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **trainer_options: Any,
+) -> State:
+    """Train on from a checkpoints directory or a Hugging Face repository, into a new checkpoints directory.
+
+    Parameters
+    ----------
+    state : State or None
+        None: architecture and hyperparameters come from the source. A state: its hyperparameters, such as another
+        learning rate or dropout, with the source's weights; and what it freezes, where it freezes something.
+    path_x, path_y : path
+        Folders that hold `train` and `val`, each with .npy files paired by name: signals [T, n_features] and targets.
+    patience : int or None
+        Stop after so many epochs without a lower validation loss; None: never.
+    batch_size : int
+        Signals a batch.
+    epochs : int
+        How many epochs at the most.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    all_samples : bool
+        All files of each part, which is also what neither this nor `samples` means.
+    samples : int, optional
+        The first so many files of each part, in natural order.
+    dataset_name, trained_for : str, optional
+        What the model was trained on and what for, so that whoever finds its files can tell. Left out, they are
+        recorded as "unknown", with a warning.
+    classification : bool, optional
+        What the original asked for; the state knows. Given, it is checked against the state's task.
+    enable_tensorboard : bool
+        Write TensorBoard logs into the checkpoints directory.
+    checkpoints_directory : path, optional
+        Where to read the weights and the training history; never written to.
+    hugging_face_model : str, optional
+        The same from a repository, "owner/name". With both, the local files win, with a warning.
+    window_size : int, optional
+        Cut signals longer than so many samples into windows; a target as long as its signal is cut with it.
+    overlap : float
+        The share of a window that the next one repeats, in [0, 1).
+    seed : int
+        For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
+    normalization : str, optional
+        "minmax" or "zscore", of each signal by itself; by default what the source says. Kept in the state, so that
+        `evaluate` and `predict` do the same.
+    sampling_frequency : float, optional
+        Hz, of the signals; kept in the state. By default what the source says.
+    class_weight : "balanced", or float or sequence of float, optional
+        Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
+        the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from the source, because
+        other data may be balanced otherwise; a warning says so.
+    layer_learning_rates : mapping of str to float, optional
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
+    bucketing : bool
+        Put signals of similar length in a batch, which saves padding.
+    memory_budget : int
+        Bytes of prepared signals kept in memory; what is beyond is read again each epoch.
+    results_directory : path, optional
+        Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    enable_progress_bar : bool
+        Show the progress.
+    dry_run : bool
+        Check every argument, file and signal, train and write nothing, and return the state as it would start.
+    callbacks : sequence of Lightning Callback
+        Beside the library's own.
+    **trainer_options
+        Other arguments of Lightning's Trainer: precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+
+    Returns
+    -------
+    State
+        The weights of the lowest validation loss; `training_info["checkpoints_directory"]` names where it was saved,
+        `training_info["training_history"]` holds the source's training information.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        If neither source is given, or an argument, a file or a signal is wrong; nothing has been trained or written
+        then.
+    PermissionError, ConnectionError
+        If the hub refuses, or cannot be reached and its cache lacks a file.
+    RuntimeError
+        If training diverged, or was interrupted, before there was a finite validation loss.
+
+    See Also
+    --------
+    train_from_scratch : the first run.
+    train : the same on data in memory, from a state.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.retrain(
+    ...     None, "more/x", "more/y", epochs=5, checkpoints_directory="results/peaks/checkpoints/RUN"
+    ... )  # doctest: +SKIP
+    """
+    given = dict(locals())
+    check_options(retrain, trainer_options)
+    validate_training_context(True, checkpoints_directory, hugging_face_model)
+    if state is not None:
+        check_state(state)
+    if checkpoints_directory is not None:
+        source = load_checkpoint(checkpoints_directory)
+    else:
+        from neurallib.storage.hub import load_from_hub
+
+        source = load_from_hub(str(hugging_face_model))
+    source = source if state is None else _with_hparams_of(state, source)
+    of_source = ("state", "checkpoints_directory", "hugging_face_model")
+    return train_on_folders(source, **{name: given[name] for name in given if name not in of_source})
+
+
+def _with_hparams_of(state: State, source: State) -> State:
+    """The source's weights and history under another state's hyperparameters, which must fit the weights."""
+    if state["architecture"] != source["architecture"]:
+        raise ValueError(f"state is a {state['architecture']}, its source a {source['architecture']}.")
+    merged = changed(source, hparams=dict(state["hparams"]), frozen=list(state["frozen"] or source["frozen"]))
+    check_weights(merged, "the source's weights")
+    return merged
