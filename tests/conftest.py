@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import Case, make_state, write_folders  # noqa: E402
 from hub_client import Client  # noqa: E402
 from hub_server import Hub, running_hub  # noqa: E402
+
+# The same examples in every run, and no failure because the machine is busy.
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ def test_collate_pads_with_zeros_in_the_order_given() -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_holds_each_signal_and_zeros_after_it(lengths: list[int], n_features: int) -> None:
     rng = np.random.default_rng(0)
     items = [(rng.normal(size=(n, n_features)), rng.normal(size=(n, 1))) for n in lengths]
@@ -75,7 +75,7 @@ def test_what_cannot_be_collated_is_refused() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 7), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_signal_comes_once_an_epoch(lengths: list[int], batch_size: int, shuffle: bool, bucketing: bool) -> None:
     order = BatchOrder(lengths, batch_size, shuffle=shuffle, bucketing=bucketing, seed=1)
     batches = list(order)

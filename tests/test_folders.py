@@ -82,7 +82,7 @@ def test_a_number_of_samples_beside_all_samples_is_told(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 60), st.floats(0, 0.99))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_windows_cover_every_step_without_a_redundant_one(n_steps: int, window_size: int, overlap: float) -> None:
     windows = cut_windows(n_steps, window_size, overlap)
     assert windows[0][0] == 0 and windows[-1][1] == n_steps

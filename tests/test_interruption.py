@@ -18,6 +18,8 @@ INTERRUPTED = """
     import neurallib as nl
     from pytorch_lightning.callbacks import Callback
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children start with it ignored
+
     class Interrupt(Callback):
         def on_train_batch_end(self, trainer, *args):
             if trainer.current_epoch == 3:

@@ -25,7 +25,7 @@ def test_each_signal_is_normalized_by_itself_and_the_callers_array_stays(name: s
 
 
 @given(st.integers(1, 2000), st.sampled_from([0.1, 1 / 3, 1e6 + 0.1, -7.7]), st.sampled_from(["minmax", "zscore"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_constant_channel_becomes_zero_however_its_mean_rounds(n_steps: int, value: float, name: str) -> None:
     assert not normalize(np.full((n_steps, 1), value), name).any()
 

@@ -33,8 +33,9 @@ def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(params: dict[s
 
 
 KILLED = """
-    import sys
+    import signal, sys
     import neurallib as nl
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children start with it ignored
     params = {"path_x": sys.argv[1], "path_y": sys.argv[2], "epochs": 2, "batch_size": 4, "patience": 3,
               "all_samples": True, "dataset_name": "made up", "trained_for": "sign detection"}
     options = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
