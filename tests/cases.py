@@ -42,6 +42,7 @@ class Case(NamedTuple):
         return f"{self.architecture}-{self.kind}"
 
 
+QUIET = {"enable_progress_bar": False}
 CASES = [
     Case(name, kind) for name in ARCHITECTURES for kind in TASKS if kind == "regression" or not name.endswith("ED")
 ]
@@ -78,6 +79,11 @@ def make_pairs(state: State, lengths: list[int], seed: int = 0) -> list[tuple[np
     return pairs
 
 
+def data(state: State, n: int = 8, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A few pairs of different lengths."""
+    return make_pairs(state, [6 + i % 5 for i in range(n)], seed)
+
+
 def make_batch(state: State, lengths: list[int], seed: int = 0) -> Batch:
     return collate_fn([(torch.from_numpy(x), torch.as_tensor(y)) for x, y in make_pairs(state, lengths, seed)])
 
@@ -91,3 +97,16 @@ def write_folders(root: Path, state: State, n: int = 6) -> tuple[Path, Path]:
             np.save(root / "x" / part / f"{i + 1}.npy", x)
             np.save(root / "y" / part / f"{i + 1}.npy", y)
     return root / "x", root / "y"
+
+
+def same_weights(a: State, b: State) -> bool:
+    return all(torch.equal(a["weights"][name], b["weights"][name]) for name in a["weights"])
+
+
+def same_state(a: State, b: State) -> bool:
+    """Bitwise, and in all that stands beside the weights."""
+    return (
+        a["weights"].keys() == b["weights"].keys()
+        and same_weights(a, b)
+        and all(a[key] == b[key] for key in a if key != "weights")  # type: ignore[literal-required]
+    )

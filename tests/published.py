@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+THREE = ["hparams.yaml", "model_weights.pth", "training_info.json"]
 # What the two published models hold (novabiosignals/NeuralLib, hugging_prodmodels), but for the weights.
 DENOISER = {
     "bidirectional": True, "dropout": 0, "hid_dim": [64, 1], "learning_rate": 0.005, "model_name": "ECGDenoiser",

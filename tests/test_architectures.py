@@ -261,7 +261,7 @@ lengths_of_batches = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 
 
 @given(lengths_of_batches)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_flip_reverses_each_signal_within_its_length_and_undoes_itself(lengths: list[int]) -> None:
     x = torch.randn(len(lengths), max(lengths), 2)
     flipped = nl.flip_valid(x, torch.tensor(lengths))
@@ -272,7 +272,7 @@ def test_flip_reverses_each_signal_within_its_length_and_undoes_itself(lengths: 
 
 
 @given(lengths_of_batches)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_mask_counts_the_valid_steps(lengths: list[int]) -> None:
     mask = nl.valid_mask(torch.tensor(lengths), max(lengths))
     assert mask.sum(1).tolist() == lengths

@@ -1,30 +1,34 @@
-"""What reaches a network whatever the arrays look like, and what of it stays bounded, shared out and picklable."""
+"""Batches: what reaches a network whatever the arrays look like, in which order, and shared out among processes."""
 
-import pickle
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cases import CASES, Case, make_pairs, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from signal_files import ramp, save_pair
 
 import neurallib as nl
 from neurallib.signals.batches import BatchOrder
-from neurallib.signals.folders import cut_windows
-from neurallib.signals.normalization import normalize
 
 
-def save_pair(root: Path, x: np.ndarray, y: np.ndarray, name: str = "a.npy") -> tuple[Path, Path, str]:
-    for side, array in (("x", x), ("y", y)):
-        (root / side / "train").mkdir(parents=True, exist_ok=True)
-        np.save(root / side / "train" / name, array)
-    return root / "x", root / "y", "train"
+def test_collate_pads_with_zeros_in_the_order_given() -> None:
+    items = [(ramp(n) + 1, (ramp(n)[:, 0] % 3).astype(np.int64)) for n in (3, 5, 2)]
+    batch = nl.collate_fn(items)
+    assert batch["lengths"].tolist() == [3, 5, 2]
+    assert batch["x"].shape == (3, 5, 1) and batch["x"].dtype == torch.float32
+    assert batch["y"].shape == (3, 5) and batch["y"].dtype == torch.int64
+    for row, target, (x, y) in zip(batch["x"], batch["y"], items, strict=True):
+        assert np.array_equal(row[: len(x)], x) and np.array_equal(target[: len(y)], y)
+        assert not row[len(x) :].any() and not target[len(y) :].any()
+    assert nl.collate_fn([(ramp(3), np.array([0.0, 1.0])), (ramp(4), np.array([1.0, 0.0]))])["y"].shape == (2, 2)
+    assert nl.collate_fn([(ramp(3), np.array(1)), (ramp(4), np.array(2))])["y"].tolist() == [1, 2]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_holds_each_signal_and_zeros_after_it(lengths: list[int], n_features: int) -> None:
     rng = np.random.default_rng(0)
     items = [(rng.normal(size=(n, n_features)), rng.normal(size=(n, 1))) for n in lengths]
@@ -70,19 +74,48 @@ def test_what_cannot_be_collated_is_refused() -> None:
         nl.collate_fn([(np.array([1j]), np.array([0]))])
 
 
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"world_size": 0}, "world_size=0"),
-        ({"rank": -1}, "rank=-1"),
-        ({"rank": 2, "world_size": 2}, "rank=2; expected less than world_size=2"),
-    ],
-)
-def test_a_loader_refuses_a_share_that_does_not_exist(wrong: dict, words: str) -> None:
-    data = nl.prepare(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1), [(np.ones((3, 1)), np.zeros((3, 1)))])
-    with pytest.raises(ValueError, match=words):
-        nl.make_loader(data, **({"batch_size": 1} | wrong))
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 7), st.booleans(), st.booleans())
+@settings(max_examples=60)
+def test_every_signal_comes_once_an_epoch(lengths: list[int], batch_size: int, shuffle: bool, bucketing: bool) -> None:
+    order = BatchOrder(lengths, batch_size, shuffle=shuffle, bucketing=bucketing, seed=1)
+    batches = list(order)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert len(batches) == len(order) and all(1 <= len(batch) <= batch_size for batch in batches)
+    if not shuffle and not bucketing:
+        assert [i for batch in batches for i in batch] == list(range(len(lengths)))
+
+
+def test_the_order_is_decided_by_seed_and_epoch() -> None:
+    def epoch(seed: int, number: int, **options: bool) -> list:
+        order = BatchOrder(range(1, 31), 4, **({"shuffle": True, "bucketing": False} | options), seed=seed)
+        order.set_epoch(number)
+        return list(order)
+
+    for options in ({}, {"bucketing": True}):
+        assert epoch(1, 0, **options) == epoch(1, 0, **options)
+        assert epoch(1, 0, **options) != epoch(1, 1, **options) != epoch(2, 1, **options)
+    twice = BatchOrder(range(1, 31), 4, shuffle=True, bucketing=False, seed=1)
+    assert [list(twice), list(twice)] == [epoch(1, 0), epoch(1, 1)]
+
+
+def test_bucketing_saves_padding() -> None:
+    lengths = np.random.default_rng(0).integers(10, 1000, 200).tolist()
+
+    def padded(bucketing: bool) -> int:
+        order = BatchOrder(lengths, 8, shuffle=True, bucketing=bucketing, seed=0)
+        return sum(len(batch) * max(lengths[i] for i in batch) for batch in order)
+
+    assert padded(True) < 1.2 * sum(lengths) < 1.5 * sum(lengths) < padded(False)
+
+
+def test_processes_share_the_batches_out_evenly() -> None:
+    shares = [
+        [i for b in BatchOrder(range(1, 15), 3, shuffle=True, bucketing=False, seed=0, rank=r, world_size=2) for i in b]
+        for r in (0, 1)
+    ]
+    assert set(shares[0]) | set(shares[1]) == set(range(14))
+    orders = [BatchOrder([5] * 14, 3, shuffle=True, bucketing=False, seed=0, rank=r, world_size=2) for r in (0, 1)]
+    assert len(list(orders[0])) == len(list(orders[1])) == len(orders[0]) == 3
 
 
 @pytest.mark.parametrize("bucketing", [False, True])
@@ -98,68 +131,25 @@ def test_an_order_leaves_every_global_generator_as_it_is() -> None:
     assert torch.equal(torch_before, torch.get_rng_state()) and np.array_equal(numpy_before, np.random.get_state()[1])
 
 
-@given(st.integers(1, 2000), st.sampled_from([0.1, 1 / 3, 1e6 + 0.1, -7.7]), st.sampled_from(["minmax", "zscore"]))
-@settings(max_examples=60, deadline=None)
-def test_a_constant_channel_becomes_zero_however_its_mean_rounds(n_steps: int, value: float, name: str) -> None:
-    assert not normalize(np.full((n_steps, 1), value), name).any()
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_loader_gives_batches_and_draws_nothing_from_the_global_generator(case: Case) -> None:
+    state = make_state(case)
+    loader = nl.make_loader(nl.prepare(state, make_pairs(state, [4, 6, 5])), batch_size=2, shuffle=True)
+    before = torch.get_rng_state()
+    assert sum(len(batch["x"]) for batch in loader) == 3
+    assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", ["minmax", "zscore"])
-def test_a_small_signal_on_a_large_offset_keeps_its_shape(name: str) -> None:
-    wave = np.sin(np.arange(100.0))[:, None]
-    np.testing.assert_allclose(normalize(1e6 + wave, name), normalize(wave, name), atol=1e-5)
-
-
-@pytest.mark.parametrize(("shape", "target"), [((50, 2), (2,)), ((2, 50), (2,)), ((50, 3), (1, 3))])
-def test_a_target_as_long_as_there_are_channels_does_not_turn_windows_off(
-    shape: tuple, target: tuple, tmp_path: Path
-) -> None:
-    folder = nl.open_folder(*save_pair(tmp_path, np.zeros(shape), np.zeros(target)), window_size=20)
-    assert folder.names == ["a.npy[0:20]", "a.npy[20:40]", "a.npy[40:50]"]
-    assert [max(x.shape) for x, _ in folder] == [20, 20, 10] and all(y.shape == target for _, y in folder)
-
-
-def test_more_channels_than_steps_are_windowed_along_the_axis_that_the_target_shares(tmp_path: Path) -> None:
-    folder = nl.open_folder(*save_pair(tmp_path, np.zeros((30, 64)), np.zeros(30)), window_size=20)
-    assert [x.shape for x, _ in folder] == [(20, 64), (10, 64)]
-
-
-def test_a_target_of_another_length_does_not_pass_for_that_of_each_window(tmp_path: Path) -> None:
-    paths = save_pair(tmp_path, np.zeros((40, 1)), np.zeros((20, 1)))
-    with pytest.raises(ValueError, match=r"y/train/a.npy has shape \(20, 1\), as long as a window, but .* 40 steps"):
-        nl.open_folder(*paths, window_size=20)
-
-
-@pytest.mark.parametrize("wrong", [(10, 0), (10, 4, 1.0), (10, 4, -0.1), (-1, 4)])
-def test_windows_that_cannot_be_cut_are_refused(wrong: tuple) -> None:
-    with pytest.raises(ValueError, match="window_size|overlap|n_steps"):
-        cut_windows(*wrong)
-
-
-@pytest.mark.parametrize("part", ["", 3, None])
-def test_a_part_is_a_name(part: object, tmp_path: Path) -> None:
-    path_x, path_y, _ = save_pair(tmp_path, np.zeros(3), np.zeros(3))
-    with pytest.raises((TypeError, ValueError), match="part"):
-        nl.open_folder(path_x, path_y, part)  # type: ignore[arg-type]
-
-
-def test_a_folder_names_its_files_and_survives_pickling(tmp_path: Path) -> None:
-    paths = save_pair(tmp_path, np.arange(9.0), np.arange(9), "\u00b21.npy")  # a superscript is no number to sort by
-    folder = nl.open_folder(*paths, window_size=5)
-    again = pickle.loads(pickle.dumps(folder))
-    assert again.names == folder.names == ["\u00b21.npy[0:5]", "\u00b21.npy[5:9]"]
-    assert folder.paths_x == [paths[0] / "train" / "\u00b21.npy"] * 2 and np.array_equal(again[1][0], folder[1][0])
-
-
-def test_preparing_the_windows_of_a_day_allocates_for_one_window_at_a_time(tmp_path: Path) -> None:
-    n_steps, window_size = 24 * 3600 * 250, 900_000  # a day at 250 Hz, 86 MB of float32
-    for side in "xy":
-        (tmp_path / side / "train").mkdir(parents=True)
-        np.lib.format.open_memmap(tmp_path / side / "train" / "day.npy", "w+", np.float32, (n_steps, 1))
-    tracemalloc.start()
-    folder = nl.open_folder(tmp_path / "x", tmp_path / "y", "train", window_size=window_size)
-    data = nl.prepare(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1), folder, memory_budget=0)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert data.lengths == [window_size] * 24
-    assert peak < 10 * 4 * window_size  # bytes: a few copies of one window, less than half of the day
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"world_size": 0}, "world_size=0"),
+        ({"rank": -1}, "rank=-1"),
+        ({"rank": 2, "world_size": 2}, "rank=2; expected less than world_size=2"),
+    ],
+)
+def test_a_loader_refuses_a_share_that_does_not_exist(wrong: dict, words: str) -> None:
+    data = nl.prepare(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1), [(np.ones((3, 1)), np.zeros((3, 1)))])
+    with pytest.raises(ValueError, match=words):
+        nl.make_loader(data, **({"batch_size": 1} | wrong))

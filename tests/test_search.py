@@ -1,57 +1,16 @@
-"""Grid search: every combination once, best first, whatever fails, stops or runs it."""
+"""Grid search: every combination once, best first, whatever fails or stops it."""
 
-import csv
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from cases import SIZES, Case, make_state, write_folders
+from searching import OPTIONS, leaderboard, n_runs, search
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
-
-OPTIONS = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path / "results"))
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def params(tmp_path: Path) -> dict[str, Any]:
-    path_x, path_y = write_folders(tmp_path / "data", make_state(Case("GRUseq2seq", "binary")))
-    return {
-        "path_x": path_x, "path_y": path_y, "epochs": 2, "batch_size": 4, "patience": 3, "all_samples": True,
-        "dataset_name": "made up", "trained_for": "sign detection",
-    }  # fmt: skip
-
-
-def search(params: dict[str, Any], options: dict[str, Any] = OPTIONS, **more: Any) -> list[Any]:
-    return nl.grid_search("GRUseq2seq", options, params, enable_progress_bar=False, **more)
-
-
-def leaderboard(results: Path) -> list[dict[str, str]]:
-    with open(results / "GRUseq2seq" / "grid_search" / "leaderboard.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def n_runs(results: Path) -> int:
-    return len(list((results / "GRUseq2seq" / "checkpoints").iterdir()))
 
 
 def test_every_combination_is_trained_and_the_best_comes_first(params: dict[str, Any], results: Path) -> None:
@@ -159,94 +118,6 @@ def test_the_leaderboard_keeps_what_earlier_searches_found(params: dict[str, Any
     assert rows[0]["trial"] == found["trial"] and json.loads(rows[1]["hparams"])["hid_dim"] in (3, 5)
 
 
-def die(*_: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(params: dict[str, Any], results: Path) -> None:
-    with process_pool() as pool:
-        pool.submit(die)
-        with pytest.raises(RuntimeError, match="executor broke with 4 of 4 trials to do.*goes on with those"):
-            search(params, executor=pool)
-    assert len(search(params)) == 4
-
-
-KILLED = """
-    import sys
-    import neurallib as nl
-    params = {"path_x": sys.argv[1], "path_y": sys.argv[2], "epochs": 2, "batch_size": 4, "patience": 3,
-              "all_samples": True, "dataset_name": "made up", "trained_for": "sign detection"}
-    options = {"n_features": 2, "hid_dim": [3, 5], "n_layers": 1, "learning_rate": [0.01, 0.001], "dropout": 0.5}
-    nl.grid_search("GRUseq2seq", options, params)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_search_that_was_stopped_goes_on(number: int, params: dict[str, Any], results: Path, tmp_path: Path) -> None:
-    script = [sys.executable, "-c", textwrap.dedent(KILLED), str(params["path_x"]), str(params["path_y"])]
-    process = subprocess.Popen(script, env=os.environ, stderr=subprocess.DEVNULL)
-    records, deadline = results / "GRUseq2seq" / "grid_search", time.monotonic() + 120
-    while not (finished := list(records.glob("*.json"))) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.wait(60) != 0
-    finished = list(records.glob("*.json"))
-    assert 1 <= len(finished) < 4
-    before = {path: path.stat().st_mtime_ns for path in finished}
-    found = search(params)
-    assert len(found) == 4 and {trial["status"] for trial in found} == {"finished"}
-    assert {path: path.stat().st_mtime_ns for path in finished} == before
-
-
-@contextmanager
-def process_pool() -> Iterator[Executor]:
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        yield pool
-
-
-@contextmanager
-def dask_cluster() -> Iterator[Executor]:
-    distributed = pytest.importorskip("distributed", reason="pip install neurallib[cluster]")
-    with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-        client.get_executor() as executor,
-    ):
-        yield executor
-
-
-@contextmanager
-def threads() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
-
-
-@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads])
-def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
-    here = search(params | {"results_directory": tmp_path / "here"}, threads_per_trial=1)
-    n_threads, random_state = torch.get_num_threads(), torch.get_rng_state()
-    with workers() as executor:
-        there = search(params | {"results_directory": tmp_path / "there"}, threads_per_trial=1, executor=executor)
-    assert torch.get_num_threads() == n_threads and torch.equal(torch.get_rng_state(), random_state)
-    assert [trial["hparams"] for trial in there] == [trial["hparams"] for trial in here]
-    for a, b in zip(here, there, strict=True):
-        assert a["validation_loss"] == b["validation_loss"] and a["trial"] == b["trial"]
-        assert (tmp_path / "there") in Path(b["checkpoints_directory"]).parents
-        one, other = (nl.load_checkpoint(trial["checkpoints_directory"])["weights"] for trial in (a, b))
-        assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_an_error_of_a_worker_is_reported_or_raised(params: dict[str, Any]) -> None:
-    options = OPTIONS | {"hid_dim": 3, "learning_rate": [1e38, 0.01]}
-    params = params | {"epochs": 3, "batch_size": 1}
-    with process_pool() as pool:
-        with pytest.raises(RuntimeError, match="diverged"):
-            search(params, options, executor=pool, on_error="raise")
-        with pytest.warns(UserWarning, match="failed: training diverged"):
-            found = search(params, options, executor=pool)
-    assert [trial["status"] for trial in found] == ["finished", "failed"]
-
-
 @pytest.mark.parametrize(
     ("options", "change", "error", "words"),
     [
@@ -279,7 +150,6 @@ def test_a_wrong_argument_is_named_before_training(
         nl.grid_search("GRUseq2se", OPTIONS, params)
     with pytest.raises(TypeError, match="hparams_options is a list; expected a mapping"):
         search(params, [OPTIONS])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="executor=4; expected a ProcessPoolExecutor"):
         search(params, executor=4)
     assert not results.exists()
 

@@ -16,12 +16,6 @@ GRU = Case("GRUseq2seq", "binary")
 NAMED = {"dataset_name": "made up", "trained_for": "sign detection", "enable_progress_bar": False}
 
 
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path / "results"))
-    return tmp_path / "results"
-
-
 def contents(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 

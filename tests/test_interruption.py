@@ -1,0 +1,69 @@
+"""Training that is interrupted: Ctrl-C keeps the best weights so far, SIGTERM ends the program."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from cases import QUIET, Case, data, make_state
+
+import neurallib as nl
+
+GRU = Case("GRUseq2seq", "binary")
+INTERRUPTED = """
+    import os, signal, sys, threading, time
+    import numpy as np
+    import neurallib as nl
+    from pytorch_lightning.callbacks import Callback
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children start with it ignored
+
+    class Interrupt(Callback):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.current_epoch == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1)
+
+    rng = np.random.default_rng(0)
+    pairs = [(x := rng.standard_normal((8, 1)).astype(np.float32), (x > 0).astype(np.float32)) for _ in range(6)]
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
+    trained = nl.train(state, pairs, pairs, epochs=50, batch_size=2, save=True, callbacks=[Interrupt()],
+                       enable_progress_bar=False)
+    info = trained["training_info"]
+    saved = nl.load_checkpoint(info["checkpoints_directory"])
+    same = all((saved["weights"][name] == weight).all() for name, weight in trained["weights"].items())
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    sys.stdout.write(f"{info['interrupted']} {info['epochs']} {info['best_epoch']} {bool(same)} {handled}")
+"""
+
+
+def run_interrupted(script: str, results: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(results)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_sigterm_ends_the_program_and_leaves_lightnings_checkpoints(tmp_path: Path) -> None:
+    run = run_interrupted(INTERRUPTED.replace("SIGINT)\n", "SIGTERM)\n", 1), tmp_path)
+    assert run.returncode != 0 and run.stdout == ""
+    assert len(list(tmp_path.glob("GRUseq2seq/checkpoints/*/best.ckpt"))) == 1
+
+
+def test_ctrl_c_keeps_and_saves_the_best_weights_so_far(tmp_path: Path) -> None:
+    run = run_interrupted(INTERRUPTED, tmp_path)
+    assert run.stdout == "True 3 3 True True", run.stderr
+    assert "the best weights so far (epoch 3) are kept" in run.stderr
+
+
+def test_signal_module_is_left_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    state = make_state(GRU)
+    nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET)
+    assert signal.getsignal(signal.SIGINT) is before

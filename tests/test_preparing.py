@@ -1,0 +1,129 @@
+"""Preparing signals and targets: what is checked, what is corrected with a warning, and what stays in memory."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cases import Case, make_state
+from signal_files import one_feature, ramp, write
+
+import neurallib as nl
+from neurallib.signals.preparing import prepare_signals
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.array([[0.0], [np.nan]]), [[0], [1]], r"x of data\[0\] holds nan at \[1, 0\]"),
+        (np.array([[0.0], [np.inf]]), [[0], [1]], r"x of data\[0\] holds inf"),
+        (ramp(3), [[0], [1]], r"y of data\[0\] has shape \(2, 1\), x 3 steps; seq2seq binary expects \(3, 1\)"),
+        (ramp(2), [[0], [2]], "holds the label 2; binary .* from 0 to 1"),
+        (ramp(2), [[0], [0.5]], "holds the label 0.5"),
+        (ramp(2), [[0], [-1]], "holds the label -1"),
+        (ramp(2, 2), [[0], [1]], r"x of data\[0\] has shape \(2, 2\); expected \(T, 1\)"),
+        (np.zeros((0, 1)), np.zeros((0, 1)), "at least one step"),
+        (np.zeros((2, 3, 1)), [[0], [1]], r"has shape \(2, 3, 1\)"),
+        (np.array([["a"], ["b"]]), [[0], [1]], r"x of data\[0\] holds <U1"),
+        (np.array([[1j], [0j]]), [[0], [1]], "holds complex"),
+    ],
+)
+def test_a_signal_or_target_that_cannot_be_used_is_named(x: np.ndarray, y: list, words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        nl.prepare(one_feature(), [(x, np.asarray(y))])
+
+
+def test_labels_of_a_multiclass_task_are_checked() -> None:
+    state = one_feature(num_classes=3)
+    with pytest.raises(ValueError, match="label 3; multiclass with num_classes=3 expects whole numbers from 0 to 2"):
+        nl.prepare(state, [(ramp(2), np.array([0, 3]))])
+
+
+def test_what_is_no_list_of_pairs_is_refused() -> None:
+    state = one_feature()
+    with pytest.raises(ValueError, match="train_data is empty"):
+        nl.prepare(state, [], "train_data")
+    with pytest.raises(TypeError, match="is a generator; expected a list of pairs"):
+        nl.prepare(state, (pair for pair in []))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"data\[0\] is a ndarray; expected a pair"):
+        nl.prepare(state, [ramp(3)])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="signals is a ndarray; expected a list of signals"):
+        nl.predict(state, ramp(3))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint16, np.int64, bool])
+def test_signals_of_any_number_type_become_float32(dtype: type) -> None:
+    data = nl.prepare(one_feature(), [(np.array([[0], [1]], dtype=dtype), np.array([[0], [1]], dtype=dtype))])
+    assert data[0][0].dtype == data[0][1].dtype == torch.float32
+    assert data[0][0].tolist() == [[0.0], [1.0]]
+
+
+def test_a_truth_value_is_a_class() -> None:
+    state = make_state(Case("GRUseq2one", "multiclass"))
+    assert nl.prepare(state, [(np.zeros((4, 2)), True), (np.zeros((4, 2)), np.False_)])[0][1].tolist() == 1
+
+
+FORMS = [
+    ("GRUseq2seq", "binary", (5, 1), [(5,), (1, 5)], []),
+    ("GRUseq2seq", "multilabel", (5, 3), [(3, 5)], []),
+    ("GRUseq2seq", "multiclass", (5,), [(5, 1), (1, 5)], []),
+    ("GRUseq2seq", "regression", (5, 2), [(2, 5)], []),
+    ("GRUseq2one", "binary", (1,), [()], [(1, 1)]),
+    ("GRUseq2one", "multilabel", (3,), [], [(1, 3)]),
+    ("GRUseq2one", "multiclass", (), [(1,), (1, 1)], []),
+    ("GRUseq2one", "regression", (2,), [], [(1, 2)]),
+]
+
+
+@pytest.mark.parametrize(("architecture", "kind", "wanted", "corrected", "quiet"), FORMS)
+def test_targets_come_in_every_form_of_the_original(
+    architecture: str, kind: str, wanted: tuple, corrected: list, quiet: list
+) -> None:
+    state = make_state(Case(architecture, kind))  # type: ignore[arg-type]
+    x = np.zeros((5, 2))
+    values = np.arange(np.prod(wanted, dtype=int)).reshape(wanted) % 2
+    for form in (wanted, *quiet, *corrected):
+        transposed = len(form) == 2 and len(wanted) == 2 and form == wanted[::-1]
+        given = values.T if transposed else values.reshape(form)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            y = nl.prepare(state, [(x, given)] * 3)[2][1]
+        assert y.tolist() == values.tolist() and tuple(y.shape) == wanted
+        assert y.dtype == (torch.int64 if kind == "multiclass" else torch.float32)
+        assert len(caught) == (form in corrected)  # one for all three
+        assert not caught or "in 3 of 3 signals" in str(caught[0].message)
+
+
+def test_signals_are_shaped_with_one_warning_a_folder(tmp_path: Path) -> None:
+    wide = {f"{i}.npy": ramp(6, 2).T for i in range(4)}
+    folder = nl.open_folder(*write(tmp_path, wide, {name: np.zeros((6, 1)) for name in wide}))
+    state = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1)
+    with pytest.warns(UserWarning, match="x is .2, T., transposed to .T, 2., in 4 of 4 signals: train/0.npy") as caught:
+        data = nl.prepare(state, folder)
+    assert len(caught) == 1
+    assert np.array_equal(data[1][0], ramp(6, 2))
+    with pytest.warns(UserWarning, match=r"x is \[T\], taken as \[T, 1\]"):
+        assert nl.prepare(one_feature(), [(ramp(4)[:, 0], np.zeros((4, 1)))])[0][0].shape == (4, 1)
+
+
+def test_signals_beyond_the_budget_are_read_again_and_equal(tmp_path: Path) -> None:
+    signals = {f"{i}.npy": np.random.default_rng(i).normal(size=(20, 1)) for i in range(5)}
+    folder = nl.open_folder(*write(tmp_path, signals, {name: (x > 0).astype(int) for name, x in signals.items()}))
+    kept, read = nl.prepare(one_feature(), folder), nl.prepare(one_feature(), folder, memory_budget=300)
+    assert len(kept._kept) == 5 and len(read._kept) == 1
+    for a, b in zip(kept, read, strict=True):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+
+
+def test_a_long_signal_beyond_the_budget_leaves_it_to_the_others() -> None:
+    pairs = [(ramp(n), np.zeros((n, 1))) for n in (1000, 10, 10)]
+    assert sorted(nl.prepare(one_feature(), pairs, memory_budget=200)._kept) == [1, 2]
+
+
+def test_signals_without_targets_are_prepared_alike(tmp_path: Path) -> None:
+    state = one_feature()
+    x = ramp(6)
+    folder = nl.open_folder(*write(tmp_path, {"1.npy": x}, {"1.npy": np.zeros((6, 1))}))
+    for signals in ([x], [torch.from_numpy(x)], folder, x[None]):
+        assert torch.equal(prepare_signals(state, signals)[0][0], torch.from_numpy(x))

@@ -1,0 +1,114 @@
+"""Options of training: Lightning's, the library's own, and wrong ones named before anything happens."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cases import QUIET, Case, data, make_state, same_weights
+
+import neurallib as nl
+
+GRU = Case("GRUseq2seq", "binary")
+
+
+def test_tensorboard_without_a_directory_is_refused_and_without_its_package_warned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = make_state(GRU)
+    with pytest.raises(ValueError, match="save=True"):
+        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, enable_tensorboard=True, **QUIET)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where the package is missing
+    with pytest.warns(UserWarning, match="tensorboard is not installed"):
+        trained = nl.train(
+            state, data(state), data(state, 3), epochs=1, batch_size=4, save=True, enable_tensorboard=True, **QUIET
+        )
+    assert not (Path(trained["training_info"]["checkpoints_directory"]) / "tensorboard_logs").exists()
+
+
+def test_lightnings_options_and_callbacks_are_passed_through() -> None:
+    from pytorch_lightning.callbacks import Callback
+
+    seen = []
+
+    class Spy(Callback):
+        def on_train_start(self, trainer, module) -> None:  # type: ignore[no-untyped-def]
+            seen.append((trainer.precision, trainer.gradient_clip_val, trainer.accumulate_grad_batches))
+
+    state = make_state(GRU)
+    nl.train(
+        state, data(state), data(state, 3), epochs=1, batch_size=2, callbacks=[Spy()], precision="bf16-mixed",
+        gradient_clip_val=0.5, accumulate_grad_batches=2, **QUIET,
+    )  # fmt: skip
+    assert seen == [("bf16-mixed", 0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"epochs": 0}, ValueError, "epochs=0"),
+        ({"batch_size": 2.5}, TypeError, "batch_size=2.5"),
+        ({"patience": 0}, ValueError, "patience=0"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"gpu_id": 99}, ValueError, "gpu_id=99; GPUs on this machine"),
+        ({"normalization": "min-max"}, ValueError, "Did you mean 'minmax'"),
+        ({"sampling_frequency": 0}, ValueError, "sampling_frequency=0"),
+        ({"class_weight": "balance"}, ValueError, "Did you mean 'balanced'"),
+        ({"class_weight": [1.0, 2.0]}, ValueError, "expected 1 finite weights"),
+        ({"class_weight": {0: 1.0}}, TypeError, "is a mapping; expected a list of 1 weights"),
+        ({"strategy": "ddp_spawn"}, ValueError, "'ddp_spawn' leaves the weights in processes that end"),
+        ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
+        ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),
+        ({"logger": True}, TypeError, "enable_tensorboard"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_training(options: dict, error: type, words: str, results: Path) -> None:
+    state = make_state(GRU)
+    with pytest.raises(error, match=words):
+        nl.train(
+            state, data(state), data(state, 3), **({"epochs": 1, "batch_size": 2, "save": True} | options), **QUIET
+        )
+    assert not results.exists()
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(results: Path) -> None:
+    state = make_state(GRU)
+    options = {"epochs": 1, "batch_size": 4, "save": True, "dry_run": True, **QUIET}
+    assert same_weights(nl.train(state, data(state), data(state, 3), **options), state)
+    with pytest.raises(ValueError, match=r"x of val_data\[0\]"):
+        nl.train(state, data(state), [(np.zeros((3, 7)), np.zeros((3, 1)))], **options)
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_the_state_stays_float32_under_other_precisions(precision: str) -> None:
+    state = make_state(GRU)
+    trained = nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, precision=precision, **QUIET)
+    assert {weight.dtype for weight in trained["weights"].values()} == {torch.float32}
+    assert np.isfinite(nl.evaluate(trained, data(state, 3))["loss"])
+
+
+def test_a_default_dtype_of_double_changes_no_model() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = make_state(GRU)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same_weights(double, make_state(GRU)) and double["weights"]["fc_out.bias"].dtype == torch.float32
+
+
+def test_options_of_lightning_change_no_global_setting() -> None:
+    state = make_state(GRU)
+    nl.train(
+        state, data(state), data(state, 3), epochs=1, batch_size=4, deterministic=True, benchmark=True, **QUIET
+    )  # fmt: skip
+    assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    state = make_state(GRU)
+    trained = nl.train(state, data(state), data(state, 3), epochs=np.int64(1), batch_size=np.int32(4), **QUIET)
+    assert trained["training_info"]["epochs"] == 1
