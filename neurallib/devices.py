@@ -13,7 +13,7 @@ def configure_device(gpu_id: int | None = None) -> torch.device:
     Parameters
     ----------
     gpu_id : int, optional
-        Index of a CUDA device.
+        Index of a CUDA device; by default the first one, or the CPU where there is none.
 
     Returns
     -------
@@ -22,8 +22,16 @@ def configure_device(gpu_id: int | None = None) -> torch.device:
 
     Raises
     ------
-    TypeError, ValueError
-        If `gpu_id` is not the index of a GPU of this machine; the error lists those there are.
+    TypeError
+        If `gpu_id` is no integer.
+    ValueError
+        If this machine has no such GPU; those it has are listed.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> nl.configure_device().type in ("cuda", "cpu")
+    True
     """
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if gpu_id is None:

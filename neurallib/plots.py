@@ -36,11 +36,19 @@ def plot_losses(
     Returns
     -------
     matplotlib.figure.Figure
+        Not shown: it belongs to no window. A notebook draws it where it is a cell's last value.
 
     Raises
     ------
     ValueError
         If a loss is not a list of numbers, or the ending names no kind of picture.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> figure = nl.plot_losses([0.9, 0.5, 0.4], [0.8, 0.6, 0.7])
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['training', 'validation', 'best: 0.6 in epoch 2']
     """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
@@ -86,26 +94,39 @@ def plot_prediction(
     signal : array-like or Tensor
         [T] or [T, C].
     prediction : array-like or Tensor, optional
-        [T] or [T, K], such as probabilities.
+        [T] or [T, K], such as probabilities; by default the signal is alone.
     sampling_frequency : float, optional
         Hz; with it the time axis is in seconds, else in samples.
     true_peaks, found_peaks : array-like of int, optional
         Samples: rings and points on the signal's first channel.
     threshold : float, optional
         A dashed line over the prediction; None for none.
-    title, signal_label, prediction_label : str
-        What the picture says, such as a signal_label of "ECG (mV)".
+    title : str, optional
+        Above the signal.
+    signal_label, prediction_label : str
+        What the vertical axes say, such as a signal_label of "ECG (mV)".
     path : path, optional
-        Write a picture there, of the kind that its ending names, atomically.
+        Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
     Returns
     -------
     matplotlib.figure.Figure
+        Not shown: it belongs to no window. A notebook draws it where it is a cell's last value.
 
     Raises
     ------
+    TypeError
+        If `sampling_frequency` or `threshold` is no number.
     ValueError
         If shapes do not fit each other, a peak lies outside the signal, or the ending names no kind of picture.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=5, sampling_frequency=100, seed=1)
+    >>> figure = nl.plot_prediction(signal, nl.peak_labels(r_peaks, 500), sampling_frequency=100, true_peaks=r_peaks)
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['signal', 'probability']
     """
     values = _columns("signal", signal)
     n_steps = len(values)

@@ -22,6 +22,14 @@ def valid_mask(lengths: Tensor, n_steps: int) -> Tensor:
     -------
     Tensor
         [B, T] bool, True on valid steps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurallib as nl
+    >>> nl.valid_mask(torch.tensor([3, 1]), 3)
+    tensor([[ True,  True,  True],
+            [ True, False, False]])
     """
     return torch.arange(n_steps, device=lengths.device) < lengths[:, None]
 
@@ -40,12 +48,21 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     x : Tensor
         [B, T, C], any dtype.
     lengths : Tensor
-        [B] int64.
+        [B] int64, the number of valid steps of each signal.
 
     Returns
     -------
     Tensor
         [B, T, C]; its own inverse.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurallib as nl
+    >>> x = torch.tensor([[1, 2, 3], [4, 5, 0]])[:, :, None]
+    >>> nl.flip_valid(x, torch.tensor([3, 2])).squeeze(-1)
+    tensor([[3, 2, 1],
+            [5, 4, 0]])
     """
     steps = torch.arange(x.shape[1], device=x.device)
     mirrored = lengths[:, None] - 1 - steps

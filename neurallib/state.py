@@ -22,22 +22,49 @@ class Preprocessing(TypedDict):
 
 
 class State(TypedDict):
-    """A model: nothing but values, so that it can be copied, compared, pickled and sent."""
+    """A model: nothing but values, so that it can be copied, compared, pickled and sent.
 
-    architecture: str  # a key of neurallib.ARCHITECTURES
-    hparams: Hparams  # YAML-able; what hparams.yaml holds
-    weights: dict[str, Tensor]  # CPU, detached, never aliased
+    Attributes
+    ----------
+    architecture : str
+        A key of neurallib.ARCHITECTURES.
+    hparams : dict
+        What the factory was given, checked; YAML can hold it, and hparams.yaml does.
+    weights : dict of str to Tensor
+        float32 on the CPU, detached, sharing memory with nothing.
+    preprocessing : dict
+        What was done to a signal before the network saw it: "sampling_frequency" (Hz) and "normalization" ("minmax" or
+        "zscore"); None where unknown.
+    frozen : list of str
+        Names and patterns of weights that `train` leaves untouched.
+    training_info : dict
+        Empty until trained; what training_info.json holds.
+    """
+
+    architecture: str
+    hparams: Hparams
+    weights: dict[str, Tensor]
     preprocessing: Preprocessing
-    frozen: list[str]  # parameter-name patterns that train leaves untouched
-    training_info: dict[str, Any]  # {} until trained; what training_info.json holds
+    frozen: list[str]
+    training_info: dict[str, Any]
 
 
 class Batch(TypedDict):
-    """Signals of different lengths, right-padded with zeros, in the order given."""
+    """Signals of different lengths, right-padded with zeros, in the order given.
 
-    x: Tensor  # [B, T, C] float32
-    y: Tensor  # [B, T, K] or [B, K] float32; [B, T] or [B] int64 for multiclass
-    lengths: Tensor  # [B] int64, each from 1 to T
+    Attributes
+    ----------
+    x : Tensor
+        [B, T, C] float32.
+    y : Tensor
+        [B, T, K] or [B, K] float32; [B, T] or [B] int64 for multiclass.
+    lengths : Tensor
+        [B] int64, each from 1 to T.
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor
 
 
 Pair = tuple[np.ndarray, np.ndarray]  # one signal and its target, as numpy reads them

@@ -28,8 +28,14 @@ def match_peaks(true: ArrayLike, found: ArrayLike, tolerance: float) -> tuple[np
 
     Raises
     ------
-    TypeError, ValueError
-        If peaks are not whole numbers in one dimension, or the tolerance is negative.
+    TypeError
+        If peaks are not whole numbers, or `tolerance` is no number.
+    ValueError
+        If peaks are not in one dimension, or `tolerance` is negative.
+
+    See Also
+    --------
+    peak_scores : sensitivity, positive predictive value and timing error of the pairs.
 
     Notes
     -----
@@ -38,7 +44,8 @@ def match_peaks(true: ArrayLike, found: ArrayLike, tolerance: float) -> tuple[np
 
     Examples
     --------
-    >>> match_peaks([100, 200, 300], [103, 196, 204, 420], tolerance=10)
+    >>> import neurallib as nl
+    >>> nl.match_peaks([100, 200, 300], [103, 196, 204, 420], tolerance=10)
     (array([0, 1]), array([0, 1]))
     """
     number("tolerance", tolerance, 0)
@@ -67,7 +74,7 @@ def peak_scores(
     Parameters
     ----------
     true, found : array-like of int
-        [n] and [m] samples.
+        [n] and [m] samples, in any order.
     sampling_frequency : float
         Hz.
     tolerance : float
@@ -82,8 +89,15 @@ def peak_scores(
 
     Raises
     ------
-    TypeError, ValueError
-        As `match_peaks`, or if the sampling frequency is not positive.
+    TypeError
+        If peaks are not whole numbers, or another argument is no number.
+    ValueError
+        If peaks are not in one dimension, the sampling frequency is not positive, or the tolerance is negative.
+
+    See Also
+    --------
+    match_peaks : the pairs themselves.
+    post_process_peaks_binary : peaks from the probabilities of a model.
 
     References
     ----------
@@ -91,7 +105,8 @@ def peak_scores(
 
     Examples
     --------
-    >>> scores = peak_scores([100, 460, 820], [104, 458], sampling_frequency=360)
+    >>> import neurallib as nl
+    >>> scores = nl.peak_scores([100, 460, 820], [104, 458], sampling_frequency=360)
     >>> round(scores["sensitivity"], 3), scores["positive_predictive_value"], round(scores["f1"], 3)
     (0.667, 1.0, 0.8)
     """

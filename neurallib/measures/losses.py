@@ -32,8 +32,28 @@ def loss_function(state: State) -> Loss:
     Returns
     -------
     callable
-        loss(logits, y, lengths) -> scalar Tensor, for logits [B, T, K] (or [B, K]), y as in a batch, lengths [B].
+        loss(logits, y, lengths) -> scalar Tensor, for logits [B, T, K] (or [B, K]), y of the same batch, lengths [B].
         Steps beyond a length have no part in it.
+
+    Raises
+    ------
+    ValueError
+        If the state's class weights are not one for each output, finite and at least 0.
+
+    See Also
+    --------
+    training_step : this loss of a network's output, for a loop of one's own.
+    evaluate : loss and metrics of a state on data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurallib as nl
+    >>> loss = nl.loss_function(nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1))
+    >>> logits, y = torch.zeros(2, 5, 1), torch.ones(2, 5, 1)
+    >>> logits[1, 3:] = -100.0  # beyond the second signal's length
+    >>> loss(logits, y, torch.tensor([5, 3]))
+    tensor(0.6931)
     """
     terms = loss_terms(describe(check_state(state)), state["training_info"].get("class_weight"))
 

@@ -38,26 +38,27 @@ def gru_seq2seq(
     n_features : int
         C, the channels of a signal.
     hid_dim : int or sequence of int
-        Hidden units of every layer, or of each.
+        H, the hidden units of every layer, or of each of n_layers.
     n_layers : int
-        How many GRU layers.
+        How many GRU layers stand on each other.
     dropout : float or sequence of float
         Dropout after every layer, or after each, in [0, 1).
     learning_rate : float
-        Adam's first learning rate.
+        Adam's first learning rate, above 0.
     bidirectional : bool
-        Whether the layers read the signal in both directions.
+        Whether the layers read the signal in both directions, which makes their outputs twice as wide.
     bidir_per_layer : sequence of bool, optional
         The same for each layer; overrides `bidirectional`. Too short, its last value is repeated; too long, it is cut;
         either with a warning.
     task : str
-        "classification" or "regression" (K = n_features).
-    num_classes : int
-        K for classification; 1 is binary.
+        "classification" or "regression".
+    num_classes : int or None
+        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
     multi_label : bool
-        Whether classes may hold together.
+        Whether classes may hold together, each its own yes or no, rather than exclude each other.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it (regression only) the last layer has n_features outputs.
+        Whether a linear layer makes the outputs. Without it they are the last layer's own, n_features of them. That is
+        for regression: a classification keeps the linear layer, with a warning.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -66,16 +67,26 @@ def gru_seq2seq(
     Returns
     -------
     State
-        An untrained state.
+        An untrained state. Its weights have torch's names: `gru_layers.{i}`, an nn.GRU of one layer each, and `fc_out`.
 
     Raises
     ------
-    TypeError, ValueError
-        If a hyperparameter is out of its range or does not fit another.
+    TypeError
+        If a hyperparameter is of another type, such as a float for `n_layers`.
+    ValueError
+        If one is out of its range, a list has not n_layers values, or two do not go together, such as multi_label=True
+        with a regression.
+
+    See Also
+    --------
+    gru_seq2one : one output per signal.
+    train : learn from signals in memory.
+    train_from_scratch : learn from folders of files.
 
     Examples
     --------
-    >>> state = gru_seq2seq(n_features=1, hid_dim=[32, 64], n_layers=2, bidirectional=True)
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=[32, 64], n_layers=2, bidirectional=True)
     >>> state["weights"]["gru_layers.1.weight_ih_l0"].shape
     torch.Size([192, 64])
     """
@@ -102,24 +113,66 @@ def gru_seq2one(
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output, [K].
 
-    Parameters are those of `gru_seq2seq`, and:
-
     Parameters
     ----------
+    n_features : int
+        C, the channels of a signal.
+    hid_dim : int or sequence of int
+        H, the hidden units of every layer, or of each of n_layers.
+    n_layers : int
+        How many GRU layers stand on each other.
+    dropout : float or sequence of float
+        Dropout after every layer, or after each, in [0, 1).
+    learning_rate : float
+        Adam's first learning rate, above 0.
+    bidirectional : bool
+        Whether the layers read the signal in both directions, which makes their outputs twice as wide.
+    bidir_per_layer : sequence of bool, optional
+        The same for each layer; overrides `bidirectional`. Too short, its last value is repeated; too long, it is cut;
+        either with a warning.
+    task : str
+        "classification" or "regression".
+    num_classes : int or None
+        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+    multi_label : bool
+        Whether classes may hold together, each its own yes or no, rather than exclude each other.
+    fc_out_bool : bool
+        Whether a linear layer makes the outputs. Without it they are the last layer's own, n_features of them. That is
+        for regression: a classification keeps the linear layer, with a warning.
     pooling : str
         What the last layer hands on: "final", the state of each direction after its last step; "last", the output at
         the last valid step, where a reverse direction has seen one step only (the original's, and what a file without
         `pooling` means); "mean" or "max" over the valid steps.
+    model_name : str
+        Names the model's results directory.
+    seed : int
+        Where the weights are drawn from; the global random state stays as it is.
 
     Returns
     -------
     State
-        An untrained state.
+        An untrained state. Its weights have torch's names: `gru_layers.{i}`, an nn.GRU of one layer each, and `fc_out`.
 
     Raises
     ------
-    TypeError, ValueError
-        If a hyperparameter is out of its range or does not fit another.
+    TypeError
+        If a hyperparameter is of another type, such as a float for `n_layers`.
+    ValueError
+        If one is out of its range, a list has not n_layers values, or two do not go together, such as multi_label=True
+        with a regression.
+
+    See Also
+    --------
+    gru_seq2seq : one output per time step.
+    train : learn from signals in memory.
+    train_from_scratch : learn from folders of files.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2one(n_features=2, hid_dim=16, n_layers=1, bidirectional=True, num_classes=5, pooling="mean")
+    >>> state["weights"]["fc_out.weight"].shape
+    torch.Size([5, 32])
     """
     choice("pooling", pooling, POOLINGS)
     hparams = _check_gru(dict(locals()))

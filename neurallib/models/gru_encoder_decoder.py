@@ -47,22 +47,41 @@ def gru_encoder_decoder(
         below the encoder's lowest start from that one.
     dropout : float
         Dropout between the layers of each, in [0, 1).
-    learning_rate, model_name, seed
-        As for `gru_seq2seq`.
+    learning_rate : float
+        Adam's first learning rate, above 0.
     bidirectional : bool
         Whether the encoder reads the signal in both directions.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it dec_hid_dim is n_features.
+        Whether a linear layer makes the outputs. Without it they are the decoder's states: dec_hid_dim is n_features.
+    model_name : str
+        Names the model's results directory.
+    seed : int
+        Where the weights are drawn from; the global random state stays as it is.
 
     Returns
     -------
     State
-        An untrained state; its task is regression.
+        An untrained state; its task is regression. Its weights have torch's names: `encoder` and `decoder`, each an
+        nn.GRU, and `bridge.{k}` and `fc_out`.
 
     Raises
     ------
-    TypeError, ValueError
-        If a hyperparameter is out of its range or does not fit another.
+    TypeError
+        If a hyperparameter is of another type, such as a list for `enc_hid_dim`.
+    ValueError
+        If one is out of its range, or without `fc_out` dec_hid_dim is not n_features.
+
+    See Also
+    --------
+    transformer_encoder_decoder : the same with attention.
+    gru_seq2seq : an output per time step, made from the signal directly.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_encoder_decoder(n_features=1, enc_hid_dim=8, dec_hid_dim=16, bidirectional=True)
+    >>> [name for name in state["weights"] if name.startswith("bridge")]  # none: 2 * 8 units meet 16
+    []
     """
     sizes = {
         "n_features": n_features,

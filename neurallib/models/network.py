@@ -59,6 +59,32 @@ class Network(nn.Module):
     """Parameters under their weight names, and the architecture's forward function over them.
 
     Built by `build_network`; never subclassed. `state_dict()` has the names of `state["weights"]`.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        By name; the network computes with copies of them.
+    hparams : dict
+        The state's hyperparameters.
+    forward : callable
+        The architecture's forward(weights, hparams, x, lengths, target, training) -> logits.
+
+    See Also
+    --------
+    build_network : the network of a state.
+    state_from_network : a state with a network's weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurallib as nl
+    >>> state = nl.transformer_seq2seq(n_features=1, d_model=8, nhead=2, dim_feedforward=16)
+    >>> network = nl.build_network(state).eval()
+    >>> isinstance(network, nl.Network)
+    True
+    >>> logits = network(torch.zeros(2, 5, 1), torch.tensor([5, 3]))
+    >>> logits.shape
+    torch.Size([2, 5, 1])
     """
 
     def __init__(self, weights: Weights, hparams: Hparams, forward: Forward) -> None:
@@ -82,7 +108,7 @@ class Network(nn.Module):
         x : Tensor
             [B, T, C] float32.
         lengths : Tensor, optional
-            [B] int64; by default every signal fills the batch.
+            [B] int64, the valid steps of each signal, from 1 to T; by default every signal fills the batch.
         target : Tensor, optional
             [B, T, K] float32, for teacher forcing. Only encoder-decoders look at it; without it they generate.
 

@@ -47,20 +47,20 @@ def transformer_seq2seq(
     nhead : int
         Attention heads; divides d_model.
     num_encoder_layers, num_decoder_layers : int
-        Layers of each.
+        Layers of each stack.
     dim_feedforward : int
         Hidden units between the two linear layers that end every layer.
     dropout : float
         Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
     learning_rate : float
-        Adam's first learning rate.
+        Adam's first learning rate, above 0.
     task : str
-        "classification" or "regression" (K = n_features).
-    num_classes : int
-        K for classification; 1 is binary.
+        "classification" or "regression".
+    num_classes : int or None
+        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
     multi_label : bool
-        Whether classes may hold together.
+        Whether classes may hold together, each its own yes or no, rather than exclude each other.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -73,8 +73,16 @@ def transformer_seq2seq(
 
     Raises
     ------
-    TypeError, ValueError
-        If a hyperparameter is out of its range or does not fit another.
+    TypeError
+        If a hyperparameter is of another type, such as a float for `nhead`.
+    ValueError
+        If one is out of its range, `nhead` does not divide `d_model`, or a regression has classes.
+
+    See Also
+    --------
+    transformer_seq2one : one output per signal.
+    train : learn from signals in memory.
+    train_from_scratch : learn from folders of files.
 
     References
     ----------
@@ -83,7 +91,8 @@ def transformer_seq2seq(
 
     Examples
     --------
-    >>> state = transformer_seq2seq(n_features=1, d_model=32, nhead=4, dim_feedforward=64)
+    >>> import neurallib as nl
+    >>> state = nl.transformer_seq2seq(n_features=1, d_model=32, nhead=4, dim_feedforward=64)
     >>> state["weights"]["encoder.layers.0.linear1.weight"].shape
     torch.Size([64, 32])
     """
@@ -109,12 +118,67 @@ def transformer_seq2one(
     """Transformer that maps a signal [T, n_features] to one output, [K].
 
     The encoder reads the projected signal with its positions; the mean of its outputs over the valid steps makes the
-    model's output. Parameters, errors and reference are those of `transformer_seq2seq`.
+    model's output.
+
+    Parameters
+    ----------
+    n_features : int
+        C, the channels of a signal.
+    d_model : int
+        Width of every layer; each signal step is projected to it and its position added.
+    nhead : int
+        Attention heads; divides d_model.
+    num_encoder_layers : int
+        Layers of the encoder.
+    dim_feedforward : int
+        Hidden units between the two linear layers that end every layer.
+    dropout : float
+        Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
+        are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
+    learning_rate : float
+        Adam's first learning rate, above 0.
+    num_classes : int or None
+        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+    task : str
+        "classification" or "regression".
+    multi_label : bool
+        Whether classes may hold together, each its own yes or no, rather than exclude each other.
+    model_name : str
+        Names the model's results directory.
+    seed : int
+        Where the weights are drawn from; the global random state stays as it is.
 
     Returns
     -------
     State
         An untrained state.
+
+    Raises
+    ------
+    TypeError
+        If a hyperparameter is of another type, such as a float for `nhead`.
+    ValueError
+        If one is out of its range, `nhead` does not divide `d_model`, or a regression has classes.
+
+    See Also
+    --------
+    transformer_seq2seq : one output per time step.
+    train : learn from signals in memory.
+    train_from_scratch : learn from folders of files.
+
+    References
+    ----------
+    Vaswani et al., Attention is all you need, NIPS 2017: the layers, normalized after each part, and the sinusoidal
+    positions. Weights have the names of torch's nn.TransformerEncoder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> state = nl.transformer_seq2one(n_features=2, d_model=32, nhead=4, dim_feedforward=64, num_classes=3)
+    >>> (output,) = nl.predict(state, [np.zeros((50, 2))])
+    >>> output.shape
+    (3,)
     """
     hparams = _check_transformer(dict(locals()))
     return new_state("Transformerseq2one", hparams, draw_weights(transformer_seq2one_weight_shapes(hparams), seed))
@@ -136,13 +200,60 @@ def transformer_encoder_decoder(
     """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, n_features] in order.
 
     It learns with teacher forcing (the decoder reads the target shifted right by one step, zeros first, through the
-    signal's own projection) and predicts by reading its own outputs, from the encoded signal alone. Parameters,
-    errors and reference are those of `transformer_seq2seq`.
+    signal's own projection) and predicts by reading its own outputs, from the encoded signal alone.
+
+    Parameters
+    ----------
+    n_features : int
+        C, the channels of a signal and of the output.
+    d_model : int
+        Width of every layer; each signal step is projected to it and its position added.
+    nhead : int
+        Attention heads; divides d_model.
+    num_encoder_layers, num_decoder_layers : int
+        Layers of each stack.
+    dim_feedforward : int
+        Hidden units between the two linear layers that end every layer.
+    dropout : float
+        Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
+        are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
+    learning_rate : float
+        Adam's first learning rate, above 0.
+    model_name : str
+        Names the model's results directory.
+    seed : int
+        Where the weights are drawn from; the global random state stays as it is.
 
     Returns
     -------
     State
         An untrained state; its task is regression.
+
+    Raises
+    ------
+    TypeError
+        If a hyperparameter is of another type, such as a float for `nhead`.
+    ValueError
+        If one is out of its range, `nhead` does not divide `d_model`.
+
+    See Also
+    --------
+    gru_encoder_decoder : the same with GRUs.
+    transformer_seq2seq : an output per time step, all steps at once.
+
+    References
+    ----------
+    Vaswani et al., Attention is all you need, NIPS 2017: the layers, normalized after each part, and the sinusoidal
+    positions. Weights have the names of torch's nn.TransformerEncoder and nn.TransformerDecoder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> state = nl.transformer_encoder_decoder(n_features=1, d_model=16, nhead=2, dim_feedforward=32)
+    >>> (output,) = nl.predict(state, [np.zeros((20, 1))])
+    >>> output.shape
+    (20, 1)
     """
     hparams = _check_transformer(dict(locals()))
     shapes = transformer_encoder_decoder_weight_shapes(hparams)

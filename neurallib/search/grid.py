@@ -81,6 +81,30 @@ def grid_search(
         as a `hid_dim` list that does not match `n_layers`, is skipped with a warning; ValueError if none is left.
     RuntimeError
         If the executor broke, such as a pool of which a process was killed.
+
+    See Also
+    --------
+    train_from_scratch : one training.
+    list_architectures : what can be searched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> options = {"n_features": 1, "d_model": [4, 8], "nhead": 2, "dim_feedforward": 8}
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for folder in ("x/train", "y/train", "x/val", "y/val"):
+    ...         (Path(root) / folder).mkdir(parents=True)
+    ...         np.save(Path(root) / folder / "1.npy", np.ones((20, 1)))
+    ...     training = {
+    ...         "path_x": f"{root}/x", "path_y": f"{root}/y", "patience": None, "batch_size": 1, "epochs": 1,
+    ...         "all_samples": True, "dataset_name": "ones", "trained_for": "an example", "results_directory": root,
+    ...     }
+    ...     results = nl.grid_search("Transformerseq2seq", options, training, enable_progress_bar=False)
+    >>> sorted((result["hparams"]["d_model"], result["status"]) for result in results)
+    [(4, 'finished'), (8, 'finished')]
     """
     from tqdm.auto import tqdm
 

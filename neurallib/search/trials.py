@@ -32,16 +32,40 @@ _FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap
 
 
 class TrialResult(TypedDict):
-    """What a search knows of one trial."""
+    """What a search knows of one trial.
 
-    trial: str  # a digest of all that it was made of
-    status: str  # "finished" or "failed"; the leaderboard also has "impossible" and "earlier"
+    Attributes
+    ----------
+    trial : str
+        A digest of all that it was made of.
+    status : str
+        "finished" or "failed"; the leaderboard also has "impossible" and "earlier".
+    hparams : dict
+        The factory's arguments, as they were asked for.
+    validation_loss : float
+        The lowest; infinity where there is none.
+    best_epoch : int or None
+        The epoch that had it, from 1.
+    epochs : int or None
+        How many epochs were run.
+    n_weights : int or None
+        How many numbers the model holds.
+    training_time : float or None
+        Seconds.
+    checkpoints_directory : str or None
+        Where the model is; `load_checkpoint` reads it.
+    error : str or None
+        Why it failed, or cannot be.
+    """
+
+    trial: str
+    status: str
     hparams: Hparams
-    validation_loss: float  # infinity where there is none
+    validation_loss: float
     best_epoch: int | None
     epochs: int | None
     n_weights: int | None
-    training_time: float | None  # seconds
+    training_time: float | None
     checkpoints_directory: str | None
     error: str | None
 

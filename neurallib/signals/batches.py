@@ -31,8 +31,25 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
 
     Raises
     ------
-    TypeError, ValueError
-        If there is no item, or one holds no real numbers.
+    TypeError
+        If an item holds no real numbers.
+    ValueError
+        If there is no item.
+
+    See Also
+    --------
+    make_loader : batches of all signals, epoch by epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> batch = nl.collate_fn([(np.ones((3, 2)), np.ones(3)), (np.ones((5, 2)), np.ones(5))])
+    >>> batch["x"].shape, batch["lengths"]
+    (torch.Size([2, 5, 2]), tensor([3, 5]))
+    >>> batch["y"]
+    tensor([[1., 1., 1., 0., 0.],
+            [1., 1., 1., 1., 1.]])
     """
     if len(items) == 0:
         raise ValueError("items is empty; expected at least one pair (signal, target).")
@@ -118,8 +135,18 @@ def make_loader(
     ----------
     data : PreparedData
         From `prepare`.
-    batch_size, shuffle, bucketing, seed, rank, world_size
-        As for `BatchOrder`.
+    batch_size : int
+        Signals a batch; the last may be smaller.
+    shuffle : bool
+        Another order each epoch, drawn from `seed` and the epoch alone; False: the order of the data.
+    bucketing : bool
+        Put signals of similar length together, which saves padding; which ones, and in which order, is drawn with
+        `shuffle`.
+    seed : int
+        Where the orders are drawn from.
+    rank, world_size : int
+        Which of how many processes this is: each has its own batches, all equally many (the first ones twice where
+        they do not divide).
 
     Returns
     -------
@@ -128,8 +155,26 @@ def make_loader(
 
     Raises
     ------
-    TypeError, ValueError
-        If `batch_size` or `world_size` is not an integer of at least 1, or `rank` not one below `world_size`.
+    TypeError
+        If `batch_size`, `seed`, `rank` or `world_size` is no integer.
+    ValueError
+        If `batch_size` or `world_size` is below 1, `seed` below 0, or `rank` not from 0 to world_size - 1.
+
+    See Also
+    --------
+    prepare : signals and targets checked and shaped.
+    training_step : the loss of a batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> data = nl.prepare(state, [(np.zeros((n, 1)), np.zeros((n, 1))) for n in (5, 9, 6, 8)])
+    >>> [batch["lengths"].tolist() for batch in nl.make_loader(data, batch_size=2)]
+    [[5, 9], [6, 8]]
+    >>> [batch["lengths"].tolist() for batch in nl.make_loader(data, batch_size=2, bucketing=True)]
+    [[5, 6], [8, 9]]
     """
     if not isinstance(data, PreparedData):
         raise TypeError(f"data is a {type(data).__name__}; expected what prepare(state, data) gives: checked signals.")

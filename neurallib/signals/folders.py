@@ -30,6 +30,13 @@ class _Piece(NamedTuple):
 class SignalFolder(Sequence[Pair]):
     """Pairs (x, y) of a data folder, memory-mapped; made by `open_folder`.
 
+    A sequence: it has a length, an item is a pair of arrays, a slice is a SignalFolder again.
+
+    Parameters
+    ----------
+    pieces : list
+        Of each item its two files and which steps of them it holds, as `open_folder` finds them.
+
     Attributes
     ----------
     names : list of str
@@ -85,11 +92,13 @@ def open_folder(
         Folders of signals and of targets, each with a folder `part`, whose .npy files are paired by name.
     part : str
         "train", "val" or "test".
-    all_samples, samples : bool, int
-        All files in natural order (2.npy before 10.npy), or the first `samples` of them.
+    all_samples : bool
+        All files, in natural order (2.npy before 10.npy); False: the first `samples` of them.
+    samples : int, optional
+        How many files, with all_samples=False; all where there are fewer, with a warning.
     window_size : int, optional
         Cut signals longer than this many samples into windows; only a window is read, not its recording. A target as
-        long as its signal is cut with it, any other stands for every window.
+        long as its signal is cut with it, any other stands for every window. By default signals are whole.
     overlap : float
         The share of a window that the next one repeats, in [0, 1).
 
@@ -102,8 +111,32 @@ def open_folder(
     ------
     FileNotFoundError
         If a folder is missing or empty.
-    TypeError, ValueError
-        If files are not paired or cannot be read as arrays of numbers, or an argument is out of range; each named.
+    TypeError
+        If an argument is of another type, such as a float for `samples`.
+    ValueError
+        If files are not paired or, cut into windows, cannot be read as signals with targets, each named; or an argument
+        is out of its range, or `samples` missing with all_samples=False.
+
+    See Also
+    --------
+    train, evaluate, predict : take what it returns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for side in ("x", "y"):
+    ...         (Path(root) / side / "train").mkdir(parents=True)
+    ...         np.save(Path(root) / side / "train" / "1.npy", np.zeros((1000, 1)))
+    ...     folder = nl.open_folder(f"{root}/x", f"{root}/y", "train", window_size=400, overlap=0.5)
+    ...     shapes = [x.shape for x, y in folder]
+    >>> folder.names
+    ['1.npy[0:400]', '1.npy[200:600]', '1.npy[400:800]', '1.npy[600:1000]']
+    >>> shapes
+    [(400, 1), (400, 1), (400, 1), (400, 1)]
     """
     text("part", part)
     folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]

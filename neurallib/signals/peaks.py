@@ -35,14 +35,23 @@ def post_process_peaks_binary(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If an argument is of another type, or `output` holds no numbers.
+    ValueError
         If an argument is out of its range, or `output` has another shape or values that are no probabilities.
+
+    See Also
+    --------
+    peak_scores : how well they meet the true peaks.
+    peak_labels : from peaks to the target of a model.
 
     Examples
     --------
-    >>> post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]))
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> nl.post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]))
     array([0, 2, 3, 4])
-    >>> post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]), filter_peaks=True, min_distance=2)
+    >>> nl.post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]), filter_peaks=True, min_distance=2)
     array([0, 3])
     """
     number("threshold", threshold, 0, 1)
@@ -78,12 +87,19 @@ def peak_labels(peaks: ArrayLike, n_steps: int, half_width: int = 0) -> np.ndarr
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is out of its range.
+    TypeError
+        If an argument does not hold whole numbers.
+    ValueError
+        If a peak lies outside the signal, or an argument is out of its range.
+
+    See Also
+    --------
+    post_process_peaks_binary : from the probabilities of a model to peaks.
 
     Examples
     --------
-    >>> peak_labels([0, 5], n_steps=7, half_width=1)
+    >>> import neurallib as nl
+    >>> nl.peak_labels([0, 5], n_steps=7, half_width=1)
     array([1., 1., 0., 0., 1., 1., 1.], dtype=float32)
     """
     n_steps = integer("n_steps", n_steps)

@@ -58,7 +58,8 @@ def synthetic_ecg(
     amplitude : float
         Height of the R wave, mV.
     amplitude_variation : float
-        Relative standard deviation of the height from beat to beat, half of its power with the respiration.
+        Relative standard deviation of the height from beat to beat, in [0, 0.5], half of its power with the
+        respiration.
     morphology_variation : float
         Relative standard deviation from seed to seed of every wave's height, width and distance from R, in [0, 0.3].
     baseline_wander, muscle_noise, mains_hum : float
@@ -77,8 +78,15 @@ def synthetic_ecg(
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is out of its range.
+    TypeError
+        If an argument is no number, or `seed` no integer.
+    ValueError
+        If one is out of its range, or `duration` shorter than one sample.
+
+    See Also
+    --------
+    peak_labels : the target of a model that is to find the R-peaks.
+    plot_prediction : a picture of the signal and its peaks.
 
     Notes
     -----
@@ -94,7 +102,8 @@ def synthetic_ecg(
 
     Examples
     --------
-    >>> signal, r_peaks = synthetic_ecg(duration=10, sampling_frequency=360, heart_rate=72, seed=1)
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, heart_rate=72, seed=1)
     >>> signal.shape, len(r_peaks)
     ((3600,), 12)
     """

@@ -18,14 +18,30 @@ SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database (its director
 
 
 class Record(NamedTuple):
-    """What `read_record` gives."""
+    """What `read_record` gives.
+
+    Attributes
+    ----------
+    name : str
+        Of the record, such as "100".
+    signal : np.ndarray
+        float32 [T, C], mV; nan where the recording marks a sample as invalid.
+    channels : list of str
+        [C], such as "MLII".
+    sampling_frequency : float
+        Hz.
+    beats : np.ndarray
+        int64 [n], samples of the QRS complexes, ascending.
+    symbols : list of str
+        [n], the kind of each beat, such as "N" or "V".
+    """
 
     name: str
-    signal: np.ndarray  # float32 [T, C], mV; nan where the recording marks a sample as invalid
-    channels: list[str]  # [C], such as "MLII"
-    sampling_frequency: float  # Hz
-    beats: np.ndarray  # int64 [n], samples of the QRS complexes, ascending
-    symbols: list[str]  # [n], the kind of each beat, such as "N" or "V"
+    signal: np.ndarray
+    channels: list[str]
+    sampling_frequency: float
+    beats: np.ndarray
+    symbols: list[str]
 
 
 def read_record(
@@ -46,7 +62,7 @@ def read_record(
     minutes : float, optional
         Only the beginning, so long; by default all.
     annotator : str, optional
-        Ending of the annotation file; None reads none, and there are no beats.
+        Ending of the annotation file, "atr" for reference beats; None reads none, and there are no beats.
 
     Returns
     -------
@@ -59,8 +75,31 @@ def read_record(
         If wfdb is not installed.
     FileNotFoundError
         If the header, or a signal or annotation file is missing; names it.
+    TypeError
+        If `channel` is no integer or `minutes` no number.
     ValueError
         If a channel does not exist or is no voltage, or a file cannot be read.
+
+    See Also
+    --------
+    list_records : the records of a folder.
+    split_records : which of them are for training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import wfdb
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wfdb.wrsamp("r1", 360, ["mV"], ["MLII"], signal[:, None].astype(float), fmt=["16"], write_dir=folder)
+    ...     wfdb.wrann("r1", "atr", r_peaks, ["N"] * len(r_peaks), write_dir=folder)
+    ...     record = nl.read_record(f"{folder}/r1")
+    >>> record.signal.shape, record.channels, record.sampling_frequency
+    ((3600, 1), ['MLII'], 360.0)
+    >>> bool((record.beats == r_peaks).all())
+    True
     """
     wfdb = _wfdb()
     path = as_path("path", path)
@@ -101,10 +140,36 @@ def read_record(
 def list_records(directory: str | os.PathLike[str]) -> list[str]:
     """Names of the WFDB records in a folder (of its .hea files), sorted.
 
+    Parameters
+    ----------
+    directory : path
+        The folder; those within it are not looked at.
+
+    Returns
+    -------
+    list of str
+        Such as ["100", "101"].
+
     Raises
     ------
     FileNotFoundError
         If the folder is missing or holds no record.
+
+    See Also
+    --------
+    read_record : one of them.
+    split_records : which of them are for training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for file in ("101.hea", "101.dat", "100.hea", "100.dat"):
+    ...         Path(folder, file).touch()
+    ...     nl.list_records(folder)
+    ['100', '101']
     """
     folder = as_path("directory", directory)
     names = sorted(file.stem for file in folder.glob("*.hea"))
@@ -136,8 +201,20 @@ def split_records(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If a share is no number or `seed` no integer.
+    ValueError
         If a share is out of its range, a name comes twice, or there are fewer than three people.
+
+    See Also
+    --------
+    list_records : the names of a folder.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> nl.split_records(["100", "101", "103", "105", "201", "202"], val=0.2, test=0.2)
+    {'train': ['100', '101', '105'], 'val': ['103'], 'test': ['201', '202']}
     """
     for name, share in (("val", val), ("test", test)):
         number(name, share, 0, 1, low_open=True, high_open=True)

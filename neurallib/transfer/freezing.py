@@ -22,10 +22,32 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
     patterns : str or iterable of str
         Layers ("gru_layers.0"), weights ("fc_out.bias") or patterns ("encoder.*norm*"); beside what is frozen already.
 
+    Returns
+    -------
+    State
+        Its `frozen` holds the patterns; all else is as in `state`.
+
     Raises
     ------
+    TypeError
+        If `patterns` are no names.
     ValueError
         If a pattern is no weight's; the nearest names are told.
+
+    See Also
+    --------
+    unfreeze : let them learn again.
+    freezing_plan : what to freeze of a model on reused layers.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.freeze(nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=2), "gru_layers.0")
+    >>> state["frozen"]
+    ['gru_layers.0']
+    >>> network = nl.build_network(state)
+    >>> sorted({name.rpartition(".")[0] for name, weight in network.named_parameters() if weight.requires_grad})
+    ['fc_out', 'gru_layers.1']
     """
     state, patterns = check_state(state), as_list(patterns)
     for pattern in patterns:
@@ -36,10 +58,38 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
 def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     """A new state in which these weights learn again, by default all; what else was frozen stays frozen.
 
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    patterns : str or iterable of str
+        Layers ("gru_layers.0"), weights ("fc_out.bias") or patterns ("encoder.*norm*"); "*" is every weight.
+
+    Returns
+    -------
+    State
+        Its `frozen` lacks what the patterns mean; of a frozen layer that learns again in part, the other weights stay
+        frozen by their own names. All else is as in `state`.
+
     Raises
     ------
+    TypeError
+        If `patterns` are no names.
     ValueError
         If a pattern is no weight's; the nearest names are told.
+
+    See Also
+    --------
+    freeze : keep them as they are.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.freeze(nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=2), ["gru_layers.*", "fc_out"])
+    >>> nl.unfreeze(state, "fc_out")["frozen"]
+    ['gru_layers.*']
+    >>> nl.unfreeze(state)["frozen"]
+    []
     """
     state = check_state(state)
     learning = {name for pattern in as_list(patterns) for name in weights_named(state["weights"], pattern)}
@@ -73,13 +123,24 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
 
     Raises
     ------
-    TypeError, ValueError
-        If there are fewer layers than are reused, or an argument is out of its range.
+    TypeError
+        If `reuse_n_layers` or `depth` is no integer.
+    ValueError
+        If there are fewer layers than are reused, an argument is out of its range, or `target` has no such stack.
+
+    See Also
+    --------
+    reuse_layers : put a trained model's layers into a new one.
+    freeze, unfreeze : carry the plan out.
 
     Examples
     --------
-    >>> freezing_plan({"hid_dim": 8, "n_layers": 3}, 2, "last_only")
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=3)
+    >>> nl.freezing_plan(state, 2, "last_only")
     ['gru_layers.0']
+    >>> nl.freezing_plan(state, 2, "new_only")
+    ['gru_layers.0', 'gru_layers.1']
     """
     choice("strategy", strategy, STRATEGIES)
     stack = _stack(target)

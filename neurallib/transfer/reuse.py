@@ -38,15 +38,22 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
 
     Raises
     ------
+    TypeError
+        If `target` or `source` is no state, or `layers` are no names.
     ValueError
         If a name is in one of the two only, or weights differ in name or size: both sides are listed.
 
+    See Also
+    --------
+    transfer_hparams : a target whose first layers are as large as the source's.
+    freezing_plan : which reused layers learn.
+
     Examples
     --------
-    >>> from neurallib import gru_seq2seq
-    >>> denoiser = gru_seq2seq(n_features=1, hid_dim=[8, 4], n_layers=2, task="regression")
-    >>> detector = gru_seq2seq(n_features=1, hid_dim=[8, 6], n_layers=2)
-    >>> state = reuse_layers(detector, denoiser, ["gru_layers.0"])
+    >>> import neurallib as nl
+    >>> denoiser = nl.gru_seq2seq(n_features=1, hid_dim=[8, 4], n_layers=2, task="regression")
+    >>> detector = nl.gru_seq2seq(n_features=1, hid_dim=[8, 6], n_layers=2)
+    >>> state = nl.reuse_layers(detector, denoiser, ["gru_layers.0"])
     >>> state["training_info"]["transfer"]["sources"][0]["layers"]
     {'gru_layers.0': 'gru_layers.0'}
     """
@@ -86,17 +93,27 @@ def transfer_hparams(
     reuse_n_layers : int, optional
         How many of its first layers; by default all.
     extra_hid_dims : sequence of int
-        Hidden units of the new layers after them.
+        Hidden units of the new layers after them; by default there are none.
     architecture : str, optional
         "GRUseq2seq" or "GRUseq2one"; by default the source's.
     bidir_per_layer : sequence of bool, optional
         For every layer, the reused ones as in the source; by default new layers are as the source's `bidirectional`.
-    dropout, task, num_classes, multi_label, fc_out_bool, learning_rate
-        As the factory takes them.
+    dropout : float or sequence of float
+        Dropout after every layer, reused ones included, or after each, in [0, 1).
+    task : str
+        "classification" or "regression".
+    num_classes : int or None
+        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+    multi_label : bool
+        Whether classes may hold together, each its own yes or no, rather than exclude each other.
+    fc_out_bool : bool
+        Whether a linear layer makes the outputs. Without it (regression only) the last layer has n_features outputs.
+    learning_rate : float
+        Adam's first learning rate, above 0.
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more
-        What else the factory takes, such as `pooling`, by default the source's where it has one.
+        What else the factory takes: `pooling`, by default the source's where it has one, and `seed`.
 
     Returns
     -------
@@ -105,15 +122,24 @@ def transfer_hparams(
 
     Raises
     ------
-    TypeError, ValueError
-        If the source is no stack of GRU layers, or an argument does not fit.
+    TypeError
+        If an argument is of another type, or the factory has none of the name.
+    ValueError
+        If the source is no stack of GRU layers or has fewer than are reused, or an argument is out of its range or does
+        not fit the others.
+
+    See Also
+    --------
+    reuse_layers : put the source's layers into the new state.
 
     Examples
     --------
-    >>> from neurallib import gru_seq2seq
-    >>> denoiser = gru_seq2seq(n_features=1, hid_dim=[16, 8], n_layers=2, task="regression", model_name="Denoiser")
-    >>> transfer_hparams(denoiser, 1, [32])["hid_dim"]
-    [16, 32]
+    >>> import neurallib as nl
+    >>> denoiser = nl.gru_seq2seq(n_features=1, hid_dim=[16, 8], n_layers=2, task="regression", model_name="Denoiser")
+    >>> hparams = nl.transfer_hparams(denoiser, 1, [32])
+    >>> hparams["hid_dim"], hparams["model_name"]
+    ([16, 32], 'DenoiserTransfer')
+    >>> state = nl.reuse_layers(nl.gru_seq2seq(**hparams), denoiser, ["gru_layers.0"])
     """
     source = check_state(source, "source")
     architecture = source["architecture"] if architecture is None else architecture
