@@ -87,7 +87,7 @@ def test_help_tells_every_option(example: Any, option: str, capsys: pytest.Captu
 
 
 def test_the_readme_names_every_example() -> None:
-    root = Path(nl.__file__).parent.parent
+    root = Path(__file__).parent.parent
     named = set(re.findall(r"neurallib\.examples\.(\w+)", (root / "README.md").read_text()))
     there = {path.stem for path in Path(ecg_peaks.__file__).parent.glob("*.py")} - {"__init__", "heart_rates"}
     assert there <= named
