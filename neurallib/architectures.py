@@ -41,6 +41,7 @@ class Architecture(NamedTuple):
     seq2one: bool = False  # one output a signal, not one a step
     sizes: Callable[[Hparams], str] = _sizes  # what the name of a checkpoints directory says of them: "32-64hid_2l"
     stack: Callable[[Hparams], list[list[str]]] = lambda hparams: []  # layers on each other, lowest first, by names
+    optional: tuple[str, ...] = ()  # hyperparameters that may be left out of the dict
     per_layer: tuple[str, ...] = ()  # hyperparameters that may be a list, a value for each of n_layers
     implied: tuple[str, ...] = ()  # hyperparameters that say what others say
     new: tuple[str, ...] = ()  # hyperparameters that the original has no word for; training_info.json has them too
@@ -126,9 +127,10 @@ def check_state(state: Any, name: str = "state") -> State:
     for key in ("hparams", "weights", "preprocessing", "training_info"):
         if not isinstance(state[key], Mapping):
             raise TypeError(f"{name}[{key!r}] is a {type(state[key]).__name__}; expected a dict.")
-    known = hyperparameters(ARCHITECTURES[state["architecture"]].factory)
+    entry = ARCHITECTURES[state["architecture"]]
+    known = hyperparameters(entry.factory)
     _only(f"{name}: {state['architecture']} has no hyperparameter", state["hparams"], known)
-    if missing := [key for key, default in known.items() if key not in state["hparams"] and default is not None]:
+    if missing := [key for key in known if key not in state["hparams"] and key not in entry.optional]:
         raise ValueError(f"{name}['hparams'] lacks {listing(missing)}; {state['architecture']}'s factory sets all.")
     for key, weight in state["weights"].items():
         if not isinstance(weight, Tensor):

@@ -172,3 +172,32 @@ def test_importing_neurallib_loads_nothing_heavy_and_writes_nothing(tmp_path: Pa
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def lines_of_code(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function with its lines from `def` on, without its docstring, comments and blank lines."""
+    text = path.read_text().splitlines()
+    for node in ast.walk(ast.parse("\n".join(text))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[0]
+            said = set(range(body.lineno, (body.end_lineno or 0) + 1)) if ast.get_docstring(node) is not None else set()
+            lines = (i for i in range(node.lineno, (node.end_lineno or 0) + 1) if i not in said)
+            yield node.name, sum(bool(text[i - 1].split("#")[0].strip()) for i in lines)
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    kernels = {"recurrence.kernel", "recurrence.products", "recurrence.vectors"}
+    long = [
+        f"{name}.{function}: {size}"
+        for name, path in modules(PACKAGE).items()
+        for function, size in lines_of_code(path)
+        if size > 60 and name not in kernels
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("folder", ["neurallib", "tests", "benchmarks"])
+def test_every_file_fits_one_sitting(folder: str) -> None:
+    place = PACKAGE if folder == "neurallib" else Path(__file__).parent.parent / folder
+    sizes = {str(path.relative_to(place)): len(path.read_text().splitlines()) for path in place.rglob("*.py")}
+    assert {path: size for path, size in sizes.items() if size > 300} == {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from neurallib.architectures import check_state
 from neurallib.files import atomic_write
 from neurallib.prediction.evaluation import predict, predict_and_measure
 from neurallib.signals.folders import open_folder
@@ -39,16 +40,18 @@ def test_on_test_set(
         The model; None: the one in `checkpoints_dir`.
     path_x, path_y : path
         Folders that hold `test`, with .npy files paired by name.
-    all_samples, samples : bool, int
-        All files, or the first `samples` of them.
+    all_samples : bool
+        All files, which is also what neither this nor `samples` means.
+    samples : int, optional
+        With all_samples=False: the first so many files, in natural order.
     checkpoints_dir : path, optional
-        Load the model from there.
+        Load the model from there, whatever `state` is.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     save_predictions : bool
         Write each prediction as `predictions/NAME.npy`, under its signal's name, into the checkpoints directory.
     post_process_fn : callable, optional
-        Applied to each prediction, such as `post_process_peaks_binary`.
+        Applied to each prediction [T, K] (or [K]), such as `post_process_peaks_binary`.
     batch_size : int
         Signals a batch; the results do not depend on it.
     enable_progress_bar : bool
@@ -65,6 +68,16 @@ def test_on_test_set(
     ------
     TypeError, ValueError, FileNotFoundError
         If an argument or a file is wrong.
+
+    See Also
+    --------
+    evaluate : the measures of the task.
+    test_on_single_signal : one signal that is in memory.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> predictions, loss = nl.test_on_test_set(None, "data/x", "data/y", checkpoints_dir="RUN")  # doctest: +SKIP
     """
     state, directory = _tested_state(state, checkpoints_dir)
     if save_predictions and directory is None:
@@ -104,8 +117,12 @@ def test_on_single_signal(
         The model; None: the one in `checkpoints_dir`.
     X : array or Tensor
         [T] (when n_features is 1), [T, n_features] or [B, T, n_features].
-    checkpoints_dir, gpu_id, post_process_fn
-        As for `test_on_test_set`.
+    checkpoints_dir : path, optional
+        Load the model from there, whatever `state` is.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    post_process_fn : callable, optional
+        Applied to each signal's prediction [T, K] (or [K]), such as `post_process_peaks_binary`.
 
     Returns
     -------
@@ -116,7 +133,18 @@ def test_on_single_signal(
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
-        If an argument is wrong.
+        If an argument or a file of the directory is wrong.
+
+    See Also
+    --------
+    predict : signals of different lengths.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> nl.test_on_single_signal(state, np.zeros((100, 1))).shape
+    (100, 1)
     """
     state, _ = _tested_state(state, checkpoints_dir)
     signal = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
@@ -135,6 +163,9 @@ test_on_single_signal.__test__ = False  # type: ignore[attr-defined]
 
 
 def _tested_state(state: State | None, checkpoints_dir: PathLike | None) -> tuple[State, Path | None]:
+    """The model that is tested, and the directory that is its own."""
+    if state is not None:
+        check_state(state)
     if checkpoints_dir is not None:
         return load_checkpoint(checkpoints_dir), Path(checkpoints_dir)
     if state is None:

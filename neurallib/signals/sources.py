@@ -47,7 +47,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool) -> Any:
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
     items = data
-    if has_targets and isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data)):
+    if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
     elif _is_array(data):
         if has_targets:
@@ -84,6 +84,12 @@ def _is_stack(x: Any, n_features: int) -> bool:
     if isinstance(x, np.ndarray) and x.dtype == object:
         return True
     return x.ndim == 3 or (x.ndim == 2 and n_features == 1 and 1 not in x.shape)
+
+
+def _is_pair(data: Any) -> bool:
+    """Whether data are one pair of arrays, of which the second may be a single number."""
+    of_two = isinstance(data, (tuple, list)) and len(data) == 2
+    return of_two and _is_array(data[0]) and (_is_array(data[1]) or np.ndim(data[1]) == 0)
 
 
 def _is_array(value: Any) -> bool:

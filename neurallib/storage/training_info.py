@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.architectures import ARCHITECTURES
+from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path
 from neurallib.files import write_json
 from neurallib.state import State, changed
@@ -55,6 +55,7 @@ def save_training_information(
     State
         With the new `training_info`.
     """
+    state = check_state(state)
     info: dict[str, Any] = {
         "architecture": state["architecture"],
         "model_name": state["hparams"]["model_name"],
@@ -81,6 +82,7 @@ def save_training_information(
 
 def save_training_information_to_file(state: State, directory: str | Path) -> Path:
     """Write training_info.json atomically; of an untrained state, what it needs to be loaded again."""
+    state = check_state(state)
     names = {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"]}
     path = as_path("directory", directory) / INFO
     write_json(path, names | state["training_info"] | _beside_the_weights(state))

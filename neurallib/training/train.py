@@ -14,7 +14,7 @@ from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
 from neurallib.names import matching
 from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.signals.preparing import prepare
+from neurallib.signals.preparing import PreparedData, prepare
 from neurallib.signals.sources import Data
 from neurallib.state import Preprocessing, State, changed
 from neurallib.storage.checkpoints import save_checkpoint
@@ -126,18 +126,13 @@ def train(
     seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)
     device, rates = configure_device(gpu_id), dict(layer_learning_rates or {})
     start = _with_preprocessing(start, normalization, sampling_frequency)
-    frozen = {name for pattern in start["frozen"] for name in matching(start["weights"], pattern)}
-    learning_groups([name for name in start["weights"] if name not in frozen], start["hparams"], rates)
+    learning_groups(_learning(start), start["hparams"], rates)
     enable_tensorboard = enable_tensorboard and _can_log(save)
     train_set, val_set = (
         prepare(start, data, name, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
         for data, name in ((train_data, "train_data"), (val_data, "val_data"))
     )
-    targets = (train_set[i][1] for i in range(len(train_set)))
-    weight = decided_class_weight(class_weight, describe(start), targets)
-    if weight is None and (before := state["training_info"].get("class_weight")):
-        warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=2)
-    start = changed(start, training_info={"class_weight": weight})
+    start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
     check_weights(start)
     if dry_run:
         return start
@@ -177,6 +172,19 @@ def _with_preprocessing(state: State, normalization: str | None, sampling_freque
         normalization=normalization or known["normalization"],
     )
     return changed(state, preprocessing=preprocessing)
+
+
+def _learning(state: State) -> list[str]:
+    """The weights that are not frozen."""
+    frozen = {name for pattern in state["frozen"] for name in matching(state["weights"], pattern)}
+    return [name for name in state["weights"] if name not in frozen]
+
+
+def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
+    weight = decided_class_weight(given, describe(state), (data[i][1] for i in range(len(data))))
+    if weight is None and (before := state["training_info"].get("class_weight")):
+        warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=3)
+    return weight
 
 
 def _can_log(save: bool) -> bool:

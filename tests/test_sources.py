@@ -1,0 +1,153 @@
+"""Data in every form that is natural: lists, arrays, stacks, iterables, torch Datasets and classes like them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, Case, make_pairs, make_state, write_folders
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+import neurallib as nl
+
+QUIET: dict[str, Any] = {"enable_progress_bar": False}
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+class Mine(Dataset):  # type: ignore[type-arg]
+    def __init__(self, pairs: list[Any]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.pairs[i]
+
+
+class Stream(IterableDataset):  # type: ignore[type-arg]
+    def __init__(self, pairs: list[Any]) -> None:
+        self.pairs = pairs
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.pairs)
+
+
+class Plain:
+    """No Dataset, but what has a length and items."""
+
+    def __init__(self, pairs: list[Any]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.pairs[i]
+
+
+def forms(pairs: list[Any]) -> dict[str, Any]:
+    """The same signals with the same targets, in every form; all signals are equally long."""
+    x, y = (np.stack([np.asarray(pair[side]) for pair in pairs]) for side in (0, 1))
+    tensors = [(torch.from_numpy(a), torch.as_tensor(b)) for a, b in pairs]
+    return {
+        "tuple": tuple(pairs),
+        "lists": [list(pair) for pair in pairs],
+        "tensors": tensors,
+        "own Dataset": Mine(pairs),
+        "Dataset of tensors": Mine(tensors),
+        "TensorDataset": TensorDataset(torch.from_numpy(x), torch.from_numpy(y)),
+        "Subset": Subset(Mine([*pairs, pairs[0]]), range(len(pairs))),
+        "IterableDataset": Stream(pairs),
+        "class with items": Plain(pairs),
+        "generator": (pair for pair in pairs),
+        "stacked arrays": (x, y),
+        "stacked tensors": [torch.from_numpy(x), torch.from_numpy(y)],
+    }
+
+
+@each_case
+def test_every_form_of_data_is_measured_and_predicted_alike(case: Case) -> None:
+    state = make_state(case)
+    pairs = make_pairs(state, [6] * 4)
+    expected, outputs = nl.evaluate(state, pairs), nl.predict(state, [x for x, _ in pairs])
+    for name, data in forms(pairs).items():
+        assert nl.evaluate(state, data) == pytest.approx(expected, nan_ok=True), name
+    for name, data in forms(pairs).items():
+        if not name.startswith(("stacked", "lists")):
+            got = nl.predict(state, data)
+            assert all(np.array_equal(a, b) for a, b in zip(got, outputs, strict=True)), name
+
+
+@pytest.mark.parametrize("name", list(forms(make_pairs(make_state(CASES[0]), [6] * 2))))
+def test_every_form_of_data_is_trained_on_alike(name: str) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = make_pairs(state, [6] * 4)
+    expected = nl.train(state, pairs, pairs, epochs=1, batch_size=2, **QUIET)
+    trained = nl.train(state, forms(pairs)[name], forms(pairs)[name], epochs=1, batch_size=2, **QUIET)
+    assert all(torch.equal(trained["weights"][key], weight) for key, weight in expected["weights"].items())
+
+
+@each_case
+def test_one_array_is_one_signal_and_a_stack_is_several(case: Case) -> None:
+    state = make_state(case)
+    pairs = make_pairs(state, [6] * 3)
+    outputs = nl.predict(state, [x for x, _ in pairs])
+    (single,) = nl.predict(state, pairs[0][0])
+    assert np.array_equal(single, nl.predict(state, [pairs[0][0]])[0])
+    stack = np.stack([x for x, _ in pairs])
+    for given in (stack, torch.from_numpy(stack), iter(stack)):
+        assert all(np.array_equal(a, b) for a, b in zip(nl.predict(state, given), outputs, strict=True))
+    assert nl.evaluate(state, pairs[0]) == pytest.approx(nl.evaluate(state, [pairs[0]]), nan_ok=True)
+
+
+def test_signals_of_one_feature_may_lack_its_axis() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
+    stack = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
+    outputs = nl.predict(state, stack[:, :, None])
+    with pytest.warns(UserWarning, match=r"x is \[T\]"):
+        assert all(np.array_equal(a, b) for a, b in zip(nl.predict(state, stack), outputs, strict=True))
+    with pytest.warns(UserWarning, match=r"x is \[T\]"):
+        assert np.array_equal(nl.predict(state, stack[0])[0], outputs[0])
+    assert len(nl.predict(state, stack[0][:, None])) == 1
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [stack[0][:4, None], stack[1][:, None]]
+    assert [len(output) for output in nl.predict(state, ragged)] == [4, 7]
+
+
+def test_a_folder_gives_its_signals_and_its_targets(tmp_path: Path) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    folder = nl.open_folder(*write_folders(tmp_path, state), "test")
+    assert len(nl.predict(state, folder)) == len(folder) and nl.evaluate(state, folder)["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("data/x", r"data is a path or text, 'data/x'.*open_folder"),
+        (Path("data/x"), "data is a path or text.*open_folder"),
+        (None, "data is a NoneType; expected a list or Dataset of pairs"),
+        ({"x": 1}, "data is a dict"),
+        (3, "data is a int without a length"),
+        (DataLoader(TensorDataset(torch.zeros(2, 3, 2))), r"DataLoader.*loader\.dataset"),
+        (np.zeros((3, 4, 2)), r"array of shape \(3, 4, 2\).*it has no targets"),
+        (np.zeros((4, 2)), "it has no targets"),
+        ([np.zeros((4, 2))], r"data\[0\] is a ndarray; expected a pair"),
+        ([(np.zeros((4, 2)),)], r"data\[0\] is a tuple; expected a pair"),
+        ([(np.zeros((4, 2)), np.zeros(4), 1)], r"data\[0\] is a tuple; expected a pair"),
+        ((np.zeros((3, 4, 2)), np.zeros((2, 4))), r"shapes \(3, 4, 2\) and \(2, 4\).*as many targets as signals, 3"),
+        ([], "data is empty"),
+        (iter([]), "data is empty"),
+    ],
+)
+def test_what_is_no_data_is_told_with_what_is(given: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        nl.evaluate(make_state(Case("GRUseq2seq", "binary")), given)
+
+
+@pytest.mark.parametrize("given", ["data/x", None, {"x": 1}, 3, [], np.zeros((0, 4, 2))])
+def test_what_is_no_signals_is_told(given: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="^signals is"):
+        nl.predict(make_state(Case("GRUseq2seq", "binary")), given)
