@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from neurallib.checks import choice
 from neurallib.tasks import Task
+from neurallib.warn import warn
 
 
 def class_weight_tensor(class_weight: Any, n_outputs: int) -> Tensor | None:
@@ -61,10 +61,10 @@ def _balanced(task: Task, targets: Iterable[Tensor]) -> list[float]:
         steps += y.numel() if multiclass else y.numel() // k
         counts += torch.bincount(y.reshape(-1), minlength=k) if multiclass else y.reshape(-1, k).sum(0)
     if absent := [i for i in range(k) if counts[i] == 0]:
-        warnings.warn(f"class_weight='balanced': the training data has no step of class {absent}.", stacklevel=4)
+        warn(f"class_weight='balanced': the training data has no step of class {absent}.")
     if multiclass:
         return [float(value) for value in steps / (k * counts.clamp(min=1))]
     if full := [i for i in range(k) if counts[i] == steps]:
-        warnings.warn(f"class_weight='balanced': every step of the training data is of class {full}.", stacklevel=4)
+        warn(f"class_weight='balanced': every step of the training data is of class {full}.")
     weight = torch.where((counts > 0) & (counts < steps), (steps - counts) / counts.clamp(min=1), 1.0)
     return [float(value) for value in weight]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
 from neurallib.state import Hparams, State, new_state
 from neurallib.tasks import check_task
+from neurallib.warn import warn
 
 POOLINGS = ("final", "last", "mean", "max")
 
@@ -201,7 +201,7 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
     if not hparams["fc_out_bool"]:
         width = per_layer("hid_dim", hparams["hid_dim"], n_layers)[-1] * (1 + hparams["bidir_per_layer"][-1])
         if hparams["task"] == "classification":
-            warnings.warn("fc_out_bool=False is for regression; classification keeps fc_out.", stacklevel=3)
+            warn("fc_out_bool=False is for regression; classification keeps fc_out.")
             hparams["fc_out_bool"] = True
         elif width != hparams["n_features"]:
             raise ValueError(
@@ -225,5 +225,5 @@ def _fit_bidir(given: Iterable[bool] | None, bidirectional: bool, n_layers: int)
     values = [boolean("bidir_per_layer", bool(value) if value in (0, 1) else value) for value in given]
     if len(values) != n_layers:
         repair = "its last value is repeated" if len(values) < n_layers else "it is cut"
-        warnings.warn(f"bidir_per_layer has {len(values)} values for n_layers={n_layers}: {repair}.", stacklevel=4)
+        warn(f"bidir_per_layer has {len(values)} values for n_layers={n_layers}: {repair}.")
     return (values + values[-1:] * n_layers)[:n_layers]

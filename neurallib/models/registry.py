@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from neurallib.models.gru_encoder_decoder import (
 from neurallib.models.network import Network
 from neurallib.names import is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
+from neurallib.warn import warn
 
 
 def _gru_sizes(hparams: Hparams) -> str:
@@ -212,7 +212,7 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
     entry = ARCHITECTURES[architecture]
     known = hyperparameters(entry.factory)
     if unknown := sorted(hparams.keys() - known.keys()):
-        warnings.warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.", stacklevel=2)
+        warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.")
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
     try:
         checked = entry.factory(**entry.complete(given, weights))["hparams"]

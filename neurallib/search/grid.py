@@ -7,7 +7,6 @@ import functools
 import inspect
 import itertools
 import json
-import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from pathlib import Path
@@ -24,6 +23,7 @@ from neurallib.names import did_you_mean, listing
 from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.state import Hparams
 from neurallib.storage.checkpoints import model_directory
+from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
 LEADERBOARD = "leaderboard.csv"
@@ -152,7 +152,7 @@ def grid_search(
                     raise
                 failed = f"{type(error).__name__}: {error}"
                 results.append(make_result("failed", trial.hparams, trial=trial.digest, error=failed))
-                warnings.warn(f"trial {_told(trial.hparams, varied)} failed: {error}", stacklevel=2)
+                warn(f"trial {_told(trial.hparams, varied)} failed: {error}")
             bar.update()
 
 
@@ -208,7 +208,7 @@ def _combinations(
         raise ValueError(f"none of the {len(impossible)} combinations of hparams_options can be: {reasons}")
     if impossible:
         counted = f"{len(impossible)} of {len(impossible) + len(possible)} combinations cannot be and are skipped"
-        warnings.warn(f"{counted}: {reasons}", stacklevel=3)
+        warn(f"{counted}: {reasons}")
     return possible, impossible
 
 

@@ -8,7 +8,6 @@ import inspect
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
@@ -21,6 +20,7 @@ from neurallib.files import atomic_write, read_json, write_json
 from neurallib.signals.folders import open_folder
 from neurallib.state import Hparams, count_parameters
 from neurallib.storage.checkpoints import weights_path
+from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
@@ -181,6 +181,6 @@ def _read_record(path: Path) -> TrialResult | None:
     except FileNotFoundError:
         return None  # its model was deleted
     except (KeyError, TypeError, ValueError) as error:
-        warnings.warn(f"{path} is no record of a trial ({error!r}): it counts as not done.", stacklevel=2)
+        warn(f"{path} is no record of a trial ({error!r}): it counts as not done.")
         return None
     return cast(TrialResult, {**record, "checkpoints_directory": str(directory)})

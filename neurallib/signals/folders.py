@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex, overload
@@ -13,6 +12,7 @@ import numpy as np
 from neurallib.checks import as_path, integer, number, text
 from neurallib.names import listing
 from neurallib.state import Pair
+from neurallib.warn import warn
 
 
 class _Piece(NamedTuple):
@@ -151,10 +151,10 @@ def open_folder(
         raise ValueError(f"files of {folders[0]} and {folders[1]} do not pair up: {listing(sides)}.")
     names = sorted(files[0], key=_natural)
     if all_samples and samples is not None:
-        warnings.warn(f"samples={samples} is for all_samples=False: all {len(names)} files are used.", stacklevel=2)
+        warn(f"samples={samples} is for all_samples=False: all {len(names)} files are used.")
     if not all_samples and samples is not None:
         if integer("samples", samples) > len(names):
-            warnings.warn(f"samples={samples}, but {folders[0]} holds {len(names)} files: all are used.", stacklevel=2)
+            warn(f"samples={samples}, but {folders[0]} holds {len(names)} files: all are used.")
         names = names[:samples]
     if window_size is not None:
         integer("window_size", window_size)

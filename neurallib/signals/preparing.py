@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from neurallib.signals.normalization import NORMALIZATIONS, normalize
 from neurallib.signals.sources import Data, Signals, as_items, signal_of
 from neurallib.state import State
 from neurallib.tasks import Task, describe
+from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
 _Shape = tuple[int, ...]
@@ -64,7 +64,7 @@ class PreparedData(Dataset[Item]):
             if size <= memory_budget:
                 self._kept[i], memory_budget = item, memory_budget - size
         for correction, names in corrected.items():
-            warnings.warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.", stacklevel=4)
+            warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
 
     def _prepare(self, i: int) -> tuple[Item, list[str]]:
         given, name = self._source[i], self.names[i]

@@ -6,7 +6,6 @@ import datetime
 import math
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from neurallib.names import listing
 from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
 from neurallib.storage.training_info import INFO, save_training_information_to_file
+from neurallib.warn import warn
 
 SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"
@@ -152,7 +152,7 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
     normalization, frozen = info.get("normalization"), info.get("frozen")
     if normalization not in (None, *NORMALIZATIONS):
         known = f"none of {listing(NORMALIZATIONS)}: signals are taken as they are"
-        warnings.warn(f"{info_path} has normalization={normalization!r}, {known}.", stacklevel=3)
+        warn(f"{info_path} has normalization={normalization!r}, {known}.")
         normalization = None
     state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=normalization)
     state["frozen"] = list(frozen) if isinstance(frozen, list) else []

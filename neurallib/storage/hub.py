@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachab
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
+from neurallib.warn import warn
 
 WEIGHTS = (SAFETENSORS, PTH)  # the first one that a repository has is read
 NEURALLIB_COLLECTION = (
@@ -154,7 +154,7 @@ def push_to_hub(
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(url.repo_id)
         if private and there.private is False:
-            warnings.warn(f"{url.repo_id} is there already and is public: what is pushed is public too.", stacklevel=2)
+            warn(f"{url.repo_id} is there already and is public: what is pushed is public too.")
         if revision is not None:
             api.create_branch(url.repo_id, branch=revision, exist_ok=True)
             there = api.model_info(url.repo_id, revision=revision)
@@ -219,7 +219,7 @@ def _fetch(
                 for older in _cached_commits(repo_id):
                     if not _missing(wanted, found := kept(older)):
                         paths = found
-                        warnings.warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.", stacklevel=4)
+                        warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.")
                         break
             if missing := _missing(wanted, paths):
                 where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
@@ -263,7 +263,7 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
     written = file_hparams(state)
     if new := [f"{name}={written[name]!r}" for name in ARCHITECTURES[state["architecture"]].new if name in written]:
-        warnings.warn(f"the original NeuralLib cannot read this model: it has no {listing(new)}.", stacklevel=3)
+        warn(f"the original NeuralLib cannot read this model: it has no {listing(new)}.")
     info = _without_local_paths(state["training_info"])
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path
 from neurallib.files import write_json
 from neurallib.state import State, changed
+from neurallib.warn import warn
 
 INFO = "training_info.json"
 
@@ -76,7 +76,7 @@ def save_training_information(
     if previous_training_info:
         info["training_history"] = dict(previous_training_info)
     elif retraining:
-        warnings.warn("retraining without earlier training information: the history starts here.", stacklevel=2)
+        warn("retraining without earlier training information: the history starts here.")
     return changed(state, training_info=info)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from neurallib.training.optimization import learning_groups
 from neurallib.training.record import trained_state
 from neurallib.training.run import Run
 from neurallib.training.trainer_options import check_trainer_options
+from neurallib.warn import warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -146,7 +146,7 @@ def train(
     result = fit(run)
     if result.interrupted:
         epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
-        warnings.warn(f"training was interrupted in epoch {epoch}: {best}.", stacklevel=2)
+        warn(f"training was interrupted in epoch {epoch}: {best}.")
     trained = trained_state(run, result)
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
@@ -159,13 +159,12 @@ def _with_preprocessing(state: State, normalization: str | None, sampling_freque
     if normalization is not None:
         choice("normalization", normalization, NORMALIZATIONS)
         if known["normalization"] not in (None, normalization):
-            warnings.warn(f"normalization changes from {known['normalization']!r} to {normalization!r}.", stacklevel=3)
+            warn(f"normalization changes from {known['normalization']!r} to {normalization!r}.")
     if sampling_frequency is not None:
         number("sampling_frequency", sampling_frequency, 0, low_open=True)
         if known["sampling_frequency"] not in (None, sampling_frequency):
-            warnings.warn(
+            warn(
                 f"sampling_frequency changes from {known['sampling_frequency']:g} to {sampling_frequency:g} Hz.",
-                stacklevel=3,
             )
     preprocessing = Preprocessing(
         sampling_frequency=known["sampling_frequency"] if sampling_frequency is None else float(sampling_frequency),
@@ -183,7 +182,7 @@ def _learning(state: State) -> list[str]:
 def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
     weight = decided_class_weight(given, describe(state), (data[i][1] for i in range(len(data))))
     if weight is None and (before := state["training_info"].get("class_weight")):
-        warnings.warn(f"the state was trained with class_weight={before}; this run weighs all alike.", stacklevel=3)
+        warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
     return weight
 
 
@@ -193,6 +192,6 @@ def _can_log(save: bool) -> bool:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
-        warnings.warn("tensorboard is not installed: training goes on without its logs.", stacklevel=3)
+        warn("tensorboard is not installed: training goes on without its logs.")
         return False
     return True

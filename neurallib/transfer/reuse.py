@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from neurallib.architectures import ARCHITECTURES, check_state, validate_archite
 from neurallib.checks import integer, is_list, per_layer
 from neurallib.names import as_list, known_layers, listing, matching
 from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
+from neurallib.warn import warn
 
 _TOLD = (  # of a source's training information
     "checkpoints_directory", "train_dataset", "task", "validation_loss", "training_history", "transfer",
@@ -265,7 +265,7 @@ def _preprocessing(target: Preprocessing, source: Preprocessing) -> Preprocessin
         ("normalization", target["normalization"], source["normalization"]),
     ):
         if own is not None and theirs is not None and own != theirs:
-            warnings.warn(f"the target's {name} is {own!r}, the source's layers learnt with {theirs!r}.", stacklevel=3)
+            warn(f"the target's {name} is {own!r}, the source's layers learnt with {theirs!r}.")
     frequency, normalization = target["sampling_frequency"], target["normalization"]
     return Preprocessing(
         sampling_frequency=source["sampling_frequency"] if frequency is None else frequency,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train
 from neurallib.training.trainer_options import check_trainer_options
+from neurallib.warn import warn
 
 PathLike = str | Path
 _FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
@@ -49,10 +49,9 @@ def validate_training_context(
     if retraining and not given:
         raise ValueError("retraining needs weights: give checkpoints_directory or hugging_face_model.")
     if retraining and len(given) == 2:
-        warnings.warn(
+        warn(
             f"both checkpoints_directory and hugging_face_model are given: the local files of "
             f"{str(checkpoints_directory)!r} are used.",
-            stacklevel=3,
         )
 
 
@@ -77,7 +76,7 @@ def train_on_folders(
     names = {"dataset_name": dataset_name, "trained_for": trained_for}
     if unknown := [name for name, value in names.items() if value is None]:
         consequence = "recorded as unknown, so that nobody can tell it from the files"
-        warnings.warn(f"{' and '.join(unknown)} left out: {consequence}.", stacklevel=3)
+        warn(f"{' and '.join(unknown)} left out: {consequence}.")
     told: dict[str, Any] = {name: text(name, "unknown" if value is None else value) for name, value in names.items()}
     is_classification = describe(state).kind != "regression"
     if classification is not None and classification != is_classification:

@@ -1,0 +1,23 @@
+"""Warnings that point at the line which the caller can change."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+
+def warn(message: str) -> None:
+    """Issue a UserWarning for the line of the caller's code that called the library, however deep inside this is."""
+    level = outside = 2  # the caller of this function
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_ours(frame):
+            outside = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=outside)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.startswith("neurallib.") and not name.startswith("neurallib.examples.")
