@@ -88,11 +88,11 @@ def test_retraining_starts_from_the_sources_weights_under_the_given_hyperparamet
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"dataset_name": None}, ValueError, "dataset_name is missing: .*training_info"),
-        ({"trained_for": None}, ValueError, "trained_for is missing"),
+        ({"dataset_name": ""}, ValueError, "dataset_name is empty"),
+        ({"trained_for": 3}, TypeError, "trained_for=3"),
         ({"checkpoints_directory": "somewhere"}, ValueError, "scratch"),
         ({"hugging_face_model": "some/one"}, ValueError, "scratch"),
-        ({"all_samples": False}, ValueError, "all_samples=False needs samples"),
+        ({"all_samples": False, "samples": 0}, ValueError, "samples=0"),
         ({"classification": False}, ValueError, "classification=False"),
         ({"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
         ({"patience": -1}, ValueError, "patience=-1"),
