@@ -43,6 +43,22 @@ class SignalFolder(Sequence[Pair]):
         File names in natural order, those of windows with their steps: "3.npy[0:5400]".
     paths_x, paths_y : list of Path
         The files of each item's signal and target.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for side in ("x", "y"):
+    ...         (Path(root) / side / "test").mkdir(parents=True)
+    ...         for i in range(10):
+    ...             np.save(Path(root) / side / "test" / f"{i}.npy", np.zeros((100, 1)))
+    ...     folder = nl.open_folder(f"{root}/x", f"{root}/y", "test")
+    ...     x, y = folder[0]
+    >>> isinstance(folder[:3], nl.SignalFolder), folder[:3].names, x.shape
+    (True, ['0.npy', '1.npy', '2.npy'], (100, 1))
     """
 
     def __init__(self, pieces: list[_Piece]) -> None:

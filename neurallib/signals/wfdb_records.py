@@ -18,7 +18,7 @@ SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database (its director
 
 
 class Record(NamedTuple):
-    """What `read_record` gives.
+    """A recording with its reference beats, as `read_record` gives it.
 
     Attributes
     ----------
@@ -34,6 +34,14 @@ class Record(NamedTuple):
         int64 [n], samples of the QRS complexes, ascending.
     symbols : list of str
         [n], the kind of each beat, such as "N" or "V".
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
+    >>> record = nl.Record("r1", signal[:, None], ["MLII"], 360.0, r_peaks, ["N"] * len(r_peaks))
+    >>> record.signal.shape
+    (3600, 1)
     """
 
     name: str
