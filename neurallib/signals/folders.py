@@ -111,7 +111,7 @@ def open_folder(
     all_samples : bool
         All files, in natural order (2.npy before 10.npy); False: the first `samples` of them.
     samples : int, optional
-        How many files, with all_samples=False; all where there are fewer, with a warning.
+        How many files with all_samples=False; by default, and with a warning where there are fewer, all.
     window_size : int, optional
         Cut signals longer than this many samples into windows; only a window is read, not its recording. A target as
         long as its signal is cut with it, any other stands for every window. By default signals are whole.
@@ -131,7 +131,7 @@ def open_folder(
         If an argument is of another type, such as a float for `samples`.
     ValueError
         If files are not paired or, cut into windows, cannot be read as signals with targets, each named; or an argument
-        is out of its range, or `samples` missing with all_samples=False.
+        is out of its range.
 
     See Also
     --------

@@ -84,7 +84,7 @@ def read_record(
     FileNotFoundError
         If the header, or a signal or annotation file is missing; names it.
     TypeError
-        If `channel` is no integer or `minutes` no number.
+        If `path` is no path, `channel` no integer or `minutes` no number.
     ValueError
         If a channel does not exist or is no voltage, or a file cannot be read.
 
@@ -162,6 +162,8 @@ def list_records(directory: str | os.PathLike[str]) -> list[str]:
     ------
     FileNotFoundError
         If the folder is missing or holds no record.
+    TypeError, ValueError
+        If `directory` is no path, or an empty one.
 
     See Also
     --------

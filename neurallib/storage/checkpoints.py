@@ -39,8 +39,8 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     ------
     OSError
         If the directory cannot be made or written, such as FileExistsError where it is a file.
-    TypeError
-        If the training information holds what JSON cannot.
+    TypeError, ValueError
+        If `state` is no state, `directory` no path, or the training information holds what JSON cannot.
 
     See Also
     --------
@@ -84,8 +84,9 @@ def load_checkpoint(directory: str | Path) -> State:
     ------
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
-    ValueError
-        If a file is cut off or the weights are not those of the hyperparameters; both sides are listed.
+    TypeError, ValueError
+        If `directory` is no path, a file is cut off, or the weights are not those of the hyperparameters; both sides
+        are listed.
 
     See Also
     --------
@@ -154,8 +155,8 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     ------
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
-    ValueError
-        If a file is broken.
+    TypeError, ValueError
+        If `prev_checkpoints_dir` is no path, or a file is broken.
 
     See Also
     --------
@@ -197,8 +198,8 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     ------
     FileNotFoundError
         If the directory is missing or has no such file; what is there is listed.
-    ValueError
-        If the file holds no mapping.
+    TypeError, ValueError
+        If `checkpoints_directory` is no path, or the file holds no mapping.
 
     See Also
     --------

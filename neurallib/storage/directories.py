@@ -38,8 +38,8 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
 
     Raises
     ------
-    ValueError
-        If the model name is not the name of a directory.
+    TypeError, ValueError
+        If `state` is no state, its model name not the name of a directory, or `results_directory` no path.
 
     See Also
     --------

@@ -61,8 +61,8 @@ def load_from_hub(
         If the repository is gated or the token refused.
     ConnectionError
         If the hub cannot be reached and the cache lacks a file.
-    ValueError
-        If the name is none, a file is broken, or the weights do not match the hyperparameters.
+    TypeError, ValueError
+        If the name is none, `local_dir` no path, a file is broken, or the weights do not match the hyperparameters.
 
     See Also
     --------
@@ -107,8 +107,8 @@ def get_weights_and_info_from_hugging(
         If the repository is gated or the token refused.
     ConnectionError
         If the hub cannot be reached and the cache lacks a file.
-    ValueError
-        If the name is none, or training_info.json is broken.
+    TypeError, ValueError
+        If the name is none, `local_dir` no path, or training_info.json is broken.
 
     See Also
     --------
@@ -191,8 +191,9 @@ def push_to_hub(
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If the directory is not one that `load_checkpoint` reads; nothing has been published then.
+    TypeError, ValueError, FileNotFoundError
+        If it is neither a state nor a directory that `load_checkpoint` reads, or the name is none; nothing has been
+        published then.
     PermissionError
         If the token may not write there.
     ConnectionError

@@ -54,10 +54,8 @@ def save_model_card(
     ------
     FileNotFoundError
         If the directory is missing.
-    TypeError
-        If `measured_on` is no string.
-    ValueError
-        If `metrics` come without `measured_on`, or it is blank.
+    TypeError, ValueError
+        If `state` is no state, `directory` no path, or `metrics` come without `measured_on`.
 
     See Also
     --------

@@ -125,8 +125,8 @@ def save_training_information_to_file(state: State, directory: str | Path) -> Pa
     ------
     FileNotFoundError
         If the directory is missing.
-    TypeError
-        If the training information holds what JSON cannot.
+    TypeError, ValueError
+        If `directory` is no path, or the training information holds what JSON cannot.
 
     See Also
     --------
