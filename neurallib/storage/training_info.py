@@ -65,6 +65,11 @@ def save_training_information(
     State
         With the new `training_info`; all else is as in `state`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` is no state.
+
     See Also
     --------
     train : calls it.
@@ -126,7 +131,7 @@ def save_training_information_to_file(state: State, directory: str | Path) -> Pa
     FileNotFoundError
         If the directory is missing.
     TypeError, ValueError
-        If `directory` is no path, or the training information holds what JSON cannot.
+        If `state` is no state, `directory` no path, or the training information holds what JSON cannot.
 
     See Also
     --------
