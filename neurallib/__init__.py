@@ -25,8 +25,8 @@ from neurallib.storage.training_info import (
     save_training_information,
     save_training_information_to_file,
 )
+from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.storage.checkpoints import (
-    create_checkpoints_directory,
     get_hparams_from_checkpoints,
     get_weights_and_info_from_checkpoints,
     load_checkpoint,

@@ -39,6 +39,13 @@ class State(TypedDict):
         Names and patterns of weights that `train` leaves untouched.
     training_info : dict
         Empty until trained; what training_info.json holds.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state: nl.State = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> state["architecture"], state["hparams"]["task"], state["training_info"]
+    ('GRUseq2seq', 'classification', {})
     """
 
     architecture: str
@@ -60,6 +67,14 @@ class Batch(TypedDict):
         [B, T, K] or [B, K] float32; [B, T] or [B] int64 for multiclass.
     lengths : Tensor
         [B] int64, each from 1 to T.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> batch: nl.Batch = nl.collate_fn([(np.zeros((5, 1)), np.zeros((5, 1))), (np.zeros((3, 1)), np.zeros((3, 1)))])
+    >>> batch["x"].shape, batch["lengths"]
+    (torch.Size([2, 5, 1]), tensor([5, 3]))
     """
 
     x: Tensor

@@ -37,8 +37,8 @@ def loss_function(state: State) -> Loss:
 
     Raises
     ------
-    ValueError
-        If the state's class weights are not one for each output, finite and at least 0.
+    TypeError, ValueError
+        If `state` is no state, or its class weights are not one for each output, finite and at least 0.
 
     See Also
     --------

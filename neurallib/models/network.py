@@ -120,7 +120,7 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If the shape of `x` or the lengths do not fit.
+            If the shape of `x`, the lengths or, for an encoder-decoder, the target do not fit.
         """
         lengths = check_batch(x, lengths, self._hparams["n_features"])
         return self._forward(dict(self.named_parameters()), self._hparams, x, lengths, target, self.training)

@@ -22,7 +22,7 @@ from neurallib.files import as_plain
 from neurallib.names import did_you_mean, listing
 from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.state import Hparams
-from neurallib.storage.checkpoints import model_directory
+from neurallib.storage.directories import model_directory
 from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 

@@ -19,7 +19,7 @@ from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
 from neurallib.signals.folders import open_folder
 from neurallib.state import Hparams, count_parameters
-from neurallib.storage.checkpoints import weights_path
+from neurallib.storage.directories import weights_path
 from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
@@ -56,6 +56,20 @@ class TrialResult(TypedDict):
         Where the model is; `load_checkpoint` reads it.
     error : str or None
         Why it failed, or cannot be.
+
+    See Also
+    --------
+    grid_search : gives a list of them.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> result = nl.TrialResult(
+    ...     trial="3f2a9c01b7de", status="finished", hparams={"hid_dim": 8}, validation_loss=0.2, best_epoch=3,
+    ...     epochs=5, n_weights=297, training_time=1.5, checkpoints_directory=None, error=None,
+    ... )
+    >>> f"{result['validation_loss']} in epoch {result['best_epoch']}"
+    '0.2 in epoch 3'
     """
 
     trial: str

@@ -156,7 +156,7 @@ def make_loader(
     Raises
     ------
     TypeError
-        If `batch_size`, `seed`, `rank` or `world_size` is no integer.
+        If `data` was not made by `prepare`, or `batch_size`, `seed`, `rank` or `world_size` is no integer.
     ValueError
         If `batch_size` or `world_size` is below 1, `seed` below 0, or `rank` not from 0 to world_size - 1.
 

@@ -43,6 +43,22 @@ class SignalFolder(Sequence[Pair]):
         File names in natural order, those of windows with their steps: "3.npy[0:5400]".
     paths_x, paths_y : list of Path
         The files of each item's signal and target.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for side in ("x", "y"):
+    ...         (Path(root) / side / "test").mkdir(parents=True)
+    ...         for i in range(10):
+    ...             np.save(Path(root) / side / "test" / f"{i}.npy", np.zeros((100, 1)))
+    ...     folder = nl.open_folder(f"{root}/x", f"{root}/y", "test")
+    ...     x, y = folder[0]
+    >>> isinstance(folder[:3], nl.SignalFolder), folder[:3].names, x.shape
+    (True, ['0.npy', '1.npy', '2.npy'], (100, 1))
     """
 
     def __init__(self, pieces: list[_Piece]) -> None:
@@ -95,7 +111,7 @@ def open_folder(
     all_samples : bool
         All files, in natural order (2.npy before 10.npy); False: the first `samples` of them.
     samples : int, optional
-        How many files, with all_samples=False; all where there are fewer, with a warning.
+        How many files with all_samples=False; by default, and with a warning where there are fewer, all.
     window_size : int, optional
         Cut signals longer than this many samples into windows; only a window is read, not its recording. A target as
         long as its signal is cut with it, any other stands for every window. By default signals are whole.
@@ -115,7 +131,7 @@ def open_folder(
         If an argument is of another type, such as a float for `samples`.
     ValueError
         If files are not paired or, cut into windows, cannot be read as signals with targets, each named; or an argument
-        is out of its range, or `samples` missing with all_samples=False.
+        is out of its range.
 
     See Also
     --------

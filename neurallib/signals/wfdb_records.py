@@ -18,7 +18,7 @@ SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database (its director
 
 
 class Record(NamedTuple):
-    """What `read_record` gives.
+    """A recording with its reference beats, as `read_record` gives it.
 
     Attributes
     ----------
@@ -34,6 +34,14 @@ class Record(NamedTuple):
         int64 [n], samples of the QRS complexes, ascending.
     symbols : list of str
         [n], the kind of each beat, such as "N" or "V".
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
+    >>> record = nl.Record("r1", signal[:, None], ["MLII"], 360.0, r_peaks, ["N"] * len(r_peaks))
+    >>> record.signal.shape
+    (3600, 1)
     """
 
     name: str
@@ -76,7 +84,7 @@ def read_record(
     FileNotFoundError
         If the header, or a signal or annotation file is missing; names it.
     TypeError
-        If `channel` is no integer or `minutes` no number.
+        If `path` is no path, `channel` no integer or `minutes` no number.
     ValueError
         If a channel does not exist or is no voltage, or a file cannot be read.
 
@@ -154,6 +162,8 @@ def list_records(directory: str | os.PathLike[str]) -> list[str]:
     ------
     FileNotFoundError
         If the folder is missing or holds no record.
+    TypeError, ValueError
+        If `directory` is no path, or an empty one.
 
     See Also
     --------

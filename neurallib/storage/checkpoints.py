@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import math
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
-from neurallib.checks import as_path, is_list
+from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
 from neurallib.models.registry import state_from_files
 from neurallib.names import listing
 from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
-from neurallib.storage.training_info import INFO, save_training_information_to_file
+from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
+from neurallib.storage.training_info import save_training_information_to_file
 from neurallib.warn import warn
-
-SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
-HPARAMS = "hparams.yaml"
-
-
-def create_checkpoints_directory(state: State, retraining: bool, results_directory: str | Path | None = None) -> Path:
-    """Make a new directory for a run of a model.
-
-    Parameters
-    ----------
-    state : State
-        Its model name, architecture and sizes make the directory's name.
-    retraining : bool
-        Whether the name says so.
-    results_directory : path, optional
-        By default $NEURALLIB_RESULTS_DIR, or ./results.
-
-    Returns
-    -------
-    Path
-        {results_directory}/{model_name}/checkpoints/NAME, where NAME is
-        {architecture}_{sizes}_lr{learning_rate}_drop{dropout}_{timestamp}. A run that starts in the same second as
-        another gets a number behind the timestamp.
-
-    Raises
-    ------
-    ValueError
-        If the model name is not the name of a directory.
-    """
-    hparams = check_state(state)["hparams"]
-    root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"
-    dropout = hparams.get("dropout", 0.0)
-    rates = f"lr{hparams['learning_rate']}_drop{'-'.join(map(str, dropout)) if is_list(dropout) else dropout}"
-    sizes = f"{ARCHITECTURES[state['architecture']].sizes(hparams)}_{rates}"
-    timestamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    name = f"{state['architecture']}_{sizes}{'_retraining' if retraining else ''}_{timestamp}"
-    root.mkdir(parents=True, exist_ok=True)
-    attempt = 1
-    while True:
-        directory = root / (name if attempt == 1 else f"{name}-{attempt}")
-        try:
-            directory.mkdir()
-            return directory
-        except FileExistsError:
-            attempt += 1
-
-
-def model_directory(model_name: str, results_directory: str | Path | None = None) -> Path:
-    """Where all of one model's results are: {results_directory}/{model_name}; not made.
-
-    Raises
-    ------
-    ValueError
-        If the model name is not the name of a directory.
-    """
-    if model_name != Path(model_name).name or model_name == "..":
-        raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
-    if results_directory is None:
-        results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"
-    return as_path("results_directory", results_directory) / model_name
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -96,6 +34,27 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     Path
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
         hparams.yaml and training_info.json.
+
+    Raises
+    ------
+    OSError
+        If the directory cannot be made or written, such as FileExistsError where it is a file.
+    TypeError, ValueError
+        If `state` is no state, `directory` no path, or the training information holds what JSON cannot.
+
+    See Also
+    --------
+    load_checkpoint : read it again.
+    push_to_hub : publish it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(path.name for path in nl.save_checkpoint(state, folder).iterdir())
+    ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'training_info.json']
     """
     state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -125,13 +84,29 @@ def load_checkpoint(directory: str | Path) -> State:
     ------
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
-    ValueError
-        If a file is cut off or the weights are not those of the hyperparameters; both sides are listed.
+    TypeError, ValueError
+        If `directory` is no path, a file is cut off, or the weights are not those of the hyperparameters; both sides
+        are listed.
+
+    See Also
+    --------
+    save_checkpoint : write a directory.
+    load_from_hub : read a state from a repository.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.freeze(nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1), "fc_out")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = nl.load_checkpoint(nl.save_checkpoint(state, folder))
+    >>> again["hparams"] == state["hparams"], again["frozen"]
+    (True, ['fc_out'])
     """
-    directory = _existing(directory)
+    directory = existing(directory)
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
-    hparams = own if own.is_file() else _logged_hparams(directory)
-    state = loaded_state(_info_path(directory), hparams, weights_path(directory))
+    hparams = own if own.is_file() else logged_hparams(directory)
+    state = loaded_state(info_path(directory), hparams, weights_path(directory))
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     return state
 
@@ -164,13 +139,41 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
 def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> tuple[Path, dict[str, Any]]:
     """The weights file (.pth, made from the other files where there is none) and the training information.
 
+    Parameters
+    ----------
+    prev_checkpoints_dir : path
+        A checkpoint directory, of this library or of the original.
+
+    Returns
+    -------
+    path : Path
+        Of model_weights.pth within the directory; torch.load gives its tensors by name.
+    info : dict
+        What training_info.json holds.
+
     Raises
     ------
-    FileNotFoundError, ValueError
-        If a file is missing or broken.
+    FileNotFoundError
+        If the directory or one of its files is missing; what is there is listed.
+    TypeError, ValueError
+        If `prev_checkpoints_dir` is no path, or a file is broken.
+
+    See Also
+    --------
+    load_checkpoint : all of it as a state.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path, info = nl.get_weights_and_info_from_checkpoints(nl.save_checkpoint(state, folder))
+    >>> path.name, info["architecture"]
+    ('model_weights.pth', 'GRUseq2seq')
     """
-    directory = _existing(prev_checkpoints_dir)
-    info = read_json(_info_path(directory))
+    directory = existing(prev_checkpoints_dir)
+    info = read_json(info_path(directory))
     path = directory / PTH
     if not path.is_file():
         write_weights(path, read_weights(weights_path(directory)))
@@ -189,14 +192,29 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     Returns
     -------
     dict
-        As in the file.
+        What the file holds.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it holds no mapping.
+    FileNotFoundError
+        If the directory is missing or has no such file; what is there is listed.
+    TypeError, ValueError
+        If `checkpoints_directory` is no path, or the file holds no mapping.
+
+    See Also
+    --------
+    load_checkpoint : all of it as a state.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nl.get_hparams_from_checkpoints(nl.save_checkpoint(state, folder))["hid_dim"]
+    4
     """
-    return read_yaml(_logged_hparams(_existing(checkpoints_directory)))
+    return read_yaml(logged_hparams(existing(checkpoints_directory)))
 
 
 def file_hparams(state: State) -> Hparams:
@@ -204,52 +222,6 @@ def file_hparams(state: State) -> Hparams:
     them and could not read the file; training_info.json holds them."""
     unwritten = ARCHITECTURES[state["architecture"]].unwritten(state["hparams"])
     return {name: value for name, value in state["hparams"].items() if name not in unwritten}
-
-
-def weights_path(directory: Path) -> Path:
-    """The weights that a directory is loaded with; FileNotFoundError lists what is there where there are none."""
-    ckpts = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
-    for path in (directory / SAFETENSORS, directory / PTH, *ckpts):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
-    )
-
-
-def _info_path(directory: Path) -> Path:
-    if not (directory / INFO).is_file():
-        raise FileNotFoundError(f"{directory} has no {INFO}; it holds: {_contents(directory)}.")
-    return directory / INFO
-
-
-def _logged_hparams(directory: Path) -> Path:
-    """In the newest version of the logs, or else in the directory itself."""
-    versions = {
-        int(number[1]): path
-        for logs in ("tensorboard_logs", "lightning_logs")
-        for path in directory.glob(f"{logs}/version_*")
-        if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
-    }
-    path = (versions[max(versions)] if versions else directory) / HPARAMS
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
-            f"it holds: {_contents(directory)}."
-        )
-    return path
-
-
-def _existing(directory: str | Path) -> Path:
-    directory = as_path("checkpoints directory", directory)
-    if not directory.is_dir():
-        kind = "is a file" if directory.exists() else "does not exist"
-        raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
-    return directory
-
-
-def _contents(directory: Path) -> str:
-    return listing(sorted(path.name for path in directory.iterdir()))
 
 
 def _frequency(info: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,16 +14,10 @@ from neurallib.files import read_json, read_yaml
 from neurallib.names import listing
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.storage.checkpoints import (
-    HPARAMS,
-    PTH,
-    SAFETENSORS,
-    file_hparams,
-    load_checkpoint,
-    loaded_state,
-    save_checkpoint,
-)
-from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
+from neurallib.storage.checkpoints import file_hparams, load_checkpoint, loaded_state, save_checkpoint
+from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
+from neurallib.storage.hub_errors import plain_errors
+from neurallib.storage.hub_files import fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
@@ -58,7 +51,7 @@ def load_from_hub(
     Returns
     -------
     State
-        As `load_checkpoint` gives it.
+        The same as was published, without paths of the machine that it was trained on.
 
     Raises
     ------
@@ -68,11 +61,21 @@ def load_from_hub(
         If the repository is gated or the token refused.
     ConnectionError
         If the hub cannot be reached and the cache lacks a file.
-    ValueError
-        If the name is none, a file is broken, or the weights do not match the hyperparameters.
+    TypeError, ValueError
+        If the name is none, `local_dir` no path, a file is broken, or the weights do not match the hyperparameters.
+
+    See Also
+    --------
+    load_checkpoint : a state from a directory.
+    list_production_models : published models.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.load_from_hub("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
     wanted = ((INFO,), (HPARAMS,), WEIGHTS)
-    info, hparams, weights = _fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
+    info, hparams, weights = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
     state = loaded_state(info, hparams, weights)
     return changed(state, training_info=_without_local_paths(state["training_info"]))
 
@@ -82,24 +85,74 @@ def get_weights_and_info_from_hugging(
 ) -> tuple[Path, dict[str, Any]]:
     """The weights file (safetensors, else .pth) and the training information of a repository.
 
+    Parameters
+    ----------
+    hugging_face_model : str
+        "owner/name".
+    local_dir : path, optional
+        Put the files there instead of into the cache.
+
+    Returns
+    -------
+    path : Path
+        Of the weights on this machine.
+    info : dict
+        What the repository's training_info.json holds.
+
     Raises
     ------
-    FileNotFoundError, PermissionError, ConnectionError, ValueError
-        As `load_from_hub`.
+    FileNotFoundError
+        If there is no such repository, or it lacks a file; what is there is listed.
+    PermissionError
+        If the repository is gated or the token refused.
+    ConnectionError
+        If the hub cannot be reached and the cache lacks a file.
+    TypeError, ValueError
+        If the name is none, `local_dir` no path, or training_info.json is broken.
+
+    See Also
+    --------
+    load_from_hub : all of it as a state.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> path, info = nl.get_weights_and_info_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    info, weights = _fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir)
+    info, weights = fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir)
     return weights, read_json(info)
 
 
 def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
-    """The hyperparameters of a repository, as in its hparams.yaml.
+    """The hyperparameters of a repository.
+
+    Parameters
+    ----------
+    hugging_face_model : str
+        "owner/name".
+
+    Returns
+    -------
+    dict
+        What the repository's hparams.yaml holds; `load_from_hub` gives all of it as a state.
 
     Raises
     ------
-    FileNotFoundError, PermissionError, ConnectionError, ValueError
-        As `load_from_hub`.
+    FileNotFoundError
+        If there is no such repository, or it lacks a file; what is there is listed.
+    PermissionError
+        If the repository is gated or the token refused.
+    ConnectionError
+        If the hub cannot be reached and the cache lacks a file.
+    ValueError
+        If the name is none, or hparams.yaml is broken.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> hparams = nl.get_hparams_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    (hparams,) = _fetch(hugging_face_model, (HPARAMS,))
+    (hparams,) = fetch(hugging_face_model, (HPARAMS,))
     return read_yaml(hparams)
 
 
@@ -134,16 +187,29 @@ def push_to_hub(
     Returns
     -------
     str
-        Where the model is.
+        The address of the model's page.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If the directory is not one that `load_checkpoint` reads; nothing has been published then.
+    TypeError, ValueError, FileNotFoundError
+        If it is neither a state nor a directory that `load_checkpoint` reads, or the name is none; nothing has been
+        published then.
     PermissionError
         If the token may not write there.
     ConnectionError
         If the hub cannot be reached.
+
+    See Also
+    --------
+    save_model_card : a card with measured results, to go along.
+    load_from_hub : read it again.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.load_checkpoint("results/RPeaks/checkpoints/GRUseq2seq_...")  # doctest: +SKIP
+    >>> nl.push_to_hub(state, "me/RPeaks")  # doctest: +SKIP
+    'https://huggingface.co/me/RPeaks'
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -173,88 +239,36 @@ def push_to_hub(
 
 
 def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
-    """The names ("owner/name") of the models in a collection on the hub, by default the published NeuralLib ones.
+    """The models in a collection on the hub, by default the published NeuralLib ones.
+
+    Parameters
+    ----------
+    collection : str
+        "owner/title-and-number", the end of the address of the collection's page.
+
+    Returns
+    -------
+    list of str
+        Their names, "owner/name", for `load_from_hub`.
 
     Raises
     ------
-    FileNotFoundError, PermissionError, ConnectionError
-        If there is no such collection, or the hub does not give it.
+    FileNotFoundError
+        If there is no such collection.
+    PermissionError
+        If it is not for everyone.
+    ConnectionError
+        If the hub cannot be reached.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> names = nl.list_production_models()  # doctest: +SKIP
     """
     from huggingface_hub import get_collection
 
     with plain_errors(f"collection {collection!r}"):
         return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]
-
-
-def _fetch(
-    repo_id: str,
-    *wanted: tuple[str, ...],
-    revision: str | None = None,
-    token: str | None = None,
-    local_dir: str | Path | None = None,
-) -> list[Path]:
-    """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
-    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
-
-    if local_dir is not None:
-        local_dir = as_path("local_dir", local_dir)
-
-    def kept(commit: str | None) -> list[Path | None]:
-        def file(name: str) -> Path | None:
-            if local_dir is not None and (path := local_dir / name).is_file():
-                return path
-            found = try_to_load_from_cache(repo_id, name, revision=commit)
-            return Path(found) if isinstance(found, str) else None
-
-        return [next((path for name in group if (path := file(name))), None) for group in wanted]
-
-    with plain_errors(f"repository {repo_id!r}", revision):
-        try:
-            there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
-        except Exception as error:
-            if not is_unreachable(error):
-                raise
-            paths = kept(revision)
-            if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
-                for older in _cached_commits(repo_id):
-                    if not _missing(wanted, found := kept(older)):
-                        paths = found
-                        warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.")
-                        break
-            if missing := _missing(wanted, paths):
-                where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
-                raise ConnectionError(f"{unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
-            return [path for path in paths if path is not None]
-        names = sorted(file.rfilename for file in there.siblings or [])
-        chosen = [next((name for name in group if name in names), None) for group in wanted]
-        if missing := _missing(wanted, chosen):
-            raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
-        downloaded = []
-        if local_dir is not None:
-            revision = there.sha
-        for name in filter(None, chosen):
-            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
-            if local_dir is None:
-                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
-                # the same commit even if somebody pushes in between.
-                revision = path.parent.name
-            downloaded.append(path)
-        return downloaded
-
-
-def _cached_commits(repo_id: str) -> list[str]:
-    """The commits of a model of which the cache holds something, the newest first."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
-
-    with contextlib.suppress(CacheNotFound):
-        repos = [repo for repo in scan_cache_dir().repos if (repo.repo_id, repo.repo_type) == (repo_id, "model")]
-        revisions = [revision for repo in repos for revision in repo.revisions]
-        return [found.commit_hash for found in sorted(revisions, key=lambda found: -found.last_modified)]
-    return []
-
-
-def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
-    return ", ".join(" or ".join(group) for group, one in zip(wanted, found, strict=True) if one is None)
 
 
 def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:

@@ -37,23 +37,54 @@ def save_training_information(
     ----------
     state : State
         The trained state; stays as it is.
-    optimizer, train_dataset, trained_for, gpu_model : str or None
-        What was used, and what for.
-    validation_loss, training_time : float
-        The lowest loss, and seconds.
-    epochs, efficiency_params, efficiency_flops : int
-        Epochs run, number of weights, and operations of a forward pass over a signal of mean length.
+    optimizer : str
+        What was used, with its settings.
+    train_dataset, trained_for : str or None
+        What it was trained on, and what for.
+    validation_loss : float
+        The lowest.
+    training_time : float
+        Seconds.
+    gpu_model : str or None
+        The GPU's name; None for the CPU.
+    epochs : int
+        Epochs run.
     retraining : bool
         Whether the weights came from an earlier run.
+    efficiency_params : int
+        Number of weights.
+    efficiency_flops : int, optional
+        Operations of a forward pass over a signal of mean length; None where not counted.
     previous_training_info : mapping, optional
-        That run's training information: the history, nested, when retraining.
+        The earlier run's training information: the history, nested, when retraining. Without it there is a warning.
     **more
         Other values that JSON can hold.
 
     Returns
     -------
     State
-        With the new `training_info`.
+        With the new `training_info`; all else is as in `state`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` is no state.
+
+    See Also
+    --------
+    train : calls it.
+    save_training_information_to_file : writes it.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.save_training_information(
+    ...     nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1), optimizer="Adam", train_dataset="synthetic ECG",
+    ...     trained_for="R-peaks", validation_loss=0.1, training_time=60.0, gpu_model=None, epochs=20, retraining=False,
+    ...     efficiency_params=89, note="by hand",
+    ... )
+    >>> state["training_info"]["task"], state["training_info"]["note"]
+    ('R-peaks', 'by hand')
     """
     state = check_state(state)
     info: dict[str, Any] = {
@@ -81,7 +112,41 @@ def save_training_information(
 
 
 def save_training_information_to_file(state: State, directory: str | Path) -> Path:
-    """Write training_info.json atomically; of an untrained state, what it needs to be loaded again."""
+    """Write training_info.json atomically; of an untrained state, what it needs to be loaded again.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    directory : path
+        Where; it must be there.
+
+    Returns
+    -------
+    Path
+        Of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory is missing.
+    TypeError, ValueError
+        If `state` is no state, `directory` no path, or the training information holds what JSON cannot.
+
+    See Also
+    --------
+    save_checkpoint : writes the whole state.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = nl.save_training_information_to_file(state, folder)
+    >>> path.name
+    'training_info.json'
+    """
     state = check_state(state)
     names = {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"]}
     path = as_path("directory", directory) / INFO

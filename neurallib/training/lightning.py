@@ -24,7 +24,7 @@ from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.plots import plot_losses
 from neurallib.state import Batch, copy_weights
-from neurallib.storage.checkpoints import create_checkpoints_directory
+from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.tasks import activate, describe
 from neurallib.training.isolation import isolated
 from neurallib.training.optimization import make_optimizer, training_step

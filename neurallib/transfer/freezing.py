@@ -29,10 +29,8 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
 
     Raises
     ------
-    TypeError
-        If `patterns` are no names.
-    ValueError
-        If a pattern is no weight's; the nearest names are told.
+    TypeError, ValueError
+        If `state` is no state, or `patterns` are no names of its weights; the nearest names are told.
 
     See Also
     --------
@@ -73,10 +71,8 @@ def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
 
     Raises
     ------
-    TypeError
-        If `patterns` are no names.
-    ValueError
-        If a pattern is no weight's; the nearest names are told.
+    TypeError, ValueError
+        If `state` is no state, or `patterns` are no names of its weights; the nearest names are told.
 
     See Also
     --------
@@ -126,7 +122,8 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
     TypeError
         If `reuse_n_layers` or `depth` is no integer.
     ValueError
-        If there are fewer layers than are reused, an argument is out of its range, or `target` has no such stack.
+        If there are fewer layers than are reused, an argument is out of its range, or `target` has no such stack, or
+        is no state.
 
     See Also
     --------

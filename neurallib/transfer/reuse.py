@@ -38,10 +38,9 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
 
     Raises
     ------
-    TypeError
-        If `target` or `source` is no state, or `layers` are no names.
-    ValueError
-        If a name is in one of the two only, or weights differ in name or size: both sides are listed.
+    TypeError, ValueError
+        If `target` or `source` is no state, a layer is in one of the two only, or weights differ in name or size:
+        both sides are listed.
 
     See Also
     --------
@@ -125,8 +124,8 @@ def transfer_hparams(
     TypeError
         If an argument is of another type, or the factory has none of the name.
     ValueError
-        If the source is no stack of GRU layers or has fewer than are reused, or an argument is out of its range or does
-        not fit the others.
+        If the source is no state, no stack of GRU layers or has fewer than are reused, or an argument is out of its
+        range or does not fit the others.
 
     See Also
     --------

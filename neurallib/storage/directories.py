@@ -1,0 +1,137 @@
+"""Checkpoints directories: how a new one is called, and which files one has, the original NeuralLib's among them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from pathlib import Path
+
+from neurallib.architectures import ARCHITECTURES, check_state
+from neurallib.checks import as_path, is_list
+from neurallib.names import listing
+from neurallib.state import State
+from neurallib.storage.training_info import INFO
+
+SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
+HPARAMS = "hparams.yaml"
+
+
+def create_checkpoints_directory(state: State, retraining: bool, results_directory: str | Path | None = None) -> Path:
+    """Make a new directory for a run of a model.
+
+    Parameters
+    ----------
+    state : State
+        Its model name, architecture and sizes make the directory's name.
+    retraining : bool
+        Whether the name says so.
+    results_directory : path, optional
+        By default $NEURALLIB_RESULTS_DIR, or ./results.
+
+    Returns
+    -------
+    Path
+        {results_directory}/{model_name}/checkpoints/NAME, where NAME is
+        {architecture}_{sizes}_lr{learning_rate}_drop{dropout}_{timestamp}. A run that starts in the same second as
+        another gets a number behind the timestamp.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` is no state, its model name not the name of a directory, or `results_directory` no path.
+
+    See Also
+    --------
+    train : makes one with save=True.
+    save_checkpoint : write a state into it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=[32, 64], n_layers=2, model_name="RPeaks")
+    >>> with tempfile.TemporaryDirectory() as results:
+    ...     directory = nl.create_checkpoints_directory(state, retraining=False, results_directory=results)
+    >>> directory.parent.parent.name, directory.name[:41]
+    ('RPeaks', 'GRUseq2seq_32-64hid_2l_lr0.001_drop0.0_20')
+    """
+    hparams = check_state(state)["hparams"]
+    root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"
+    dropout = hparams.get("dropout", 0.0)
+    rates = f"lr{hparams['learning_rate']}_drop{'-'.join(map(str, dropout)) if is_list(dropout) else dropout}"
+    sizes = f"{ARCHITECTURES[state['architecture']].sizes(hparams)}_{rates}"
+    timestamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{state['architecture']}_{sizes}{'_retraining' if retraining else ''}_{timestamp}"
+    root.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        directory = root / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            directory.mkdir()
+            return directory
+        except FileExistsError:
+            attempt += 1
+
+
+def model_directory(model_name: str, results_directory: str | Path | None = None) -> Path:
+    """Where all of one model's results are: {results_directory}/{model_name}; not made.
+
+    Raises
+    ------
+    ValueError
+        If the model name is not the name of a directory.
+    """
+    if model_name != Path(model_name).name or model_name == "..":
+        raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
+    if results_directory is None:
+        results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"
+    return as_path("results_directory", results_directory) / model_name
+
+
+def existing(directory: str | Path) -> Path:
+    """The directory as a path, or FileNotFoundError."""
+    directory = as_path("checkpoints directory", directory)
+    if not directory.is_dir():
+        kind = "is a file" if directory.exists() else "does not exist"
+        raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
+    return directory
+
+
+def weights_path(directory: Path) -> Path:
+    """The weights that a directory is loaded with; FileNotFoundError lists what is there where there are none."""
+    ckpts = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
+    for path in (directory / SAFETENSORS, directory / PTH, *ckpts):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
+    )
+
+
+def info_path(directory: Path) -> Path:
+    """The training information of a directory; FileNotFoundError lists what is there where there is none."""
+    if not (directory / INFO).is_file():
+        raise FileNotFoundError(f"{directory} has no {INFO}; it holds: {_contents(directory)}.")
+    return directory / INFO
+
+
+def logged_hparams(directory: Path) -> Path:
+    """Hyperparameters of the newest version of the logs, or else of the directory itself; or FileNotFoundError."""
+    versions = {
+        int(number[1]): path
+        for logs in ("tensorboard_logs", "lightning_logs")
+        for path in directory.glob(f"{logs}/version_*")
+        if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
+    }
+    path = (versions[max(versions)] if versions else directory) / HPARAMS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
+            f"it holds: {_contents(directory)}."
+        )
+    return path
+
+
+def _contents(directory: Path) -> str:
+    return listing(sorted(path.name for path in directory.iterdir()))

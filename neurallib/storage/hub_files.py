@@ -1,0 +1,83 @@
+"""Files of the Hugging Face hub: those of one commit, downloaded, or from the cache where the hub is out of reach."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from neurallib.checks import as_path
+from neurallib.names import listing
+from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
+from neurallib.warn import warn
+
+
+def fetch(
+    repo_id: str,
+    *wanted: tuple[str, ...],
+    revision: str | None = None,
+    token: str | None = None,
+    local_dir: str | Path | None = None,
+) -> list[Path]:
+    """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+
+    if local_dir is not None:
+        local_dir = as_path("local_dir", local_dir)
+
+    def kept(commit: str | None) -> list[Path | None]:
+        def file(name: str) -> Path | None:
+            if local_dir is not None and (path := local_dir / name).is_file():
+                return path
+            found = try_to_load_from_cache(repo_id, name, revision=commit)
+            return Path(found) if isinstance(found, str) else None
+
+        return [next((path for name in group if (path := file(name))), None) for group in wanted]
+
+    with plain_errors(f"repository {repo_id!r}", revision):
+        try:
+            there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
+            paths = kept(revision)
+            if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
+                for older in _cached_commits(repo_id):
+                    if not _missing(wanted, found := kept(older)):
+                        paths = found
+                        warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.")
+                        break
+            if missing := _missing(wanted, paths):
+                where = f"the cache {constants.HF_HUB_CACHE}" if local_dir is None else f"{local_dir} or the cache"
+                raise ConnectionError(f"{unreachable(error)}, and {where} lacks {missing} of {repo_id}.") from error
+            return [path for path in paths if path is not None]
+        names = sorted(file.rfilename for file in there.siblings or [])
+        chosen = [next((name for name in group if name in names), None) for group in wanted]
+        if missing := _missing(wanted, chosen):
+            raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
+        downloaded = []
+        if local_dir is not None:
+            revision = there.sha
+        for name in filter(None, chosen):
+            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+            if local_dir is None:
+                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
+                # the same commit even if somebody pushes in between.
+                revision = path.parent.name
+            downloaded.append(path)
+        return downloaded
+
+
+def _cached_commits(repo_id: str) -> list[str]:
+    """The commits of a model of which the cache holds something, the newest first."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    with contextlib.suppress(CacheNotFound):
+        repos = [repo for repo in scan_cache_dir().repos if (repo.repo_id, repo.repo_type) == (repo_id, "model")]
+        revisions = [revision for repo in repos for revision in repo.revisions]
+        return [found.commit_hash for found in sorted(revisions, key=lambda found: -found.last_modified)]
+    return []
+
+
+def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
+    return ", ".join(" or ".join(group) for group, one in zip(wanted, found, strict=True) if one is None)
