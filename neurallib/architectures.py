@@ -33,22 +33,60 @@ class Architecture(NamedTuple):
 
     Its hyperparameters are the factory's arguments but for `seed`; `model_name`, `n_features` and `learning_rate` are
     among them, and `task`, `num_classes` and `multi_label` unless it does regression alone.
+
+    Attributes
+    ----------
+    factory : callable
+        factory(**hyperparameters, seed) -> State, untrained.
+    weight_shapes : callable
+        weight_shapes(hparams) -> dict of str to Shape, the weights by name.
+    forward : callable
+        forward(weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits [B, T, K] or [B, K].
+    seq2one : bool
+        Whether there is one output a signal, not one a step.
+    sizes : callable
+        sizes(hparams) -> str, what the name of a checkpoints directory says of them, such as "32-64hid_2l".
+    stack : callable
+        stack(hparams) -> list of list of str, the layers on each other, lowest first, each by its names.
+    optional : tuple of str
+        Hyperparameters that a state may leave out.
+    per_layer : tuple of str
+        Hyperparameters that may be a list, a value for each of `n_layers`.
+    implied : tuple of str
+        Hyperparameters that say what others say.
+    new : tuple of str
+        Hyperparameters that the original has no word for; training_info.json holds them as well.
+    unwritten : callable
+        unwritten(hparams) -> names of `new` that say what the original does without them: hparams.yaml leaves them out.
+    file_defaults : mapping
+        What a file of the original means by leaving a hyperparameter out.
+    complete : callable
+        complete(hparams, weights) -> hparams, what a file leaves out read off its weights.
+    unused : tuple of str
+        How the names begin of what the original stores beside the weights and never reads.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> entry = nl.ARCHITECTURES["GRUseq2seq"]
+    >>> isinstance(entry, nl.Architecture), entry.sizes({"hid_dim": [32, 64], "n_layers": 2})
+    (True, '32-64hid_2l')
     """
 
     factory: Callable[..., State]
     weight_shapes: Callable[[Hparams], dict[str, Shape]]
-    forward: Forward  # (weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits
-    seq2one: bool = False  # one output a signal, not one a step
-    sizes: Callable[[Hparams], str] = _sizes  # what the name of a checkpoints directory says of them: "32-64hid_2l"
-    stack: Callable[[Hparams], list[list[str]]] = lambda hparams: []  # layers on each other, lowest first, by names
-    optional: tuple[str, ...] = ()  # hyperparameters that may be left out of the dict
-    per_layer: tuple[str, ...] = ()  # hyperparameters that may be a list, a value for each of n_layers
-    implied: tuple[str, ...] = ()  # hyperparameters that say what others say
-    new: tuple[str, ...] = ()  # hyperparameters that the original has no word for; training_info.json has them too
-    unwritten: Callable[[Hparams], Sequence[str]] = lambda hparams: ()  # of those: what the original does by itself
-    file_defaults: Mapping[str, Any] = {}  # what a file of the original means by leaving a hyperparameter out
-    complete: Callable[[Hparams, Weights], Hparams] = lambda hparams, weights: hparams  # as read from a file
-    unused: tuple[str, ...] = ()  # what the original stores beside the weights and never reads
+    forward: Forward
+    seq2one: bool = False
+    sizes: Callable[[Hparams], str] = _sizes
+    stack: Callable[[Hparams], list[list[str]]] = lambda hparams: []
+    optional: tuple[str, ...] = ()
+    per_layer: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    unwritten: Callable[[Hparams], Sequence[str]] = lambda hparams: ()
+    file_defaults: Mapping[str, Any] = {}
+    complete: Callable[[Hparams, Weights], Hparams] = lambda hparams, weights: hparams
+    unused: tuple[str, ...] = ()
 
 
 ARCHITECTURES: dict[str, Architecture] = {}

@@ -121,13 +121,8 @@ NEEDS_THE_HUB = {
     "get_hparams_from_hugging", "get_weights_and_info_from_hugging", "list_production_models", "load_from_hub",
     "push_to_hub",
 }  # fmt: skip
-NOT_YET = {"Architecture", "retrain", "test_on_test_set", "train", "train_from_scratch"}
 ELSEWHERE = re.compile(r"\b(as for|as in|those of|same as) `(?!state`)|^as `", re.IGNORECASE)
-DOCUMENTED = [
-    pytest.param(name, marks=[pytest.mark.xfail(strict=False, reason="to be written")] if name in NOT_YET else [])
-    for name in PINNED
-]
-FUNCTIONS = [param for param in DOCUMENTED if not isinstance(getattr(nl, str(param.values[0])), type)]
+FUNCTIONS = [name for name in PINNED if not isinstance(getattr(nl, name), type)]
 
 
 def fields_of(thing: Any) -> list[str]:
@@ -195,7 +190,7 @@ def test_everything_public_is_there_and_says_what_it_does(name: str) -> None:
     assert inspect.getdoc(getattr(nl, name))
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", PINNED)
 def test_help_tells_of_each_parameter_in_order_and_of_no_other(name: str) -> None:
     thing, found = getattr(nl, name), sections(getattr(nl, name))
     if fields := fields_of(thing):
@@ -231,7 +226,7 @@ def test_help_tells_which_errors_are_raised_and_when(name: str) -> None:
         assert issubclass(getattr(builtins, error), Exception)
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", PINNED)
 def test_help_has_an_example_that_runs(name: str) -> None:
     examples = doctest.DocTestParser().get_examples(inspect.getdoc(getattr(nl, name)) or "")
     shown = [example for example in examples if re.search(rf"\bnl\.{name}\b", example.source)]

@@ -76,8 +76,18 @@ def test_on_test_set(
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> import neurallib as nl
-    >>> predictions, loss = nl.test_on_test_set(None, "data/x", "data/y", checkpoints_dir="RUN")  # doctest: +SKIP
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, model_name="peaks")
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for folder in ("x/test", "y/test"):
+    ...         (Path(root) / folder).mkdir(parents=True)
+    ...         np.save(Path(root) / folder / "1.npy", np.ones((50, 1)))
+    ...     predictions, loss = nl.test_on_test_set(state, f"{root}/x", f"{root}/y")
+    >>> predictions[0].shape
+    (50, 1)
     """
     state, directory = _tested_state(state, checkpoints_dir)
     if save_predictions and directory is None:

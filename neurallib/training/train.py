@@ -61,8 +61,9 @@ def train(
     ----------
     state : State
         Untrained or trained (then its training information becomes the new one's history); stays as it is.
-    train_data, val_data : sequence of (x, y), or what `open_folder` returns
-        Signals [T, n_features] and targets as the task asks; each checked before training starts.
+    train_data, val_data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
+        Signals [T, n_features] and targets as the task asks, or a pair of them stacked ([N, T, n_features], [N, ...]);
+        each checked before training starts.
     epochs : int
         How many epochs at the most.
     batch_size : int
@@ -117,6 +118,23 @@ def train(
         If an argument or a signal is wrong; nothing has been trained or written then.
     RuntimeError
         If training diverged, or was interrupted, before there was a finite validation loss.
+
+    See Also
+    --------
+    train_from_scratch : the same on folders, into a checkpoints directory.
+    evaluate, predict : what to do with the state that this returns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> rng = np.random.default_rng(0)
+    >>> signals = [rng.standard_normal((60, 1)) for _ in range(4)]
+    >>> pairs = [(x, x > 0) for x in signals]
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> state = nl.train(state, pairs[:3], pairs[3:], epochs=2, batch_size=2, enable_progress_bar=False)
+    >>> len(state["training_info"]["val_losses"])
+    2
     """
     from neurallib.training.lightning import TRAINER_ARGUMENTS, fit
 

@@ -120,9 +120,22 @@ def train_from_scratch(
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> import neurallib as nl
-    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=1, model_name="peaks")
-    >>> state = nl.train_from_scratch(state, "data/x", "data/y", normalization="zscore")  # doctest: +SKIP
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, model_name="peaks")
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for folder in ("x/train", "y/train", "x/val", "y/val"):
+    ...         (Path(root) / folder).mkdir(parents=True)
+    ...         np.save(Path(root) / folder / "1.npy", np.ones((50, 1)))
+    ...     state = nl.train_from_scratch(
+    ...         state, f"{root}/x", f"{root}/y", epochs=2, dataset_name="ones", trained_for="an example",
+    ...         results_directory=f"{root}/results", enable_progress_bar=False,
+    ...     )
+    ...     directory = Path(state["training_info"]["checkpoints_directory"])
+    ...     sorted(path.suffix for path in directory.glob("model_weights.*"))
+    ['.pth', '.safetensors']
     """
     given = dict(locals())
     check_options(train_from_scratch, trainer_options)

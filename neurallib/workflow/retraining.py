@@ -134,10 +134,24 @@ def retrain(
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> import neurallib as nl
-    >>> state = nl.retrain(
-    ...     None, "more/x", "more/y", epochs=5, checkpoints_directory="results/peaks/checkpoints/RUN"
-    ... )  # doctest: +SKIP
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, model_name="peaks")
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for folder in ("x/train", "y/train", "x/val", "y/val"):
+    ...         (Path(root) / folder).mkdir(parents=True)
+    ...         np.save(Path(root) / folder / "1.npy", np.ones((50, 1)))
+    ...     trained = nl.train(state, [(np.ones((50, 1)), np.ones(50))], [(np.ones((50, 1)), np.ones(50))], epochs=1,
+    ...                        batch_size=1, enable_progress_bar=False)
+    ...     directory = nl.save_checkpoint(trained, f"{root}/run")
+    ...     state = nl.retrain(
+    ...         None, f"{root}/x", f"{root}/y", epochs=1, checkpoints_directory=directory, dataset_name="ones",
+    ...         trained_for="an example", results_directory=root, enable_progress_bar=False,
+    ...     )
+    >>> state["training_info"]["retraining"], state["training_info"]["training_history"]["epochs"]
+    (True, 1)
     """
     given = dict(locals())
     check_options(retrain, trainer_options)
