@@ -201,3 +201,38 @@ def test_every_file_fits_one_sitting(folder: str) -> None:
     place = PACKAGE if folder == "neurallib" else Path(__file__).parent.parent / folder
     sizes = {str(path.relative_to(place)): len(path.read_text().splitlines()) for path in place.rglob("*.py")}
     assert {path: size for path, size in sizes.items() if size > 300} == {}
+
+
+def names_used(text: str) -> set[str]:
+    """What a script or a block of code takes from the package: modules, and attributes of the name it is given."""
+    used = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "neurallib":
+            used |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names if alias.name.startswith("neurallib.")}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "nl":
+            used.add(f"nl.{node.attr}")
+    return used
+
+
+def inner(used: set[str]) -> list[str]:
+    """Of these the ones that are not for everyone: names outside the map, and modules beside the examples."""
+    public = {f"nl.{name}" for name in nl.__all__}
+    return sorted(name for name in used - public if not name.startswith("neurallib.examples"))
+
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = [*(PACKAGE / "examples").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_examples_and_benchmarks_use_public_names_alone(path: Path) -> None:
+    assert inner(names_used(path.read_text())) == []
+
+
+def test_code_in_the_readme_and_in_cards_uses_public_names_alone(tmp_path: Path) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+    for text in ((ROOT / "README.md").read_text(), nl.save_model_card(state, tmp_path).read_text()):
+        blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert blocks and [inner(names_used(block)) for block in blocks] == [[]] * len(blocks)
