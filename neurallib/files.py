@@ -27,6 +27,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of one.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def listing(names: Iterable[str], limit: int = 8) -> str:
@@ -20,6 +25,21 @@ def did_you_mean(given: Any, known: Iterable[Any], n: int = 1) -> str:
     by_lower = {str(name).lower(): str(name) for name in known}
     near = difflib.get_close_matches(str(given).lower(), by_lower, n=n, cutoff=0.55)
     return f" Did you mean {' or '.join(repr(by_lower[name]) for name in near)}?" if near else ""
+
+
+def hinted(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which tells a misspelt argument by its right name, as Python itself does from 3.13 on."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}.{hint}")
+        return function(*args, **kwargs)
+
+    return call
 
 
 def is_named(name: str, pattern: str) -> bool:

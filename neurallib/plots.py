@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.files import atomic_write
+from neurallib.names import hinted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 INK, MUTED, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#1f5fa8", "#d95f02", "#1b8a5a"
 
 
+@hinted
 def plot_losses(
     train_losses: Sequence[float], val_losses: Sequence[float], path: str | os.PathLike[str] | None = None
 ) -> Figure:
@@ -74,6 +76,7 @@ def plot_losses(
     return _saved(figure, path)
 
 
+@hinted
 def plot_prediction(
     signal: ArrayLike | Tensor,
     prediction: ArrayLike | Tensor | None = None,

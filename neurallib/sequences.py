@@ -46,7 +46,7 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        [B, T, C], any dtype.
+        [B, T, ...], any dtype.
     lengths : Tensor
         [B] int64, the number of valid steps of each signal.
 
@@ -67,7 +67,7 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     steps = torch.arange(x.shape[1], device=x.device)
     mirrored = lengths[:, None] - 1 - steps
     index = torch.where(mirrored >= 0, mirrored, steps)
-    return x.gather(1, index[:, :, None].expand_as(x))
+    return x.gather(1, index.reshape(index.shape + (1,) * (x.dim() - 2)).expand_as(x))
 
 
 def at_last_step(x: Tensor, lengths: Tensor) -> Tensor:

@@ -17,10 +17,16 @@ def class_weight_tensor(class_weight: Any, n_outputs: int) -> Tensor | None:
     """Class weights [K] as the losses take them: BCE's weight of positives, or cross entropy's weight of each class."""
     if class_weight is None:
         return None
-    weight = torch.as_tensor(class_weight, dtype=torch.float32).reshape(-1)
+    expected = f"class_weight={class_weight!r}; expected {n_outputs} finite weights of at least 0, or 'balanced'."
+    try:
+        weight = torch.as_tensor(class_weight).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(expected) from error
+    if weight.dtype == torch.bool or weight.is_complex():
+        raise TypeError(expected)
+    weight = weight.float()
     if len(weight) != n_outputs or not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()):
-        expected = f"{n_outputs} finite weights of at least 0, or 'balanced'"
-        raise ValueError(f"class_weight={class_weight!r}; expected {expected}.")
+        raise ValueError(expected)
     return weight
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurallib.checks import number
+from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
 
 
@@ -66,6 +67,7 @@ def match_peaks(true: ArrayLike, found: ArrayLike, tolerance: float) -> tuple[np
     return true_order[i[order]], found_order[j[order]]
 
 
+@hinted
 def peak_scores(
     true: ArrayLike, found: ArrayLike, *, sampling_frequency: float, tolerance: float = 0.150
 ) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from neurallib.architectures import check_state
 from neurallib.measures.class_weights import class_weight_tensor
-from neurallib.sequences import valid_mask
+from neurallib.sequences import check_lengths, valid_mask
 from neurallib.state import State
 from neurallib.tasks import Task, describe
 
@@ -92,6 +92,7 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
                 values = binary_cross_entropy_with_logits(logits, y, reduction="none", pos_weight=class_weight)
             counts = torch.ones_like(values)
         if not task.seq2one:
+            check_lengths(lengths, logits.shape[0], logits.shape[1])
             invalid = ~valid_mask(lengths, logits.shape[1])
             invalid = invalid if values.dim() == 2 else invalid[:, :, None]
             values, counts = values.masked_fill(invalid, 0), counts.masked_fill(invalid, 0)
@@ -102,6 +103,8 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
 
 def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:
     """The target in the shape that the loss wants, which may differ from what came by axes of size 1 alone."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"y is a {type(y).__name__}; expected a Tensor, as in a batch of collate_fn.")
     wanted = logits.shape[:-1] if task.kind == "multiclass" else logits.shape
     if logits.dim() != 3 - task.seq2one or logits.shape[-1] != task.n_outputs:
         expected = f"[batch, {'' if task.seq2one else 'time, '}{task.n_outputs}]"

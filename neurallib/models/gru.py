@@ -8,6 +8,7 @@ from typing import Any
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
 from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
+from neurallib.names import hinted
 from neurallib.state import Hparams, State, new_state
 from neurallib.tasks import check_task
 from neurallib.warn import warn
@@ -15,6 +16,7 @@ from neurallib.warn import warn
 POOLINGS = ("final", "last", "mean", "max")
 
 
+@hinted
 def gru_seq2seq(
     *,
     n_features: int,
@@ -94,6 +96,7 @@ def gru_seq2seq(
     return new_state("GRUseq2seq", hparams, draw_weights(gru_weight_shapes(hparams), seed))
 
 
+@hinted
 def gru_seq2one(
     *,
     n_features: int,

@@ -11,11 +11,13 @@ from neurallib.architectures import Shape
 from neurallib.checks import boolean, integer, number, text
 from neurallib.models.gru_forward import direction_shapes, directions, output_layer
 from neurallib.models.network import draw_weights, learns, linear_shapes, taught
+from neurallib.names import hinted
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
 
 
+@hinted
 def gru_encoder_decoder(
     *,
     n_features: int,

@@ -11,12 +11,14 @@ from neurallib.models.transformer_forward import (
     transformer_seq2one_weight_shapes,
     transformer_seq2seq_weight_shapes,
 )
+from neurallib.names import hinted
 from neurallib.state import Hparams, State, new_state
 from neurallib.tasks import check_task
 
 SIZES = ("n_features", "d_model", "nhead", "num_encoder_layers", "num_decoder_layers", "dim_feedforward")
 
 
+@hinted
 def transformer_seq2seq(
     *,
     n_features: int,
@@ -100,6 +102,7 @@ def transformer_seq2seq(
     return new_state("Transformerseq2seq", hparams, draw_weights(transformer_seq2seq_weight_shapes(hparams), seed))
 
 
+@hinted
 def transformer_seq2one(
     *,
     n_features: int,
@@ -184,6 +187,7 @@ def transformer_seq2one(
     return new_state("Transformerseq2one", hparams, draw_weights(transformer_seq2one_weight_shapes(hparams), seed))
 
 
+@hinted
 def transformer_encoder_decoder(
     *,
     n_features: int,

@@ -14,6 +14,7 @@ from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
 from neurallib.models.registry import build_network
+from neurallib.names import hinted
 from neurallib.signals.batches import collate_fn
 from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
 from neurallib.signals.sources import Data, Signals
@@ -21,6 +22,7 @@ from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, activate, describe
 
 
+@hinted
 def evaluate(
     state: State,
     data: Data,
@@ -85,6 +87,7 @@ def evaluate(
     return {"loss": float(sums[0] / sums[1])} | metric_values(metrics)
 
 
+@hinted
 def predict(
     state: State,
     signals: Signals,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.files import atomic_write
+from neurallib.names import hinted
 from neurallib.prediction.evaluation import predict, predict_and_measure
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
@@ -19,6 +20,7 @@ from neurallib.storage.checkpoints import load_checkpoint
 PathLike = str | Path
 
 
+@hinted
 def test_on_test_set(
     state: State | None,
     path_x: PathLike,
@@ -89,7 +91,7 @@ def test_on_test_set(
     >>> predictions[0].shape
     (50, 1)
     """
-    state, directory = _tested_state(state, checkpoints_dir)
+    state, directory = _tested_state(state, checkpoints_dir, post_process_fn)
     if save_predictions and directory is None:
         raise ValueError("save_predictions=True needs a checkpoints_dir: this state has none of its own.")
     if save_predictions and directory is not None and not directory.is_dir():
@@ -112,6 +114,7 @@ def test_on_test_set(
     return predictions, float(np.mean(losses))
 
 
+@hinted
 def test_on_single_signal(
     state: State | None,
     X: np.ndarray | Tensor,
@@ -156,7 +159,7 @@ def test_on_single_signal(
     >>> nl.test_on_single_signal(state, np.zeros((100, 1))).shape
     (100, 1)
     """
-    state, _ = _tested_state(state, checkpoints_dir)
+    state, _ = _tested_state(state, checkpoints_dir, post_process_fn)
     signal = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
     if signal.ndim not in (1, 2, 3):
         raise ValueError(f"X has shape {signal.shape}; expected [T], [T, n_features] or [B, T, n_features].")
@@ -172,8 +175,12 @@ test_on_test_set.__test__ = False  # type: ignore[attr-defined]
 test_on_single_signal.__test__ = False  # type: ignore[attr-defined]
 
 
-def _tested_state(state: State | None, checkpoints_dir: PathLike | None) -> tuple[State, Path | None]:
+def _tested_state(
+    state: State | None, checkpoints_dir: PathLike | None, post_process_fn: Any
+) -> tuple[State, Path | None]:
     """The model that is tested, and the directory that is its own."""
+    if post_process_fn is not None and not callable(post_process_fn):
+        raise TypeError(f"post_process_fn={post_process_fn!r} is no function; expected one of a prediction [T, K].")
     if state is not None:
         check_state(state)
     if checkpoints_dir is not None:

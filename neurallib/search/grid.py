@@ -19,7 +19,7 @@ from torch import Tensor
 from neurallib.architectures import ARCHITECTURES, validate_architecture_name
 from neurallib.checks import choice, integer
 from neurallib.files import as_plain
-from neurallib.names import did_you_mean, listing
+from neurallib.names import did_you_mean, hinted, listing
 from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
 from neurallib.state import Hparams
 from neurallib.storage.directories import model_directory
@@ -29,6 +29,7 @@ from neurallib.workflow.from_scratch import train_from_scratch
 LEADERBOARD = "leaderboard.csv"
 
 
+@hinted
 def grid_search(
     architecture: str,
     hparams_options: Mapping[str, Any],

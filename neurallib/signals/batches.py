@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neurallib.checks import as_seed, integer
+from neurallib.checks import as_seed, boolean, integer
+from neurallib.names import hinted
 from neurallib.sequences import pad
 from neurallib.signals.preparing import PreparedData
 from neurallib.state import Batch
@@ -32,9 +33,9 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
     Raises
     ------
     TypeError
-        If an item holds no real numbers.
+        If `items` is no sequence of pairs, or one holds no real numbers.
     ValueError
-        If there is no item.
+        If there is no item, a signal has no step, or signals differ in C or targets in shape.
 
     See Also
     --------
@@ -51,12 +52,22 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
     tensor([[1., 1., 1., 0., 0.],
             [1., 1., 1., 1., 1.]])
     """
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        raise TypeError(f"items is a {type(items).__name__}; expected a list of pairs (signal, target).")
     if len(items) == 0:
         raise ValueError("items is empty; expected at least one pair (signal, target).")
-    xs = [_tensor(x) for x, _ in items]
+    for i, item in enumerate(items):
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise TypeError(f"items[{i}] is a {type(item).__name__}; expected a pair (signal, target).")
+    xs = [x[:, None] if x.dim() == 1 else x for x in (_tensor(x).float() for x, _ in items)]
     ys = [_tensor(y) for _, y in items]
-    x, lengths = pad([(x[:, None] if x.dim() == 1 else x).float() for x in xs])
+    if any(x.dim() != 2 or len(x) == 0 or x.shape[1] != xs[0].shape[1] for x in xs):
+        shapes = [tuple(x.shape) for x in xs]
+        raise ValueError(f"signals have shapes {shapes}; expected (T, C) each, at least one step, and the same C.")
+    x, lengths = pad(xs)
     per_step = all(y.dim() and len(y) == len(x) for x, y in zip(xs, ys, strict=True))
+    if len({y.shape[per_step:] for y in ys}) > 1:
+        raise ValueError(f"targets have shapes {[tuple(y.shape) for y in ys]}; expected the same for every signal.")
     return Batch(x=x, y=pad(ys)[0] if per_step else torch.stack(ys), lengths=lengths)
 
 
@@ -119,6 +130,7 @@ class BatchOrder:
             yield batches[i % len(batches)]
 
 
+@hinted
 def make_loader(
     data: PreparedData,
     *,
@@ -183,8 +195,8 @@ def make_loader(
     order = BatchOrder(
         data.lengths,
         integer("batch_size", batch_size),
-        shuffle=shuffle,
-        bucketing=bucketing,
+        shuffle=boolean("shuffle", shuffle),
+        bucketing=boolean("bucketing", bucketing),
         seed=as_seed(seed),
         rank=rank,
         world_size=world_size,

@@ -10,7 +10,7 @@ from typing import NamedTuple, SupportsIndex, overload
 import numpy as np
 
 from neurallib.checks import as_path, integer, number, text
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.state import Pair
 from neurallib.warn import warn
 
@@ -90,6 +90,7 @@ class SignalFolder(Sequence[Pair]):
         return x, y
 
 
+@hinted
 def open_folder(
     path_x: str | Path,
     path_y: str | Path,

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.checks import boolean, integer, number
+from neurallib.names import hinted
 
 
+@hinted
 def post_process_peaks_binary(
     output: np.ndarray | Tensor, threshold: float = 0.5, filter_peaks: bool = False, min_distance: int = 40
 ) -> np.ndarray:
@@ -68,6 +70,7 @@ def post_process_peaks_binary(
     return peaks.astype(np.int64)
 
 
+@hinted
 def peak_labels(peaks: ArrayLike, n_steps: int, half_width: int = 0) -> np.ndarray:
     """The target of a binary seq2seq model that is to find peaks: 1 around each, 0 elsewhere.
 

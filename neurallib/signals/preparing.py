@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, normalize
 from neurallib.signals.sources import Data, Signals, as_items, signal_of
@@ -78,6 +78,7 @@ class PreparedData(Dataset[Item]):
         return (x, y), corrections + more
 
 
+@hinted
 def prepare(
     state: State,
     data: Data,

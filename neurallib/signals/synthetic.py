@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.checks import as_seed, number
+from neurallib.names import hinted
 
 # P, Q, R, S, T. Positions and widths [rad] at 60 beats a minute as in the authors' ECGSYN (PhysioNet), where their
 # five events come from; heights relative to R are our own: a lead II with a P and T wave of usual size.
@@ -20,6 +21,7 @@ MAYER_FREQUENCY, RESPIRATORY_FREQUENCY = 0.1, 0.25  # Hz, of the two oscillation
 RELAXATION_TIME = 1.0  # s, with which the model's z returns to its baseline
 
 
+@hinted
 def synthetic_ecg(
     *,
     duration: float,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.checks import as_path, as_seed, integer, number
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
 MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
@@ -52,6 +52,7 @@ class Record(NamedTuple):
     symbols: list[str]
 
 
+@hinted
 def read_record(
     path: str | os.PathLike[str],
     *,
@@ -190,6 +191,7 @@ def list_records(directory: str | os.PathLike[str]) -> list[str]:
     return names
 
 
+@hinted
 def split_records(
     names: Sequence[str], *, val: float = 0.15, test: float = 0.25, seed: int = 42
 ) -> dict[str, list[str]]:
@@ -228,6 +230,8 @@ def split_records(
     """
     for name, share in (("val", val), ("test", test)):
         number(name, share, 0, 1, low_open=True, high_open=True)
+    if isinstance(names, str):
+        raise TypeError(f"names is one text, {names!r}; expected a list of names.")
     if val + test >= 1:
         raise ValueError(f"val={val} and test={test} leave nothing for training; expected a sum below 1.")
     if len(set(names)) < len(names):

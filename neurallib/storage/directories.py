@@ -82,7 +82,7 @@ def model_directory(model_name: str, results_directory: str | Path | None = None
     ValueError
         If the model name is not the name of a directory.
     """
-    if model_name != Path(model_name).name or model_name == "..":
+    if model_name != Path(model_name).name or model_name == ".." or "\0" in model_name:
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
     if results_directory is None:
         results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"

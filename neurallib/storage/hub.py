@@ -11,7 +11,7 @@ from typing import Any
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_yaml
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import file_hparams, load_checkpoint, loaded_state, save_checkpoint
@@ -29,6 +29,7 @@ NEURALLIB_COLLECTION = (
 )
 
 
+@hinted
 def load_from_hub(
     repo_id: str, *, revision: str | None = None, token: str | None = None, local_dir: str | Path | None = None
 ) -> State:
@@ -156,6 +157,7 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     return read_yaml(hparams)
 
 
+@hinted
 def push_to_hub(
     state_or_directory: State | str | Path,
     repo_id: str,

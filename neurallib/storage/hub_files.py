@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import as_path
+from neurallib.checks import as_path, text
 from neurallib.names import listing
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
@@ -22,6 +22,7 @@ def fetch(
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
     from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
+    text("repo_id", repo_id)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
 

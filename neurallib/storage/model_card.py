@@ -14,6 +14,7 @@ import yaml
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, text
 from neurallib.files import atomic_write
+from neurallib.names import hinted
 from neurallib.state import State, count_parameters
 from neurallib.storage.checkpoints import file_hparams
 from neurallib.tasks import describe
@@ -25,6 +26,7 @@ CARD, LOSS_PLOT = "README.md", "loss_plot.png"
 _HUB_METRICS = {"auroc": "roc_auc", "pearson": "pearsonr"}  # where huggingface.co/metrics calls them otherwise
 
 
+@hinted
 def save_model_card(
     state: State,
     directory: str | Path,
@@ -86,6 +88,8 @@ def model_card(
     """The text that `save_model_card` writes."""
     from huggingface_hub import ModelCard
 
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics is a {type(metrics).__name__}; expected numbers by name, as `evaluate` gives them.")
     if metrics:
         if measured_on is None:
             raise ValueError("measured_on is missing: metrics say nothing without the data they were measured on.")

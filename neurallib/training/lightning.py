@@ -6,7 +6,7 @@ import inspect
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from neurallib.training.isolation import isolated
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.training.run import Fit, Run
 from neurallib.training.tensorboard import show_predictions, show_size, table_row
+from neurallib.warn import warn
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
@@ -161,6 +162,9 @@ def fit(run: Run) -> Fit:
     if not module.best_weights:
         reason = "diverged in its first epoch" if module.val_losses else "ended before its first validation"
         raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")
+    if interrupted:
+        epoch, best = len(module.val_losses) + 1, f"the best weights so far (epoch {module.best_epoch}) are kept"
+        warn(f"training was interrupted in epoch {epoch}: {best}.")
     return Fit(
         best_weights=module.best_weights,
         best_epoch=module.best_epoch,
@@ -172,6 +176,15 @@ def fit(run: Run) -> Fit:
         interrupted=interrupted,
         directory=module.directory,
     )
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise TypeError unless these are Lightning's callbacks, in a list."""
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
 
 
 def _trainer(run: Run, directory: Path | None) -> pl.Trainer:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurallib.checks import number
 from neurallib.measures.losses import Loss
-from neurallib.names import is_named, listing
+from neurallib.names import hinted, is_named, listing
 from neurallib.state import Batch, Hparams
 
 
@@ -33,8 +33,8 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
 
     Raises
     ------
-    ValueError
-        If the batch does not fit the network or the loss.
+    TypeError, ValueError
+        If `batch` is none, or does not fit the network or the loss.
 
     See Also
     --------
@@ -48,10 +48,14 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
     >>> batch = nl.collate_fn([(torch.zeros(9, 1), torch.ones(9, 1)), (torch.zeros(5, 1), torch.zeros(5, 1))])
     >>> nl.training_step(network, batch, loss).backward()
     """
+    if not isinstance(batch, Mapping) or not {"x", "y", "lengths"} <= batch.keys():
+        what = listing(map(repr, batch)) if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
+        raise TypeError(f"batch is {what}; expected x, y and lengths by name, as collate_fn gives them.")
     logits = network(batch["x"], batch["lengths"], batch["y"])
     return loss(logits, batch["y"], batch["lengths"])
 
 
+@hinted
 def make_optimizer(
     network: nn.Module,
     hparams: Hparams,
@@ -94,6 +98,8 @@ def make_optimizer(
     >>> optimizer.param_groups[0]["lr"]
     0.001
     """
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
     learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     parameters: list[dict[str, Any]] = []
     for group in learning_groups(learning, hparams, layer_learning_rates or {}):
@@ -119,6 +125,11 @@ def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates
     TypeError, ValueError
         If there are none, a pattern has none, or a rate is no positive number.
     """
+    if not isinstance(hparams, Mapping) or "learning_rate" not in hparams:
+        raise ValueError("hparams has no learning_rate; expected a state's hyperparameters, state['hparams'].")
+    if not isinstance(layer_learning_rates, Mapping):
+        kind = type(layer_learning_rates).__name__
+        raise TypeError(f"layer_learning_rates is a {kind}; expected rates by layer, such as {{'fc_out': 0.01}}.")
     groups: dict[str, list[str]] = {}
     for name in names:
         pattern = next((pattern for pattern in layer_learning_rates if is_named(name, pattern)), "others")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_seed, choice, integer, number
+from neurallib.checks import as_path, as_seed, boolean, choice, integer, number, text
 from neurallib.devices import configure_device
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
@@ -136,13 +136,16 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
-    from neurallib.training.lightning import TRAINER_ARGUMENTS, fit
+    given = dict(locals())
+    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
 
     start = check_state(state)
+    _check_plain_options(given)
+    check_callbacks(callbacks)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
     seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)
-    device, rates = configure_device(gpu_id), dict(layer_learning_rates or {})
+    device, rates = configure_device(gpu_id), layer_learning_rates or {}
     start = _with_preprocessing(start, normalization, sampling_frequency)
     learning_groups(_learning(start), start["hparams"], rates)
     enable_tensorboard = enable_tensorboard and _can_log(save)
@@ -162,14 +165,21 @@ def train(
         callbacks=callbacks, trainer_options=trainer_options,
     )  # fmt: skip
     result = fit(run)
-    if result.interrupted:
-        epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
-        warn(f"training was interrupted in epoch {epoch}: {best}.")
     trained = trained_state(run, result)
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
         save_model_card(trained, result.directory)
     return trained
+
+
+def _check_plain_options(given: Mapping[str, Any]) -> None:
+    for name in ("bucketing", "save", "enable_tensorboard", "enable_progress_bar", "dry_run"):
+        boolean(name, given[name])
+    for name in ("dataset_name", "trained_for"):
+        if given[name] is not None:
+            text(name, given[name])
+    if given["results_directory"] is not None:
+        as_path("results_directory", given["results_directory"])
 
 
 def _with_preprocessing(state: State, normalization: str | None, sampling_frequency: float | None) -> State:

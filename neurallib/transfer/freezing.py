@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from neurallib.architectures import ARCHITECTURES, Architecture, check_state
 from neurallib.checks import choice, integer
-from neurallib.names import as_list, matching, weights_named
+from neurallib.names import as_list, hinted, matching, weights_named
 from neurallib.state import Hparams, State, changed
 
 STRATEGIES = ("all", "last_only", "gradual", "new_only")
@@ -97,6 +97,7 @@ def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     return changed(state, frozen=list(dict.fromkeys(frozen)))
 
 
+@hinted
 def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, depth: int | None = None) -> list[str]:
     """What to `freeze` of a model whose first layers are reused, by the four strategies of NeuralLib.
 
@@ -155,7 +156,7 @@ def freezing_plan(target: State | Hparams, reuse_n_layers: int, strategy: str, d
 
 def _stack(target: State | Hparams) -> list[list[str]]:
     """The layers of a model that are stacked on each other, each with the names that belong to it."""
-    if "hparams" in target:
+    if not isinstance(target, Mapping) or "hparams" in target:
         state = check_state(target, "target")
         stack = ARCHITECTURES[state["architecture"]].stack(state["hparams"])
     else:

@@ -47,7 +47,10 @@ def validate_training_context(
     if not retraining and given:
         raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
     if retraining and not given:
-        raise ValueError("retraining needs weights: give checkpoints_directory or hugging_face_model.")
+        raise ValueError(
+            "retraining needs weights: give checkpoints_directory (a trained state's is "
+            "state['training_info']['checkpoints_directory']) or hugging_face_model; train goes on from a state."
+        )
     if retraining and len(given) == 2:
         warn(
             f"both checkpoints_directory and hugging_face_model are given: the local files of "

@@ -1,0 +1,120 @@
+"""Wrong inputs get one clear error that names the argument, what came and what was expected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neurallib as nl
+
+STATE = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
+CLASSES = nl.gru_seq2one(n_features=2, hid_dim=3, n_layers=1, num_classes=3)
+X, Y = np.zeros((9, 1), np.float32), np.zeros((9, 1), np.float32)
+PAIRS = [(X, Y)] * 2
+LENGTHS = torch.tensor([9, 5])
+LOGITS = torch.zeros(2, 9, 1)
+
+
+def train(**options: Any) -> nl.State:
+    return nl.train(STATE, PAIRS, PAIRS, **({"epochs": 1, "batch_size": 2, "enable_progress_bar": False} | options))
+
+
+def network(x: Any, lengths: Any = None) -> Any:
+    return nl.build_network(STATE)(x, lengths)
+
+
+def loss(y: Any, lengths: Any = LENGTHS) -> Any:
+    return nl.loss_function(STATE)(LOGITS, y, lengths)
+
+
+def step(batch: Any) -> Any:
+    return nl.training_step(nl.build_network(STATE), batch, nl.loss_function(STATE))
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "factory(hidden)": (
+        lambda: nl.gru_seq2seq(n_features=1, hidden=3, n_layers=1),  # type: ignore[call-arg]
+        "'hidden'. Did you mean 'hid_dim'",
+    ),
+    "factory(sed)": (
+        lambda: nl.transformer_seq2one(n_features=1, d_model=4, nhead=2, dim_feedforward=4, sed=1),  # type: ignore
+        "'sed'. Did you mean 'seed'",
+    ),
+    "evaluate(batchsize)": (lambda: nl.evaluate(STATE, PAIRS, batchsize=1), "Did you mean 'batch_size'"),
+    "predict(outputs)": (lambda: nl.predict(STATE, [X], outputs="logits"), "Did you mean 'output'"),
+    "ecg(duraton)": (lambda: nl.synthetic_ecg(duraton=1, sampling_frequency=100), "Did you mean 'duration'"),
+    "model_name with a null": (
+        lambda: nl.create_checkpoints_directory({**STATE, "hparams": STATE["hparams"] | {"model_name": "a\0"}}, False),
+        "model_name=.a"
+    ),
+    "class_weight of words": (lambda: train(class_weight=["a"]), r"class_weight=\['a'\]; expected 1 finite weights"),
+    "class_weight=True": (lambda: train(class_weight=True), "class_weight=True; expected 1 finite"),
+    "rates in a list": (lambda: train(layer_learning_rates=[0.1]), "layer_learning_rates is a list; expected rates by"),
+    "bucketing='yes'": (lambda: train(bucketing="yes"), "bucketing='yes' is a str; expected True or False"),
+    "save='dir'": (lambda: train(save="dir"), "save='dir' is a str"),
+    "dry_run='no'": (lambda: train(dry_run="no"), "dry_run='no' is a str"),
+    "callbacks=3": (lambda: train(callbacks=3), "callbacks is a int; expected a list"),
+    "callbacks=[print]": (lambda: train(callbacks=[print]), "callbacks holds .*print.*Callback"),
+    "dataset_name=3": (lambda: train(dataset_name=3), "dataset_name=3 is a int; expected a string"),
+    "results_directory=3": (lambda: train(results_directory=3), "results_directory=3 is a int; expected a path"),
+    "network of an array": (lambda: network(X[None]), "x is a ndarray; expected a Tensor"),
+    "network of None": (lambda: network(None), "x is a NoneType; expected a Tensor"),
+    "network of float64": (lambda: network(LOGITS.double(), LENGTHS), "float64.*expected.*float32"),
+    "network of int64": (lambda: network(LOGITS.long(), LENGTHS), "int64.*expected.*float32"),
+    "network, float lengths": (lambda: network(LOGITS, LENGTHS.float()), "float32.*int64"),
+    "network, a text for lengths": (lambda: network(LOGITS, "a"), "lengths"),
+    "collate_fn of text": (lambda: nl.collate_fn("ab"), "items is a str; expected a list of pairs"),  # type: ignore
+    "collate_fn of None": (lambda: nl.collate_fn(None), "items is a NoneType"),  # type: ignore[arg-type]
+    "collate_fn of signals": (lambda: nl.collate_fn([X, X]), r"items\[0\] is a ndarray"),  # type: ignore
+    "collate_fn, targets differ": (
+        lambda: nl.collate_fn([(X, np.zeros(2)), (X, np.zeros(3))]),
+        r"targets have shapes \[\(2,\), \(3,\)\]",
+    ),
+    "collate_fn, features differ": (
+        lambda: nl.collate_fn([(X, Y), (np.zeros((9, 2)), Y)]),
+        r"shapes \[\(9, 1\), \(9, 2\)\].*same C",
+    ),
+    "collate_fn, no step": (lambda: nl.collate_fn([(X[:0], Y[:0])]), "at least one step"),
+    "make_loader(shuffle='no')": (
+        lambda: nl.make_loader(nl.prepare(STATE, PAIRS), batch_size=1, shuffle="no"),  # type: ignore[arg-type]
+        "shuffle='no' is a str",
+    ),
+    "loss of None": (lambda: loss(None), "y is a NoneType; expected a Tensor"),
+    "loss of an array": (lambda: loss(np.zeros((2, 9, 1))), "y is a ndarray; expected a Tensor"),
+    "loss, one length": (lambda: loss(LOGITS, torch.tensor([9])), "one length for each of 2 signals"),
+    "training_step of a part": (lambda: step({"x": LOGITS}), "batch is 'x'; expected x, y and lengths"),
+    "training_step of a tuple": (lambda: step((LOGITS, LOGITS)), "batch is a tuple; expected x, y and lengths"),
+    "make_optimizer without a rate": (lambda: nl.make_optimizer(nl.build_network(STATE), {}), "no learning_rate"),
+    "make_optimizer of a state": (
+        lambda: nl.make_optimizer(STATE, STATE["hparams"]),  # type: ignore[arg-type]
+        "network is a dict; expected the Network",
+    ),
+    "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
+    "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore
+    "freezing_plan of None": (lambda: nl.freezing_plan(None, 1, "all"), "target is None"),  # type: ignore[arg-type]
+    "split_records of text": (lambda: nl.split_records("abc"), "names is one text, 'abc'"),
+    "post_process_fn='peaks'": (
+        lambda: nl.test_on_single_signal(STATE, X, post_process_fn="peaks"),  # type: ignore[arg-type]
+        "post_process_fn='peaks' is no function",
+    ),
+    "metrics='f1'": (
+        lambda: nl.save_model_card(STATE, ".", metrics="f1", measured_on="d"),  # type: ignore[arg-type]
+        "metrics is a str; expected numbers by name",
+    ),
+    "a card nowhere": (lambda: nl.save_model_card(STATE, "nodir"), "nodir.* cannot be written: the folder nodir"),
+    "a picture nowhere": (lambda: nl.plot_losses([1.0], [1.0], "no/a.png"), "cannot be written: the folder no "),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_input_is_named_with_what_was_expected(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, words = WRONG[what]
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=words):
+        call()
+    assert list(tmp_path.iterdir()) == []
