@@ -99,6 +99,12 @@ def write_folders(root: Path, state: State, n: int = 6) -> tuple[Path, Path]:
     return root / "x", root / "y"
 
 
+def as_loaded(state: State, directory: Path) -> State:
+    """The state as `load_checkpoint` gives it, which knows where it was read from."""
+    told = state["training_info"] | {"checkpoints_directory": str(directory.resolve())}
+    return State(**(state | {"training_info": told}))
+
+
 def same_weights(a: State, b: State) -> bool:
     return all(torch.equal(a["weights"][name], b["weights"][name]) for name in a["weights"])
 

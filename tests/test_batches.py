@@ -1,6 +1,7 @@
 """Batches: what reaches a network whatever the arrays look like, in which order, and shared out among processes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cases import CASES, Case, make_pairs, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signal_files import ramp, save_pair
+from watching import marked, marks
 
 import neurallib as nl
 from neurallib.signals.batches import BatchOrder
@@ -123,6 +125,45 @@ def test_processes_see_no_batch_of_one_another_when_they_divide(bucketing: bool)
     options = {"shuffle": True, "bucketing": bucketing, "seed": 0, "world_size": 2}
     shares = [{i for b in BatchOrder(range(1, 13), 3, rank=rank, **options) for i in b} for rank in (0, 1)]
     assert shares[0].isdisjoint(shares[1]) and shares[0] | shares[1] == set(range(12))
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 4), st.booleans(), st.booleans())
+def test_processes_together_see_what_one_process_would(
+    n: int, batch_size: int, world_size: int, shuffle: bool, bucketing: bool
+) -> None:
+    lengths, options = range(1, n + 1), {"shuffle": shuffle, "bucketing": bucketing, "seed": 3}
+    alone = list(BatchOrder(lengths, batch_size, **options))
+    orders = [BatchOrder(lengths, batch_size, rank=r, world_size=world_size, **options) for r in range(world_size)]
+    shares = [list(order) for order in orders]
+    assert {len(share) for share in shares} == {len(orders[0])} == {-(-len(alone) // world_size)}
+    taken_in_turn = [batch for turn in zip(*shares, strict=True) for batch in turn]
+    assert taken_in_turn[: len(alone)] == alone  # what is more fills the last turn
+    assert all(batch in alone for batch in taken_in_turn)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_loader_gives_each_process_its_own_batches_in_the_order_of_seed_and_epoch(case: Case) -> None:
+    state = make_state(case)
+    data = nl.prepare(state, marked(state, [4] * 12))
+
+    def epochs(**options: Any) -> list[list[list[int]]]:
+        loader = nl.make_loader(data, **({"batch_size": 2, "shuffle": True, "seed": 1} | options))
+        return [[marks(batch["x"]) for batch in loader] for _ in range(2)]
+
+    whole, shares = epochs(), [epochs(rank=rank, world_size=3) for rank in range(3)]
+    for epoch in range(2):
+        assert [share[epoch] for share in shares] == [whole[epoch][rank::3] for rank in range(3)]
+        assert sorted(i for batch in whole[epoch] for i in batch) == list(range(12))
+    assert whole[0] != whole[1] and whole == epochs() and whole != epochs(seed=2)
+    assert epochs(shuffle=False) == [[[2 * i, 2 * i + 1] for i in range(6)]] * 2
+
+
+def test_a_loader_puts_similar_lengths_together_where_it_is_asked_to() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    data = nl.prepare(state, marked(state, [5, 50, 6, 60, 7, 70, 8, 80]))
+    for bucketing in (True, False):
+        batches = list(nl.make_loader(data, batch_size=4, shuffle=True, bucketing=bucketing))
+        assert all(batch["lengths"].max() < 5 * batch["lengths"].min() for batch in batches) == bucketing
 
 
 def test_an_order_leaves_every_global_generator_as_it_is() -> None:

@@ -3,36 +3,79 @@
 import numpy as np
 import pytest
 import torch
-from cases import QUIET, Case, data, make_state, same_weights
+from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights
 
 import neurallib as nl
+from neurallib.architectures import ARCHITECTURES
 
 GRU = Case("GRUseq2seq", "binary")
+each_classification = pytest.mark.parametrize("case", [c for c in CASES if c.kind != "regression"], ids=str)
+LENGTHS = [5, 2, 7]
 
 
-@pytest.mark.parametrize("kind", ["binary", "multilabel", "multiclass"])
-def test_balanced_class_weights_count_valid_steps_and_are_evaluated_alike(kind: str) -> None:
-    state = make_state(Case("GRUseq2seq", kind))  # type: ignore[arg-type]
-    pairs = data(state)
-    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=3, class_weight="balanced", **QUIET)
-    labels = np.concatenate([y for _, y in pairs])
-    if kind == "multiclass":
-        expected = len(labels) / (3 * np.bincount(labels, minlength=3))
-    else:
-        expected = (len(labels) - labels.sum(0)) / labels.sum(0)
-    np.testing.assert_allclose(trained["training_info"]["class_weight"], np.atleast_1d(expected), rtol=1e-6)
-    assert nl.evaluate(trained, pairs)["loss"] == pytest.approx(trained["training_info"]["validation_loss"], rel=1e-5)
-    plain = nl.train(state, pairs, pairs, epochs=1, batch_size=3, **QUIET)
+def weighted_loss(case: Case, logits: np.ndarray, y: np.ndarray, weight: list[float]) -> float:
+    """Of logits [N, K] and targets [N] or [N, K], by the definitions: cross entropy is divided by the weights of the
+    true classes; of yes and no, the weight is on yes alone, and the mean is over all."""
+    w = np.asarray(weight)
+    if case.kind == "multiclass":
+        log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        labels = y.astype(int)
+        return float(-(w[labels] * log_p[np.arange(len(y)), labels]).sum() / w[labels].sum())
+    p = 1 / (1 + np.exp(-logits))
+    return float(np.mean(-(w * y * np.log(p) + (1 - y) * np.log(1 - p))))
+
+
+def targets(case: Case, pairs: list) -> np.ndarray:
+    """Of all steps, or of all signals: [N] or [N, K]."""
+    stack = np.stack if ARCHITECTURES[case.architecture].seq2one else np.concatenate
+    return stack([y for _, y in pairs])
+
+
+def balanced(case: Case, y: np.ndarray) -> list[float]:
+    """Such that all classes weigh alike in sum, and on average 1; of yes and no, the noes that come on a yes."""
+    if case.kind == "multiclass":
+        return list(len(y) / (3 * np.bincount(y, minlength=3)))
+    return list((1 - y).sum(0) / y.sum(0))
+
+
+@each_classification
+def test_a_weight_is_on_its_own_class_alone(case: Case) -> None:
+    state, rng = make_state(case), np.random.default_rng(0)
+    k = 1 if case.kind == "binary" else 3
+    weight = [5.0, 0.25, 2.0][:k]
+    seq2one = ARCHITECTURES[case.architecture].seq2one
+    shape = (3,) if seq2one else (3, max(LENGTHS))
+    logits = rng.normal(size=(*shape, k))
+    y = rng.integers(0, 3, shape) if case.kind == "multiclass" else rng.integers(0, 2, (*shape, k)).astype(np.float32)
+    state["training_info"]["class_weight"] = weight
+    got = nl.loss_function(state)(torch.from_numpy(logits), torch.from_numpy(y), torch.tensor(LENGTHS))
+    valid = np.ones(3, bool) if seq2one else np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
+    assert got.item() == pytest.approx(weighted_loss(case, logits[valid], y[valid], weight), rel=1e-5)
+
+
+@each_classification
+def test_evaluation_weighs_as_training_did(case: Case) -> None:
+    state = make_state(case, learning_rate=1e-12)
+    pairs, weight = make_pairs(state, LENGTHS), [5.0, 0.25, 2.0][: 1 if case.kind == "binary" else 3]
+    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=2, class_weight=weight, **QUIET)
+    assert trained["training_info"]["class_weight"] == weight
+    logits = nl.predict(trained, [x for x, _ in pairs], output="logits")
+    flat = np.concatenate([np.atleast_2d(rows) for rows in logits]).astype(np.float64)
+    expected = weighted_loss(case, flat, targets(case, pairs), weight)
+    assert nl.evaluate(trained, pairs)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert trained["training_info"]["validation_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@each_classification
+def test_balanced_class_weights_count_the_training_data_alone(case: Case) -> None:
+    state = make_state(case)
+    pairs, others = data(state, 16), data(state, 9, seed=1)
+    trained = nl.train(state, pairs, others, epochs=1, batch_size=3, class_weight="balanced", **QUIET)
+    expected = balanced(case, targets(case, pairs))
+    assert trained["training_info"]["class_weight"] == pytest.approx(expected, rel=1e-6)
+    assert expected != pytest.approx(balanced(case, targets(case, others)), rel=1e-2)
+    plain = nl.train(state, pairs, others, epochs=1, batch_size=3, **QUIET)
     assert not same_weights(plain, trained)
-
-
-def test_weighted_cross_entropy_is_torchs_own() -> None:
-    state = make_state(Case("GRUseq2seq", "multiclass"))
-    state["training_info"]["class_weight"] = [1.0, 2.0, 0.5]
-    logits, y, lengths = torch.randn(2, 4, 3), torch.randint(0, 3, (2, 4)), torch.tensor([4, 2])
-    mask = nl.valid_mask(lengths, 4)
-    expected = torch.nn.functional.cross_entropy(logits[mask], y[mask], torch.tensor([1.0, 2.0, 0.5]))
-    torch.testing.assert_close(nl.loss_function(state)(logits, y, lengths), expected)
 
 
 def test_class_weights_of_one_sided_labels_warn_and_stay_finite() -> None:

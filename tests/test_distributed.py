@@ -1,40 +1,63 @@
-"""Training in two processes."""
+"""Training in two processes: each sees its own half of the signals, and both end with the same model."""
 
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 DISTRIBUTED = """
-    import sys
-    import numpy as np
+    import json, os
+    from cases import Case, make_state
+    from watching import Watch, marked
     import neurallib as nl
-    rng = np.random.default_rng(0)
-    pairs = [(x := rng.standard_normal((8, 1)).astype(np.float32), (x > 0).astype(np.float32)) for _ in range(7)]
-    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
-    trained = nl.train(state, pairs, pairs, epochs=2, batch_size=2, save=True, enable_progress_bar=False,
-                       accelerator="cpu", devices=2, strategy="ddp")
-    import os
+    state = make_state(Case("GRUseq2seq", "binary"))
+    train, val = marked(state, [8] * 8), marked(state, [8] * 3, first=100)
+    watch = Watch()
+    trained = nl.train(state, train, val, epochs=3, batch_size=2, save=True, enable_progress_bar=False,
+                       accelerator="cpu", devices=2, strategy="ddp", callbacks=[watch])
     info = trained["training_info"]
-    digest = sum(float(w.double().sum()) for w in trained["weights"].values())
+    told = {
+        "weights": sum(float(weight.double().sum()) for weight in trained["weights"].values()),
+        "train": watch.orders(), "validated": watch.validated, "val_losses": info["val_losses"],
+        "directory": info["checkpoints_directory"],
+    }
     with open(os.environ["REPORT"] + os.environ.get("LOCAL_RANK", "0"), "w") as file:
-        file.write(f"{digest} {info['validation_loss']} {info['checkpoints_directory']}")
+        json.dump(told, file)
 """
 
 
-def test_two_processes_train_one_model_into_one_directory(tmp_path: Path) -> None:
-    script = tmp_path / "distributed.py"
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each process of one run tells."""
+    directory = tmp_path_factory.mktemp("distributed")
+    script = directory / "distributed.py"
     script.write_text(textwrap.dedent(DISTRIBUTED))
     environment = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK")}
     subprocess.run(
         [sys.executable, str(script)],
         env=environment | {
-            "NEURALLIB_RESULTS_DIR": str(tmp_path / "results"), "REPORT": str(tmp_path / "rank"),
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path),
+            "NEURALLIB_RESULTS_DIR": str(directory / "results"), "REPORT": str(directory / "rank"),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
         },
         capture_output=True, text=True, timeout=180, check=True,
     )  # fmt: skip
-    first, second = (tmp_path / "rank0").read_text(), (tmp_path / "rank1").read_text()
-    assert first == second
-    assert len(list((tmp_path / "results" / "GRUseq2seq" / "checkpoints").iterdir())) == 1
+    return [json.loads((directory / f"rank{rank}").read_text()) for rank in (0, 1)]
+
+
+def test_two_processes_train_one_model_into_one_directory(told: list[dict[str, Any]]) -> None:
+    for name in ("weights", "val_losses", "directory"):
+        assert told[0][name] == told[1][name]
+    assert len(list(Path(told[0]["directory"]).parent.iterdir())) == 1
+
+
+def test_two_processes_share_each_epoch_and_validate_on_everything(told: list[dict[str, Any]]) -> None:
+    halves = [tuple(told[rank]["train"][epoch]) for epoch in range(3) for rank in (0, 1)]
+    for first, second in zip(halves[::2], halves[1::2], strict=True):
+        assert len(first) == len(second) == 4 and sorted(first + second) == list(range(8))
+    assert len({*halves}) == 6  # another order, and another half, each epoch
+    assert [sorted(signals) for rank in (0, 1) for signals in told[rank]["validated"]] == [[100, 101, 102]] * 6

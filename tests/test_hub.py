@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import Case, make_pairs, make_state, same_state
+from cases import Case, make_pairs, make_state, same_state, write_folders
 from hub_client import Client
 from hub_server import Hub
 from published import DENOISER, INFO, PEAK_DETECTOR, THREE, published
@@ -218,11 +218,33 @@ def test_retraining_from_a_repository_alone_keeps_its_history(hub: Hub, online: 
     assert state["preprocessing"]["sampling_frequency"] == 360.0
 
 
-def _retrain(folder: Path, repo_id: str) -> nl.State:
+def test_local_files_come_before_a_repository(hub: Hub, online: Client, tmp_path: Path) -> None:
+    local, published_one = (nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1, learning_rate=1e-12, seed=seed)
+                            for seed in (1, 2))  # fmt: skip
+    directory = nl.save_checkpoint(local, tmp_path / "local")
+    saved = nl.save_checkpoint(published_one, tmp_path / "published")
+    hub.add("nova/Published", {path.name: path.read_bytes() for path in saved.iterdir()})
+    write_folders(tmp_path, local)
+    hub.requests.clear()
+    state, told = online(_with_warnings, _retrain, tmp_path, "nova/Published", checkpoints_directory=directory)
+    assert any("both checkpoints_directory and hugging_face_model" in words for words in told)
+    assert hub.requests == []
+    for name, weight in state["weights"].items():
+        torch.testing.assert_close(weight, local["weights"][name])
+
+
+def _with_warnings(function: Any, *args: Any, **kwargs: Any) -> tuple[Any, list[str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function(*args, **kwargs)
+    return result, [str(warning.message) for warning in caught]
+
+
+def _retrain(folder: Path, repo_id: str, **options: Any) -> nl.State:
     import os
 
     os.environ["NEURALLIB_RESULTS_DIR"] = str(folder / "results")
     return nl.retrain(
         None, folder / "x", folder / "y", patience=1, batch_size=2, epochs=1, all_samples=True, dataset_name="more",
-        trained_for="denoising", hugging_face_model=repo_id, enable_progress_bar=False,
+        trained_for="denoising", hugging_face_model=repo_id, enable_progress_bar=False, **options,
     )  # fmt: skip

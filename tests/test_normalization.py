@@ -2,12 +2,64 @@
 
 import numpy as np
 import pytest
+import torch
+from cases import Case, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signal_files import one_feature
 
 import neurallib as nl
-from neurallib.signals.normalization import normalize
+from neurallib.signals.normalization import NORMALIZATIONS, normalize
+
+each_normalization = pytest.mark.parametrize("name", NORMALIZATIONS)
+
+
+def channels(n_steps: int = 40) -> np.ndarray:
+    """Three that have neither size nor offset in common."""
+    return np.random.default_rng(0).normal([0, 100, -3], [1, 0.01, 50], (n_steps, 3))
+
+
+@each_normalization
+def test_each_channel_is_normalized_as_if_it_were_alone(name: str) -> None:
+    x = channels()
+    alone = [normalize(x[:, i : i + 1], name) for i in range(3)]
+    np.testing.assert_allclose(normalize(x, name), np.hstack(alone), rtol=1e-6)
+    state = nl.gru_seq2seq(n_features=3, hid_dim=2, n_layers=1)
+    state["preprocessing"]["normalization"] = name
+    prepared = nl.prepare(state, [(x, np.zeros((40, 1)))])[0][0]
+    np.testing.assert_allclose(prepared, np.hstack(alone), rtol=1e-6)
+
+
+def test_what_normalized_means() -> None:
+    x = normalize(channels(), "minmax")
+    np.testing.assert_array_equal([x.min(0), x.max(0)], [[0] * 3, [1] * 3])
+    z = normalize(channels(), "zscore")
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(z.std(0), 1, rtol=1e-5)
+    np.testing.assert_array_equal(normalize(channels(), None), channels().astype(np.float32))
+
+
+@each_normalization
+@given(scale=st.floats(1e-3, 1e3), offset=st.floats(-1e3, 1e3))
+def test_neither_scale_nor_offset_of_a_recording_reaches_the_network(name: str, scale: float, offset: float) -> None:
+    x = channels()[:, :1]
+    np.testing.assert_allclose(normalize(scale * x + offset, name), normalize(x, name), atol=1e-6)
+
+
+@each_normalization
+def test_normalization_of_the_state_stands_before_everything_that_reads_signals(name: str) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"), n_features=3)
+    normalized = make_state(Case("GRUseq2seq", "binary"), n_features=3)
+    normalized["preprocessing"]["normalization"] = name
+    x, y = channels(), (channels()[:, :1] > 0).astype(np.float32)
+    ready = normalize(x, name)
+    np.testing.assert_allclose(nl.predict(normalized, [x])[0], nl.predict(state, [ready])[0], rtol=1e-5)
+    assert nl.evaluate(normalized, [(x, y)]) == pytest.approx(nl.evaluate(state, [(ready, y)]), rel=1e-5)
+    np.testing.assert_allclose(nl.test_on_single_signal(normalized, x), nl.predict(state, [ready])[0], rtol=1e-5)
+    options = {"epochs": 1, "batch_size": 1, "enable_progress_bar": False}
+    trained = (nl.train(s, [(a, y)], [(a, y)], **options) for s, a in ((normalized, x), (state, ready)))
+    for weight, other in zip(*(run["weights"].values() for run in trained), strict=True):
+        torch.testing.assert_close(weight, other)
 
 
 @pytest.mark.parametrize("name", ["minmax", "zscore"])

@@ -129,7 +129,7 @@ def test_the_leaderboard_keeps_what_earlier_searches_found(params: dict[str, Any
         ({}, {"callbacks": [object()]}, TypeError, r"train_params\['callbacks'\]: .* plain values"),
         ({}, {"epoch": 3}, TypeError, "unknown option 'epoch'"),
         ({}, {"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
-        ({}, {"dataset_name": None}, ValueError, "dataset_name is missing"),
+        ({}, {"dataset_name": ""}, ValueError, "dataset_name is empty"),
         ({}, {"normalization": "zscor"}, ValueError, "Did you mean 'zscore'"),
         ({}, {"batch_size": 0}, ValueError, "batch_size=0"),
         ({}, {"layer_learning_rates": {"gru": 0.1}}, ValueError, "layer_learning_rates names gru"),

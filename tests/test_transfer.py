@@ -42,6 +42,38 @@ def test_history_of_both_sides_is_kept() -> None:
     assert again["training_info"]["transfer"]["sources"][0]["transfer"] == first
 
 
+@pytest.mark.parametrize(
+    ("own", "theirs", "expected"),
+    [
+        ((None, None), (360.0, "zscore"), (360.0, "zscore")),
+        ((100.0, "minmax"), (None, None), (100.0, "minmax")),
+        ((100.0, None), (None, "zscore"), (100.0, "zscore")),
+        ((None, None), (None, None), (None, None)),
+    ],
+)
+def test_preprocessing_is_the_targets_and_where_it_has_none_the_sources(
+    own: tuple, theirs: tuple, expected: tuple
+) -> None:
+    target, source = models()
+    for state, values in ((target, own), (source, theirs)):
+        state["preprocessing"] = {"sampling_frequency": values[0], "normalization": values[1]}
+    got = nl.reuse_layers(target, source, ["gru_layers.0"])["preprocessing"]
+    assert (got["sampling_frequency"], got["normalization"]) == expected
+
+
+def test_preprocessing_that_differs_stays_the_targets_with_a_warning_of_each() -> None:
+    target, source = models()
+    target["preprocessing"].update(sampling_frequency=100.0, normalization="minmax")
+    source["preprocessing"].update(sampling_frequency=360.0, normalization="zscore")
+    with pytest.warns(UserWarning) as told:
+        got = nl.reuse_layers(target, source, ["gru_layers.0"])["preprocessing"]
+    assert got == {"sampling_frequency": 100.0, "normalization": "minmax"}
+    assert [str(warning.message) for warning in told] == [
+        "the target's sampling_frequency is 100.0, the source's layers learnt with 360.0.",
+        "the target's normalization is 'minmax', the source's layers learnt with 'zscore'.",
+    ]
+
+
 def test_a_transferred_pooling_is_the_sources() -> None:
     source = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, pooling="mean")
     assert nl.transfer_hparams(source)["pooling"] == "mean"
@@ -109,7 +141,7 @@ def test_what_names_no_layers_is_refused() -> None:
             nl.reuse_layers(target, source, wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="names no layers"):
         nl.reuse_layers(target, source, {"gru_layers.0": ["gru_layers.0"]})  # type: ignore[dict-item]
-    with pytest.raises(TypeError, match=r"source is a name or path \('checkpoints'\); expected a state: load_checkpoint"):
+    with pytest.raises(TypeError, match=r"source is a name or path \('checkpoints'\); .* load_checkpoint"):
         nl.reuse_layers(target, "checkpoints", ["gru_layers.0"])  # type: ignore[arg-type]
 
 

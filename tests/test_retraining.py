@@ -1,0 +1,88 @@
+"""Retraining: what is taken from the source, and what from the state that is given beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cases import QUIET, Case, data, make_state, write_folders
+
+import neurallib as nl
+from neurallib.architectures import ARCHITECTURES
+
+GRU = Case("GRUseq2seq", "regression")
+NAMED = {"dataset_name": "made up", "trained_for": "a test", **QUIET}
+each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def trained(state: nl.State, **options: Any) -> nl.State:
+    return nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, save=True, **QUIET, **options)
+
+
+def retrain(state: nl.State | None, source: nl.State, tmp_path: Path, **options: Any) -> nl.State:
+    if not (tmp_path / "data").exists():
+        write_folders(tmp_path / "data", source)
+    return nl.retrain(
+        state, tmp_path / "data" / "x", tmp_path / "data" / "y", 3, 4, 1,
+        checkpoints_directory=source["training_info"]["checkpoints_directory"], **NAMED, **options,
+    )  # fmt: skip
+
+
+def unmoved(a: nl.State, b: nl.State) -> set[str]:
+    """The layers whose weights are bitwise the same in both; biases of zeros may stay by themselves."""
+    equal = {name: torch.equal(weight, b["weights"][name]) for name, weight in a["weights"].items()}
+    layers = {name.rpartition(".")[0] for name in equal}
+    return {layer for layer in layers if all(equal[name] for name in equal if name.rpartition(".")[0] == layer)}
+
+
+@each_architecture
+def test_what_a_given_state_freezes_stays_as_it_is_in_the_source(architecture: str, tmp_path: Path) -> None:
+    case = Case(architecture, "regression")
+    source = trained(make_state(case))
+    layer = next(iter(source["weights"])).rpartition(".")[0]
+    again = retrain(nl.freeze(make_state(case, seed=7), layer), source, tmp_path)
+    assert unmoved(again, source) == {layer} and again["frozen"] == [layer]
+    assert nl.load_checkpoint(again["training_info"]["checkpoints_directory"])["frozen"] == [layer]
+
+
+def test_what_the_source_froze_stays_frozen_unless_the_given_state_freezes_something(tmp_path: Path) -> None:
+    source = trained(nl.freeze(make_state(GRU), "fc_out"))
+    for state in (None, make_state(GRU, seed=7)):
+        again = retrain(state, source, tmp_path)
+        assert unmoved(again, source) == {"fc_out"} and again["frozen"] == ["fc_out"]
+    again = retrain(nl.freeze(make_state(GRU), "gru_layers.1"), source, tmp_path)
+    assert unmoved(again, source) == {"gru_layers.1"} and again["frozen"] == ["gru_layers.1"]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_sampling_frequency_and_normalization_go_on(given: bool, tmp_path: Path) -> None:
+    source = trained(make_state(GRU), sampling_frequency=250, normalization="zscore")
+    state = make_state(GRU) if given else None
+    again = retrain(state, source, tmp_path)
+    assert again["preprocessing"] == {"sampling_frequency": 250.0, "normalization": "zscore"}
+    saved = nl.load_checkpoint(again["training_info"]["checkpoints_directory"])
+    assert saved["preprocessing"] == again["preprocessing"]
+    with pytest.warns(UserWarning) as told:
+        other = retrain(state, source, tmp_path, sampling_frequency=100, normalization="minmax")
+    assert other["preprocessing"] == {"sampling_frequency": 100.0, "normalization": "minmax"}
+    words = [str(warning.message) for warning in told]
+    assert any("sampling_frequency changes from 250 to 100 Hz" in text for text in words)
+    assert any("normalization changes from 'zscore' to 'minmax'" in text for text in words)
+    assert source["preprocessing"] == {"sampling_frequency": 250.0, "normalization": "zscore"}
+
+
+def test_training_on_in_memory_keeps_them_too() -> None:
+    source = trained(make_state(GRU), sampling_frequency=250, normalization="zscore")
+    again = nl.train(source, data(source), data(source, 3), epochs=1, batch_size=4, **QUIET)
+    assert again["preprocessing"] == source["preprocessing"]
+    assert again["training_info"]["training_history"] == source["training_info"]
+
+
+def test_hyperparameters_are_those_of_the_given_state_and_weights_those_of_the_source(tmp_path: Path) -> None:
+    source = trained(make_state(GRU, learning_rate=0.01, dropout=0.0))
+    given = make_state(GRU, learning_rate=1e-12, dropout=0.5, seed=7, model_name="Other")
+    again = retrain(given, source, tmp_path)
+    assert again["hparams"] == given["hparams"]
+    for name, weight in source["weights"].items():
+        torch.testing.assert_close(again["weights"][name], weight)
+    assert Path(again["training_info"]["checkpoints_directory"]).parts[-3] == "Other"

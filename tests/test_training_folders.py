@@ -1,0 +1,91 @@
+"""Training on folders: which files, and which windows of them, a run sees."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import QUIET, Case, make_state
+from watching import Watch
+
+import neurallib as nl
+
+LENGTHS = {"train": [20, 9, 14, 6], "val": [17, 8, 3], "test": [12]}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Signals whose every sample says where it is: 100 times the number of its file and the number of its step."""
+    for part, lengths in LENGTHS.items():
+        for side in "xy":
+            (tmp_path / side / part).mkdir(parents=True)
+        for i, n_steps in enumerate(lengths, 1):
+            x = 100 * i + np.arange(n_steps, dtype=np.float32)
+            np.save(tmp_path / "x" / part / f"{i}.npy", np.stack([x, -x], 1))
+            np.save(tmp_path / "y" / part / f"{i}.npy", x[:, None] % 2)
+    return tmp_path / "x", tmp_path / "y"
+
+
+def runs(folders: tuple[Path, Path], **options: Any) -> list[tuple[dict[str, Any], Watch]]:
+    """The same training from scratch and as a retraining: what is told of it, and what it saw."""
+    state = make_state(Case("GRUseq2seq", "binary"))
+    given = {"epochs": 1, "batch_size": 2, "dataset_name": "d", "trained_for": "t", **QUIET} | options
+    first, second = Watch(), Watch()
+    trained = nl.train_from_scratch(state, *folders, callbacks=[first], **given)["training_info"]
+    source = trained["checkpoints_directory"]
+    again = nl.retrain(None, *folders, checkpoints_directory=source, callbacks=[second], **given)["training_info"]
+    return [(trained, first), (again, second)]
+
+
+def windows(lengths: list[int], size: int, stride: int) -> list[tuple[int, int]]:
+    """The first sample of each window and its length, by going through each signal step by step."""
+    found = []
+    for i, n_steps in enumerate(lengths, 1):
+        start = 0
+        while start == 0 or start - stride + size < n_steps:
+            found.append((100 * i + start, min(size, n_steps - start)))
+            start += stride
+    return found
+
+
+@pytest.mark.parametrize("options", [{"all_samples": True}, {}], ids=str)
+def test_all_files_are_seen_whole(folders: tuple[Path, Path], options: dict[str, Any]) -> None:
+    for info, watch in runs(folders, **options):
+        assert (info["n_train_signals"], info["n_val_signals"]) == (4, 3)
+        seen = [pair for step in watch.epochs[0] for pair in zip(step.signals, step.lengths, strict=True)]
+        assert sorted(seen) == [(100, 20), (200, 9), (300, 14), (400, 6)]
+
+
+def test_the_first_samples_of_each_part_are_seen(folders: tuple[Path, Path]) -> None:
+    for info, watch in runs(folders, samples=2):
+        assert (info["n_train_signals"], info["n_val_signals"]) == (2, 2)
+        assert sorted(watch.orders()[0]) == sorted(watch.validated[0]) == [100, 200]
+
+
+@pytest.mark.parametrize(("overlap", "stride"), [(0.0, 8), (0.5, 4), (0.75, 2)])
+def test_windows_are_cut_of_both_parts(folders: tuple[Path, Path], overlap: float, stride: int) -> None:
+    for info, watch in runs(folders, window_size=8, overlap=overlap):
+        train, val = windows(LENGTHS["train"], 8, stride), windows(LENGTHS["val"], 8, stride)
+        assert (info["n_train_signals"], info["n_val_signals"]) == (len(train), len(val))
+        seen = [pair for step in watch.epochs[0] for pair in zip(step.signals, step.lengths, strict=True)]
+        assert sorted(seen) == sorted(train)
+        assert sorted(watch.validated[0]) == sorted(start for start, _ in val)
+
+
+def test_windows_of_the_first_samples(folders: tuple[Path, Path]) -> None:
+    for info, _ in runs(folders, samples=1, window_size=8):
+        assert (info["n_train_signals"], info["n_val_signals"]) == (3, 3)
+
+
+def test_options_of_train_reach_it(folders: tuple[Path, Path]) -> None:
+    options = {
+        "seed": 5, "normalization": "minmax", "sampling_frequency": 50, "class_weight": [2.0], "batch_size": 3,
+        "layer_learning_rates": {"fc_out": 0.25}, "patience": 1, "epochs": 2,
+    }  # fmt: skip
+    for info, watch in runs(folders, **options):
+        expected = {"seed": 5, "normalization": "minmax", "sampling_frequency": 50.0, "class_weight": [2.0]}
+        assert {name: info[name] for name in expected} == expected
+        assert 0.25 in watch.epochs[0][0].rates and [len(step.signals) for step in watch.epochs[0]] == [3, 1]
+    (_, other), _ = runs(folders, seed=6)
+    (_, same), _ = runs(folders, seed=5)
+    assert sorted(other.orders()[0]) == sorted(same.orders()[0]) and other.orders() != same.orders()
