@@ -48,8 +48,8 @@ def validate_training_context(
         raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
     if retraining and not given:
         raise ValueError(
-            "retraining needs weights: give checkpoints_directory (a trained state's is "
-            "state['training_info']['checkpoints_directory']) or hugging_face_model; train goes on from a state."
+            "retraining needs weights: give checkpoints_directory or hugging_face_model. A trained state's directory is "
+            "state['training_info']['checkpoints_directory']; train goes on from a state itself."
         )
     if retraining and len(given) == 2:
         warn(
