@@ -48,7 +48,7 @@ def validate_training_context(
         raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
     if retraining and not given:
         raise ValueError(
-            "retraining needs weights: give checkpoints_directory or hugging_face_model. A trained state's directory is "
+            "retraining needs weights: give checkpoints_directory or hugging_face_model. A trained state's own is "
             "state['training_info']['checkpoints_directory']; train goes on from a state itself."
         )
     if retraining and len(given) == 2:
