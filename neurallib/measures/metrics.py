@@ -1,110 +1,77 @@
-"""What `evaluate` reports beside the loss, by task, computed by torchmetrics over valid steps alone."""
+"""What `evaluate` reports beside the loss, by task, over valid steps alone and in bounded memory."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.measures.auroc import Auroc
 from neurallib.sequences import valid_mask
 from neurallib.tasks import Task
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import Metric
 
 
-def make_metrics(task: Task) -> MetricCollection:
-    """Metrics of a task that see one batch after the other.
+class Metrics:
+    """The metrics of a task, which see one batch after the other.
 
-    Returns
-    -------
-    MetricCollection
-        Classification: accuracy, f1 (macro: the mean over classes; of a binary task over both) and auroc (macro; nan
-        where only one class occurs). Regression: mse, mae and pearson (mean over outputs).
+    Classification: accuracy, f1 (macro: the mean over classes; of a binary task over both) and auroc (macro; nan where
+    only one class occurs). Regression: mse, mae and pearson (mean over outputs).
     """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._metrics = _torchmetrics(task)
+        self._auroc = None if task.kind == "regression" else Auroc(task.n_outputs)
+
+    def update(self, outputs: Tensor, y: Tensor, lengths: Tensor) -> None:
+        """Take in a batch: probabilities or values [B, T, K] (or [B, K]), targets and lengths as in a batch."""
+        if not self._task.seq2one:
+            mask = valid_mask(lengths, outputs.shape[1])
+            outputs, y = outputs[mask], y[mask]
+        kind, k = self._task.kind, self._task.n_outputs
+        if kind == "regression":
+            y = y.reshape(outputs.shape)
+            given = (outputs.squeeze(-1), y.squeeze(-1)) if k == 1 else (outputs, y)
+        elif kind == "multiclass":
+            y = y.reshape(-1).long()
+            given, holds = (outputs.argmax(-1), y), torch.nn.functional.one_hot(y, k)
+        else:
+            y = y.reshape(outputs.shape).long()
+            decided = (outputs > 0.5).long()
+            given, holds = ((decided, y) if kind == "multilabel" else (decided.reshape(-1), y.reshape(-1))), y
+        for metric in self._metrics.values():
+            metric.update(*given)
+        if self._auroc is not None:
+            self._auroc.update(outputs.numpy(), holds.numpy())
+
+    def values(self) -> dict[str, float]:
+        """The metrics of all batches seen, as plain numbers."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchmetrics warns of what the nan says
+            values = {name: float(metric.compute().float().nanmean()) for name, metric in self._metrics.items()}
+            if self._auroc is not None:
+                values["auroc"] = float(np.nanmean(self._auroc.value()))
+        return values
+
+
+def _torchmetrics(task: Task) -> dict[str, Metric]:
     import torchmetrics.classification as tc
     import torchmetrics.regression as tr
-    from torchmetrics import MetricCollection
 
-    kind, n_outputs = task.kind, task.n_outputs
-    if kind == "regression":
-        return MetricCollection(
-            {
-                "mse": tr.MeanSquaredError(),
-                "mae": tr.MeanAbsoluteError(),
-                "pearson": tr.PearsonCorrCoef(num_outputs=n_outputs),
-            }
-        )
-    if kind == "multilabel":
-        return MetricCollection(
-            {
-                "accuracy": tc.MultilabelAccuracy(n_outputs, average="micro"),
-                "f1": tc.MultilabelF1Score(n_outputs),
-                "auroc": tc.MultilabelAUROC(n_outputs, average="none"),
-            }
-        )
-    n_classes = 2 if kind == "binary" else n_outputs
-    auroc = tc.BinaryAUROC() if kind == "binary" else tc.MulticlassAUROC(n_classes, average="none")
-    return MetricCollection(
-        {
-            "accuracy": tc.MulticlassAccuracy(n_classes, average="micro"),
-            "f1": tc.MulticlassF1Score(n_classes, average="macro"),
-            "auroc": auroc,
-        },
-        compute_groups=False,
-    )
-
-
-def update_metrics(metrics: MetricCollection, task: Task, outputs: Tensor, y: Tensor, lengths: Tensor) -> None:
-    """Show one batch to the metrics.
-
-    Parameters
-    ----------
-    metrics : MetricCollection
-        From `make_metrics`; changed.
-    task : Task
-        From `describe`.
-    outputs : Tensor
-        [B, T, K] or [B, K]: probabilities, or values of a regression.
-    y, lengths : Tensor
-        As in a batch.
-    """
-    if not task.seq2one:
-        mask = valid_mask(lengths, outputs.shape[1])
-        outputs, y = outputs[mask], y[mask]
+    k = task.n_outputs
     if task.kind == "regression":
-        y = y.reshape(outputs.shape)
-        if outputs.shape[-1] == 1:
-            outputs, y = outputs.squeeze(-1), y.squeeze(-1)
-        metrics.update(outputs, y)
-    elif task.kind == "multilabel":
-        metrics.update(outputs, y.reshape(outputs.shape).long())
-    elif task.kind == "multiclass":
-        metrics.update(outputs, y.reshape(-1).long())
-    else:
-        positive, truth = outputs.reshape(-1), y.reshape(-1).long()
-        decided = (positive > 0.5).long()
-        metrics["auroc"].update(positive, truth)
-        for name in ("accuracy", "f1"):
-            metrics[name].update(decided, truth)
-
-
-def metric_values(metrics: MetricCollection) -> dict[str, float]:
-    """The metrics of all batches seen, as plain numbers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchmetrics warns of what the nan says
-        values = {name: metric.compute().float() for name, metric in metrics.items()}
-    if "auroc" in values:
-        values["auroc"] = values["auroc"].reshape(-1).masked_fill(~_both_occur(metrics["auroc"]), torch.nan)
-    return {name: float(value.nanmean()) for name, value in values.items()}
-
-
-def _both_occur(auroc: Any) -> Tensor:
-    """For each class [K], whether there are signals with it and without it; no ROC curve exists where not."""
-    truth = torch.cat(list(auroc.target))
-    if (n_classes := getattr(auroc, "num_classes", None)) is not None:
-        truth = torch.nn.functional.one_hot(truth, n_classes)
-    share = truth.reshape(len(truth), -1).float().mean(0)
-    return (share > 0) & (share < 1)
+        pearson = tr.PearsonCorrCoef(num_outputs=k)
+        return {"mse": tr.MeanSquaredError(), "mae": tr.MeanAbsoluteError(), "pearson": pearson}
+    if task.kind == "multilabel":
+        return {"accuracy": tc.MultilabelAccuracy(k, average="micro"), "f1": tc.MultilabelF1Score(k)}
+    k = 2 if task.kind == "binary" else k
+    return {
+        "accuracy": tc.MulticlassAccuracy(k, average="micro"),
+        "f1": tc.MulticlassF1Score(k, average="macro"),
+    }

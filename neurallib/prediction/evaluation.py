@@ -12,7 +12,7 @@ from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
-from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
+from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
 from neurallib.names import hinted
 from neurallib.signals.batches import collate_fn
@@ -78,13 +78,13 @@ def evaluate(
     device, state = configure_device(gpu_id), check_state(state)
     prepared = prepare(state, data, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
     task = describe(state)
-    terms, metrics = loss_terms(task, state["training_info"].get("class_weight")), make_metrics(task)
+    terms, metrics = loss_terms(task, state["training_info"].get("class_weight")), Metrics(task)
     sums = torch.zeros(2, dtype=torch.float64)
     for _, batch, logits in _run(state, prepared, batch_size, device, enable_progress_bar):
         sums += torch.stack([part.sum().double().cpu() for part in terms(logits, batch["y"], batch["lengths"])])
         outputs = activate(logits, task.kind).cpu()
-        update_metrics(metrics, task, outputs, batch["y"].cpu(), batch["lengths"].cpu())
-    return {"loss": float(sums[0] / sums[1])} | metric_values(metrics)
+        metrics.update(outputs, batch["y"].cpu(), batch["lengths"].cpu())
+    return {"loss": float(sums[0] / sums[1])} | metrics.values()
 
 
 @hinted

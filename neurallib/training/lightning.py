@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.measures.losses import loss_function, loss_terms
-from neurallib.measures.metrics import make_metrics, metric_values, update_metrics
+from neurallib.measures.metrics import Metrics
 from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.plots import plot_losses
@@ -56,7 +56,7 @@ class _Training(pl.LightningModule):
         self.val_losses: list[float] = []
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
-        self._metrics: Any = None  # of a validation epoch; only where there is a logger to show them
+        self._metrics: Metrics | None = None  # of a validation epoch; only where there is a logger to show them
         self._metric_history: list[dict[str, float]] = []
 
     def setup(self, stage: str) -> None:
@@ -92,7 +92,7 @@ class _Training(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.logger is not None:
-            self._metrics = make_metrics(self._task)
+            self._metrics = Metrics(self._task)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self.network(batch["x"], batch["lengths"])
@@ -101,7 +101,7 @@ class _Training(pl.LightningModule):
         if self._metrics is not None:
             outputs = activate(logits.float(), self._task.kind).cpu()
             y, lengths = batch["y"].cpu(), batch["lengths"].cpu()
-            update_metrics(self._metrics, self._task, outputs, y, lengths)
+            self._metrics.update(outputs, y, lengths)
             if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
                 frequency = self._run.state["preprocessing"]["sampling_frequency"]
                 show_predictions(
@@ -114,7 +114,7 @@ class _Training(pl.LightningModule):
         self.val_losses.append(val[0] / val[1])
         self.log("val_loss", self.val_losses[-1], prog_bar=True)
         if self._metrics is not None:
-            self._metric_history.append({f"val_{name}": value for name, value in metric_values(self._metrics).items()})
+            self._metric_history.append({f"val_{name}": value for name, value in self._metrics.values().items()})
             self.log_dict(self._metric_history[-1] | {"train_loss_epoch": self.train_losses[-1]})
         if self.val_losses[-1] < min(filter(math.isfinite, self.val_losses[:-1]), default=math.inf):
             self.best_weights = copy_weights(self.network.state_dict())
