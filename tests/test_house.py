@@ -16,7 +16,7 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn state names checks sequences
+version warn progress state names checks sequences
 architectures tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel
     recurrence.threads recurrence.layer
 models.__init__ models.network models.gru_forward models.gru models.gru_encoder_decoder models.attention

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,19 @@ def linear_shapes(name: str, n_in: int, n_out: int) -> dict[str, Shape]:
     return {f"{name}.weight": Shape((n_out, n_in), bound), f"{name}.bias": Shape((n_out,), bound)}
 
 
+_drawing = contextvars.ContextVar("neurallib_drawing", default=True)
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Within the block factories check hyperparameters and draw no weights: for a state that gets a file's."""
+    token = _drawing.set(False)
+    try:
+        yield
+    finally:
+        _drawing.reset(token)
+
+
 def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     """Draw every weight uniformly from its interval, with a generator of its own.
 
@@ -30,6 +45,8 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
         If `seed` is not an integer of at least 0.
     """
     generator = seeded_generator(as_seed(seed))
+    if not _drawing.get():
+        return {}
     return {
         name: (torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1) * shape.bound + shape.center
         for name, shape in shapes.items()

@@ -20,7 +20,7 @@ from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder_forward,
     gru_encoder_decoder_weight_shapes,
 )
-from neurallib.models.network import Network
+from neurallib.models.network import Network, undrawn
 from neurallib.names import is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
@@ -215,7 +215,8 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
         warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.")
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
     try:
-        checked = entry.factory(**entry.complete(given, weights))["hparams"]
+        with undrawn():
+            checked = entry.factory(**entry.complete(given, weights))["hparams"]
     except TypeError as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = {name: weight for name, weight in weights.items() if not name.startswith(entry.unused or ("\0",))}

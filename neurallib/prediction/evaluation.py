@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.architectures import check_state
+from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import Metrics
-from neurallib.models.registry import build_network
+from neurallib.models.registry import check_weights
 from neurallib.names import hinted
-from neurallib.signals.batches import collate_fn
+from neurallib.progress import progress
+from neurallib.signals.batches import collate_fn, cut_batches
 from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
 from neurallib.signals.sources import Data, Signals
 from neurallib.state import Batch, State
@@ -178,16 +179,19 @@ def _predict(
 def _run(
     state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
 ) -> Iterator[tuple[list[int], Batch, Tensor]]:
-    """Batches of similar length, the longest first, with the places of their signals and the network's logits."""
-    from tqdm.auto import tqdm
+    """Batches of similar length, the longest first, with the places of their signals and the network's logits.
 
-    network = build_network(state, device).eval()
+    The architecture's pure forward function runs on the state's own weights: a network would be made, with copies of
+    them, for each call, which takes longer than a short signal.
+    """
+    check_weights(state)
+    forward, hparams = ARCHITECTURES[state["architecture"]].forward, state["hparams"]
+    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
     order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
-    starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, disable=not enable_progress_bar, unit="batch", leave=False):
-        places = order[start : start + batch_size]
+    batches = cut_batches(order, data.lengths, batch_size)
+    for places in progress(batches, enable_progress_bar, unit="batch"):
         batch = collate_fn([data[i] for i in places])
         batch = Batch(x=batch["x"].to(device), y=batch["y"].to(device), lengths=batch["lengths"].to(device))
         with torch.inference_mode():  # left before the yield: the mode would follow into the caller's code
-            logits = network(batch["x"], batch["lengths"])
+            logits = forward(weights, hparams, batch["x"], batch["lengths"], None, False)
         yield places, batch, logits

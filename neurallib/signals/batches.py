@@ -71,6 +71,23 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
     return Batch(x=x, y=pad(ys)[0] if per_step else torch.stack(ys), lengths=lengths)
 
 
+MAX_PADDED_STEPS = 200_000  # of a batch; beyond them memory grows and nothing runs faster
+
+
+def cut_batches(places: Sequence[int], lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Places of signals cut in their order into batches of at most `batch_size` signals, and of MAX_PADDED_STEPS steps
+    with their padding; a signal that is longer is a batch by itself."""
+    batches: list[list[int]] = []
+    longest = 0
+    for place in places:
+        longest = max(longest, lengths[place])
+        if not batches or len(batches[-1]) == batch_size or longest * (len(batches[-1]) + 1) > MAX_PADDED_STEPS:
+            batches.append([])
+            longest = lengths[place]
+        batches[-1].append(place)
+    return batches
+
+
 class BatchOrder:
     """The places of the signals of each batch, epoch by epoch: what a DataLoader calls a batch sampler.
 
@@ -84,7 +101,7 @@ class BatchOrder:
         Another order each epoch, drawn from `seed` and the epoch alone.
     bucketing : bool
         Put signals of similar length together: sorted by length (ties, and neighbours within a tenth of it, in drawn
-        order), cut into batches, and the batches shuffled.
+        order), cut into batches of at most MAX_PADDED_STEPS, and the batches shuffled.
     rank, world_size : int
         Which of how many processes this is: each has its own batches, all equally many (the first ones twice where
         they do not divide).
@@ -102,17 +119,23 @@ class BatchOrder:
         world_size: int = 1,
     ) -> None:
         self._lengths = np.asarray(lengths)
-        self._batch_size, self._shuffle, self._bucketing = batch_size, shuffle, bucketing
+        self._shuffle, self._bucketing = shuffle, bucketing
         self._seed, self._rank, self._world_size = seed, rank, world_size
         self._epoch = 0
+        # How many signals each batch holds is the same in every epoch, because Lightning asks for the number once.
+        places = range(len(lengths))
+        if bucketing:
+            sizes = [len(batch) for batch in cut_batches(sorted(places, key=lengths.__getitem__), lengths, batch_size)]
+        else:
+            sizes = [len(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
+        self._ends = np.cumsum(sizes)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; without it, each pass is one epoch on."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        n_batches = -(-len(self._lengths) // self._batch_size)
-        return -(-n_batches // self._world_size)
+        return -(-len(self._ends) // self._world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng((self._seed, self._epoch))
@@ -123,7 +146,7 @@ class BatchOrder:
         if self._bucketing:
             wobble = rng.uniform(0.95, 1.05, len(order)) if self._shuffle else 1.0
             order = order[np.argsort(self._lengths[order] * wobble, kind="stable")]
-        batches = [order[i : i + self._batch_size].tolist() for i in range(0, len(order), self._batch_size)]
+        batches = [batch.tolist() for batch in np.split(order, self._ends[:-1])]
         if self._shuffle and self._bucketing:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         for i in range(self._rank, len(self) * self._world_size, self._world_size):

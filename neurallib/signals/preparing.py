@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.names import hinted, listing
+from neurallib.progress import progress
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, normalize
 from neurallib.signals.sources import Data, Signals, as_items, signal_of
@@ -51,11 +52,8 @@ class PreparedData(Dataset[Item]):
 
     def check(self, memory_budget: int, enable_progress_bar: bool) -> None:
         """Prepare every item once: keep those that fit the budget, warn once of each correction."""
-        from tqdm.auto import tqdm
-
         corrected: dict[str, list[str]] = {}
-        bar = tqdm(range(len(self)), "checking signals", delay=2, disable=not enable_progress_bar, leave=False)
-        for i in bar:
+        for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             item, corrections = self._prepare(i)
             self.lengths.append(len(item[0]))
             for correction in corrections:

@@ -1,0 +1,20 @@
+"""Progress bars of long work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def progress(
+    items: Sequence[T], enable: bool, text: str | None = None, *, unit: str = "it", delay: float = 0
+) -> Iterable[T]:
+    """The items, counted by a bar that vanishes at the end; none is made where it is not enabled."""
+    if not enable:
+        return items
+    from tqdm.auto import tqdm
+
+    bar: Iterable[T] = tqdm(items, text, delay=delay, unit=unit, leave=False)
+    return bar
