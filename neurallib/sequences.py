@@ -104,7 +104,10 @@ def check_batch(x: Tensor, lengths: Tensor | None, n_features: int, dtype: torch
     check_shape(x, n_features)
     if lengths is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
-    lengths = torch.as_tensor(lengths)
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"lengths={lengths!r}; expected a whole number for each signal, [B] int64.") from error
     if lengths.dtype in _INTEGERS:
         lengths = lengths.to(torch.int64)
     check_lengths(lengths, x.shape[0], x.shape[1])

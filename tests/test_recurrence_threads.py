@@ -36,7 +36,8 @@ def test_one_thread_is_one_thread_and_a_late_one_can_predict() -> None:
         def late():
             threading.main_thread().join()
             sys.stdout.write(str(nl.predict(state, [np.ones((9, 1), np.float32)])[0].shape))
-        nl.predict(state, [np.ones((9, 1), np.float32)] * 3)
+        for _ in range(2):  # the first time one thread compiles alone
+            nl.predict(state, [np.ones((9, 1), np.float32)] * 3)
         sys.stdout.write(f"{{sum('neurallib' in thread.name for thread in threading.enumerate())}} ")
         threading.Thread(target=late).start()
     """
