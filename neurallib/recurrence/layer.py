@@ -236,6 +236,8 @@ def _load_kernel() -> types.ModuleType | None:
 
         if getattr(numba.config, "DISABLE_JIT", False):
             return None
+        import scipy.linalg  # noqa: F401  numba does at its first call, where denormals are zeros: numpy 1 warns
+
         from neurallib.recurrence import kernel
     except ImportError:
         warn(
