@@ -95,27 +95,47 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return batch, lengths
 
 
-def check_batch(x: Tensor, lengths: Tensor | None, n_features: int) -> Tensor:
-    """Return the lengths of a padded batch, or raise ValueError that says what does not fit."""
-    if x.dim() != 3 or x.shape[0] == 0 or x.shape[1] == 0 or x.shape[2] != n_features:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}; expected [batch, time, {n_features}] with at least one signal and one step."
-        )
+def check_batch(x: Tensor, lengths: Tensor | None, n_features: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the lengths of a padded batch, or raise ValueError or TypeError that says what does not fit."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x is a {type(x).__name__}; expected a tensor: torch.as_tensor(x, dtype={dtype}).")
+    if x.dtype != dtype and not (x.dtype in _AUTOCAST and torch.is_autocast_enabled(x.device.type)):
+        raise TypeError(f"x is a tensor of {x.dtype}; expected {dtype}, as the weights are: x.to({dtype}).")
+    check_shape(x, n_features)
     if lengths is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
-    lengths = torch.as_tensor(lengths, dtype=torch.int64)
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"lengths={lengths!r}; expected a whole number for each signal, [B] int64.") from error
+    if lengths.dtype in _INTEGERS:
+        lengths = lengths.to(torch.int64)
     check_lengths(lengths, x.shape[0], x.shape[1])
     return lengths.to(x.device)
 
 
+_AUTOCAST = (torch.float32, torch.bfloat16, torch.float16)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32)
+
+
+def check_shape(x: Tensor, n_features: int) -> None:
+    """Raise ValueError unless `x` is a padded batch [B, T, n_features] that holds something."""
+    if x.dim() != 3 or x.shape[0] == 0 or x.shape[1] == 0 or x.shape[2] != n_features:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; expected [batch, time, {n_features}] with at least one signal and one step."
+        )
+
+
 def check_lengths(lengths: Tensor, n_signals: int, n_steps: int) -> None:
-    """Raise ValueError unless there is a length for each signal, from 1 to `n_steps`.
+    """Raise ValueError unless there is a length for each signal, from 1 to `n_steps`; TypeError unless in int64.
 
     Those on another device are trusted by value, because a look at them would make the host wait for the device.
     """
     if lengths.shape != (n_signals,):
         shape = tuple(lengths.shape)
         raise ValueError(f"lengths has shape {shape}; expected one length for each of {n_signals} signals.")
+    if lengths.dtype != torch.int64:
+        raise TypeError(f"lengths has dtype {lengths.dtype}; expected torch.int64.")
     if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
         if int(lengths.min()) < 1 or int(lengths.max()) > n_steps:
             raise ValueError(f"lengths={lengths.tolist()}; expected each between 1 and {n_steps}, the steps of x.")

@@ -29,7 +29,7 @@ class Client:
         self._pool = ProcessPoolExecutor(1, context, initializer=_settle, initargs=(environment,))
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return pickle.loads(self._pool.submit(_pickled, function, args, kwargs).result(timeout=120))
+        return pickle.loads(self._pool.submit(_pickled, function, args, kwargs).result(timeout=600))
 
     def close(self) -> None:
         self._pool.shutdown()

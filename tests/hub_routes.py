@@ -70,7 +70,8 @@ def _create(call: Handler, body: bytes) -> Answer:
     answer = {"url": f"{call.hub.address}/{name}"}
     if name in call.hub.repositories:
         return _json(answer | {"error": "You already created this model repo"}, 409)
-    call.hub.add(name, {".gitattributes": b"*.pth filter=lfs\n"}, private=wish.get("visibility") == "private")
+    private = wish.get("visibility") == "private" or wish.get("private", False)  # huggingface_hub 1.0 says the second
+    call.hub.add(name, {".gitattributes": b"*.pth filter=lfs\n"}, private=private)
     return _json(answer)
 
 

@@ -1,6 +1,5 @@
 """The examples, run with small settings."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,10 +83,3 @@ def test_help_tells_every_option(example: Any, option: str, capsys: pytest.Captu
         example.main(["--help"])
     shown = capsys.readouterr().out
     assert option in shown and "--signals" in shown and example.__doc__.split("\n")[0] in shown
-
-
-def test_the_readme_names_every_example() -> None:
-    root = Path(__file__).parent.parent
-    named = set(re.findall(r"neurallib\.examples\.(\w+)", (root / "README.md").read_text()))
-    there = {path.stem for path in Path(ecg_peaks.__file__).parent.glob("*.py")} - {"__init__", "heart_rates"}
-    assert there <= named

@@ -17,8 +17,8 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version warn progress state names checks sequences
-architectures tasks files devices recurrence.__init__ recurrence.vectors recurrence.products recurrence.kernel
-    recurrence.threads recurrence.layer
+architectures tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors recurrence.products
+    recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
     signals.folders signals.sources signals.preparing signals.batches signals.peaks signals.synthetic
@@ -136,8 +136,8 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 
 HEAVY = {
     "pytorch_lightning": {"training.lightning"},
-    "numba": {"recurrence.kernel", "recurrence.products", "recurrence.vectors"},
-    "llvmlite": {"recurrence.vectors"},
+    "numba": {"recurrence.compiling", "recurrence.kernel", "recurrence.products", "recurrence.vectors"},
+    "llvmlite": {"recurrence.compiling", "recurrence.vectors"},
     "torchmetrics": set(),
     "matplotlib": set(),
     "scipy": set(),

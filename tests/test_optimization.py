@@ -1,11 +1,13 @@
 """The optimizer against Adam written by hand, its schedule, and the step that a run makes with it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cases import CASES, QUIET, Case, make_batch, make_pairs, make_state
+from pytorch_lightning.callbacks import Callback
 
 import neurallib as nl
 
@@ -79,6 +81,21 @@ def test_the_schedule_is_a_tenth_of_the_rate_every_ten_epochs() -> None:
         assert rates == pytest.approx(expected)
         optimizer.step()
         scheduler.step()
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 0.5}], ids=str)
+def test_the_optimizer_that_is_told_is_the_one_that_ran(options: dict[str, float]) -> None:
+    ran: list[str] = []
+
+    class Spy(Callback):
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            ran.append(str(trainer.optimizers[0]))
+
+    state = make_state(GRU, learning_rate=0.02)
+    pairs = make_pairs(state, [5, 6])
+    info = nl.train(state, pairs, pairs, epochs=1, batch_size=2, callbacks=[Spy()], **options, **QUIET)["training_info"]
+    assert [info["optimizer"]] == ran and "lr: 0.02" in ran[0]
+    assert ("fused: True" in ran[0]) != bool(options)  # Lightning clips no gradients of a fused optimizer
 
 
 @each_case

@@ -1,45 +1,12 @@
-"""The recurrence's paths against torch's own nn.GRU on packed sequences."""
-
-import hashlib
-import inspect
-import multiprocessing
-import os
-import subprocess
-import sys
-import textwrap
-import threading
-from pathlib import Path
+"""The recurrence's values and gradients against torch's own nn.GRU on packed sequences."""
 
 import pytest
 import torch
+from recurrence_cases import LENGTHS, assert_near, directions_of, gradients, packed
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from neurallib.recurrence import layer as recurrence
+from neurallib.recurrence import layer
 from neurallib.recurrence.layer import Direction, gru_generate, gru_layer, use_path
-
-LENGTHS = [11, 3, 1, 7, 11]
-
-
-def directions_of(gru: nn.GRU) -> list[Direction]:
-    weights = list(gru.parameters())
-    return [Direction(*weights[i : i + 4]) for i in range(0, len(weights), 4)]
-
-
-def packed(gru: nn.GRU, x: Tensor, lengths: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    output, h_n = gru(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False), h0)
-    return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0], h_n
-
-
-def gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...]:
-    """Of a weighted sum, so that every element counts in its own way."""
-    generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(output.shape, generator=generator) for output in outputs]
-    return torch.autograd.grad(outputs, inputs, weights)
-
-
-def assert_near(ours: Tensor, theirs: Tensor, relative: float = 1e-4) -> None:
-    assert (ours - theirs).norm() <= relative * theirs.norm() + 1e-6
 
 
 @pytest.mark.parametrize("path", ["numba", "torch"])
@@ -93,7 +60,7 @@ def test_gradients_of_a_long_signal_stay_accurate() -> None:
 @pytest.mark.parametrize(("gate", "bias"), [(0, -12.0), (0, 8.0), (1, -12.0), (1, -18.0), (1, 6.0)])
 def test_gradients_of_a_gate_that_is_nearly_closed_are_as_accurate_as_torchs(gate: int, bias: float) -> None:
     pytest.importorskip("numba")
-    gru = torch.nn.GRU(4, 32, batch_first=True)
+    gru = nn.GRU(4, 32, batch_first=True)
     rows = slice(32 * gate, 32 * gate + 32)
     with torch.no_grad():
         gru.bias_ih_l0[rows] = bias
@@ -101,8 +68,8 @@ def test_gradients_of_a_gate_that_is_nearly_closed_are_as_accurate_as_torchs(gat
 
     def gradient(path: str, dtype: torch.dtype) -> torch.Tensor:
         weights = [parameter.detach().to(dtype).requires_grad_() for parameter in gru.parameters()]
-        with recurrence.use_path(path):
-            output = recurrence.gru_layer(x.to(dtype), torch.full((4,), 50), [recurrence.Direction(*weights)])[0]
+        with use_path(path):
+            output = gru_layer(x.to(dtype), torch.full((4,), 50), [Direction(*weights)])[0]
         return torch.autograd.grad((output * out_weights.to(dtype)).sum(), weights[1])[0][rows].double()
 
     exact = gradient("torch", torch.float64)
@@ -199,219 +166,6 @@ def test_non_contiguous_tensors_work() -> None:
     )  # fmt: skip
 
 
-def test_autocast_runs_the_kernel_in_float32() -> None:
-    gru = nn.GRU(3, 4, batch_first=True)
-    x, lengths = torch.randn(5, 11, 3).bfloat16(), torch.tensor(LENGTHS)
-    with torch.autocast("cpu", torch.bfloat16), use_path("numba"):
-        output, _ = gru_layer(x, lengths, directions_of(gru))
-    output.sum().backward()
-    assert output.dtype == torch.float32 and gru.weight_hh_l0.grad is not None
-    expected, _ = packed(gru, x.float(), lengths, torch.zeros(1, 5, 4))
-    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(("n_units", "n_signals", "n_directions"), [(512, 4, 1), (512, 5, 1), (512, 1, 2), (400, 1, 1)])
-def test_torch_infers_where_one_core_has_to_stream_all_weights(n_units: int, n_signals: int, n_directions: int) -> None:
-    pytest.importorskip("numba")
-    gru = torch.nn.GRU(1, n_units, bidirectional=n_directions == 2)
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    layer = [
-        recurrence.Direction(*(getattr(gru, name + suffix) for name in names))
-        for suffix in ("", "_reverse")[:n_directions]
-    ]
-    x, lengths, outputs = torch.randn(n_signals, 3, 1), torch.full((n_signals,), 3), {}
-    with torch.no_grad():
-        for path in ("auto", "torch", "numba"):
-            with recurrence.use_path(path):
-                outputs[path] = recurrence.gru_layer(x, lengths, layer)[0]
-    taken = "torch" if (n_units, n_signals, n_directions) == (512, 4, 1) else "numba"
-    assert torch.equal(outputs["auto"], outputs[taken])
-    assert not torch.equal(outputs["torch"], outputs["numba"])  # or the line above would say nothing
-
-
-def test_forcing_the_kernel_says_why_it_cannot_run() -> None:
-    gru = nn.GRU(3, 4, batch_first=True).double()
-    with use_path("numba"), pytest.raises(RuntimeError, match="float64"):
-        gru_layer(torch.randn(1, 2, 3).double(), torch.tensor([2]), directions_of(gru))
-
-
-def test_an_unknown_path_is_refused() -> None:
-    with pytest.raises(ValueError, match="numba"), use_path("nubma"):
-        pass
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 2), (2, 0, 2)])
-def test_empty_batches_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        gru_layer(torch.zeros(shape), torch.zeros(shape[0], dtype=torch.int64), directions_of(nn.GRU(2, 3)))
-
-
-@pytest.mark.parametrize(
-    ("lengths", "h0", "words"),
-    [
-        ([6, 2], (1, 2, 3), r"lengths=\[6, 2\]; expected each between 1 and 5"),
-        ([0, 2], (1, 2, 3), r"lengths=\[0, 2\]"),
-        ([5], (1, 2, 3), r"lengths has shape \(1,\); expected one length for each of 2 signals"),
-        ([5, 2], (1, 1, 3), r"h0 \(1, 1, 3\) do not fit the weights; expected 4 features and h0 \(1, 2, 3\)"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(lengths: list[int], h0: tuple[int, ...], words: str) -> None:
-    layer = [recurrence.Direction(*torch.nn.GRU(4, 3).parameters())]
-    with pytest.raises(ValueError, match=words):
-        recurrence.gru_layer(torch.randn(2, 5, 4), torch.tensor(lengths), layer, torch.zeros(h0))
-
-
-def test_weights_that_do_not_fit_each_other_are_refused() -> None:
-    weights = list(torch.nn.GRU(4, 3).parameters())
-    with pytest.raises(ValueError, match=r"weights are \[\(9, 4\), \(9, 3\), \(6,\), \(9,\)\]; expected"):
-        recurrence.gru_layer(
-            torch.randn(2, 5, 4), torch.tensor([5, 2]), [recurrence.Direction(*weights[:2], weights[2][:6], weights[3])]
-        )
-
-
-def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
-    pytest.importorskip("numba")
-    gru = torch.nn.GRU(1, 4)
-    for parameter in gru.parameters():
-        torch.nn.init.zeros_(parameter)
-    layer, h0 = [recurrence.Direction(*gru.parameters())], torch.ones(1, 1, 4)  # which halves at each step
-    with torch.no_grad(), recurrence.use_path("numba"):
-        output = recurrence.gru_layer(torch.zeros(1, 200, 1), torch.tensor([200]), layer, h0)[0]
-    smallest = torch.finfo(torch.float32).tiny
-    assert output[0, 120, 0] > smallest and output[0, 130, 0] == 0
-    assert torch.tensor(smallest) / 4 != 0  # this thread is as it was
-
-
-def run_script(script: str, **environment: str) -> str:
-    pytest.importorskip("numba")
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], env=os.environ | environment, capture_output=True, text=True,
-        timeout=120, check=True,
-    )  # fmt: skip
-    return run.stdout + run.stderr
-
-
-def test_one_thread_is_one_thread_and_a_late_one_can_predict() -> None:
-    script = """
-        import sys, threading, numpy as np, torch, neurallib as nl
-        torch.set_num_threads({n})
-        state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, bidirectional=True)
-        def late():
-            threading.main_thread().join()
-            sys.stdout.write(str(nl.predict(state, [np.ones((9, 1), np.float32)])[0].shape))
-        nl.predict(state, [np.ones((9, 1), np.float32)] * 3)
-        sys.stdout.write(f"{{sum('neurallib' in thread.name for thread in threading.enumerate())}} ")
-        threading.Thread(target=late).start()
-    """
-    assert run_script(script.format(n=1)) == "0 (9, 1)"
-    assert run_script(script.format(n=2)) == "1 (9, 1)"
-
-
-def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
-    script = """
-        import numba.core.caching as caching
-        caching.CacheImpl._locator_classes = []  # as where neither the package nor the user's folder can be written
-        import numpy as np, neurallib as nl
-        from neurallib.recurrence import kernel
-        print(kernel.linear.targetoptions.get("cache"), len(kernel.linear.signatures))
-    """
-    assert "Numba finds no folder for its cache" in run_script(script)
-
-
-def test_compiled_networks_do_not_unroll_their_steps() -> None:
-    layer = [recurrence.Direction(*torch.nn.GRU(4, 3).parameters())]
-    x, lengths = torch.randn(2, 2000, 4), torch.tensor([2000, 3])
-    compiled = torch.compile(lambda x, lengths: recurrence.gru_layer(x, lengths, layer)[0] * 2, backend="eager")
-    assert torch.equal(compiled(x, lengths), recurrence.gru_layer(x, lengths, layer)[0] * 2)
-
-
-def test_forward_mode_takes_the_torch_path() -> None:
-    layer = [recurrence.Direction(*(p.detach().double() for p in torch.nn.GRU(4, 3).parameters()))]
-    with torch.autograd.forward_ad.dual_level():
-        assert recurrence._obstacle([layer[0].weight_ih.float()]) is not None
-    assert recurrence._obstacle([layer[0].weight_ih.float()]) is None
-
-
-def test_several_python_threads_may_run_it_at_once() -> None:
-    gru = nn.GRU(2, 32, bidirectional=True, batch_first=True)
-    batches = [torch.randn(5, 11, 2) for _ in range(8)]
-    expected = [packed(gru, x, torch.tensor(LENGTHS), torch.zeros(2, 5, 32))[0] for x in batches]
-    found: list[Tensor | None] = [None] * len(batches)
-
-    def work(i: int) -> None:
-        for _ in range(5):
-            with use_path("numba"):
-                found[i] = gru_layer(batches[i], torch.tensor(LENGTHS), directions_of(gru))[0]
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for mine, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
-
-
-def _in_process(queue: "multiprocessing.Queue[list[float]]", weights: list[list[float]]) -> None:
-    gru = nn.GRU(1, 2, bidirectional=True, batch_first=True)
-    with torch.no_grad():
-        for parameter, values in zip(gru.parameters(), weights, strict=True):
-            parameter.copy_(torch.tensor(values).view_as(parameter))
-    with use_path("numba"):
-        output, _ = gru_layer(torch.ones(1, 4, 1), torch.tensor([4]), directions_of(gru))
-    queue.put(output.flatten().tolist())
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_child_processes_may_run_it(method: str) -> None:
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {method} here")
-    gru = nn.GRU(1, 2, bidirectional=True, batch_first=True)
-    with use_path("numba"):  # so that this process has its threads when it forks
-        expected, _ = gru_layer(torch.ones(1, 4, 1), torch.tensor([4]), directions_of(gru))
-    context = multiprocessing.get_context(method)
-    queue = context.Queue()
-    weights = [parameter.flatten().tolist() for parameter in gru.parameters()]
-    process = context.Process(target=_in_process, args=(queue, weights))
-    process.start()
-    found = queue.get(timeout=60)
-    process.join(60)
-    torch.testing.assert_close(torch.tensor(found), expected.flatten(), rtol=0, atol=1e-6)
-
-
-def test_without_numba_it_warns_once_and_is_still_right() -> None:
-    code = """
-import sys, warnings
-sys.modules["numba"] = None
-import torch
-from neurallib.recurrence.layer import Direction, gru_layer
-gru = torch.nn.GRU(2, 3, batch_first=True)
-x = torch.randn(2, 4, 2)
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    for _ in range(2):
-        output, _ = gru_layer(x, torch.tensor([4, 4]), [Direction(*gru.parameters())])
-torch.testing.assert_close(output, gru(x)[0])
-assert [("neurallib[fast]" in str(one.message)) for one in caught] == [True], caught
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-
-
-def test_torch_func_and_tracing_take_the_torch_path() -> None:
-    gru = nn.GRU(2, 3, batch_first=True)
-    weights = [weight.detach() for weight in gru.parameters()]
-    x, lengths = torch.randn(2, 4, 2), torch.tensor([4, 2])
-
-    def total(x: Tensor) -> Tensor:
-        return gru_layer(x, lengths, [Direction(*weights)])[0].sum()
-
-    slope = torch.func.grad(total)(x)
-    x.requires_grad_()
-    torch.testing.assert_close(slope, torch.autograd.grad(total(x), x)[0], rtol=1e-4, atol=1e-6)
-    assert "gru" in str(torch.jit.trace(total, x.detach(), check_trace=False).graph)
-
-
 @pytest.mark.parametrize("path", ["numba", "torch"])
 @pytest.mark.parametrize(("n_layers", "n_features", "n_units", "linear"), [(1, 4, 4, False), (3, 2, 20, True)])
 def test_generation_equals_stepping_gru(path: str, n_layers: int, n_features: int, n_units: int, linear: bool) -> None:
@@ -435,18 +189,11 @@ def test_generation_equals_stepping_gru(path: str, n_layers: int, n_features: in
     assert not output.requires_grad
 
 
-def test_kernel_names_the_code_it_is_built_from() -> None:
-    kernel = pytest.importorskip("neurallib.recurrence.kernel")
-    package = Path(inspect.getfile(recurrence)).parent
-    source = (package / "vectors.py").read_bytes() + (package / "products.py").read_bytes()
-    assert kernel.BUILT_FROM == hashlib.sha256(source).hexdigest()[:16], "Numba's cache would keep the old code"
-
-
 @pytest.mark.parametrize(("shape", "n_out"), [((1, 5400, 128), 1), ((3, 7, 5), 20), ((4, 3), 2), ((1, 1, 1), 1)])
 def test_linear_layer_without_gradients_equals_torchs(shape: tuple[int, ...], n_out: int) -> None:
     x, weight, bias = torch.randn(shape), torch.randn(n_out, shape[-1]), torch.randn(n_out)
     expected = torch.nn.functional.linear(x, weight, bias)
-    with torch.no_grad(), recurrence.use_path("numba"):
-        torch.testing.assert_close(recurrence.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
+    with torch.no_grad(), use_path("numba"):
+        torch.testing.assert_close(layer.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
     weight.requires_grad_()
-    assert recurrence.linear(x, weight, bias).requires_grad
+    assert layer.linear(x, weight, bias).requires_grad

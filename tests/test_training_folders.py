@@ -77,6 +77,17 @@ def test_windows_of_the_first_samples(folders: tuple[Path, Path]) -> None:
         assert (info["n_train_signals"], info["n_val_signals"]) == (3, 3)
 
 
+def test_what_a_model_was_trained_on_and_for_is_told_and_unknown_where_it_was_left_out(
+    folders: tuple[Path, Path],
+) -> None:
+    for info, _ in runs(folders, dataset_name="mine", trained_for="peaks"):
+        assert (info["train_dataset"], info["task"]) == ("mine", "peaks")
+    with pytest.warns(UserWarning, match="dataset_name and trained_for left out: recorded as unknown") as told:
+        first, second = runs(folders, dataset_name=None, trained_for=None)
+    assert len(told) == 2  # one for each run
+    assert all((info["train_dataset"], info["task"]) == ("unknown", "unknown") for info, _ in (first, second))
+
+
 def test_options_of_train_reach_it(folders: tuple[Path, Path]) -> None:
     options = {
         "seed": 5, "normalization": "minmax", "sampling_frequency": 50, "class_weight": [2.0], "batch_size": 3,

@@ -101,9 +101,8 @@ def test_a_default_dtype_of_double_changes_no_model() -> None:
 
 def test_options_of_lightning_change_no_global_setting() -> None:
     state = make_state(GRU)
-    nl.train(
-        state, data(state), data(state, 3), epochs=1, batch_size=4, deterministic=True, benchmark=True, **QUIET
-    )  # fmt: skip
+    for option in ("deterministic", "benchmark"):
+        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **{option: True}, **QUIET)
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 

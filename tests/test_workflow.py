@@ -136,18 +136,21 @@ def test_retraining_needs_a_source_and_a_trained_state_is_no_scratch(tmp_path: P
 def test_single_signals_of_every_form_give_the_same(tmp_path: Path) -> None:
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     signal = np.random.default_rng(0).standard_normal(20).astype(np.float32)
-    expected = nl.test_on_single_signal(state, signal)
+    expected = nl.test_on_single_signal(state, signal[:, None])
     assert expected.shape == (20, 1)
-    for form in (signal[:, None], torch.from_numpy(signal), torch.from_numpy(signal)[:, None]):
-        assert np.array_equal(nl.test_on_single_signal(state, form), expected)
-    batch = nl.test_on_single_signal(state, np.stack([signal, signal])[:, :, None])
+    for form in (signal, torch.from_numpy(signal)):
+        with pytest.warns(UserWarning, match=r"x is \[T\], taken as \[T, 1\]"):
+            assert np.array_equal(nl.test_on_single_signal(state, form), expected)
+    signal = signal[:, None]
+    assert np.array_equal(nl.test_on_single_signal(state, torch.from_numpy(signal)), expected)
+    batch = nl.test_on_single_signal(state, np.stack([signal, signal]))
     assert batch.shape == (2, 20, 1)
     np.testing.assert_allclose(batch[1], expected, rtol=1e-5)
     directory = nl.save_checkpoint(state, tmp_path / "saved")
     assert np.array_equal(nl.test_on_single_signal(None, signal, checkpoints_dir=directory), expected)
     doubled = nl.test_on_single_signal(state, signal, post_process_fn=lambda output: 2 * output)
     assert np.array_equal(doubled, 2 * expected)
-    batch = np.stack([signal, signal])[:, :, None]
+    batch = np.stack([signal, signal])
     assert nl.test_on_single_signal(state, batch, post_process_fn=lambda output: output.shape) == [(20, 1)] * 2
     with pytest.raises(ValueError, match="X has shape"):
         nl.test_on_single_signal(state, np.zeros((1, 1, 1, 1)))

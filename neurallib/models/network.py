@@ -112,7 +112,7 @@ class Network(nn.Module):
             *path, last = name.split(".")
             holder: nn.Module = self
             for part in path:
-                if part not in holder._modules:
+                if part not in dict(holder.named_children()):
                     holder.add_module(part, nn.Module())
                 holder = holder.get_submodule(part)
             holder.register_parameter(last, nn.Parameter(weight.detach().clone()))
@@ -123,7 +123,7 @@ class Network(nn.Module):
         Parameters
         ----------
         x : Tensor
-            [B, T, C] float32.
+            [B, T, C] float32, or whatever dtype the network was moved to.
         lengths : Tensor, optional
             [B] int64, the valid steps of each signal, from 1 to T; by default every signal fills the batch.
         target : Tensor, optional
@@ -138,6 +138,9 @@ class Network(nn.Module):
         ------
         ValueError
             If the shape of `x`, the lengths or, for an encoder-decoder, the target do not fit.
+        TypeError
+            If `x` is no tensor of the weights' dtype (autocast takes others), or the lengths are no whole numbers.
         """
-        lengths = check_batch(x, lengths, self._hparams["n_features"])
-        return self._forward(dict(self.named_parameters()), self._hparams, x, lengths, target, self.training)
+        weights = dict(self.named_parameters())
+        lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())).dtype)
+        return self._forward(weights, self._hparams, x, lengths, target, self.training)

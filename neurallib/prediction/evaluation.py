@@ -71,7 +71,7 @@ def evaluate(
     --------
     >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
-    >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100) % 2)])
+    >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100)[:, None] % 2)])
     >>> sorted(measured)
     ['accuracy', 'auroc', 'f1', 'loss']
     """

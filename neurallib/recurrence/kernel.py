@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from numba import types
 
+from neurallib.recurrence.compiling import LANES, kept
 from neurallib.recurrence.products import (
-    compiled,
+    DEPTH_BLOCK,
+    add_outer,
+    chunk_steps,
     gather,
     pack_columns,
     pack_rows,
@@ -26,15 +29,10 @@ from neurallib.recurrence.products import (
     scratch,
     zero_padding,
 )
-from neurallib.recurrence.vectors import LANES, copy, gates, gates_and_keep, gates_backward
-
-# Numba's cache on disk looks only at this file: a change of the other two must change it, as a test demands.
-BUILT_FROM = "c02388f7027f51b5"  # SHA-256 of vectors.py + products.py, first 16 digits
-_CHUNK_FLOATS = 1 << 17  # scratch of a chunk: 512 KB, within the second-level cache beside the weights
-_DEPTH_BLOCK = 128  # rows summed at a time into a weight gradient, so that they stay in the first-level cache
+from neurallib.recurrence.vectors import copy, gates, gates_and_keep, gates_backward
 
 
-@compiled
+@kept
 def forward(x, sizes, members, lengths, reverse, w_ih, w_hh, b_ih, b_hh, h0, output, column, h_n, saved):
     """Run one task forward.
 
@@ -61,7 +59,7 @@ def forward(x, sizes, members, lengths, reverse, w_ih, w_hh, b_ih, b_hh, h0, out
     pack_columns(b_ih, 0, 3, n_units, units, 1, bias_x, 0)
     pack_columns(b_hh, 0, 3, n_units, units, 1, bias_h, 0)
     starts = row_starts(lengths)
-    steps = _chunk_steps(lengths, n_inputs + 4 * units)
+    steps = chunk_steps(lengths, n_inputs + 4 * units)
     x_rows, projected = scratch(steps * signals * n_inputs), scratch(steps * signals * 3 * units)
     states = scratch((steps + 1) * signals * units)  # those before the chunk, then one row for each of its rows
     recurrent = scratch(signals * 3 * units)
@@ -113,7 +111,7 @@ def forward(x, sizes, members, lengths, reverse, w_ih, w_hh, b_ih, b_hh, h0, out
         copy(output, (members[i] * n_steps + time) * wide + column, h_n, members[i] * n_units, n_units)
 
 
-@compiled
+@kept
 def backward(
     x, sizes, members, lengths, reverse, w_ih, w_hh, mask, h0, output, column, saved, d_output, d_h_n,
     d_x, d_h0, d_w_ih, d_w_hh, d_bias,
@@ -137,7 +135,7 @@ def backward(
     if len(d_x):
         pack_rows(w_ih, n_units, units, n_inputs, 0, to_x)
     starts = row_starts(lengths)
-    steps = _chunk_steps(lengths, 2 * n_inputs + 6 * units)
+    steps = chunk_steps(lengths, 2 * n_inputs + 6 * units)
     size = steps * signals
     x_rows, d_x_rows = scratch(size * n_inputs), scratch(size * input_vectors * LANES)
     d_out, before, d_gates = scratch(size * units), scratch(size * units), scratch(size * 4 * units)
@@ -180,10 +178,10 @@ def backward(
             for j in range(4 * units):
                 d_bias[j] += d_gates[row * 4 * units + j]
         if len(d_w_hh):
-            _add_outer(rows, before, units, n_units, d_gates, types.int64(0), units, d_w_hh)
+            add_outer(rows, before, units, n_units, d_gates, types.int64(0), units, d_w_hh)
         if len(d_w_ih):
             gather(x, n_inputs, 0, n_inputs, n_steps, members, lengths, reverse, starts, first, last, x_rows, n_inputs)
-            _add_outer(rows, x_rows, n_inputs, n_inputs, d_gates, units, units, d_w_ih)
+            add_outer(rows, x_rows, n_inputs, n_inputs, d_gates, units, units, d_w_ih)
         if len(d_x):
             product(
                 rows, input_vectors, d_gates, units, 4 * units, 1, to_x, 0, 3 * units * LANES, LANES, 3 * units,
@@ -199,7 +197,7 @@ def backward(
         copy(d_state, i * units, d_h0, members[i] * n_units, n_units)
 
 
-@compiled
+@kept
 def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias, h0, output):
     """Let a stack of layers generate for one block of signals, every output the next step's input.
 
@@ -277,34 +275,18 @@ def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias
     zero_padding(output, n_features, 0, n_features, n_steps, members, lengths)
 
 
-@compiled
-def _chunk_steps(lengths, floats_per_row):
-    return min(lengths[0], max(1, _CHUNK_FLOATS // floats_per_row // len(lengths)))
-
-
-@compiled
-def _add_outer(rows, left, stride, n_left, d_gates, offset, units, total):
-    """Add left^T d_gates, summed over rows: left [rows, n_left], d_gates [rows, offset..offset + 3U of 4U]."""
-    for row in range(0, rows, _DEPTH_BLOCK):
-        depth = min(_DEPTH_BLOCK, rows - row)
-        product(
-            n_left, 3 * units // LANES, left, row * stride, 1, stride, d_gates, row * 4 * units + offset, LANES,
-            4 * units, depth, total, 0, 3 * units, total, 0, 3 * units,
-        )  # fmt: skip
-
-
-@compiled
+@kept
 def linear(x, first, last, depth, weight, bias, output):
     """Rows first..last - 1 of output [N, K] = x [N, depth] weight [K, depth]^T + bias [K], all flat."""
     n_out = len(bias)
     vectors = (n_out + LANES - 1) // LANES
     wide = vectors * LANES
-    panels, start, rows = scratch(wide * depth), scratch(wide), scratch(_DEPTH_BLOCK * wide)
+    panels, start, rows = scratch(wide * depth), scratch(wide), scratch(DEPTH_BLOCK * wide)
     pack_columns(weight, 0, 1, n_out, wide, depth, panels, 0)
     start[:] = 0
     start[:n_out] = bias
-    for block in range(first, last, _DEPTH_BLOCK):
-        count = min(_DEPTH_BLOCK, last - block)
+    for block in range(first, last, DEPTH_BLOCK):
+        count = min(DEPTH_BLOCK, last - block)
         product(
             count, vectors, x, block * depth, depth, 1, panels, 0, depth * LANES, LANES, depth,
             start, 0, 0, rows, 0, wide,

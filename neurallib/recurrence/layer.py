@@ -12,7 +12,6 @@ import contextlib
 import contextvars
 import functools
 import types
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,9 +19,10 @@ import torch
 from torch import Tensor
 
 from neurallib.checks import choice
-from neurallib.recurrence import threads
+from neurallib.recurrence import sizes, threads, torch_state
 from neurallib.recurrence.threads import Direction
-from neurallib.sequences import at_last_step, check_lengths, flip_valid, zero_padding
+from neurallib.sequences import at_last_step, flip_valid, zero_padding
+from neurallib.warn import warn
 
 __all__ = ["Direction", "gru_generate", "gru_layer", "use_path"]
 
@@ -73,25 +73,16 @@ def gru_layer(
     Raises
     ------
     ValueError
-        If the batch holds no signal or no step, or sizes or lengths do not fit.
+        If the batch holds no signal or no step, there are more than two directions, or sizes or lengths do not fit.
+    TypeError
+        If lengths are not int64.
     """
     if torch.compiler.is_dynamo_compiling() and not getattr(torch.compiler, "is_exporting", lambda: True)():
         output, h_n = _uncompiled_layer(x, lengths, directions, h0)  # compiled, every step would be unrolled
         return output, h_n
-    if x.shape[0] == 0 or x.shape[1] == 0:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one signal and one step.")
-    n_units, n_inputs = directions[0].weight_hh.shape[1], directions[0].weight_ih.shape[1]
-    states = (len(directions), x.shape[0], n_units)
+    sizes.check_layer(x, lengths, directions, h0)
     if h0 is None:
-        h0 = x.new_zeros(states)
-    if x.shape[2] != n_inputs or h0.shape != states:
-        sizes = f"x {tuple(x.shape)} and h0 {tuple(h0.shape)}"
-        raise ValueError(f"{sizes} do not fit the weights; expected {n_inputs} features and h0 {states}.")
-    expected = [(3 * n_units, n_inputs), (3 * n_units, n_units), (3 * n_units,), (3 * n_units,)]
-    for direction in directions:
-        if (shapes := [tuple(weight.shape) for weight in direction]) != expected:
-            raise ValueError(f"a direction's weights are {shapes}; expected {expected}.")
-    check_lengths(lengths, x.shape[0], x.shape[1])  # the kernels write where they say
+        h0 = x.new_zeros(len(directions), x.shape[0], directions[0].weight_hh.shape[1])
     tensors = [x, h0, *(weight for direction in directions for weight in direction)]
     kernel = _kernel_for(tensors)
     learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
@@ -136,7 +127,13 @@ def gru_generate(
     -------
     Tensor
         [B, n_steps, F]; zero beyond a length. Carries no gradient.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If sizes or lengths do not fit, as for `gru_layer`.
     """
+    sizes.check_generation(layers, fc_weight, fc_bias, h0, lengths, n_steps)
     output_layer = [weight for weight in (fc_weight, fc_bias) if weight is not None]
     kernel = _kernel_for([h0, *output_layer, *(weight for layer in layers for weight in layer)])
     with torch.no_grad():
@@ -152,7 +149,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Without gradients it runs in the kernels: torch's own starts threads that look for more work for some milliseconds
     after it, on cores that the next recurrence needs (measured at batch 1: a quarter of an inference).
+
+    Raises
+    ------
+    ValueError
+        If sizes do not fit.
     """
+    sizes.check_linear(x, weight, bias)
     kernel = None
     if not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
         kernel = _kernel_for([x, weight, bias])
@@ -200,7 +203,7 @@ def _torch_generate(
 
 def _kernel_for(tensors: Sequence[Tensor]) -> types.ModuleType | None:
     """The kernels, or None where torch's own GRU is to run."""
-    if torch.compiler.is_compiling() or torch._C._is_tracing():
+    if torch.compiler.is_compiling() or torch_state.is_tracing(tensors):
         return None
     path = _path.get()
     if path == "torch":
@@ -221,7 +224,7 @@ def _obstacle(tensors: Sequence[Tensor]) -> str | None:
             return f"a tensor is {tensor.dtype}"
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"a tensor is a {type(tensor).__name__}"
-    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+    if torch_state.is_transformed(tensors) or torch_state.is_forward_mode(tensors):
         return "a torch.func transform or forward-mode differentiation is active"
     return None
 
@@ -233,11 +236,12 @@ def _load_kernel() -> types.ModuleType | None:
 
         if getattr(numba.config, "DISABLE_JIT", False):
             return None
+        import scipy.linalg  # noqa: F401  numba does at its first call, where denormals are zeros: numpy 1 warns
+
         from neurallib.recurrence import kernel
     except ImportError:
-        warnings.warn(
+        warn(
             "numba is not installed: GRUs on the CPU run up to 100 times slower. pip install neurallib[fast]",
-            stacklevel=5,
         )
         return None
     return kernel

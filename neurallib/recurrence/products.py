@@ -6,33 +6,16 @@ What `kernel.py` says of units, panels and rows holds here too.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from neurallib.recurrence.vectors import LANES, TALL, address, copy, make_tile
+from neurallib.recurrence.compiling import LANES, TALL, compiled, inlined
+from neurallib.recurrence.vectors import address, copy, make_tile
 
-# fastmath without nnan and ninf: NaN and infinity must come out as they do in torch
-_OPTIONS: dict[str, Any] = {
-    "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "arcp", "nsz"},
-}  # fmt: skip
-
-
-def _nothing() -> None: ...
-
-
-try:
-    njit(cache=True)(_nothing)
-except RuntimeError:  # neither the package's directory nor the user's can be written
-    _OPTIONS["cache"] = False
-    warnings.warn(
-        "Numba finds no folder for its cache: kernels are compiled anew in every process, which takes seconds. Set "
-        "NUMBA_CACHE_DIR to a folder that can be written.",
-        stacklevel=2,
-    )
-compiled = njit(**_OPTIONS)
+_CHUNK_FLOATS = 1 << 17  # scratch of a chunk: 512 KB, within the second-level cache beside the weights
+DEPTH_BLOCK = 128  # rows summed at a time into a weight gradient, so that they stay in the first-level cache
 
 
 def _make_strips(rows: int, widest: int) -> Any:
@@ -82,7 +65,7 @@ def _product_at(rows, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c
         _one_row(types.int64(1), vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
 
 
-@njit(forceinline=True, **_OPTIONS)
+@inlined
 def product(rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s_m, c, c0, c_m):
     """C = start + A B for `rows` rows and `vectors` vectors of columns: arrays, offsets and strides (see `make_tile`).
 
@@ -95,6 +78,17 @@ def product(rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s
         address(b, b0), types.int64(b_v), types.int64(b_k), types.int64(depth),
         address(start, s0), types.int64(s_m), address(c, c0), types.int64(c_m),
     )  # fmt: skip
+
+
+@compiled
+def add_outer(rows, left, stride, n_left, d_gates, offset, units, total):
+    """Add left^T d_gates, summed over rows: left [rows, n_left], d_gates [rows, offset..offset + 3U of 4U]."""
+    for row in range(0, rows, DEPTH_BLOCK):
+        depth = min(DEPTH_BLOCK, rows - row)
+        product(
+            n_left, 3 * units // LANES, left, row * stride, 1, stride, d_gates, row * 4 * units + offset, LANES,
+            4 * units, depth, total, 0, 3 * units, total, 0, 3 * units,
+        )  # fmt: skip
 
 
 @compiled
@@ -127,6 +121,12 @@ def pack_rows(weights, n_units, units, width, first_gate, panels):
             row = ((first_gate + part) % 3 * n_units + unit) * width
             for j in range(width):
                 panels[(j // LANES * 3 * units + part * units + unit) * LANES + j % LANES] = weights[row + j]
+
+
+@compiled
+def chunk_steps(lengths, floats_per_row):
+    """How many steps make a chunk of rows; `lengths` fall."""
+    return min(lengths[0], max(1, _CHUNK_FLOATS // floats_per_row // len(lengths)))
 
 
 @compiled

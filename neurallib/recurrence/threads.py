@@ -115,7 +115,7 @@ def generate(
     sizes, flat_output = (n_steps, n_features, n_units, n_layers), _flat(output)
     _run([
         functools.partial(kernel.generate, sizes, task.members, task.lengths, *weights, flat_h0, flat_output)
-        for task in _tasks(lengths.clamp(max=n_steps), 1)
+        for task in _tasks(lengths, 1)
     ])
     return output
 
@@ -158,11 +158,12 @@ def _tasks(lengths: Tensor, n_directions: int) -> list[_Task]:
     return tasks
 
 
-def _run(jobs: Sequence[Callable[[], None]]) -> None:
+def _run(jobs: Sequence[functools.partial[None]]) -> None:
     """Run the jobs at the same time, on as many threads as torch has, this one among them."""
-    n_threads, futures, here = torch.get_num_threads(), [], list(jobs)
-    if n_threads > 1:
-        threads = _threads(os.getpid(), n_threads - 1)
+    threads, futures, here = _threads(os.getpid(), torch.get_num_threads() - 1), [], list(jobs)
+    if here and not here[0].func.signatures:  # type: ignore[attr-defined]
+        _compile(here.pop())
+    if threads is not None:
         with contextlib.suppress(RuntimeError):  # the program is ending: no new threads
             while len(here) > 1:
                 futures.append(threads.submit(_flushing, here[-1]))
@@ -172,6 +173,20 @@ def _run(jobs: Sequence[Callable[[], None]]) -> None:
             _flushing(job)
     finally:  # the arrays must outlive the jobs, whatever happens here
         for future in futures:
+            future.result()
+
+
+def _compile(job: Callable[[], None]) -> None:
+    """Run a kernel for the first time, in a thread of its own.
+
+    Ctrl-C reaches the main thread alone; there it would leave Numba with half a compilation. So it acts at the end.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            future = thread.submit(_flushing, job)
+        except RuntimeError:  # the program is ending: no new threads
+            _flushing(job)
+        else:
             future.result()
 
 
@@ -191,10 +206,14 @@ def _flushing(job: Callable[[], None]) -> None:
 _SMALLEST = sys.float_info.min  # of the normal numbers
 
 
-@functools.cache
-def _threads(process: int, n_threads: int) -> ThreadPoolExecutor:
-    """Threads for the kernels, which release the lock; per process, because threads do not survive a fork."""
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="neurallib-recurrence")
+@functools.lru_cache(maxsize=1)
+def _threads(process: int, n_threads: int) -> ThreadPoolExecutor | None:
+    """Threads for the kernels, which release the lock; per process, because threads do not survive a fork.
+
+    Another number's threads end when the last who uses them lets go: an executor that nobody holds stops by itself,
+    and unlike a call of `shutdown` that never waits for a fork's lost threads nor stops what another thread began.
+    """
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="neurallib-recurrence") if n_threads else None
 
 
 def _round_up(n: int, multiple: int) -> int:

@@ -7,19 +7,14 @@ own vectorizer does not keep a whole tile in registers.
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx") else 4
-# A tile's sums live in registers: 8 rows of 3 vectors need 32 of them, 4 rows of 3 vectors need 16.
-TALL = 8 if _FEATURES.get("avx512f") or platform.machine() in ("arm64", "aarch64") else 4
+from neurallib.recurrence.compiling import LANES
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)

@@ -143,8 +143,8 @@ def retrain(
     ...     for folder in ("x/train", "y/train", "x/val", "y/val"):
     ...         (Path(root) / folder).mkdir(parents=True)
     ...         np.save(Path(root) / folder / "1.npy", np.ones((50, 1)))
-    ...     trained = nl.train(state, [(np.ones((50, 1)), np.ones(50))], [(np.ones((50, 1)), np.ones(50))], epochs=1,
-    ...                        batch_size=1, enable_progress_bar=False)
+    ...     pairs = [(np.ones((50, 1)), np.ones((50, 1)))]
+    ...     trained = nl.train(state, pairs, pairs, epochs=1, batch_size=1, enable_progress_bar=False)
     ...     directory = nl.save_checkpoint(trained, f"{root}/run")
     ...     state = nl.retrain(
     ...         None, f"{root}/x", f"{root}/y", epochs=1, checkpoints_directory=directory, dataset_name="ones",

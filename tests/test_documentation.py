@@ -1,0 +1,81 @@
+"""What is documented runs: the examples of docstrings, the README's Python, and the commands that it names."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cases import Case, make_state
+from documentation import PACKAGE, Example, blocks, documented, run_blocks, run_examples
+from hub_client import Client
+from hub_server import running_hub
+from published import PEAK_DETECTOR, published
+
+import neurallib as nl
+from neurallib.storage.hub import NEURALLIB_COLLECTION
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXTRAS = {"numba": "fast", "wfdb": "wfdb", "distributed": "cluster"}
+EXAMPLES = documented()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Whoever tries what is documented: with a token of the hub, which holds the models that are named there."""
+    with running_hub() as hub:
+        hub.users["secret"] = "me"
+        hub.collections[NEURALLIB_COLLECTION] = [("model", "marianaagdias/ECGPeakDetector")]
+        hub.add("marianaagdias/ECGPeakDetector", published(PEAK_DETECTOR, [True] * 3)[0])
+        client = Client(hub.address, tmp_path_factory.mktemp("home"), HF_TOKEN="secret")
+        yield client
+        client.close()
+
+
+def skip_without_extra(told: str) -> None:
+    for package, extra in EXTRAS.items():
+        if "ModuleNotFoundError" in told and package in told and importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed (extra {extra})")
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if not e.asks_the_hub], ids=str)
+def test_the_examples_of_a_docstring_run(example: Example, tmp_path: Path) -> None:
+    try:
+        told = run_examples(example, tmp_path)
+    except ModuleNotFoundError as error:
+        skip_without_extra(f"ModuleNotFoundError {error}")
+        raise
+    skip_without_extra(told)
+    assert not told, told
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.asks_the_hub], ids=str)
+def test_the_examples_that_ask_the_hub_run_on_one(example: Example, reader: Client, tmp_path: Path) -> None:
+    nl.save_checkpoint(make_state(Case("GRUseq2seq", "binary")), tmp_path / "results/RPeaks/checkpoints/GRUseq2seq_...")
+    assert (told := reader(run_examples, example, tmp_path)) == "", told
+
+
+def test_the_readmes_python_runs_in_reading_order(reader: Client, tmp_path: Path) -> None:
+    code = blocks(README, "python")
+    assert len(code) >= 4
+    reader(run_blocks, code, tmp_path)
+
+
+@pytest.mark.parametrize("document", [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("**/*.md"))
+                                      if ".venv" not in path.parts and "results" not in path.parts])  # fmt: skip
+def test_what_documents_name_is_there(document: str) -> None:
+    """Modules behind `-m`, files of the repository, names behind `nl.`."""
+    text = (ROOT / document).read_text()
+    for module in set(re.findall(r"\b(neurallib\.examples\.[a-z_]+)", text)):
+        assert importlib.util.find_spec(module), f"{document} names {module}"
+    for name in set(re.findall(r"\bnl\.(\w+)", text)):
+        assert hasattr(nl, name), f"{document} names nl.{name}"
+    for name in set(re.findall(r"(?<![\w/.])((?:benchmarks|tests|neurallib)/[\w/.-]*\w)", text)):
+        assert (ROOT / name).exists() or (PACKAGE.parent / name).exists(), f"{document} names {name}"
+
+
+def test_the_readme_names_every_example_and_benchmark() -> None:
+    examples = {path.stem for path in (PACKAGE / "examples").glob("*.py")} - {"__init__", "heart_rates"}
+    assert examples <= set(re.findall(r"neurallib\.examples\.(\w+)", README))
+    assert {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")} <= set(re.findall(r"\w+\.py", README))
