@@ -74,7 +74,9 @@ def fork_tests(checkout: Path, seconds: dict[str, float], *options: str) -> int:
         sys.argv, sys.modules["__main__"] = ["pytest"], types.ModuleType("__main__")  # which spawn would run again
         sys.modules["torch"].set_num_threads(1)
         files = sorted({test.split("::")[0] for test in seconds})
-        options = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *options, *files)
+        # what this process has imported already is not rewritten, which is no fault of the suite's
+        forked = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+        options = ("-q", *forked, *options, *files)
         status = int(pytest.main([*options], [Plugin(seconds, checkout.parent)]))
         package = sys.modules.get("neurallib")  # is missing where its import is what failed
         if package is None or str(package.__file__).startswith(f"{checkout}/"):
