@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from neurallib.tasks import activate, describe
 from neurallib.training.isolation import isolated
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.training.run import Fit, Run
+from neurallib.training.seldom import Seldom
 from neurallib.training.tensorboard import show_predictions, show_size, table_row
 from neurallib.warn import warn
 
@@ -57,6 +59,7 @@ class _Training(pl.LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
         self._metrics: Metrics | None = None  # of a validation epoch; only where there is a logger to show them
+        self._loss_plot, self._figures, self._bar = Seldom(), Seldom(), Seldom()
         self._metric_history: list[dict[str, float]] = []
 
     def setup(self, stage: str) -> None:
@@ -85,8 +88,14 @@ class _Training(pl.LightningModule):
         loss = training_step(self.network, batch, self._loss)
         steps = len(batch["x"])
         self._train_total += torch.stack([loss.detach().double() * steps, loss.new_tensor(steps).double()])
-        # The progress bar shows its number at each step, for which the host would wait for a GPU.
-        self.log("train_loss", loss, prog_bar=self.device.type == "cpu", batch_size=steps)
+        # A call of log takes longer than a small network's step. On the bar it shows a number, for which the host would
+        # wait for a GPU.
+        on_bar = self._run.enable_progress_bar and self.device.type == "cpu"
+        log = partial(self.log, "train_loss", loss, prog_bar=on_bar, batch_size=steps)
+        if self._run.callbacks or self.logger is not None:
+            log()
+        elif on_bar:
+            self._bar(log)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -104,9 +113,8 @@ class _Training(pl.LightningModule):
             self._metrics.update(outputs, y, lengths)
             if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
                 frequency = self._run.state["preprocessing"]["sampling_frequency"]
-                show_predictions(
-                    self.logger.experiment, self._task, frequency, batch["x"], y, lengths, outputs, self.current_epoch
-                )
+                shown = (batch["x"], y, lengths, outputs, self.current_epoch)
+                self._figures(partial(show_predictions, self.logger.experiment, self._task, frequency, *shown))
 
     def on_validation_epoch_end(self) -> None:
         train, val = self._train_total.tolist(), self._val_total.tolist()
@@ -120,9 +128,15 @@ class _Training(pl.LightningModule):
             self.best_weights = copy_weights(self.network.state_dict())
             self.best_epoch = len(self.val_losses)
         if self.directory is not None and self.trainer.is_global_zero:
-            plot_losses(self.train_losses, self.val_losses, path=self.directory / "loss_plot.png")
+            path = self.directory / "loss_plot.png"
+            self._loss_plot(partial(plot_losses, self.train_losses, self.val_losses, path))
+
+    def on_exception(self, exception: BaseException) -> None:
+        self._loss_plot.finish()
 
     def on_train_end(self) -> None:
+        self._loss_plot.finish()
+        self._figures.finish()
         if isinstance(self.logger, TensorBoardLogger) and self.best_epoch:
             best = {"val_loss": self.val_losses[self.best_epoch - 1]} | self._metric_history[self.best_epoch - 1]
             metrics = {f"best/{name}": value for name, value in best.items()}

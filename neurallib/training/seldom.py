@@ -1,0 +1,30 @@
+"""Slow work beside a fast loop: done as often as it costs a small share of the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Seldom:
+    """Does the first piece of work it is given, then the newest one whenever work took at most `share` of the time.
+
+    What was left undone last is kept, and done by `finish`.
+    """
+
+    def __init__(self, share: float = 0.05) -> None:
+        self._share, self._due = share, 0.0
+        self._left: Callable[[], object] | None = None
+
+    def __call__(self, work: Callable[[], object]) -> None:
+        """Do the work now, or keep it in place of what was kept before."""
+        self._left = work
+        if time.monotonic() >= self._due:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do what is left, if anything is."""
+        work, self._left, began = self._left, None, time.monotonic()
+        if work is not None:
+            work()
+            self._due = began + (time.monotonic() - began) / self._share
