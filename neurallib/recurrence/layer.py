@@ -95,7 +95,7 @@ def gru_layer(
     return threads.forward(kernel, x, lengths, _directions(weights), h0, keep=False)[:2]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch_state.uncompiled
 def _uncompiled_layer(*args: Any) -> tuple[Tensor, Tensor]:
     return gru_layer(*args)
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, left as it is by `torch.compile`. What torch offers in public for it imports the whole compiler at
+    once, which takes a second."""
+    disable = getattr(getattr(torch, "_compile", None), "_disable_dynamo", torch.compiler.disable)
+    left: Callable[P, R] = disable(function)
+    return left
 
 
 def is_tracing(tensors: Sequence[Tensor]) -> bool:
