@@ -46,9 +46,11 @@ def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> No
 
 
 def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
-    first = grid_search.main(["--out", str(tmp_path), *SMALL])
+    with pytest.warns(UserWarning, match="2 of 12 combinations cannot be and are skipped"):
+        first = grid_search.main(["--out", str(tmp_path), *SMALL])
+        again = grid_search.main(["--out", str(tmp_path), *SMALL, "--workers", "2"])
     assert [trial["status"] for trial in first] == ["finished"] * 10
-    assert grid_search.main(["--out", str(tmp_path), *SMALL, "--workers", "2"]) == first
+    assert again == first
 
 
 def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> None:
