@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,8 +31,8 @@ def class_weight_tensor(class_weight: Any, n_outputs: int) -> Tensor | None:
     return weight
 
 
-def decided_class_weight(class_weight: Any, task: Task, targets: Iterable[Tensor]) -> list[float] | None:
-    """Class weights as plain numbers, counted over all steps of the targets where they are to balance.
+def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> list[float] | None:
+    """Class weights as plain numbers, such that classes balance where that is asked for.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ def decided_class_weight(class_weight: Any, task: Task, targets: Iterable[Tensor
         As `train` is given it.
     task : Task
         Of the model.
-    targets : iterable of Tensor
-        The training data's, as prepared; read only for "balanced".
+    counts : np.ndarray
+        float64 [2, K]: the steps of the training data in which each class holds, and all steps.
 
     Raises
     ------
@@ -57,20 +58,16 @@ def decided_class_weight(class_weight: Any, task: Task, targets: Iterable[Tensor
     if not isinstance(class_weight, str):
         return class_weight_tensor(class_weight, task.n_outputs).tolist()  # type: ignore[union-attr]
     choice("class_weight", class_weight, ["balanced"])
-    return _balanced(task, targets)
+    return _balanced(task, *counts)
 
 
-def _balanced(task: Task, targets: Iterable[Tensor]) -> list[float]:
-    k, multiclass = task.n_outputs, task.kind == "multiclass"
-    counts, steps = torch.zeros(k, dtype=torch.float64), 0
-    for y in targets:
-        steps += y.numel() if multiclass else y.numel() // k
-        counts += torch.bincount(y.reshape(-1), minlength=k) if multiclass else y.reshape(-1, k).sum(0)
+def _balanced(task: Task, counts: np.ndarray, steps: np.ndarray) -> list[float]:
+    k = task.n_outputs
     if absent := [i for i in range(k) if counts[i] == 0]:
         warn(f"class_weight='balanced': the training data has no step of class {absent}.")
-    if multiclass:
-        return [float(value) for value in steps / (k * counts.clamp(min=1))]
-    if full := [i for i in range(k) if counts[i] == steps]:
+    if task.kind == "multiclass":
+        return [float(value) for value in steps / (k * counts.clip(min=1))]
+    if full := [i for i in range(k) if counts[i] == steps[i]]:
         warn(f"class_weight='balanced': every step of the training data is of class {full}.")
-    weight = torch.where((counts > 0) & (counts < steps), (steps - counts) / counts.clamp(min=1), 1.0)
+    weight = np.where((counts > 0) & (counts < steps), (steps - counts) / counts.clip(min=1), 1.0)
     return [float(value) for value in weight]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
 from neurallib.checks import as_path, integer, number, text
 from neurallib.names import hinted, listing
+from neurallib.signals.arrays import read_array
 from neurallib.state import Pair
 from neurallib.warn import warn
 
@@ -63,6 +64,7 @@ class SignalFolder(Sequence[Pair]):
 
     def __init__(self, pieces: list[_Piece]) -> None:
         self._pieces = pieces
+        self._last: dict[int, tuple[Path, np.ndarray]] = {}
         self.names = [
             f"{piece.path_x.name}[{piece.start}:{piece.stop}]" if piece.window else piece.path_x.name
             for piece in pieces
@@ -81,13 +83,23 @@ class SignalFolder(Sequence[Pair]):
         if isinstance(i, slice):
             return SignalFolder(self._pieces[i])
         piece = self._pieces[i]
-        x, y = read_array(piece.path_x), read_array(piece.path_y)
+        x, y = self._read(0, piece.path_x), self._read(1, piece.path_y)
         if piece.window:
             steps = slice(piece.start, piece.stop)
             x = x[steps] if piece.axis == 0 else x[:, steps]
             if piece.target_axis is not None:
                 y = y[steps] if piece.target_axis == 0 else y[:, steps]
         return x, y
+
+    def _read(self, side: int, path: Path) -> np.ndarray:
+        """A file's array; the last one of each side is kept, because the next window is mostly of the same file."""
+        last, array = self._last.get(side, (None, None))
+        if last != path or array is None:
+            self._last[side] = path, array = path, read_array(path)
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_last": {}}
 
 
 @hinted
@@ -198,28 +210,6 @@ def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> 
     stride = max(1, round(window_size * (1 - overlap)))
     starts = range(0, n_steps - window_size + stride, stride)
     return [(start, min(start + window_size, n_steps)) for start in starts if start < n_steps]
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Memory-map an array of numbers.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a whole .npy file of real numbers; pickled objects are never loaded.
-    """
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        try:
-            array = np.load(path, allow_pickle=False)  # an empty array cannot be mapped
-        except (ValueError, EOFError, OSError):
-            raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} is an archive (.npz); expected one array, as np.save writes it.")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{path} holds {array.dtype}; expected floating-point or integer numbers.")
-    return array
 
 
 def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) -> list[_Piece]:

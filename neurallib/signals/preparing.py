@@ -34,6 +34,8 @@ class PreparedData(Dataset[Item]):
         What errors call the items.
     lengths : list of int
         T of each.
+    class_counts : np.ndarray
+        float64 [2, K] of a classification: the steps (or signals) in which each class holds, and all of them.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class PreparedData(Dataset[Item]):
         self._source, self._task, self._normalization, self._has_targets = source, task, normalization, has_targets
         self.names = names
         self.lengths: list[int] = []
+        self.class_counts = np.zeros((2, task.n_outputs))
         self._kept: dict[int, Item] = {}
 
     def __len__(self) -> int:
@@ -58,11 +61,19 @@ class PreparedData(Dataset[Item]):
             self.lengths.append(len(item[0]))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
+            self._count(item[1])
             size = sum(part.nbytes for part in item)
             if size <= memory_budget:
                 self._kept[i], memory_budget = item, memory_budget - size
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+
+    def _count(self, y: Tensor) -> None:
+        kind, k = self._task.kind, self._task.n_outputs
+        if self._has_targets and kind != "regression":
+            steps = y.numpy().reshape(-1) if kind == "multiclass" else y.numpy().reshape(-1, k)
+            holds = np.bincount(steps, minlength=k) if kind == "multiclass" else steps.sum(0, dtype=np.float64)
+            self.class_counts += np.stack([holds, np.full(k, len(steps))])
 
     def _prepare(self, i: int) -> tuple[Item, list[str]]:
         given, name = self._source[i], self.names[i]

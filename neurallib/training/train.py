@@ -208,7 +208,7 @@ def _learning(state: State) -> list[str]:
 
 
 def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
-    weight = decided_class_weight(given, describe(state), (data[i][1] for i in range(len(data))))
+    weight = decided_class_weight(given, describe(state), data.class_counts)
     if weight is None and (before := state["training_info"].get("class_weight")):
         warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
     return weight
