@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMNS = 2160  # two for each of the picture's columns of pixels
 INK, MUTED, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#1f5fa8", "#d95f02", "#1b8a5a"
 
 
@@ -137,21 +139,18 @@ def plot_prediction(
     if outputs is not None and len(outputs) != n_steps:
         raise ValueError(f"prediction has {len(outputs)} steps; expected {n_steps}, as the signal has.")
     rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    times = np.arange(n_steps) / rate
     figure, panels = _figure(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
     top = panels[0]
-    for channel, colour in zip(values.T, _colours(values.shape[1], INK), strict=True):
-        top.plot(times, channel, color=colour, linewidth=0.9)
+    _draw(top, values, rate, INK, 0.9)
     ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}
     dot: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": ORANGE}
     for peaks, label, style in ((true_peaks, "true", ring), (found_peaks, "found", dot)):
         if peaks is not None:
             samples = _peaks(f"{label}_peaks", peaks, n_steps)
-            top.plot(times[samples], values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)
+            top.plot(samples / rate, values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)
     top.set_ylabel(signal_label)
     if outputs is not None:
-        for channel, colour in zip(outputs.T, _colours(outputs.shape[1], BLUE), strict=True):
-            panels[1].plot(times, channel, color=colour, linewidth=1.1)
+        _draw(panels[1], outputs, rate, BLUE, 1.1)
         if threshold is not None:
             panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
         if 0 <= outputs.min() and outputs.max() <= 1:
@@ -159,7 +158,7 @@ def plot_prediction(
         panels[1].set_ylabel(prediction_label)
     panels[-1].set_xlabel("samples" if sampling_frequency is None else "time (s)")
     margin = 0.01 * n_steps / rate  # so that a peak at either end is whole
-    panels[-1].set_xlim(-margin, times[-1] + margin)
+    panels[-1].set_xlim(-margin, (n_steps - 1) / rate + margin)
     if title is not None:
         top.set_title(title, loc="left", fontsize=11, color=INK)
     if true_peaks is not None or found_peaks is not None:
@@ -185,6 +184,19 @@ def _figure(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
+def _draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: float) -> None:
+    """Draw each channel of [T, C]; of a signal with many more steps than the picture has columns of pixels, the lowest
+    and the highest value of each column, which look the same."""
+    size = -(-len(values) // COLUMNS)
+    steps = np.arange(0, len(values), size)
+    for channel, colour in zip(values.T, _colours(values.shape[1], first), strict=True):
+        if size > 2:
+            ends = [end.reduceat(channel, steps) for end in (np.fmin, np.fmax)]  # a column of gaps alone is a gap
+            axes.plot(np.repeat(steps / rate, 2), np.stack(ends, 1).reshape(-1), color=colour, linewidth=linewidth)
+        else:
+            axes.plot(np.arange(len(values)) / rate, channel, color=colour, linewidth=linewidth)
+
+
 def _saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     """`figure`, written where a path is given."""
     if path is None:
@@ -207,10 +219,12 @@ def _series(name: str, losses: Sequence[float]) -> np.ndarray:
 
 
 def _columns(name: str, values: Any) -> np.ndarray:
-    """`values` as float64 [T, C], T at least 1."""
+    """`values` as [T, C], T at least 1; a long signal is not copied."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().double().numpy()
-    array = np.asarray(values, dtype=np.float64)
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    array = np.asarray(values)
+    array = array if array.dtype.kind in "fiu" else array.astype(np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected [T] or [T, C], neither of them 0.")
     return array[:, None] if array.ndim == 1 else array

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.checks import boolean, integer, number
 from neurallib.names import hinted
+
+_PART = 1 << 20  # steps that are looked at together
 
 
 @hinted
@@ -60,14 +63,18 @@ def post_process_peaks_binary(
     boolean("filter_peaks", filter_peaks)
     integer("min_distance", min_distance)
     probability = _probabilities(output)
-    if not filter_peaks:
-        return np.flatnonzero(probability > threshold).astype(np.int64)
+    above = _above(probability, threshold)
+    if not filter_peaks or len(above) == 0:
+        return above
     from scipy.signal import find_peaks
 
-    # A lower step before and after: find_peaks sees no peak, and no plateau, at the ends of a signal.
-    above = np.pad(np.where(probability > threshold, probability, -1.0), 1, constant_values=-1.0)
-    peaks: np.ndarray = find_peaks(above, distance=min_distance)[0] - 1
-    return peaks.astype(np.int64)
+    # What is not above the threshold is left out, but for as many steps as keep peaks apart, and one before and after:
+    # find_peaks sees no peak, and no plateau, at the ends of a signal.
+    places = 1 + np.cumsum(np.minimum(np.diff(above, prepend=above[0]), min_distance + 1))
+    short = np.full(places[-1] + 2, -1.0)
+    short[places] = probability[above]
+    found: np.ndarray = above[np.searchsorted(places, find_peaks(short, distance=min_distance)[0])]
+    return found
 
 
 @hinted
@@ -127,9 +134,18 @@ def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     return values.astype(np.int64)
 
 
+def _above(values: np.ndarray, threshold: float) -> np.ndarray:
+    """The indices, int64, of the values above the threshold; compared in float64, a part at a time."""
+    parts = ((i, values[i : i + _PART].astype(np.float64)) for i in range(0, max(len(values), 1), _PART))
+    return np.concatenate([np.flatnonzero(part > threshold) + i for i, part in parts]).astype(np.int64)
+
+
 def _probabilities(output: Any) -> np.ndarray:
-    """`output` as float64 [T]."""
-    values = output.detach().cpu().double().numpy() if isinstance(output, Tensor) else np.asarray(output)
+    """`output` as [T]; a long one is not copied."""
+    if isinstance(output, Tensor):
+        output = output.detach().cpu()
+        output = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
+    values: np.ndarray = np.asarray(output)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"output has dtype {values.dtype}; expected probabilities.")
     shape = values.shape
@@ -141,8 +157,7 @@ def _probabilities(output: Any) -> np.ndarray:
         raise ValueError(
             f"output has shape {shape}; expected [T], [T, 1] or [1, T, 1]: one signal, one probability a step."
         )
-    values = values.astype(np.float64)
-    if not bool(((values >= 0) & (values <= 1)).all()):
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"output goes from {values.min():g} to {values.max():g}; expected probabilities in [0, 1]. "
             "Logits become probabilities through a sigmoid, which predict applies by itself."
