@@ -60,7 +60,7 @@ def match_peaks(true: ArrayLike, found: ArrayLike, tolerance: float) -> tuple[np
     alone = last - first == 1
     alone[alone] = rivals[first[alone]] == 1
     contested = np.flatnonzero(~alone & (last > first))
-    chosen, partners = _match_contested(t[contested], f, first[contested], last[contested], reach)
+    chosen, partners = _match_groups(t[contested], f, first[contested], last[contested], reach)
     i = np.concatenate([np.flatnonzero(alone), contested[chosen]])
     j = np.concatenate([first[alone], partners])
     order = np.argsort(i)
@@ -128,6 +128,27 @@ def peak_scores(
         "false_negatives": false_negatives,
         "mean_absolute_error_ms": float(errors.mean()) if hits else math.nan,
     }
+
+
+def _match_groups(
+    t: np.ndarray, f: np.ndarray, first: np.ndarray, last: np.ndarray, reach: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same pairs as of `_match_contested`, group by group of true peaks that share candidates: memory grows with
+    the largest group. A true peak that shares none takes the nearest."""
+    starts = np.flatnonzero(np.concatenate([[True], first[1:] >= last[:-1]])) if len(t) else np.zeros(0, np.int64)
+    sizes = np.diff(np.append(starts, len(t)))
+    single = starts[sizes == 1]
+    after = np.searchsorted(f, t[single]).clip(first[single], last[single] - 1)
+    before = (after - 1).clip(first[single])
+    nearest = np.where(t[single] - f[before] <= np.abs(f[after] - t[single]), before, after)
+    chosen, partners = [single], [np.maximum(np.searchsorted(f, f[nearest]), first[single])]  # the first of equal ones
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        group = slice(start, start + size)
+        low = first[start]
+        own, theirs = _match_contested(t[group], f[low : last[group][-1]], first[group] - low, last[group] - low, reach)
+        chosen.append(own + start)
+        partners.append(theirs + low)
+    return np.concatenate(chosen), np.concatenate(partners)
 
 
 def _match_contested(
