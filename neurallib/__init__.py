@@ -43,7 +43,7 @@ from neurallib.storage.hub import (
 from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.training.train import train
-from neurallib.prediction.evaluation import evaluate, predict
+from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
@@ -83,6 +83,7 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "iter_predict",
     "list_architectures",
     "list_production_models",
     "list_records",

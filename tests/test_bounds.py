@@ -103,3 +103,37 @@ def test_loading_draws_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     nl.load_checkpoint(directory)
     with pytest.raises(TypeError):
         make_state(Case("Transformerseq2seq", "binary"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_outputs_come_one_by_one_as_they_are_asked_for(case: Case) -> None:
+    state = make_state(case)
+    signals = [x for x, _ in make_pairs(state, LENGTHS)]
+    read: list[int] = []
+    outputs = nl.iter_predict(state, (read.append(i) or x for i, x in enumerate(signals)), batch_size=4)
+    assert read == []
+    first = next(outputs)
+    assert read == [0, 1, 2, 3], "no more than a batch is read ahead"
+    for a, b in zip([first, *outputs], nl.predict(state, signals), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_wrong_signal_is_named_by_its_own_number_and_wrong_arguments_at_once() -> None:
+    state = make_state(CASES[0])
+    outputs = nl.iter_predict(state, iter([np.zeros((3, 2))] * 5 + [np.zeros((3, 7))]), batch_size=2)
+    with pytest.raises(ValueError, match=r"x of signals\[5\] has shape \(3, 7\)"):
+        list(outputs)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        nl.iter_predict(state, [], batch_size=0)
+    with pytest.raises(TypeError, match="state is None"):
+        nl.iter_predict(None, [])  # type: ignore[arg-type]
+
+
+def test_memory_does_not_grow_with_the_number_of_signals() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+
+    def predict(n: int) -> int:
+        return sum(len(output) for output in nl.iter_predict(state, (np.zeros((5000, 1)) for _ in range(n))))
+
+    use = [peak(lambda: predict(100)), peak(lambda: predict(400))]
+    assert use[1] < 1.2 * use[0]

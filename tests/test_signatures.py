@@ -62,6 +62,7 @@ plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=
     title=None, signal_label='signal', prediction_label='probability', path=None)
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False)
+iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
 push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
 read_record(path, *, channel=None, minutes=None, annotator='atr')

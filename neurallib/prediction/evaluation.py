@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +19,9 @@ from neurallib.models.registry import check_weights
 from neurallib.names import hinted
 from neurallib.progress import progress
 from neurallib.signals.batches import collate_fn, cut_batches
+from neurallib.signals.folders import SignalFolder
 from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
-from neurallib.signals.sources import Data, Signals
+from neurallib.signals.sources import Data, Signals, as_items
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, activate, describe
 
@@ -141,6 +144,82 @@ def predict(
     choice("output", output, ("probabilities", "logits"))
     prepared = prepare_signals(state, signals)
     return _predict(state, prepared, batch_size, output == "logits", gpu_id, enable_progress_bar)[0]
+
+
+@hinted
+def iter_predict(
+    state: State,
+    signals: Signals,
+    *,
+    batch_size: int = 32,
+    output: str = "probabilities",
+    gpu_id: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Outputs one by one, for more signals than fit into memory: neither they nor the outputs pile up.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is; its normalization is applied to the signals.
+    signals : iterable of array or Tensor, torch Dataset, array, or what `open_folder` returns
+        Each [T, n_features], or [T] when n_features is 1; a generator is read as outputs are asked for. Targets
+        beside the signals are not looked at.
+    batch_size : int
+        Signals a batch; so many are read ahead at the most.
+    output : str
+        "probabilities" (of a regression: its values), or "logits", as the network gives them.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+
+    Returns
+    -------
+    iterator of np.ndarray
+        float32, [T, K] for each signal in the order given; [K] of an architecture with one output a signal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` is none or another argument is wrong, at once; if a signal is, when its turn comes.
+
+    See Also
+    --------
+    predict : all outputs in a list.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> outputs = nl.iter_predict(state, (np.zeros((n, 1)) for n in (100, 80)))
+    >>> next(outputs).shape
+    (100, 1)
+    """
+    choice("output", output, ("probabilities", "logits"))
+    integer("batch_size", batch_size)
+    configure_device(gpu_id)
+    check_weights(check_state(state))
+    items = as_items(signals, "signals", describe(state).n_features, False, keep=False)
+    return _one_by_one(state, _blocks(items, batch_size), batch_size, output == "logits", gpu_id)
+
+
+def _one_by_one(
+    state: State, blocks: Iterator[Any], batch_size: int, raw: bool, gpu_id: int | None
+) -> Iterator[np.ndarray]:
+    first = 0
+    for block in blocks:
+        prepared = prepare_signals(state, block, first=first)
+        yield from _predict(state, prepared, batch_size, raw, gpu_id, False)[0]
+        first += len(block)
+
+
+def _blocks(items: Any, size: int) -> Iterator[Any]:
+    """So many items at a time, of a folder (which keeps their names), a sequence, a Dataset or an iterable."""
+    if isinstance(items, SignalFolder):
+        yield from (items[i : i + size] for i in range(0, len(items), size))
+        return
+    has_numbers = hasattr(items, "__len__") and hasattr(items, "__getitem__")  # a Dataset's iteration may not end
+    rest = (items[i] for i in range(len(items))) if has_numbers else iter(items)
+    while block := list(islice(rest, size)):
+        yield block
 
 
 def predict_and_measure(

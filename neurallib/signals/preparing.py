@@ -147,19 +147,26 @@ def prepare_signals(
     *,
     memory_budget: int = 2**30,
     enable_progress_bar: bool = False,
+    first: int = 0,
 ) -> PreparedData:
-    """The same for signals without targets, or those of an opened folder; y is empty."""
-    return _checked(state, signals, name, False, memory_budget, enable_progress_bar)
+    """The same for signals without targets, or those of an opened folder; y is empty. Errors count from `first`."""
+    return _checked(state, signals, name, False, memory_budget, enable_progress_bar, first)
 
 
 def _checked(
-    state: State, data: Any, name: str, has_targets: bool, memory_budget: int, enable_progress_bar: bool
+    state: State,
+    data: Any,
+    name: str,
+    has_targets: bool,
+    memory_budget: int,
+    enable_progress_bar: bool,
+    first: int = 0,
 ) -> PreparedData:
     task, normalization = describe(check_state(state)), state["preprocessing"]["normalization"]
     if normalization is not None:
         choice("state['preprocessing']['normalization']", normalization, NORMALIZATIONS)
     items = as_items(data, name, task.n_features, has_targets)
-    names = [f"{name}[{i}]" for i in range(len(items))]
+    names = [f"{name}[{i}]" for i in range(first, first + len(items))]
     if isinstance(data, SignalFolder):
         names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
     prepared = PreparedData(items, names, task, normalization, has_targets)

@@ -18,7 +18,7 @@ Signals = SignalFolder | Sequence[Any] | Dataset[Any] | Iterable[Any] | np.ndarr
 FORMS = "a list or Dataset of {}, arrays stacked along a first axis, or what open_folder returns"
 
 
-def as_items(data: Any, name: str, n_features: int, has_targets: bool) -> Any:
+def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: bool = True) -> Any:
     """What can be asked for its length and its items by number: pairs (signal, target), or signals.
 
     Parameters
@@ -33,6 +33,8 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool) -> Any:
         C, which tells a signal from a stack of signals with one feature, [N, T].
     has_targets : bool
         Whether the items are pairs.
+    keep : bool
+        Whether an iterable is read and kept; else it is handed back as it is.
 
     Raises
     ------
@@ -56,6 +58,8 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool) -> Any:
     elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         if not isinstance(data, Iterable) or (isinstance(data, Dataset) and not hasattr(type(data), "__iter__")):
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
+        if not keep:
+            return data
         items = list(data)
     if len(items) == 0:
         raise ValueError(f"{name} is empty; expected at least one signal.")
