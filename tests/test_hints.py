@@ -36,6 +36,8 @@ def searched(tmp_path: Path, architecture: str = "GRUseq2seq", options: Any = No
 WRONG: list[tuple[Callable[[Path], Any], str]] = [
     (lambda _: nl.validate_architecture_name("GRUseq2sec"), "GRUseq2seq"),
     (lambda _: nl.validate_architecture_name("transformerED"), "TransformerED"),
+    (lambda _: nl.gru_seq2seq(**SIZES, learnig_rate=0.1), "learning_rate"),
+    (lambda _: nl.evaluate(GRU, data(GRU), batchsize=3), "batch_size"),
     (lambda _: nl.gru_seq2seq(**SIZES, task="regresion"), "regression"),
     (lambda _: nl.gru_seq2one(**SIZES, pooling="lst"), "last"),
     (lambda _: nl.transformer_seq2seq(n_features=1, d_model=4, nhead=1, dim_feedforward=4, task="clasification"),
