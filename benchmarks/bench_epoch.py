@@ -34,7 +34,6 @@ def write_signals(root: Path, lengths: list[int]) -> nl.SignalFolder:
 
 def read_recordings(directory: Path, minutes: float, seconds: float = 15) -> list[tuple[np.ndarray, np.ndarray]]:
     """Windows of WFDB records with their R-peaks."""
-
     pairs = []
     for name in nl.list_records(directory):
         record = nl.read_record(directory / name, channel=0, minutes=minutes)
