@@ -102,7 +102,6 @@ def test_best_is_chosen_by_the_validation_loss(architecture: str) -> None:
     assert nl.evaluate(trained, val)["loss"] == pytest.approx(info["validation_loss"], rel=1e-5)
 
 
-@pytest.mark.xfail(reason="Lightning's save_last writes it with the best alone")
 def test_last_ckpt_is_of_the_last_epoch() -> None:
     state = make_state(GRU, learning_rate=0.5)
     train = make_pairs(state, [6, 9, 8, 5])

@@ -47,7 +47,9 @@ def test_the_event_files_hold_the_run(
         assert values(f"best/val_{name}")[0] == pytest.approx(measured[name], rel=1e-3, nan_ok=True)
     assert values("best/val_loss") == pytest.approx([info["validation_loss"]])
     assert sorted(events.Tags()["images"]) == ["predictions/0", "predictions/1"]
-    assert all(len(events.Images(tag)) == 3 for tag in events.Tags()["images"])
+    for tag in events.Tags()["images"]:  # seldom, but of the first epoch and of the last
+        drawn = [event.step for event in events.Images(tag)]
+        assert drawn == sorted(drawn) and {0, 2} <= set(drawn)
     start = metadata.parse_session_start_info_plugin_data(
         events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     )

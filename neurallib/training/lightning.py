@@ -206,7 +206,9 @@ def _trainer(run: Run, directory: Path | None) -> pl.Trainer:
     callbacks: list[Callback] = []
     logger: TensorBoardLogger | bool = False
     if run.save:
-        callbacks.append(ModelCheckpoint(directory, filename="best", monitor="val_loss", save_last=True))
+        callbacks.append(ModelCheckpoint(directory, filename="best", monitor="val_loss"))
+        # Its own save_last would write the last one with the best alone.
+        callbacks.append(ModelCheckpoint(directory, filename="last", enable_version_counter=False))
     if run.enable_tensorboard:
         logger = TensorBoardLogger(directory or ".", name="tensorboard_logs", default_hp_metric=False)
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
