@@ -110,6 +110,23 @@ def test_bucketing_saves_padding() -> None:
     assert padded(True) < 1.2 * sum(lengths) < 1.5 * sum(lengths) < padded(False)
 
 
+def buckets(lengths: list[int], **options: bool) -> list[set[frozenset[int]]]:
+    """Which signals share a batch, in each of ten epochs."""
+    order = BatchOrder(lengths, 4, **({"shuffle": True, "bucketing": True} | options), seed=0)
+    return [{frozenset(batch) for batch in order} for _ in range(10)]
+
+
+def test_signals_within_a_tenth_in_length_change_their_buckets_from_epoch_to_epoch() -> None:
+    near = buckets(list(range(100, 108)))
+    assert len({frozenset(epoch) for epoch in near}) > 5
+    assert buckets([round(100 * 1.12**i) for i in range(8)]) == [{frozenset(range(4)), frozenset(range(4, 8))}] * 10
+
+
+def test_buckets_in_order_are_sorted_by_length_ties_as_they_came() -> None:
+    order = BatchOrder([7, 101, 100, 7, 102, 99], 2, shuffle=False, bucketing=True, seed=0)
+    assert list(order) == list(order) == [[0, 3], [5, 2], [1, 4]]
+
+
 def test_processes_share_the_batches_out_evenly() -> None:
     shares = [
         [i for b in BatchOrder(range(1, 15), 3, shuffle=True, bucketing=False, seed=0, rank=r, world_size=2) for i in b]

@@ -53,6 +53,20 @@ def test_a_weight_is_on_its_own_class_alone(case: Case) -> None:
     assert got.item() == pytest.approx(weighted_loss(case, logits[valid], y[valid], weight), rel=1e-5)
 
 
+def test_a_class_may_weigh_nothing_but_not_less() -> None:
+    case, logits, y = Case("GRUseq2one", "multiclass"), torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def loss(weight: list[float]) -> float:
+        state = make_state(case)
+        state["training_info"]["class_weight"] = weight
+        return nl.loss_function(state)(logits, y, torch.ones(6, dtype=torch.int64)).item()
+
+    expected = weighted_loss(case, logits.numpy(), y.numpy(), [1.0, 0.0, 2.0])
+    assert loss([1.0, 0.0, 2.0]) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="expected 3 finite weights of at least 0"):
+        loss([1.0, -0.1, 2.0])
+
+
 @each_classification
 def test_evaluation_weighs_as_training_did(case: Case) -> None:
     state = make_state(case, learning_rate=1e-12)

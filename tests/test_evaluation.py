@@ -93,6 +93,17 @@ def test_metrics_follow_their_definitions(case: Case) -> None:
         assert got[name] == pytest.approx(value, rel=1e-3, abs=1e-4, nan_ok=True), name
 
 
+def test_metrics_of_one_output_are_those_of_the_column() -> None:
+    state = make_state(Case("GRUED", "regression"), n_features=1)
+    pairs = make_pairs(state, [20, 11, 30, 1])
+    outputs, y = (side[:, 0] for side in columns(state, pairs))
+    for batch_size in (1, 4):
+        got = nl.evaluate(state, pairs, batch_size=batch_size)
+        assert got["mse"] == pytest.approx(((outputs - y) ** 2).mean(), rel=1e-3)
+        assert got["mae"] == pytest.approx(np.abs(outputs - y).mean(), rel=1e-3)
+        assert got["pearson"] == pytest.approx(np.corrcoef(outputs, y)[0, 1], rel=1e-3)
+
+
 def test_auroc_of_one_class_alone_is_nan_not_a_number_that_misleads() -> None:
     state = make_state(Case("GRUseq2seq", "binary"))
     measured = nl.evaluate(state, [(x, np.zeros_like(y)) for x, y in make_pairs(state, LENGTHS)])

@@ -98,6 +98,8 @@ def test_tolerance_in_seconds_is_not_lost_to_rounding(tolerance: float, sampling
 def test_bad_peaks_are_named() -> None:
     with pytest.raises(ValueError, match="peaks holds 10; expected samples from 0 to 9"):
         peak_labels([3, 10], 10)
+    with pytest.raises(ValueError, match=r"peaks has shape \(\)"):
+        peak_labels(3, 10)
     with pytest.raises(TypeError, match="found has dtype float64"):
         match_peaks([1], [1.5], 3)
     with pytest.raises(ValueError, match=r"true has shape \(1, 1\)"):

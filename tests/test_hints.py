@@ -1,5 +1,6 @@
 """Errors about a wrong name tell the right one."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 from cases import QUIET, Case, data, make_state, write_folders
 
 import neurallib as nl
-from neurallib.names import did_you_mean
+from neurallib.names import did_you_mean, listing
 
+FUNCTIONS = [name for name in nl.__all__ if inspect.isfunction(getattr(nl, name))]
+SIGNATURES = {name: inspect.signature(getattr(nl, name)) for name in FUNCTIONS}
 GRU = make_state(Case("GRUseq2seq", "binary"))
 SIZES = {"n_features": 2, "hid_dim": 3, "n_layers": 1}
 
@@ -76,6 +79,28 @@ def test_an_error_about_a_wrong_name_tells_the_right_one(
     with pytest.raises((TypeError, ValueError, AttributeError), match=f"Did you mean .*{meant!r}"):
         call(tmp_path)
     assert not results.exists()
+
+
+def has_options(signature: inspect.Signature) -> bool:
+    """Three arguments and more, some of them optional; what goes on to Lightning is looked at by train."""
+    given = signature.parameters.values()
+    defaults = any(parameter.default is not parameter.empty for parameter in given)
+    return len(given) > 2 and defaults and all(parameter.kind != parameter.VAR_KEYWORD for parameter in given)
+
+
+@pytest.mark.parametrize("name", [name for name, signature in SIGNATURES.items() if has_options(signature)])
+def test_a_misspelt_option_of_any_public_function_is_told(name: str) -> None:
+    *_, option = SIGNATURES[name].parameters
+    with pytest.raises(TypeError, match=f"{name}.. got an unexpected .* '{option}x'. Did you mean '{option}'"):
+        getattr(nl, name)(**{f"{option}x": None})
+
+
+def test_a_list_of_names_says_how_many_are_left_out() -> None:
+    assert listing("abcd", 2) == "a, b and 2 more"
+    assert listing("abc", 2) == "a, b and 1 more"
+    assert listing("ab", 2) == "a, b"
+    assert listing([]) == "none"
+    assert listing(map(str, range(11))) == "0, 1, 2, 3, 4, 5, 6, 7 and 3 more"
 
 
 def test_the_nearest_names_are_told_in_order_whatever_their_case_and_nothing_where_none_is_near() -> None:

@@ -74,6 +74,7 @@ def test_any_kind_and_shape_of_one_output_gives_the_same_peaks() -> None:
         ((np.array([0.1, np.nan]),), "expected probabilities"),
         ((np.zeros((5, 2)),), r"shape \(5, 2\); expected \[T\]"),
         ((np.zeros((2, 5, 1)),), r"shape \(2, 5, 1\)"),
+        ((np.array(0.5),), r"shape \(\); expected \[T\]"),
         ((np.array(["a"]),), "dtype"),
         ((np.zeros(5), 1.5), "threshold=1.5"),
         ((np.zeros(5), 0.5, 1), "filter_peaks=1"),

@@ -20,12 +20,32 @@ def test_loss_curve_is_written_after_any_number_of_epochs(epochs: int, tmp_path:
     assert [file.name for file in tmp_path.iterdir()] == ["loss.png"]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 40])
+def test_epochs_are_marked_by_whole_numbers(epochs: int) -> None:
+    figure = plot_losses([1.0] * epochs, [2.0] * epochs)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ticks = [tick for tick in axes.get_xticks() if 0.5 <= tick <= epochs + 0.5]
+    assert ticks and all(tick == round(tick) for tick in axes.get_xticks())
+    assert epochs > 3 or ticks == list(range(1, epochs + 1))
+
+
 def test_loss_curve_shows_both_losses_and_the_best_epoch() -> None:
     train, val, best = plot_losses([3, 2, 1], [3, 1.5, 2]).axes[0].lines
     np.testing.assert_array_equal(train.get_xydata(), [[1, 3], [2, 2], [3, 1]])
     np.testing.assert_array_equal(val.get_xydata(), [[1, 3], [2, 1.5], [3, 2]])
     np.testing.assert_array_equal(best.get_xydata(), [[2, 1.5]])
     assert best.get_label() == "best: 1.5 in epoch 2"
+
+
+def test_losses_over_more_than_a_decade_stand_on_a_scale_of_ones_twos_and_fives() -> None:
+    axes = plot_losses([20, 1], [30, 2]).axes[0]
+    axes.figure.draw_without_rendering()
+    shown = [text.get_text() for text in axes.get_yticklabels()]
+    assert axes.get_yscale() == "log" and {"1", "2", "5", "10", "20"} <= set(shown)
+    assert not {"3", "4", "30"} & set(shown) and len(axes.yaxis.get_minorticklocs()) == 0
+    for train, val in (([10, 1], [9, 2]), ([20, 0], [30, 1]), ([], [])):
+        assert plot_losses(train, val).axes[0].get_yscale() == "linear"
 
 
 def test_best_epoch_is_never_one_whose_loss_is_not_finite() -> None:
@@ -53,6 +73,14 @@ def test_prediction_shows_signal_peaks_and_output_in_seconds(tmp_path: Path) -> 
     assert (bottom.get_xlabel(), top.get_ylabel()) == ("time (s)", "ECG (mV)")
     assert [text.get_text() for text in top.get_legend().get_texts()] == ["true (2)", "found (1)"]
     assert matplotlib.image.imread(tmp_path / "p.png").shape[2] == 4
+
+
+def test_the_signal_has_twice_the_height_of_the_output_below_it() -> None:
+    figure = plot_prediction(np.zeros(50), np.zeros(50))
+    figure.draw_without_rendering()
+    top, bottom = (axes.get_position() for axes in figure.axes)
+    assert top.y0 > bottom.y1 and top.height == pytest.approx(2 * bottom.height, rel=0.05)
+    assert (top.x0, top.x1) == pytest.approx((bottom.x0, bottom.x1))
 
 
 def test_without_prediction_there_is_one_panel_in_samples() -> None:

@@ -23,6 +23,8 @@ from neurallib.signals.preparing import prepare_signals
         (ramp(2), [[0], [0.5]], "holds the label 0.5"),
         (ramp(2), [[0], [-1]], "holds the label -1"),
         (ramp(2, 2), [[0], [1]], r"x of data\[0\] has shape \(2, 2\); expected \(T, 1\)"),
+        (np.array([[0.0], [1e39]]), [[0], [1]], r"x of data\[0\] holds values up to 1e\+39, beyond .* float32"),
+        (np.array([[-1e300], [0.0]]), [[0], [1]], r"x of data\[0\] holds values up to 1e\+300"),
         (np.zeros((0, 1)), np.zeros((0, 1)), "at least one step"),
         (np.zeros((2, 3, 1)), [[0], [1]], r"has shape \(2, 3, 1\)"),
         (np.array([["a"], ["b"]]), [[0], [1]], r"x of data\[0\] holds <U1"),
@@ -93,6 +95,14 @@ def test_targets_come_in_every_form_of_the_original(
         assert y.dtype == (torch.int64 if kind == "multiclass" else torch.float32)
         assert len(caught) == (form in corrected)  # one for all three
         assert not caught or "in 3 of 3 signals" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("n_steps", [2, 5])
+def test_a_transposed_target_is_told_by_its_axes(n_steps: int) -> None:
+    state = make_state(Case("GRUseq2seq", "multilabel"))
+    y = np.zeros((3, n_steps))
+    with pytest.warns(UserWarning, match=r"y is \[3, T\], taken as \[T, 3\]"):
+        nl.prepare(state, [(np.zeros((n_steps, 2)), y)])
 
 
 def test_signals_are_shaped_with_one_warning_a_folder(tmp_path: Path) -> None:

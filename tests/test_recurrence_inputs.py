@@ -41,6 +41,16 @@ def test_weights_that_do_not_fit_each_other_are_refused() -> None:
         )
 
 
+@pytest.mark.parametrize(("n_inputs", "n_units"), [(0, 3), (4, 0)])
+def test_a_layer_without_inputs_or_units_is_refused(n_inputs: int, n_units: int) -> None:
+    rows = 3 * n_units
+    empty = Direction(torch.zeros(rows, n_inputs), torch.zeros(rows, n_units), torch.zeros(rows), torch.zeros(rows))
+    with pytest.raises(ValueError, match=rf"weights are \[\({rows}, {n_inputs}\).*; expected"):
+        gru_layer(torch.zeros(2, 5, n_inputs), torch.tensor([5, 2]), [empty])
+    with pytest.raises(ValueError, match=rf"weights are \[\({rows}, {n_inputs}\).*; expected"):
+        generate(layers=[empty])
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_layer_has_one_direction_or_two(count: int) -> None:
     layer = directions_of(nn.GRU(4, 3)) * count

@@ -127,3 +127,9 @@ def test_it_is_searched_and_one_width_is_the_same_trial_as_a_list_of_it(seventh:
 def test_what_is_wrong_with_its_hyperparameters_is_told(seventh: State) -> None:
     with pytest.raises(ValueError, match="MeanFilter has no hyperparameter 'widht'. Did you mean 'width'"):
         nl.evaluate({**seventh, "hparams": {**seventh["hparams"], "widht": 3}}, [(np.zeros((3, 2)), np.zeros(1))])
+
+
+def test_directories_of_an_entry_without_sizes_are_named_by_all_whole_numbers() -> None:
+    entry = Architecture(mean_filter, mean_filter_shapes, mean_filter_forward, seq2one=True, stack=filters)
+    hparams = mean_filter(n_features=2, width=4, multi_label=True, num_classes=3)["hparams"]
+    assert entry.sizes(hparams) == "2n_features_4width_2n_layers_3num_classes"

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
-from cases import Case, make_pairs, make_state
+import torch
+from cases import Case, make_batch, make_pairs, make_state
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import neurallib as nl
+from neurallib.tasks import describe, n_outputs
+from neurallib.training.tensorboard import show_predictions
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,7 @@ def test_the_event_files_hold_the_run(
 ) -> None:
     monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path))
     state = make_state(case)
-    pairs = make_pairs(state, [6, 9, 8, 7])
+    pairs = make_pairs(state, [6, 9, 8, 7, 5, 6])
     trained = nl.train(
         state, pairs, pairs, epochs=3, batch_size=2, save=True, enable_tensorboard=True, enable_progress_bar=False
     )
@@ -35,7 +39,7 @@ def test_the_event_files_hold_the_run(
     def values(tag: str) -> list[float]:
         return [event.value for event in events.Scalars(tag)]
 
-    assert len(values("train_loss")) == 6  # a step
+    assert len(values("train_loss")) == 9  # a step
     assert values("train_loss_epoch") == pytest.approx(info["train_losses"])
     assert values("val_loss") == pytest.approx(info["val_losses"])
     assert values("lr-Adam") == pytest.approx([1e-3] * 3)
@@ -56,3 +60,48 @@ def test_the_event_files_hold_the_run(
     assert isinstance(start, plugin_data_pb2.SessionStartInfo)
     assert start.hparams["learning_rate"].number_value == 1e-3
     assert set(start.hparams) == set(state["hparams"])
+
+
+class Figures(list):
+    """A writer that keeps what it is given."""
+
+    def add_figure(self, tag: str, figure: Figure, step: int) -> None:
+        self.append((tag, figure, step))
+
+
+@pytest.mark.parametrize(
+    ("case", "label", "threshold"),
+    [
+        (Case("GRUseq2seq", "binary"), "probability", True),
+        (Case("GRUseq2seq", "multilabel"), "probability", True),
+        (Case("GRUseq2seq", "multiclass"), "probability", False),
+        (Case("GRUseq2seq", "regression"), "prediction", False),
+    ],
+    ids=str,
+)
+def test_examples_show_the_valid_steps_of_two_signals_and_what_the_output_is(
+    case: Case, label: str, threshold: bool
+) -> None:
+    state, figures = make_state(case), Figures()
+    x, y, lengths = make_batch(state, [6, 9, 4]).values()
+    outputs = torch.rand(3, 9, n_outputs(state["hparams"]))
+    show_predictions(figures, describe(state), 100.0, x, y, lengths, outputs, 7)
+    assert [(tag, step) for tag, _, step in figures] == [("predictions/0", 7), ("predictions/1", 7)]
+    for i, (_, figure, _) in enumerate(figures):
+        top, bottom = figure.axes
+        n = int(lengths[i])
+        assert [line.get_ydata().tolist() for line in top.lines] == x[i, :n].T.tolist()
+        curves = [line.get_ydata().tolist() for line in bottom.lines if len(line.get_xdata()) == n]
+        assert curves == outputs[i, :n].T.tolist()
+        assert top.lines[0].get_xdata()[1] == 0.01 and bottom.get_ylabel() == label
+        assert [line.get_ydata()[0] for line in bottom.lines[len(curves) :]] == [0.5] * threshold
+
+
+def test_the_title_says_the_one_output_of_a_signal_and_its_target() -> None:
+    for kind, label in (("binary", "probability"), ("regression", "prediction")):
+        state, figures = make_state(Case("GRUseq2one", kind)), Figures()
+        x, _, lengths = make_batch(state, [6, 9]).values()
+        outputs, y = torch.tensor([[0.25], [0.123456]]), torch.tensor([[1.0], [0.0]])
+        show_predictions(figures, describe(state), None, x, y, lengths, outputs, 0)
+        titles = [axes.get_title(loc="left") for _, figure, _ in figures for axes in figure.axes]
+        assert titles == [f"{label} 0.25, target 1", f"{label} 0.123, target 0"]

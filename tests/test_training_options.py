@@ -111,3 +111,18 @@ def test_numbers_of_numpy_are_numbers() -> None:
     state = make_state(GRU)
     trained = nl.train(state, data(state), data(state, 3), epochs=np.int64(1), batch_size=np.int32(4), **QUIET)
     assert trained["training_info"]["epochs"] == 1
+
+
+def test_the_progress_bar_on_a_cpu_shows_the_loss_of_each_step_and_of_validation() -> None:
+    from pytorch_lightning.callbacks import Callback
+
+    shown = []
+
+    class Spy(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:  # type: ignore
+            bar = trainer.progress_bar_metrics
+            shown.append((bar["train_loss"] == pytest.approx(float(outputs["loss"])), "val_loss" in bar))
+
+    state = make_state(GRU)
+    nl.train(state, data(state), data(state, 3), epochs=2, batch_size=4, callbacks=[Spy()])
+    assert shown == [(True, False)] * 2 + [(True, True)] * 2

@@ -42,6 +42,25 @@ def test_history_of_both_sides_is_kept() -> None:
     assert again["training_info"]["transfer"]["sources"][0]["transfer"] == first
 
 
+def test_an_earlier_source_keeps_the_weights_that_a_later_one_left() -> None:
+    shape = {"n_features": 2, "hid_dim": 3, "n_layers": 2}
+    target, first, second = (nl.gru_seq2seq(**shape, seed=i, model_name=f"model {i}") for i in range(3))
+    once = nl.reuse_layers(target, first, ["gru_layers.0", "gru_layers.1", "fc_out"])
+    twice = nl.reuse_layers(once, second, ["gru_layers.1", "fc_out.bias"])
+    told = twice["training_info"]["transfer"]["sources"]
+    assert [(source["model_name"], source["layers"]) for source in told] == [
+        ("model 1", {"gru_layers.0": "gru_layers.0", "fc_out.weight": "fc_out.weight"}),
+        ("model 2", {"gru_layers.1": "gru_layers.1", "fc_out.bias": "fc_out.bias"}),
+    ]
+    for name, weight in twice["weights"].items():
+        later = name.startswith("gru_layers.1.") or name == "fc_out.bias"
+        assert torch.equal(weight, (second if later else first)["weights"][name])
+    assert sum(source["share"] for source in told) == pytest.approx(1)
+    assert told[0]["share"] == pytest.approx((2 * 9 + 3 * 9 + 18 + 3) / (2 * 9 + 3 * 9 + 18 + 2 * 27 + 18 + 4))
+    thrice = nl.reuse_layers(twice, target, ["gru_layers.0", "fc_out.weight"])["training_info"]["transfer"]
+    assert [source["model_name"] for source in thrice["sources"]] == ["model 2", "model 0"]
+
+
 @pytest.mark.parametrize(
     ("own", "theirs", "expected"),
     [

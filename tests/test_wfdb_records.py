@@ -46,6 +46,7 @@ def test_one_channel_and_the_first_minutes_can_be_asked_for(record: Path) -> Non
     assert read.signal.shape == (500, 1) and read.channels == ["V1"]
     assert read.beats.tolist() == [100, 200]
     assert len(read_record(record, minutes=100).signal) == 1000
+    assert len(read_record(record, minutes=1e-6).signal) == 1
 
 
 def test_without_annotator_there_are_no_beats(record: Path) -> None:
@@ -60,16 +61,17 @@ def test_missing_file_is_named(record: Path, ending: str) -> None:
         read_record(record)
 
 
-@pytest.mark.parametrize("ending", ["hea", "dat"])
-def test_broken_file_is_named(record: Path, ending: str) -> None:
+@pytest.mark.parametrize(("ending", "told"), [("hea", "hea"), ("dat", "hea"), ("atr", "atr")])
+def test_broken_file_is_named(record: Path, ending: str, told: str) -> None:
     record.with_suffix(f".{ending}").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"r1\.hea"):
+    with pytest.raises(ValueError, match=rf"cannot read .*r1\.{told}"):
         read_record(record)
 
 
 def test_channel_that_is_not_there_or_no_voltage_is_named(record: Path) -> None:
-    with pytest.raises(ValueError, match="channel=2; r1 has 2: MLII, V1"):
-        read_record(record, channel=2)
+    for channel in (2, 3):
+        with pytest.raises(ValueError, match=f"channel={channel}; r1 has 2: MLII, V1"):
+            read_record(record, channel=channel)
     header = record.with_suffix(".hea")
     header.write_text(header.read_text().replace("/uV", "/mmHg"))
     with pytest.raises(ValueError, match="channel 'V1' of r1 is in 'mmHg'"):
@@ -77,6 +79,13 @@ def test_channel_that_is_not_there_or_no_voltage_is_named(record: Path) -> None:
     assert read_record(record, channel=0).channels == ["MLII"]
     with pytest.raises(ValueError, match="minutes=0"):
         read_record(record, minutes=0)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("V", 1000), ("mV", 1), ("uV", 0.001), ("\u00b5V", 0.001)])
+def test_every_unit_of_voltage_becomes_millivolts(record: Path, unit: str, scale: float) -> None:
+    header = record.with_suffix(".hea")
+    header.write_text(header.read_text().replace("/mV", f"/{unit}"))
+    np.testing.assert_allclose(read_record(record).signal[:, 0], scale * np.linspace(-1, 1, 1000), atol=1e-4 * scale)
 
 
 def test_gain_of_zero_counts_as_two_hundred(record: Path) -> None:
@@ -126,6 +135,7 @@ def test_split_has_the_shares_asked_for_and_depends_on_the_seed() -> None:
     [
         (["1", "201", "202"], {}, "2 people; expected at least 3"),
         (["1", "2", "3"], {"val": 0.5, "test": 0.5}, "leave nothing for training"),
+        (["1", "2", "3"], {"val": 0.6, "test": 0.7}, "leave nothing for training"),
         (["1", "2", "3"], {"test": 0.0}, "test=0.0"),
         (["1", "2", "2", "3"], {}, "names holds 2 twice"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,7 +135,11 @@ def read_record(
         record = wfdb.rdrecord(str(stem), channels=picked, sampto=n_steps)
     except Exception as error:
         raise ValueError(f"cannot read the signals of {header_file}: {error}") from error
-    scale = [_millivolts(stem.name, *each) for each in zip(record.sig_name, record.units, strict=True)]
+    # wfdb drops what is not ASCII, and would take the µV of a header for V
+    lines = [line for line in header_file.read_bytes().splitlines() if line.strip() and line[:1] != b"#"][1:]
+    micro = [bool(re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V\b", line)) for line in lines[: len(names)]]
+    units = ["uV" if micro[k] else unit for k, unit in zip(picked, record.units, strict=True)]
+    scale = [_millivolts(stem.name, *each) for each in zip(record.sig_name, units, strict=True)]
     beats, symbols = _beats(wfdb, stem, annotator, len(record.p_signal))
     return Record(
         name=stem.name,

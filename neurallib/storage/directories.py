@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path, is_list
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.state import State
 from neurallib.storage.training_info import INFO
 
@@ -17,6 +17,7 @@ SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"
 
 
+@hinted
 def create_checkpoints_directory(state: State, retraining: bool, results_directory: str | Path | None = None) -> Path:
     """Make a new directory for a run of a model.
 
