@@ -62,6 +62,12 @@ def test_ctrl_c_keeps_and_saves_the_best_weights_so_far(tmp_path: Path) -> None:
     assert "the best weights so far (epoch 3) are kept" in run.stderr
 
 
+def test_ctrl_c_before_there_are_weights_to_keep_is_ctrl_c(tmp_path: Path) -> None:
+    run = run_interrupted(INTERRUPTED.replace("current_epoch == 3", "current_epoch == 0"), tmp_path)
+    assert run.returncode != 0 and run.stdout == ""
+    assert run.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
 def test_signal_module_is_left_as_it_was() -> None:
     before = signal.getsignal(signal.SIGINT)
     state = make_state(GRU)

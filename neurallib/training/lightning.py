@@ -156,6 +156,8 @@ def fit(run: Run) -> Fit:
     ------
     RuntimeError
         If no epoch ended with a finite validation loss.
+    KeyboardInterrupt
+        If Ctrl-C came before one did.
     """
     began = time.perf_counter()
     module = _Training(run, build_network(run.state))
@@ -173,6 +175,8 @@ def fit(run: Run) -> Fit:
                 raise
             signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
+    if interrupted and not module.best_weights:
+        raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not module.best_weights:
         reason = "diverged in its first epoch" if module.val_losses else "ended before its first validation"
         raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")

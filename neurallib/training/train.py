@@ -117,7 +117,7 @@ def train(
     TypeError, ValueError
         If an argument or a signal is wrong; nothing has been trained or written then.
     RuntimeError
-        If training diverged, or was interrupted, before there was a finite validation loss.
+        If training diverged before there was a finite validation loss.
 
     See Also
     --------

@@ -111,7 +111,7 @@ def train_from_scratch(
     TypeError, ValueError, FileNotFoundError
         If an argument or a file is wrong; nothing has been trained or written then.
     RuntimeError
-        If training diverged, or was interrupted, before there was a finite validation loss.
+        If training diverged before there was a finite validation loss.
 
     See Also
     --------

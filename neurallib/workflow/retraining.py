@@ -125,7 +125,7 @@ def retrain(
     PermissionError, ConnectionError
         If the hub refuses, or cannot be reached and its cache lacks a file.
     RuntimeError
-        If training diverged, or was interrupted, before there was a finite validation loss.
+        If training diverged before there was a finite validation loss.
 
     See Also
     --------
