@@ -84,3 +84,8 @@ def test_any_kind_and_shape_of_one_output_gives_the_same_peaks() -> None:
 def test_bad_output_or_setting_is_named(arguments: tuple, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         post_process_peaks_binary(*arguments)
+
+
+def test_a_single_number_is_no_output() -> None:
+    with pytest.raises(ValueError, match=r"output has shape \(\); expected \[T\]"):
+        post_process_peaks_binary(np.float64(0.7))  # type: ignore[arg-type]

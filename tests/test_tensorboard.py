@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cases import Case, make_batch, make_pairs, make_state
@@ -105,3 +106,21 @@ def test_the_title_says_the_one_output_of_a_signal_and_its_target() -> None:
         show_predictions(figures, describe(state), None, x, y, lengths, outputs, 0)
         titles = [axes.get_title(loc="left") for _, figure, _ in figures for axes in figure.axes]
         assert titles == [f"{label} 0.25, target 1", f"{label} 0.123, target 0"]
+
+
+def test_the_examples_are_the_first_signals_of_the_validation_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neurallib.training import lightning
+
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(lightning, "show_predictions", lambda *arguments: shown.append(arguments[3]))
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = make_pairs(state, [6, 9, 8, 7])
+    nl.train(
+        state, pairs, pairs, epochs=2, batch_size=2, save=True, enable_tensorboard=True, enable_progress_bar=False,
+        results_directory=tmp_path,
+    )  # fmt: skip
+    assert len(shown) == 2
+    for x in shown:
+        np.testing.assert_array_equal(x[0, :6].numpy(), pairs[0][0])
