@@ -46,6 +46,15 @@ def test_one_thread_is_one_thread_and_a_late_one_can_predict() -> None:
     assert run_script(script.format(n=2)) == "1 (9, 1)"
 
 
+def test_a_kernel_may_run_for_the_first_time_as_the_program_ends() -> None:
+    script = """
+        import atexit, sys, numpy as np, neurallib as nl
+        state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, bidirectional=True)
+        atexit.register(lambda: sys.stdout.write(str(nl.predict(state, [np.ones((9, 1), np.float32)] * 3)[0].shape)))
+    """
+    assert run_script(script) == "(9, 1)"
+
+
 def test_several_python_threads_may_run_it_at_once() -> None:
     gru = nn.GRU(2, 32, bidirectional=True, batch_first=True)
     batches = [torch.randn(5, 11, 2) for _ in range(8)]
@@ -98,6 +107,24 @@ def free_number_of_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_every_signal_is_computed_on_any_number_of_threads(n_threads: int, free_number_of_threads: None) -> None:
+    pytest.importorskip("numba")
+    gru = nn.GRU(2, 6, bidirectional=True, batch_first=True)
+    x, lengths, h0 = torch.randn(5, 11, 2), torch.tensor(LENGTHS), torch.randn(2, 5, 6)
+    weight = torch.randn(5, 11, 12)
+    torch.set_num_threads(n_threads)
+    for _ in range(2):  # the first time one thread compiles alone
+        with use_path("numba"):
+            output, h_n = gru_layer(x, lengths, directions_of(gru), h0)
+            found = torch.autograd.grad((output * weight).sum(), list(gru.parameters()))
+    expected, expected_h_n = packed(gru, x, lengths, h0)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(h_n, expected_h_n, rtol=0, atol=1e-5)
+    theirs = torch.autograd.grad((expected * weight).sum(), list(gru.parameters()))
+    torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-4)
 
 
 def run_on(n_threads: int) -> None:

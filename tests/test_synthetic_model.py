@@ -63,3 +63,9 @@ def test_relaxation_is_exact_where_events_are_straight_lines(step: float) -> Non
     start = events[: round(3 / step)].mean()  # the steady state of the first three seconds
     exact = 2 + 0.5 * (times - 1) + (start - 1.5) * np.exp(-times)  # u' = events - u
     np.testing.assert_allclose(_relaxation(events, step), exact, rtol=1e-9)
+
+
+def test_a_seed_means_the_same_signal_in_every_version() -> None:
+    signal, r_peaks = synthetic_ecg(duration=10, sampling_frequency=250, seed=1, ectopic_fraction=0.2)
+    assert r_peaks.tolist() == [102, 339, 568, 820, 1079, 1315, 1547, 1802, 2066, 2308]
+    np.testing.assert_allclose(signal[[0, 500, 1000, 2499]], [-0.12624, 0.05862, -0.05912, 0.07248], atol=1e-4)
