@@ -21,7 +21,7 @@ from neurallib.progress import progress
 from neurallib.signals.batches import collate_fn, cut_batches
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
-from neurallib.signals.sources import Data, Signals, as_items
+from neurallib.signals.sources import Data, Signals, as_items, is_numbered
 from neurallib.state import Batch, State
 from neurallib.tasks import TaskKind, activate, describe
 
@@ -216,8 +216,7 @@ def _blocks(items: Any, size: int) -> Iterator[Any]:
     if isinstance(items, SignalFolder):
         yield from (items[i : i + size] for i in range(0, len(items), size))
         return
-    has_numbers = hasattr(items, "__len__") and hasattr(items, "__getitem__")  # a Dataset's iteration may not end
-    rest = (items[i] for i in range(len(items))) if has_numbers else iter(items)
+    rest = (items[i] for i in range(len(items))) if is_numbered(items) else iter(items)
     while block := list(islice(rest, size)):
         yield block
 

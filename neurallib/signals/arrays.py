@@ -21,9 +21,8 @@ def read_array(path: Path) -> np.ndarray:
         If the file is not a whole .npy file of real numbers.
     """
     try:
-        with open(path, "rb") as file:
-            head = file.read(MAPPED)
-        array = _whole(head) if len(head) < MAPPED else np.load(path, mmap_mode="r", allow_pickle=False)
+        small = path.stat().st_size < MAPPED
+        array = _whole(path.read_bytes()) if small else np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {error}") from error
     if not isinstance(array, np.ndarray):

@@ -55,7 +55,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         if has_targets:
             raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
         items = data if _is_stack(data, n_features) else [data]
-    elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    elif not is_numbered(data):
         if not isinstance(data, Iterable) or (isinstance(data, Dataset) and not hasattr(type(data), "__iter__")):
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
         if not keep:
@@ -64,6 +64,11 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     if len(items) == 0:
         raise ValueError(f"{name} is empty; expected at least one signal.")
     return items
+
+
+def is_numbered(data: Any) -> bool:
+    """Whether items can be asked for by number: the iteration of a Dataset that only has numbers may never end."""
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
 
 def signal_of(item: Any) -> Any:

@@ -191,9 +191,7 @@ def _with_preprocessing(state: State, normalization: str | None, sampling_freque
     if sampling_frequency is not None:
         number("sampling_frequency", sampling_frequency, 0, low_open=True)
         if known["sampling_frequency"] not in (None, sampling_frequency):
-            warn(
-                f"sampling_frequency changes from {known['sampling_frequency']:g} to {sampling_frequency:g} Hz.",
-            )
+            warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {sampling_frequency:g} Hz.")
     preprocessing = Preprocessing(
         sampling_frequency=known["sampling_frequency"] if sampling_frequency is None else float(sampling_frequency),
         normalization=normalization or known["normalization"],
