@@ -14,15 +14,16 @@ from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
+from neurallib.signals.arrays import as_numbers
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, normalize
 from neurallib.signals.sources import Data, Signals, as_items, signal_of
+from neurallib.signals.targets import as_target, class_counts
 from neurallib.state import State
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
-_Shape = tuple[int, ...]
 
 
 class PreparedData(Dataset[Item]):
@@ -61,19 +62,13 @@ class PreparedData(Dataset[Item]):
             self.lengths.append(len(item[0]))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
-            self._count(item[1])
+            if self._has_targets:
+                self.class_counts += class_counts(item[1], self._task)
             size = sum(part.nbytes for part in item)
             if size <= memory_budget:
                 self._kept[i], memory_budget = item, memory_budget - size
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
-
-    def _count(self, y: Tensor) -> None:
-        kind, k = self._task.kind, self._task.n_outputs
-        if self._has_targets and kind != "regression":
-            steps = y.numpy().reshape(-1) if kind == "multiclass" else y.numpy().reshape(-1, k)
-            holds = np.bincount(steps, minlength=k) if kind == "multiclass" else steps.sum(0, dtype=np.float64)
-            self.class_counts += np.stack([holds, np.full(k, len(steps))])
 
     def _prepare(self, i: int) -> tuple[Item, list[str]]:
         given, name = self._source[i], self.names[i]
@@ -83,7 +78,7 @@ class PreparedData(Dataset[Item]):
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
         x, corrections = _signal(given[0], self._task, self._normalization, name)
-        y, more = _target(given[1], len(x), self._task, name)
+        y, more = as_target(given[1], len(x), self._task, name)
         return (x, y), corrections + more
 
 
@@ -175,7 +170,7 @@ def _checked(
 
 
 def _signal(given: Any, task: Task, normalization: str | None, name: str) -> tuple[Tensor, list[str]]:
-    x, corrections = _numbers(given, f"x of {name}"), []
+    x, corrections = as_numbers(given, f"x of {name}"), []
     n = task.n_features
     if x.ndim == 1 and n == 1:
         x, corrections = x[:, None], ["x is [T], taken as [T, 1],"]
@@ -184,61 +179,3 @@ def _signal(given: Any, task: Task, normalization: str | None, name: str) -> tup
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
     return torch.from_numpy(np.ascontiguousarray(normalize(x, normalization))), corrections
-
-
-def _target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, list[str]]:
-    y = _numbers(given, f"y of {name}")
-    k = task.n_outputs
-    wanted, quiet, others = _target_shapes(n_steps, task)
-    if y.shape != wanted and y.shape not in (*quiet, *others):
-        expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.")
-    corrections = []
-    if y.shape != wanted and y.shape not in quiet:
-        corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
-    y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
-    if task.kind != "regression":
-        top = 1 if task.kind != "multiclass" else k - 1
-        wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)]
-        if wrong.size:
-            raise ValueError(
-                f"y of {name} holds the label {wrong.flat[0]:g}; {task.kind} with num_classes={k} expects whole "
-                f"numbers from 0 to {top}."
-            )
-    dtype = np.int64 if task.kind == "multiclass" else np.float32
-    return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
-
-
-def _target_shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
-    """The shape of a target, those that are as good, and those that are corrected with a warning."""
-    k = task.n_outputs
-    if task.kind == "multiclass":
-        return ((), [], [(1,), (1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
-    scalar: list[_Shape] = [() if task.seq2one else (n_steps,)]
-    single = scalar if k == 1 else []
-    return ((k,), [(1, k)], single) if task.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
-
-
-def _numbers(given: Any, name: str) -> np.ndarray:
-    if isinstance(given, Tensor):
-        given = given.detach().cpu()
-        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
-    try:
-        array: np.ndarray = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
-    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        at = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
-        largest = max(abs(float(array.min())), abs(float(array.max())))
-        if largest > float(np.finfo(np.float32).max):
-            raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
-    return array
-
-
-def _shape_words(shape: tuple[int, ...], n_steps: int) -> str:
-    return f"[{', '.join('T' if n == n_steps else str(n) for n in shape)}]" if shape else "a scalar"
