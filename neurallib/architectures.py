@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 
 from neurallib.names import as_list, did_you_mean, listing, weights_named
-from neurallib.state import Hparams, Preprocessing, State, Weights
+from neurallib.state import Hparams, Preprocessing, State, Weights, new_preprocessing
 
 Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
 
@@ -173,13 +173,13 @@ def check_state(state: Any, name: str = "state") -> State:
     for key, weight in state["weights"].items():
         if not isinstance(weight, Tensor):
             raise TypeError(f"{name}['weights'][{key!r}] is a {type(weight).__name__}; expected a Tensor.")
-    if missing := [key for key in Preprocessing.__annotations__ if key not in state["preprocessing"]]:
-        raise ValueError(f"{name}['preprocessing'] lacks {listing(missing)}; None is what is not known.")
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
     if isinstance(state["frozen"], str) or not isinstance(state["frozen"], Sequence):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
     for pattern in as_list(state["frozen"]):
         weights_named(state["weights"], pattern)
+    if len(state["preprocessing"]) < len(Preprocessing.__annotations__):  # of an older version, or by hand
+        return cast(State, {**state, "preprocessing": new_preprocessing(state["preprocessing"])})
     return cast(State, state)
 
 

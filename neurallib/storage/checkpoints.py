@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
 from neurallib.models.registry import state_from_files
 from neurallib.names import listing
-from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.state import Hparams, Preprocessing, State, copy_weights
+from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
+from neurallib.storage.preprocessing import read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import save_training_information_to_file
-from neurallib.warn import warn
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -54,7 +51,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sorted(path.name for path in nl.save_checkpoint(state, folder).iterdir())
-    ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'training_info.json']
+    ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'preprocessing.json', 'training_info.json']
     """
     state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -62,6 +59,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     write_weights(directory / SAFETENSORS, weights)
     write_weights(directory / PTH, weights)
     write_yaml(directory / HPARAMS, file_hparams(state))
+    write_preprocessing(state, directory)
     save_training_information_to_file(state, directory)
     return directory
 
@@ -106,13 +104,14 @@ def load_checkpoint(directory: str | Path) -> State:
     directory = existing(directory)
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
     hparams = own if own.is_file() else logged_hparams(directory)
-    state = loaded_state(info_path(directory), hparams, weights_path(directory))
+    state = loaded_state(info_path(directory), hparams, weights_path(directory), directory)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     return state
 
 
-def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> State:
-    """The state that training_info.json, hparams.yaml and a file of weights hold together."""
+def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, directory: Path | None = None) -> State:
+    """The state that training_info.json, hparams.yaml, a file of weights and, where the directory has one,
+    preprocessing.json hold together."""
     info = read_json(info_path)
     if "architecture" not in info:
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
@@ -124,12 +123,8 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path) -> Sta
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
-    normalization, frozen = info.get("normalization"), info.get("frozen")
-    if normalization not in (None, *NORMALIZATIONS):
-        known = f"none of {listing(NORMALIZATIONS)}: signals are taken as they are"
-        warn(f"{info_path} has normalization={normalization!r}, {known}.")
-        normalization = None
-    state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=normalization)
+    state["preprocessing"] = read_preprocessing(directory or info_path.parent, info, info_path)
+    frozen = info.get("frozen")
     state["frozen"] = list(frozen) if isinstance(frozen, list) else []
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained
@@ -222,11 +217,3 @@ def file_hparams(state: State) -> Hparams:
     them and could not read the file; training_info.json holds them."""
     unwritten = ARCHITECTURES[state["architecture"]].unwritten(state["hparams"])
     return {name: value for name, value in state["hparams"].items() if name not in unwritten}
-
-
-def _frequency(info: Mapping[str, Any]) -> float | None:
-    """The `sampling_frequency` of a published file, where it is a number."""
-    value = info.get("sampling_frequency")
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
-        return None
-    return float(value)
