@@ -28,6 +28,7 @@ class Preprocessing(TypedDict):
     x_shift: list[float] | None  # [C], of normalization "dataset"
     x_scale: list[float] | None
     target_normalization: str | None  # of a regression: "dataset" or "signal"
+    target_offset: bool | None  # of "signal": whether y has its signal's shift too, or its scale alone
     y_shift: list[float] | None  # [K]
     y_scale: list[float] | None
 

@@ -38,6 +38,9 @@ class Scale(NamedTuple):
         return values
 
 
+IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of deviation 1
+
+
 def _minmax(x: np.ndarray) -> Scale:
     low = x.min(axis=0)
     return Scale(low, x.max(axis=0) - low)
@@ -49,7 +52,7 @@ def _zscore(x: np.ndarray) -> Scale:
 
 def _robust(x: np.ndarray) -> Scale:
     low, median, high = np.percentile(x, [25, 50, 75], axis=0)
-    spread = (high - low) / 1.349  # of normal noise its standard deviation
+    spread = (high - low) / IQR_OF_NORMAL
     return Scale(median, np.where(_flat(spread, x), x.std(axis=0), spread))  # as of a signal that mostly rests
 
 
@@ -63,12 +66,13 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
     but where they are to be decided, whose numbers are known."""
     normalization, of_target = known["normalization"], known["target_normalization"]
     if normalization is not None:
-        choice("normalization", normalization, NORMALIZATIONS)
+        choice("normalization", normalization, (*NORMALIZATIONS, *["auto"][:to_decide]))
     if of_target is not None and task.kind != "regression":
         raise ValueError(f"target_normalization={of_target!r} is for a regression; this task is a {task}.")
     if of_target is not None:
         choice("target_normalization", of_target, (*TARGET_NORMALIZATIONS, *["auto"][:to_decide]))
-    if of_target == "signal" and (task.seq2one or task.n_outputs != task.n_features or normalization not in OWN):
+    by_itself = normalization in (*OWN, "auto")
+    if of_target == "signal" and (task.seq2one or task.n_outputs != task.n_features or not by_itself):
         raise ValueError(
             f"target_normalization='signal' puts y into its signal's units: it needs a normalization of each signal "
             f"({', '.join(OWN)}; here {normalization!r}) and as many outputs a step as features; {task} has "
@@ -109,7 +113,8 @@ def target_scale(own: Scale | None, preprocessing: Mapping[str, Any]) -> Scale |
     of_all = Scale(np.array(preprocessing["y_shift"]), np.array(preprocessing["y_scale"]))
     if preprocessing["target_normalization"] == "dataset" or own is None:
         return of_all
-    return Scale(own.shift + own.factor * of_all.shift, own.scale * of_all.scale)
+    offset = own.shift if preprocessing["target_offset"] else 0.0
+    return Scale(offset + own.factor * of_all.shift, own.scale * of_all.scale)
 
 
 def normalize(x: np.ndarray, name: str | None) -> np.ndarray:

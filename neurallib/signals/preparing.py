@@ -83,8 +83,9 @@ class PreparedData(Dataset[Item]):
 
     def in_units(self, values: Tensor, places: Sequence[int]) -> Tensor:
         """Normalized outputs or targets of some items, [B, T, K] or [B, K] on the CPU, in the target's own units."""
-        scale = self.scales(places)
-        return values if scale is None else torch.from_numpy(scale.over_steps(values.dim()).undo(values.numpy())).float()
+        if (scale := self.scales(places)) is None:
+            return values
+        return torch.from_numpy(scale.over_steps(values.dim()).undo(values.numpy())).float()
 
     def check(self, memory_budget: int, enable_progress_bar: bool, statistics: Statistics | None = None) -> None:
         """Read every item once: keep those that fit the budget, count, and warn once of each correction. What

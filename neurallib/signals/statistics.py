@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurallib.signals.normalization import OWN, Scale, own_scale
+from neurallib.signals.normalization import IQR_OF_NORMAL, OWN, Scale, own_scale
+from neurallib.signals.targets import meaning
 from neurallib.state import Preprocessing, new_preprocessing
 from neurallib.tasks import Task
 
 _STEPS = 100_000  # that moments wait for: small signals are counted many at once
+_SAMPLE = 1_000_000  # rows at the most that quartiles are taken of
 
 
 class Moments:
@@ -48,26 +50,57 @@ class Moments:
         self._count = self._count + count
 
 
+class Quartiles:
+    """Median and interquartile range of each column over values [n, C] that come piece by piece: of every k-th row, k
+    being doubled as often as more than `_SAMPLE` rows would be held."""
+
+    def __init__(self) -> None:
+        self._held: list[np.ndarray] = []
+        self._n, self._k, self._n_seen = 0, 1, 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in values [n, C]."""
+        rows = values[-self._n_seen % self._k :: self._k].astype(np.float32)
+        self._n_seen += len(values)
+        self._held.append(rows)
+        self._n += len(rows)
+        while self._n > _SAMPLE:
+            rows = np.concatenate(self._held)[::2]
+            self._held, self._n, self._k = [rows], len(rows), 2 * self._k
+
+    def scale(self) -> Scale:
+        """Median, and interquartile range over that of a normal distribution of deviation 1; 0 of one that rests."""
+        low, median, high = np.percentile(np.concatenate(self._held).astype(np.float64), [25, 50, 75], axis=0)
+        return Scale(median, (high - low) / IQR_OF_NORMAL)
+
+
 class Statistics:
-    """What a state's preprocessing leaves open, "dataset" without its numbers or a target's "auto", told by data.
+    """What a state's preprocessing leaves open, told by the training data in one pass.
 
     Parameters
     ----------
     task : Task
         A regression's target may be normalized.
     wanted : dict
-        Preprocessing as asked for. `normalization` "dataset" without `x_shift`, and any `target_normalization` without
-        `y_shift`, are decided.
+        Preprocessing as asked for. Open are a `normalization` "auto", a "dataset" without `x_shift`, and any
+        `target_normalization` without `y_shift`, "auto" among them.
     """
 
     def __init__(self, task: Task, wanted: Preprocessing) -> None:
-        self._wanted = wanted
+        self._task, self._wanted = task, wanted
+        self._own = "zscore" if wanted["normalization"] == "auto" else wanted["normalization"]
         target = wanted["target_normalization"] if wanted["y_shift"] is None else None
-        per_step = not task.seq2one and task.n_outputs == task.n_features and wanted["normalization"] in OWN
-        self._x = Moments(task.n_features) if _is_open(wanted) else None
+        per_step = not task.seq2one and task.n_outputs == task.n_features and self._own in OWN
+        is_open = wanted["normalization"] == "auto" or (self._own == "dataset" and wanted["x_shift"] is None)
+        self._x = (Moments(task.n_features), Quartiles()) if is_open else None
         self._y = Moments(task.n_outputs) if target in ("auto", "dataset") else None
-        self._y_of_signal = Moments(task.n_outputs) if target == "signal" or (target == "auto" and per_step) else None
+        by_signal = target == "signal" or (target == "auto" and per_step)
+        # With what its signal is normalized by taken off and without: a clean signal does not follow the wander of the
+        # noisy one.
+        self._y_of_signal = (Moments(task.n_outputs), Moments(task.n_outputs)) if by_signal else None
         self._spreads: list[np.ndarray] = []
+        self._levels: list[np.ndarray] = []
+        self._meanings: list[np.ndarray] = []
 
     @property
     def anything(self) -> bool:
@@ -75,30 +108,67 @@ class Statistics:
         return any(part is not None for part in (self._x, self._y, self._y_of_signal))
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Take in a signal [T, C] and its target [T, K] or [K]."""
-        if self._x is not None:
-            self._x.add(x)
+        """Take in a signal [T, C] and its target, as `as_target` gives it."""
+        for part in self._x or ():
+            part.add(x)
         if self._y is not None:
             self._y.add(y.reshape(-1, y.shape[-1]))
+        if self._own not in OWN:
+            return
+        own = own_scale(x, str(self._own))
         if self._y_of_signal is not None:
-            own = own_scale(x, str(self._wanted["normalization"]))
-            self._y_of_signal.add((y - own.shift) / own.scale)
-            if self._wanted["target_normalization"] == "auto":
-                self._spreads.append(np.stack([np.nanstd(x, axis=0), _spread(y)]))
+            for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
+                moments.add((y - shift) / own.scale)
+            self._spreads.append(np.stack([own.factor, _spread(y)]))
+        if self._wanted["normalization"] == "auto":
+            self._levels.append(np.concatenate([own.shift, np.log(np.maximum(own.factor, np.finfo(float).tiny))]))
+            self._meanings.append(meaning(y, self._task))
 
     def decided(self) -> Preprocessing:
         """The preprocessing with nothing left open."""
-        known = new_preprocessing(self._wanted)
-        if self._x is not None:
-            scale = self._x.scale()
-            known |= {"x_shift": scale.shift.tolist(), "x_scale": scale.scale.tolist()}
-        follows = self._y is None or (self._y_of_signal is not None and rise_together(np.array(self._spreads)))
-        moments = self._y_of_signal if follows else self._y
-        if moments is not None:
-            scale = moments.scale()
-            known |= {"y_shift": scale.shift.tolist(), "y_scale": scale.scale.tolist()}
-            known["target_normalization"] = "signal" if follows else "dataset"
-        return known
+        known = dict(self._wanted)
+        follows = self._y_of_signal is not None and (self._y is None or rise_together(np.array(self._spreads)))
+        if known["normalization"] == "auto":
+            matters = not follows and tells(np.array(self._levels), np.array(self._meanings))
+            known["normalization"] = "dataset" if matters else "zscore"
+        if self._x is not None and known["normalization"] == "dataset":
+            of_all, of_most = (part.scale() for part in self._x)
+            rests = of_most.scale <= 1e-3 * of_all.scale
+            shift, scale = (np.where(rests, *sides) for sides in zip(of_all, of_most, strict=True))
+            known |= {"x_shift": shift.tolist(), "x_scale": scale.tolist()}
+        of_y = None
+        if follows and self._y_of_signal is not None:
+            with_shift, without = (moments.scale() for moments in self._y_of_signal)
+            offset = bool(with_shift.scale.sum() <= without.scale.sum())
+            of_y = with_shift if offset else without
+            known |= {"target_normalization": "signal", "target_offset": offset}
+        elif self._y is not None:
+            of_y = self._y.scale()
+            known["target_normalization"] = "dataset"
+        if of_y is not None:
+            known |= {"y_shift": of_y.shift.tolist(), "y_scale": of_y.scale.tolist()}
+        return new_preprocessing(known)
+
+
+def tells(levels: np.ndarray, meanings: np.ndarray) -> bool:
+    """Whether the own offsets and scales of signals [N, 2 C] say something of what is asked of them [N, K], so that
+    taking them off would lose it: a quarter of the variance of some output in a line through them (adjusted for how
+    many they are), which for muscles is half and for heart beats, whose size is the electrode's, a tenth."""
+    if len(levels) < 20:
+        return False
+    if len(levels) < 5 * levels.shape[1]:  # too many channels for so few signals: their mean
+        levels = levels.reshape(len(levels), 2, -1).mean(axis=2)
+    levels = levels[:, np.ptp(levels, axis=0) > 0]
+    lines = np.column_stack([np.ones(len(levels)), (levels - levels.mean(axis=0)) / levels.std(axis=0)])
+    n, free = len(levels), len(levels) - lines.shape[1]
+    for column in meanings.T:
+        known = np.isfinite(column)
+        if known.sum() < n or np.ptp(column) == 0:
+            continue
+        rest = column - lines @ np.linalg.lstsq(lines, column, rcond=None)[0]
+        if 1 - (rest @ rest) / (n * column.var()) * (n - 1) / free > 0.25:
+            return True
+    return False
 
 
 def rise_together(spreads: np.ndarray) -> bool:
@@ -117,7 +187,3 @@ def _spread(y: np.ndarray) -> np.ndarray:
     """The standard deviation of each output's known steps; 0 where there are none."""
     known = ~np.isnan(y)
     return np.array([column[there].std() if there.any() else 0.0 for column, there in zip(y.T, known.T, strict=True)])
-
-
-def _is_open(wanted: Preprocessing) -> bool:
-    return wanted["normalization"] == "dataset" and wanted["x_shift"] is None

@@ -48,6 +48,19 @@ def class_counts(y: Tensor, task: Task) -> np.ndarray:
     return np.stack([holds, np.full(k, len(steps))]).astype(np.float64)
 
 
+def meaning(y: np.ndarray, task: Task) -> np.ndarray:
+    """What a target says of its signal as a whole, [K]: how much of it is in each class, or its mean; nan of what is
+    not known."""
+    if task.kind == "multiclass":
+        known = y[y >= 0].reshape(-1)
+        return np.bincount(known, minlength=task.n_outputs) / (len(known) or np.nan)
+    rows = y.reshape(-1, task.n_outputs).astype(np.float64)
+    known = ~np.isnan(rows)
+    n_known = known.sum(axis=0)
+    mean: np.ndarray = np.where(known, rows, 0.0).sum(axis=0) / np.where(n_known > 0, n_known, np.nan)
+    return mean
+
+
 def _shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
     """The shape of a target, those that are as good, and those that are corrected with a warning."""
     k = task.n_outputs

@@ -58,7 +58,7 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
         if given == "auto":
             if own is not None or trained:
                 continue
-            given = "dataset" if side == "x" else "auto" if task.kind == "regression" else None
+            given = "auto" if side == "x" or task.kind == "regression" else None
         elif own not in (None, given):
             warn(f"{name} changes from {own!r} to {given!r}.")
         known = new_preprocessing({**known, name: given, f"{side}_shift": None, f"{side}_scale": None})
@@ -71,8 +71,8 @@ def told(state: State) -> str:
     known, task = state["preprocessing"], describe(state)
     words = {
         None: "signals are taken as they come",
-        "dataset": f"signals are scaled by the training data's mean {_numbers(known['x_shift'])} and standard "
-        f"deviation {_numbers(known['x_scale'])}",
+        "dataset": f"signals are scaled by the middle {_numbers(known['x_shift'])} and the spread "
+        f"{_numbers(known['x_scale'])} of the training data",
     }
     parts = [words.get(known["normalization"], f"each signal is scaled by itself ({known['normalization']})")]
     if task.kind == "regression":

@@ -89,9 +89,9 @@ def retrain(
     seed : int
         For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
     normalization : str or None
-        Of the signals: "dataset", each channel by mean and standard deviation of the training data; "minmax", "zscore"
-        or "robust", each signal by itself; None, as they come. By default what the source says. Kept in the state, so
-        that `evaluate` and `predict` do the same; the numbers of "dataset" stay unless it is asked for.
+        Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
+        interquartile range of the training data; None, as they come. By default what the source says. Kept in the
+        state, so that `evaluate` and `predict` do the same; the numbers of "dataset" stay unless it is asked for.
     target_normalization : str or None
         Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
         "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
