@@ -22,6 +22,11 @@ class Task(NamedTuple):
     n_outputs: int  # K
     seq2one: bool  # one output a signal [K], not one a step [T, K]
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the K outputs are called: by their numbers."""
+        return tuple(map(str, range(self.n_outputs)))
+
     def __str__(self) -> str:
         return f"{'seq2one' if self.seq2one else 'seq2seq'} {self.kind}"
 

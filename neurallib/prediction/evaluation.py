@@ -67,13 +67,22 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        "loss", averaged over all valid steps of all signals; for classification "accuracy", "f1" (macro) and "auroc"
-        (macro; nan where only one class occurs); for regression "mse", "mae" and "pearson".
+        "loss", averaged over all valid, known labels of all signals, and:
+        binary: "accuracy", "balanced_accuracy", and of the positive class "precision", "recall", "specificity", "f1",
+        "auroc", "average_precision", "calibration_error"; "f1_macro", the mean of both classes' f1;
+        multi-label: the same, macro ("f1" is "f1_macro" alone; "accuracy" over all labels), and each label's;
+        multiclass: "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa", "auroc", "calibration_error", and each
+        class's "precision", "recall", "f1" and "auroc";
+        regression: "mse" and "mae" over all values, "r2" and "pearson" as means over outputs, and of several outputs
+        each one's.
+        Those of one class, label or output are called by its name or number, such as "f1_2". "baseline_accuracy" and
+        "baseline_mse" are those of the best constant: the most frequent class, the mean. Soft labels count as yes from
+        0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
 
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or another argument or a signal is wrong.
+        If `state` is none, another argument or a signal is wrong, or no label is known.
 
     See Also
     --------
@@ -85,8 +94,8 @@ def evaluate(
     >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100)[:, None] % 2)])
-    >>> sorted(measured)
-    ['accuracy', 'auroc', 'f1', 'loss']
+    >>> sorted(measured)[:6]
+    ['accuracy', 'auroc', 'average_precision', 'balanced_accuracy', 'baseline_accuracy', 'calibration_error']
     """
     integer("batch_size", batch_size)
     device, state = configure_device(gpu_id), check_state(state)
@@ -266,7 +275,8 @@ def predict_and_measure(
     gpu_id: int | None = None,
     enable_progress_bar: bool = False,
 ) -> tuple[list[np.ndarray], list[float]]:
-    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given."""
+    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
+    without a known label have none."""
     prepared = prepare_handed(state, data, "data", True, handed, enable_progress_bar=enable_progress_bar)
     terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
     return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, terms)
@@ -292,5 +302,6 @@ def _predict(
         outputs |= zip(some.places, cut, strict=True)
         if terms is not None:
             total, count = terms(some.logits, some.y, some.lengths)
-            losses |= zip(some.places, (total / count).tolist(), strict=True)
+            parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
+            losses |= {place: part / n for place, part, n in parts if n}
     return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]
