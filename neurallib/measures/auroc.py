@@ -70,7 +70,7 @@ def average_precision(negatives: np.ndarray, positives: np.ndarray) -> float:
 def _bins(probabilities: np.ndarray) -> np.ndarray:
     low = probabilities < 0.5
     distance = np.where(low, probabilities, np.float32(1) - probabilities).astype(np.float32)
-    bins: np.ndarray = np.maximum((distance.view(np.int32) >> (23 - _MANTISSA)) - _FIRST, 0)
+    bins: np.ndarray = np.clip((distance.view(np.int32) >> (23 - _MANTISSA)) - _FIRST, 0, _HALF - 1)
     return np.where(low, bins, 2 * _HALF - 1 - bins).astype(np.int64)
 
 

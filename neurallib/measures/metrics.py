@@ -138,19 +138,18 @@ class _Values:
 
     def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
         """Take in outputs, targets and which of them are known, each [N, K]."""
-        if not known.any():
-            return
-        pair = np.where(known, np.stack([outputs, y]).astype(np.float64), 0)
-        error, n = np.abs(pair[0] - pair[1]), known.sum(0)
-        self._absolute += error.sum(0)
-        self._squared += (error**2).sum(0)
-        means = pair.sum(1) / np.maximum(n, 1)
-        a, b = np.where(known, pair - means[:, None], 0)
+        known = np.ascontiguousarray(known.T)  # an output a row: rows are summed far faster than columns
+        pair = np.where(known, np.array([outputs.T, y.T], np.float64, order="C"), 0)
+        n, error = known.sum(1), np.abs(pair[0] - pair[1])
+        self._absolute += error.sum(1)
+        self._squared += np.einsum("kn,kn->k", error, error)
+        means = pair.sum(2) / np.maximum(n, 1)
+        a, b = np.where(known, pair - means[:, :, None], 0)
         total = np.maximum(self._n + n, 1)
         da, db = means - self._means
         weight = self._n * n / total
-        self._products += [(a * a).sum(0) + da * da * weight, (b * b).sum(0) + db * db * weight,
-                           (a * b).sum(0) + da * db * weight]  # fmt: skip
+        for products, (p, dp), (q, dq) in zip(self._products, ((a, da), (b, db), (a, da)), ((a, da), (b, db), (b, db))):
+            products += np.einsum("kn,kn->k", p, q) + dp * dq * weight
         self._means += (means - self._means) * n / total
         self._n += n
 
@@ -177,7 +176,8 @@ class _Calibration:
 
     def update(self, confidence: np.ndarray, right: np.ndarray, known: np.ndarray) -> None:
         """Take in confidences, whether (or how far) they were right and which are known, each [N, K]."""
-        places = np.minimum((confidence * BINS).astype(np.int64), BINS - 1) + np.arange(confidence.shape[1]) * BINS
+        places = np.fmin(confidence * BINS, BINS - 1).astype(np.int64)  # of nan as well: networks diverge
+        places += np.arange(confidence.shape[1]) * BINS
         places, n = places[known], self._sums[0].size
         for sums, weights in zip(self._sums, (None, confidence[known], right[known]), strict=True):
             sums += np.bincount(places, weights, n).reshape(sums.shape)
