@@ -66,6 +66,23 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
     return {"task": task, "num_classes": integer("num_classes", num_classes), "multi_label": multi_label}
 
 
+def check_outputs(n_outputs: Any, hparams: Hparams) -> Hparams:
+    """The hyperparameter `n_outputs`, checked against the others: K of a regression, left out where it is n_features.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number of at least 1, or says otherwise than `num_classes` of a classification.
+    """
+    if n_outputs is None:
+        return {}
+    k, regression = integer("n_outputs", n_outputs), task_kind(hparams) == "regression"
+    if not regression and k != hparams["num_classes"]:
+        classes = f"this classification has num_classes={hparams['num_classes']} outputs"
+        raise ValueError(f"n_outputs={k} is for task='regression'; {classes}.")
+    return {"n_outputs": k} if regression and k != hparams["n_features"] else {}
+
+
 def task_kind(hparams: Hparams) -> TaskKind:
     """Which of the four kinds of task `hparams` describe; encoder-decoders, which name no task, do regression."""
     if hparams.get("task", "regression") == "regression":
@@ -76,8 +93,11 @@ def task_kind(hparams: Hparams) -> TaskKind:
 
 
 def n_outputs(hparams: Hparams) -> int:
-    """K, the number of outputs a step (or a signal): the classes, or for regression the features."""
-    return int(hparams["n_features"] if task_kind(hparams) == "regression" else hparams["num_classes"])
+    """K, the number of outputs a step (or a signal): the classes; for regression n_outputs, which is n_features where
+    they do not say."""
+    if task_kind(hparams) == "regression":
+        return int(hparams.get("n_outputs") or hparams["n_features"])
+    return int(hparams["num_classes"])
 
 
 def activate(logits: Tensor, kind: TaskKind) -> Tensor:

@@ -24,7 +24,8 @@ def as_target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, 
     wanted, quiet, others = _shapes(n_steps, task)
     if y.shape != wanted and y.shape not in (*quiet, *others):
         expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.")
+        hint = f" The factory's n_outputs={k} says how many values there are." if task.kind == "regression" else ""
+        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.{hint}")
     corrections = []
     if y.shape != wanted and y.shape not in quiet:
         corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
