@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES
-from neurallib.checks import boolean, choice, integer
+from neurallib.checks import boolean, choice, integer, is_list
 from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
@@ -21,21 +21,45 @@ class Task(NamedTuple):
     n_features: int  # C
     n_outputs: int  # K
     seq2one: bool  # one output a signal [K], not one a step [T, K]
+    names: tuple[str, ...] | None = None  # of the outputs, [K]; None where unknown
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """What the K outputs are called: by their numbers."""
-        return tuple(map(str, range(self.n_outputs)))
+        """What the K outputs are called; by their numbers where they have no names."""
+        return self.names or tuple(map(str, range(self.n_outputs)))
 
     def __str__(self) -> str:
         return f"{'seq2one' if self.seq2one else 'seq2seq'} {self.kind}"
 
 
 def describe(state: State) -> Task:
-    """The task of a state, to be handed on to whoever needs to know of it."""
-    hparams = state["hparams"]
+    """The task of a state, to be handed on to whoever needs to know of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state["postprocessing"]["outputs"]` is not one name of its own for each output.
+    """
+    hparams, names = state["hparams"], state.get("postprocessing", {}).get("outputs")
     seq2one = ARCHITECTURES[state["architecture"]].seq2one
-    return Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
+    task = Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
+    return task if names is None else task._replace(names=check_names("outputs", names, task))
+
+
+def check_names(name: str, names: Any, task: Task) -> tuple[str, ...]:
+    """The names of a task's outputs, or an error that calls them `name`: of binary classes one, that of the positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not as many different texts as there are outputs.
+    """
+    expected = f"{name}={names!r}; {task} expects a list of {task.n_outputs} different names"
+    if not is_list(names) or not all(isinstance(entry, str) for entry in names):
+        raise TypeError(f"{expected}.")
+    if len(names) != task.n_outputs or len(set(names)) != len(names) or not all(entry.strip() for entry in names):
+        raise ValueError(f"{expected}.")
+    return tuple(names)
 
 
 def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:

@@ -67,17 +67,10 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        "loss", averaged over all valid, known labels of all signals, and:
-        binary: "accuracy", "balanced_accuracy", and of the positive class "precision", "recall", "specificity", "f1",
-        "auroc", "average_precision", "calibration_error"; "f1_macro", the mean of both classes' f1;
-        multi-label: the same, macro ("f1" is "f1_macro" alone; "accuracy" over all labels), and each label's;
-        multiclass: "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa", "auroc", "calibration_error", and each
-        class's "precision", "recall", "f1" and "auroc";
-        regression: "mse" and "mae" over all values, "r2" and "pearson" as means over outputs, and of several outputs
-        each one's.
-        Those of one class, label or output are called by its name or number, such as "f1_2". "baseline_accuracy" and
-        "baseline_mse" are those of the best constant: the most frequent class, the mean. Soft labels count as yes from
-        0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
+        "loss", averaged over all valid, known labels; the measures of the task, which the README lists, such as
+        "accuracy" and (of a binary task's positive class) "f1"; those of each class, label or output by its name or
+        number, such as "f1_2"; and "baseline_accuracy" or "baseline_mse", which the best constant reaches. Soft labels
+        count as yes from 0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
 
     Raises
     ------
