@@ -9,7 +9,9 @@ import pytest
 import torch
 import torchmetrics.functional as tf
 import torchmetrics.functional.classification as tc
+from cases import CASES, Case, make_pairs, make_state
 
+import neurallib as nl
 from neurallib.measures.metrics import Metrics
 from neurallib.tasks import Task, TaskKind
 
@@ -196,3 +198,31 @@ def test_a_confusion_matrix_has_the_truth_in_its_rows() -> None:
     metrics = Metrics(Task("multilabel", 1, 2, seq2one=True))
     metrics.update(p, y, torch.ones(N))
     assert metrics.confusion().tolist() == tc.multilabel_confusion_matrix(p, y.int(), 2).tolist()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind != "regression"], ids=str)
+def test_a_confusion_matrix_counts_every_known_label_in_its_place(case: Case) -> None:
+    state = make_state(case)
+    pairs = make_pairs(state, [20, 11, 7])
+    pairs[1] = (pairs[1][0], np.full_like(pairs[1][1], -1 if case.kind == "multiclass" else math.nan))
+    got = nl.confusion_matrix(state, pairs, batch_size=2)
+    known = [pairs[0], pairs[2]]
+    k = 1 if case.kind == "binary" else 3
+    outputs = np.concatenate([output.reshape(-1, k) for output in nl.predict(state, [x for x, _ in known])])
+    if case.kind == "multiclass":
+        y, found = np.concatenate([y.reshape(-1) for _, y in known]), outputs.argmax(1)
+        expected = [[((y == a) & (found == b)).sum() for b in range(3)] for a in range(3)]
+    else:
+        y = np.concatenate([y.reshape(-1, k) for _, y in known])
+        hits, yes = outputs > 0.5, y == 1
+        expected = [
+            [[((yes == a) & (hits == b))[:, i].sum() for b in (False, True)] for a in (False, True)] for i in range(k)
+        ]
+        expected = expected[0] if case.kind == "binary" else expected
+    assert got.tolist() == np.array(expected).tolist() and got.dtype == np.int64
+
+
+def test_a_regression_has_no_confusion_matrix() -> None:
+    state = make_state(Case("GRUseq2seq", "regression"))
+    with pytest.raises(ValueError, match="does regression; expected a classification"):
+        nl.confusion_matrix(state, make_pairs(state, [5]))

@@ -24,6 +24,7 @@ TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weigh
     checkpoints_directory, error)
 build_network(state, device='cpu')
 collate_fn(items)
+confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False)

@@ -52,10 +52,8 @@ class Metrics:
         return total | named | total  # a class called "macro" does not take the place of f1_macro
 
     def confusion(self) -> np.ndarray:
-        """int64: rows are the truth, columns what was found; [K, K] of a multiclass task, [2, 2] (no, yes) of a binary
-        one, [K, 2, 2] of several labels."""
-        if isinstance(self._seen, _Values):
-            raise ValueError(f"{self._task} has no classes to confuse; expected a classification.")
+        """Of a classification, int64: rows are the truth, columns what was found; [K, K] of a multiclass task, [2, 2]
+        (no, yes) of a binary one, [K, 2, 2] of several labels."""
         table: np.ndarray = self._seen.table
         return table[0] if self._task.kind == "binary" else table
 
