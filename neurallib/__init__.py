@@ -43,6 +43,7 @@ from neurallib.storage.hub import (
 from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.training.train import train
+from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.synthetic import synthetic_ecg
@@ -70,6 +71,7 @@ __all__ = [
     "build_network",
     "collate_fn",
     "configure_device",
+    "confusion_matrix",
     "create_checkpoints_directory",
     "evaluate",
     "flip_valid",

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 
 from neurallib.names import as_list, did_you_mean, listing, weights_named
-from neurallib.state import Hparams, Preprocessing, State, Weights, new_preprocessing
+from neurallib.state import (
+    Hparams,
+    Postprocessing,
+    Preprocessing,
+    State,
+    Weights,
+    new_postprocessing,
+    new_preprocessing,
+)
 
 Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
 
@@ -158,12 +166,12 @@ def check_state(state: Any, name: str = "state") -> State:
     if not isinstance(state, Mapping):
         raise TypeError(f"{name} is {_what_instead(state)}")
     keys = State.__annotations__
-    if missing := [key for key in keys if key not in state]:
+    if missing := [key for key in keys if key not in state and key != "postprocessing"]:  # which is newer than states
         raise ValueError(f"{name} lacks {listing(missing)}; {_which_mapping(state)}")
     _only(f"{name} has", state, keys)
     validate_architecture_name(state["architecture"])
-    for key in ("hparams", "weights", "preprocessing", "training_info"):
-        if not isinstance(state[key], Mapping):
+    for key in ("hparams", "weights", "preprocessing", "postprocessing", "training_info"):
+        if not isinstance(state.get(key, {}), Mapping):
             raise TypeError(f"{name}[{key!r}] is a {type(state[key]).__name__}; expected a dict.")
     entry = ARCHITECTURES[state["architecture"]]
     known = hyperparameters(entry.factory)
@@ -178,8 +186,11 @@ def check_state(state: Any, name: str = "state") -> State:
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
     for pattern in as_list(state["frozen"]):
         weights_named(state["weights"], pattern)
-    if len(state["preprocessing"]) < len(Preprocessing.__annotations__):  # of an older version, or by hand
-        return cast(State, {**state, "preprocessing": new_preprocessing(state["preprocessing"])})
+    before, behind = state["preprocessing"], state.get("postprocessing", {})
+    _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
+    if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
+        whole = {"preprocessing": new_preprocessing(before), "postprocessing": new_postprocessing(behind)}
+        return cast(State, {**state, **whole})  # of an older version, or by hand
     return cast(State, state)
 
 

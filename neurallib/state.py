@@ -33,6 +33,13 @@ class Preprocessing(TypedDict):
     y_scale: list[float] | None
 
 
+class Postprocessing(TypedDict):
+    """What turns outputs into answers."""
+
+    outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
+    events: dict[str, Any]  # how probabilities become events: threshold, min_distance (s), smoothing (s); or nothing
+
+
 class State(TypedDict):
     """A model: nothing but values, so that it can be copied, compared, pickled and sent.
 
@@ -48,6 +55,9 @@ class State(TypedDict):
         What stood before the network's input: "sampling_frequency" (Hz), "channels" and "units" of x, "window" (what
         longer signals were cut into), "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale"; and what
         a regression's target was normalized by, "target_normalization", "y_shift" and "y_scale". None where unknown.
+    postprocessing : dict
+        What turns outputs into answers: "outputs", the names of classes or quantities [K] (None where unknown), and
+        "events", how probabilities become events (empty where they do not).
     frozen : list of str
         Names and patterns of weights that `train` leaves untouched.
     training_info : dict
@@ -65,6 +75,7 @@ class State(TypedDict):
     hparams: Hparams
     weights: dict[str, Tensor]
     preprocessing: Preprocessing
+    postprocessing: Postprocessing
     frozen: list[str]
     training_info: dict[str, Any]
 
@@ -105,6 +116,7 @@ def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
         hparams=hparams,
         weights=copy_weights(weights),
         preprocessing=new_preprocessing(),
+        postprocessing=new_postprocessing(),
         frozen=[],
         training_info={},
     )
@@ -113,6 +125,11 @@ def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
 def new_preprocessing(known: Mapping[str, Any] | None = None) -> Preprocessing:
     """All keys of a state's preprocessing, None where `known` has no word for one."""
     return cast(Preprocessing, dict.fromkeys(Preprocessing.__annotations__) | dict(known or {}))
+
+
+def new_postprocessing(known: Mapping[str, Any] | None = None) -> Postprocessing:
+    """Both keys of a state's postprocessing, nothing where `known` has no word for one."""
+    return cast(Postprocessing, {"outputs": None, "events": {}} | dict(known or {}))
 
 
 def changed(state: State, **changes: Any) -> State:

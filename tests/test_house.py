@@ -28,7 +28,7 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing transfer.reuse
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
     training.tensorboard training.lightning training.record training.train prediction.__init__ prediction.evaluation
-    prediction.on_folders
+    prediction.confusion prediction.on_folders
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
 search.__init__ search.trials search.grid
 __init__

@@ -67,13 +67,15 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        "loss", averaged over all valid steps of all signals; for classification "accuracy", "f1" (macro) and "auroc"
-        (macro; nan where only one class occurs); for regression "mse", "mae" and "pearson".
+        "loss", averaged over all valid, known labels; the measures of the task, which the README lists, such as
+        "accuracy" and (of a binary task's positive class) "f1"; those of each class, label or output by its name or
+        number, such as "f1_2"; and "baseline_accuracy" or "baseline_mse", which the best constant reaches. Soft labels
+        count as yes from 0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
 
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or another argument or a signal is wrong.
+        If `state` is none, another argument or a signal is wrong, or no label is known.
 
     See Also
     --------
@@ -85,8 +87,8 @@ def evaluate(
     >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100)[:, None] % 2)])
-    >>> sorted(measured)
-    ['accuracy', 'auroc', 'f1', 'loss']
+    >>> sorted(measured)[:6]
+    ['accuracy', 'auroc', 'average_precision', 'balanced_accuracy', 'baseline_accuracy', 'calibration_error']
     """
     integer("batch_size", batch_size)
     device, state = configure_device(gpu_id), check_state(state)
@@ -266,7 +268,8 @@ def predict_and_measure(
     gpu_id: int | None = None,
     enable_progress_bar: bool = False,
 ) -> tuple[list[np.ndarray], list[float]]:
-    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given."""
+    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
+    without a known label have none."""
     prepared = prepare_handed(state, data, "data", True, handed, enable_progress_bar=enable_progress_bar)
     terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
     return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, terms)
@@ -292,5 +295,6 @@ def _predict(
         outputs |= zip(some.places, cut, strict=True)
         if terms is not None:
             total, count = terms(some.logits, some.y, some.lengths)
-            losses |= zip(some.places, (total / count).tolist(), strict=True)
+            parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
+            losses |= {place: part / n for place, part, n in parts if n}
     return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]

@@ -75,7 +75,7 @@ def test_on_test_set(
     predictions : list
         One a file, in natural order: probabilities or values [T, K] (or [K]), post-processed where asked.
     average_test_loss : float
-        The mean over signals of each one's own loss.
+        The mean over signals of each one's own loss; those without a known label are left out.
 
     Raises
     ------

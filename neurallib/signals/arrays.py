@@ -35,8 +35,8 @@ def read_array(path: Path) -> np.ndarray:
     return array
 
 
-def as_numbers(given: Any, name: str) -> np.ndarray:
-    """Anything that holds finite real numbers as an array of them, or an error that calls it `name`."""
+def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
+    """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
     if isinstance(given, Tensor):
         given = given.detach().cpu()
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
@@ -47,11 +47,11 @@ def as_numbers(given: Any, name: str) -> np.ndarray:
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        at = np.argwhere(~np.isfinite(array))[0].tolist()
+    if array.dtype.kind == "f" and not (finite := ~np.isinf(array) if gaps else np.isfinite(array)).all():
+        at = np.argwhere(~finite)[0].tolist()
         raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
     if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
-        largest = max(abs(float(array.min())), abs(float(array.max())))
+        largest = max(abs(float(end.reduce(array, axis=None))) for end in (np.fmin, np.fmax))
         if largest > float(np.finfo(np.float32).max):
             raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array

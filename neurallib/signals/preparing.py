@@ -21,7 +21,7 @@ from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
 from neurallib.signals.sources import Data, as_items, signal_of
 from neurallib.signals.statistics import Statistics
-from neurallib.signals.targets import as_target, class_counts
+from neurallib.signals.targets import as_target, check_known, class_counts
 from neurallib.state import Preprocessing, State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
@@ -43,7 +43,7 @@ class PreparedData(Dataset[Item]):
     given_lengths : list of int
         T of each as it was handed in.
     class_counts : np.ndarray
-        float64 [2, K] of a classification: the steps (or signals) in which each class holds, and all of them.
+        float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
     """
 
     def __init__(
@@ -167,7 +167,9 @@ def prepare(
         Pairs of signal and target, or one pair of stacked arrays ([N, T, n_features], [N, ...]). x: [T, n_features];
         also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for one output a step:
         [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for multiclass; also, with a
-        warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype.
+        warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype. A label that is
+        not known is -1 (multiclass) or nan (every other task); those of binary and multi-label tasks may be soft, any
+        value from 0 to 1.
     name : str
         What errors call the data.
     memory_budget : int
@@ -183,8 +185,8 @@ def prepare(
     Raises
     ------
     TypeError, ValueError
-        If `state` or `data` is none, there is no signal, or one is not finite, of a wrong shape or dtype, or its
-        target does not fit the signal or the task; the file is named.
+        If `state` or `data` is none, there is no signal or no known label, or a signal is not finite, of a wrong shape
+        or dtype, or its target does not fit the signal or the task; the file is named.
 
     See Also
     --------
@@ -250,6 +252,8 @@ def _checked(
         enable_progress_bar,
         statistics if statistics is not None and statistics.anything else None,
     )
+    if has_targets:
+        check_known(prepared.class_counts, name)
     return prepared
 
 

@@ -12,7 +12,7 @@ from neurallib.models.registry import state_from_files
 from neurallib.names import listing
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
-from neurallib.storage.preprocessing import read_preprocessing, write_preprocessing
+from neurallib.storage.preprocessing import read_postprocessing, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import save_training_information_to_file
 
 
@@ -124,6 +124,7 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, direct
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
     state["preprocessing"] = read_preprocessing(directory or info_path.parent, info, info_path)
+    state["postprocessing"] = read_postprocessing(directory or info_path.parent)
     frozen = info.get("frozen")
     state["frozen"] = list(frozen) if isinstance(frozen, list) else []
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}

@@ -11,7 +11,7 @@ from neurallib.checks import is_list
 from neurallib.files import read_json, write_json
 from neurallib.names import listing
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS
-from neurallib.state import Preprocessing, State, new_preprocessing
+from neurallib.state import Postprocessing, Preprocessing, State, new_postprocessing, new_preprocessing
 from neurallib.warn import warn
 
 PREPROCESSING = "preprocessing.json"
@@ -19,7 +19,7 @@ PREPROCESSING = "preprocessing.json"
 
 def write_preprocessing(state: State, directory: Path) -> None:
     """Write the file into a checkpoint directory."""
-    write_json(directory / PREPROCESSING, {"preprocessing": state["preprocessing"]})
+    write_json(directory / PREPROCESSING, {name: state[name] for name in ("preprocessing", "postprocessing")})
 
 
 def read_preprocessing(directory: Path, info: Mapping[str, Any], info_path: Path) -> Preprocessing:
@@ -32,6 +32,16 @@ def read_preprocessing(directory: Path, info: Mapping[str, Any], info_path: Path
     if not isinstance(held, Mapping):
         raise ValueError(f"{path} has preprocessing={held!r}; expected names with values.")
     return known_preprocessing(held, path)
+
+
+def read_postprocessing(directory: Path) -> Postprocessing:
+    """What the directory's preprocessing.json says of outputs; nothing where it has none, or is of an older version."""
+    path = directory / PREPROCESSING
+    held = read_json(path).get("postprocessing", {}) if path.is_file() else {}
+    outputs, events = (held.get(name) if isinstance(held, Mapping) else None for name in ("outputs", "events"))
+    if (outputs is not None and not is_list(outputs)) or not isinstance(events or {}, Mapping):
+        raise ValueError(f"{path} has postprocessing={held!r}; expected a list of outputs' names, and events by name.")
+    return new_postprocessing({"outputs": outputs, "events": events or {}})
 
 
 def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:

@@ -111,17 +111,17 @@ def transfer_hparams(
     task : str
         "classification" or "regression".
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it (regression only) the last layer has n_features outputs.
+        Whether a linear layer makes the outputs. Without it (regression only) they are the last layer's own.
     learning_rate : float
         Adam's first learning rate, above 0.
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more
-        What else the factory takes: `pooling`, by default the source's where it has one, and `seed`.
+        What else the factory takes: `n_outputs`, `pooling` (by default the source's where it has one) and `seed`.
 
     Returns
     -------
