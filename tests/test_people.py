@@ -108,8 +108,9 @@ def test_shares_are_of_recordings_and_counts_of_people() -> None:
     for parts in splits:
         assert [len(parts[part]) / len(names) for part in PARTS] == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
     assert len({tuple(parts["test"]) for parts in splits}) == 5  # although no two people are of one size
-    parts = split_people(names, person=r"^(\d+)_", val=3, test=11)
-    assert [len({name.partition("_")[0] for name in parts[part]}) for part in PARTS] == [36, 3, 11]
+    for seed in range(5):
+        parts = split_people(names, person=r"^(\d+)_", val=1, test=3, seed=seed)
+        assert [len({name.partition("_")[0] for name in parts[part]}) for part in PARTS] == [46, 1, 3]
 
 
 def test_one_person_of_most_recordings_is_trained_on() -> None:
