@@ -20,9 +20,9 @@ STATE = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, learning_rate=0.02)
 
 
 def of_people(n_people: int, signals_each: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[int]]:
-    """Signals that hold their person's number and nothing else, of both classes."""
+    """Signals that tell their person by their length and their value, of both classes."""
     people = np.repeat(np.arange(n_people), signals_each).tolist()
-    return [(np.full((6 + i % 3, 1), float(who)), np.full(1, i % 2)) for i, who in enumerate(people)], people
+    return [(np.full((5 + who, 1), float(who)), np.full(1, i % 2)) for i, who in enumerate(people)], people
 
 
 @pytest.mark.parametrize("val", [0.2, 0])
@@ -42,16 +42,16 @@ def test_what_is_trained_does_not_depend_on_who_is_held_out(val: float) -> None:
 class Watch(Callback):
     """Whose signals each run trains on and validates with."""
 
-    runs: list[dict[str, set[float]]] = []
+    runs: list[dict[str, set[int]]] = []
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.runs.append({"train": set(), "val": set()})
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
-        self.runs[-1]["train"].update(batch["x"][:, 0, 0].tolist())
+        self.runs[-1]["train"].update((batch["lengths"] - 5).tolist())
 
     def on_validation_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int, _: int = 0) -> None:
-        self.runs[-1]["val"].update(batch["x"][:, 0, 0].tolist())
+        self.runs[-1]["val"].update((batch["lengths"] - 5).tolist())
 
 
 @pytest.mark.parametrize(("val", "n_validate"), [(0.2, 1), (3, 3), (0, 0)])
@@ -60,8 +60,8 @@ def test_nobody_is_in_two_parts_of_a_fold(val: float, n_validate: int, monkeypat
     pairs, people = of_people(9, 2)
     told = nl.cross_validate(STATE, pairs, people, folds=3, val=val, **SHORT, callbacks=[Watch()])
     for fold, run in enumerate(runs):
-        held_out = {float(who) for who, of in zip(people, told["fold"], strict=True) if of == fold}
-        assert len(held_out) == 3 and run["train"] | run["val"] == set(map(float, range(9))) - held_out
+        held_out = {who for who, of in zip(people, told["fold"], strict=True) if of == fold}
+        assert len(held_out) == 3 and run["train"] | run["val"] == set(range(9)) - held_out
         assert len(run["val"]) == (n_validate or 6)
         assert run["train"] == run["val"] if val == 0 else not run["train"] & run["val"]
     assert len(runs) == 3
