@@ -27,6 +27,8 @@ collate_fn(items)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
+cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
+    enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False)
 flip_valid(x, lengths)
 freeze(state, patterns)
@@ -79,6 +81,7 @@ save_model_card(state, directory, *, metrics=None, measured_on=None)
 save_training_information(state, *, optimizer, train_dataset, trained_for, validation_loss, training_time, gpu_model,
     epochs, retraining, efficiency_params, efficiency_flops=None, previous_training_info=None, **more)
 save_training_information_to_file(state, directory)
+split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
 split_records(names, *, val=0.15, test=0.25, seed=42)
 state_from_network(state, network)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
