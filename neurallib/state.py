@@ -109,13 +109,13 @@ class Batch(TypedDict):
 Pair = tuple[np.ndarray, np.ndarray]  # one signal and its target, as numpy reads them
 
 
-def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
+def new_state(architecture: str, hparams: Hparams, weights: Weights, fold: int = 1) -> State:
     """An untrained state that holds copies of `weights` on the CPU."""
     return State(
         architecture=architecture,
         hparams=hparams,
         weights=copy_weights(weights),
-        preprocessing=new_preprocessing(),
+        preprocessing=new_preprocessing({"fold": fold if fold > 1 else None}),
         postprocessing=new_postprocessing(),
         frozen=[],
         training_info={},

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
+from neurallib.models.folding import check_fold
 from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
 from neurallib.names import hinted
@@ -33,6 +34,7 @@ def gru_seq2seq(
     fc_out_bool: bool = True,
     n_outputs: int | None = None,
     model_name: str = "GRUseq2seq",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output per time step, [T, K].
@@ -67,6 +69,9 @@ def gru_seq2seq(
         K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -97,7 +102,8 @@ def gru_seq2seq(
     torch.Size([192, 64])
     """
     hparams = _check_gru(dict(locals()))
-    return new_state("GRUseq2seq", hparams, draw_weights(gru_weight_shapes(hparams), seed))
+    shapes = gru_weight_shapes(check_fold(fold, False, hparams))
+    return new_state("GRUseq2seq", hparams, draw_weights(shapes, seed), fold)
 
 
 @hinted
@@ -117,6 +123,7 @@ def gru_seq2one(
     n_outputs: int | None = None,
     pooling: str = "final",
     model_name: str = "GRUseq2one",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output, [K].
@@ -155,6 +162,9 @@ def gru_seq2one(
         `pooling` means); "mean" or "max" over the valid steps.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -186,7 +196,8 @@ def gru_seq2one(
     """
     choice("pooling", pooling, POOLINGS)
     hparams = _check_gru(dict(locals()))
-    return new_state("GRUseq2one", hparams, draw_weights(gru_weight_shapes(hparams), seed))
+    shapes = gru_weight_shapes(check_fold(fold, True, hparams))
+    return new_state("GRUseq2one", hparams, draw_weights(shapes, seed), fold)
 
 
 def _check_gru(given: dict[str, Any]) -> Hparams:
@@ -214,7 +225,7 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
         if hparams["task"] == "classification":
             warn("fc_out_bool=False is for regression; classification keeps fc_out.")
             hparams["fc_out_bool"] = True
-        elif width != (k := count_outputs(hparams)):
+        elif width != (k := count_outputs(check_fold(given["fold"], "pooling" in given, hparams))):
             raise ValueError(
                 f"fc_out_bool=False makes the last layer the output: it has {width} units, expected {k}, as many as "
                 "outputs (n_outputs, by default n_features)."

@@ -9,6 +9,7 @@ from torch.nn.functional import linear
 
 from neurallib.architectures import Shape
 from neurallib.checks import boolean, integer, number, text
+from neurallib.models.folding import check_fold
 from neurallib.models.gru_forward import direction_shapes, directions, output_layer
 from neurallib.models.network import draw_weights, learns, linear_shapes, taught
 from neurallib.names import hinted
@@ -33,6 +34,7 @@ def gru_encoder_decoder(
     fc_out_bool: bool = True,
     n_outputs: int | None = None,
     model_name: str = "GRUED",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """GRU encoder whose last states start a GRU decoder, which makes the output signal [T, K] step by step.
@@ -62,6 +64,9 @@ def gru_encoder_decoder(
         K, the channels of the output; by default n_features.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -104,12 +109,14 @@ def gru_encoder_decoder(
     hparams["bidirectional"] = boolean("bidirectional", bidirectional)
     hparams["fc_out_bool"] = boolean("fc_out_bool", fc_out_bool)
     hparams |= check_outputs(n_outputs, hparams)
-    if not fc_out_bool and dec_hid_dim != (k := count_outputs(hparams)):
+    inside = check_fold(fold, False, hparams)
+    if not fc_out_bool and dec_hid_dim != (k := count_outputs(inside)):
         raise ValueError(
             f"fc_out_bool=False makes the decoder's state the output: dec_hid_dim={dec_hid_dim}; expected {k}, as many "
             "as outputs (n_outputs, by default n_features)."
         )
-    return new_state("GRUED", hparams, draw_weights(gru_encoder_decoder_weight_shapes(hparams), seed))
+    shapes = gru_encoder_decoder_weight_shapes(inside)
+    return new_state("GRUED", hparams, draw_weights(shapes, seed), fold)
 
 
 def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:

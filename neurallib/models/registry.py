@@ -15,6 +15,7 @@ from neurallib.architectures import (
 )
 from neurallib.checks import is_list
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
+from neurallib.models.folding import forward_of, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
@@ -149,7 +150,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     """
     state = check_state(state)
     check_weights(state)
-    network = Network(state["weights"], state["hparams"], ARCHITECTURES[state["architecture"]].forward)
+    network = Network(state["weights"], state["hparams"], forward_of(state))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
     return network.to(device)
@@ -196,7 +197,9 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     return trained
 
 
-def state_from_files(architecture: str, hparams: Hparams, weights: Weights, source: str = "weights") -> State:
+def state_from_files(
+    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", fold: int = 1
+) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
     Parameters
@@ -209,6 +212,8 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
         By name.
     source : str
         What errors call the weights: their file.
+    fold : int
+        Samples that the network takes for one step.
 
     Raises
     ------
@@ -223,11 +228,11 @@ def state_from_files(architecture: str, hparams: Hparams, weights: Weights, sour
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
     try:
         with undrawn():
-            checked = entry.factory(**entry.complete(given, weights))["hparams"]
+            checked = entry.factory(**entry.complete(given, weights), fold=fold)["hparams"]
     except TypeError as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = {name: weight for name, weight in weights.items() if not name.startswith(entry.unused or ("\0",))}
-    state = new_state(architecture, checked, weights)
+    state = new_state(architecture, checked, weights, fold)
     check_weights(state, source)
     return state
 
@@ -237,7 +242,7 @@ def check_weights(state: State, source: str = "the state's weights") -> None:
     name and size by size; `source` is what the error calls them."""
     weights = state["weights"]
     try:
-        shapes = ARCHITECTURES[state["architecture"]].weight_shapes(state["hparams"])
+        shapes = weight_shapes(state)
     except (TypeError, ValueError, LookupError) as error:
         raise ValueError(f"state['hparams'] do not make a {state['architecture']}: {error!r}.") from error
     missing = sorted(shapes.keys() - weights.keys())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurallib.checks import integer, number, text
+from neurallib.models.folding import check_fold
 from neurallib.models.network import draw_weights
 from neurallib.models.transformer_forward import (
     transformer_encoder_decoder_weight_shapes,
@@ -34,6 +35,7 @@ def transformer_seq2seq(
     multi_label: bool = False,
     n_outputs: int | None = None,
     model_name: str = "Transformerseq2seq",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """Transformer that maps a signal [T, n_features] to one output per time step, [T, K], all steps at once.
@@ -68,6 +70,9 @@ def transformer_seq2seq(
         K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -102,7 +107,8 @@ def transformer_seq2seq(
     torch.Size([64, 32])
     """
     hparams = _check_transformer(dict(locals()))
-    return new_state("Transformerseq2seq", hparams, draw_weights(transformer_seq2seq_weight_shapes(hparams), seed))
+    shapes = transformer_seq2seq_weight_shapes(check_fold(fold, False, hparams))
+    return new_state("Transformerseq2seq", hparams, draw_weights(shapes, seed), fold)
 
 
 @hinted
@@ -120,6 +126,7 @@ def transformer_seq2one(
     multi_label: bool = False,
     n_outputs: int | None = None,
     model_name: str = "Transformerseq2one",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """Transformer that maps a signal [T, n_features] to one output, [K].
@@ -154,6 +161,9 @@ def transformer_seq2one(
         K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -190,7 +200,8 @@ def transformer_seq2one(
     (3,)
     """
     hparams = _check_transformer(dict(locals()))
-    return new_state("Transformerseq2one", hparams, draw_weights(transformer_seq2one_weight_shapes(hparams), seed))
+    shapes = transformer_seq2one_weight_shapes(check_fold(fold, True, hparams))
+    return new_state("Transformerseq2one", hparams, draw_weights(shapes, seed), fold)
 
 
 @hinted
@@ -206,6 +217,7 @@ def transformer_encoder_decoder(
     learning_rate: float = 1e-3,
     n_outputs: int | None = None,
     model_name: str = "TransformerED",
+    fold: int = 1,
     seed: int = 42,
 ) -> State:
     """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, K] in order.
@@ -235,6 +247,9 @@ def transformer_encoder_decoder(
         K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
+    fold : int
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
+        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -270,8 +285,8 @@ def transformer_encoder_decoder(
     (20, 1)
     """
     hparams = _check_transformer(dict(locals()))
-    shapes = transformer_encoder_decoder_weight_shapes(hparams)
-    return new_state("TransformerED", hparams, draw_weights(shapes, seed))
+    shapes = transformer_encoder_decoder_weight_shapes(check_fold(fold, False, hparams))
+    return new_state("TransformerED", hparams, draw_weights(shapes, seed), fold)
 
 
 def _check_transformer(given: dict[str, Any]) -> Hparams:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.architectures import ARCHITECTURES
+from neurallib.models.folding import forward_of
 from neurallib.models.registry import check_weights
 from neurallib.progress import progress
 from neurallib.sequences import pad
@@ -50,7 +50,7 @@ def answers(
     them, for each call, which takes longer than a short signal.
     """
     check_weights(state)
-    forward, hparams = ARCHITECTURES[state["architecture"]].forward, state["hparams"]
+    forward, hparams = forward_of(state), state["hparams"]
     weights = {name: weight.to(device) for name, weight in state["weights"].items()}
     task = describe(state)
 

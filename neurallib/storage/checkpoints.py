@@ -119,11 +119,12 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, direct
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
     new = ARCHITECTURES[info["architecture"]].new
     hparams = {name: info[name] for name in new if name in info} | hparams  # see file_hparams
+    before = read_preprocessing(directory or info_path.parent, info, info_path)
     try:
-        state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
+        state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before["fold"] or 1)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
-    state["preprocessing"] = read_preprocessing(directory or info_path.parent, info, info_path)
+    state["preprocessing"] = before
     state["postprocessing"] = read_postprocessing(directory or info_path.parent)
     frozen = info.get("frozen")
     state["frozen"] = list(frozen) if isinstance(frozen, list) else []

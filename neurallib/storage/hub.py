@@ -17,8 +17,9 @@ from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import file_hparams, load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
-from neurallib.storage.hub_files import fetch
+from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
+from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
 from neurallib.warn import warn
@@ -75,8 +76,8 @@ def load_from_hub(
     >>> import neurallib as nl
     >>> state = nl.load_from_hub("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    wanted = ((INFO,), (HPARAMS,), WEIGHTS)
-    info, hparams, weights = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
+    wanted = ((INFO,), (HPARAMS,), WEIGHTS, (PREPROCESSING, OPTIONAL))
+    info, hparams, weights, *_ = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
     state = loaded_state(info, hparams, weights)
     return changed(state, training_info=_without_local_paths(state["training_info"]))
 

@@ -12,6 +12,9 @@ from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachab
 from neurallib.warn import warn
 
 
+OPTIONAL = ""  # an alternative that a group ends with: it may as well be missing
+
+
 def fetch(
     repo_id: str,
     *wanted: tuple[str, ...],
@@ -19,7 +22,8 @@ def fetch(
     token: str | None = None,
     local_dir: str | Path | None = None,
 ) -> list[Path]:
-    """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there."""
+    """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there. Groups
+    that end with OPTIONAL stand last, and those that are missing are left out."""
     from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
     text("repo_id", repo_id)
@@ -81,4 +85,5 @@ def _cached_commits(repo_id: str) -> list[str]:
 
 
 def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
-    return ", ".join(" or ".join(group) for group, one in zip(wanted, found, strict=True) if one is None)
+    lacking = [group for group, one in zip(wanted, found, strict=True) if one is None and OPTIONAL not in group]
+    return ", ".join(map(" or ".join, lacking))
