@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from recurrence_cases import run_script
+
 from neurallib.progress import progress
 
 pytest.importorskip("numba")
@@ -34,3 +36,25 @@ def test_compiling_is_told_in_the_log_and_beside_a_bar(
     assert [record.getMessage() for record in caplog.records] == ["compiling kernels (once)"]
     shown = capsys.readouterr().err
     assert "working" in shown and "compiling kernels (once)" in shown
+
+
+def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled() -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        import torch
+        from neurallib.search import trials
+        from neurallib.recurrence import kernel
+        def train(*_, **__):
+            used = (kernel.forward, kernel.backward, kernel.linear)
+            print("pytorch_lightning" in sys.modules, [len(one.signatures) for one in used], end="")
+            raise SystemExit
+        trials.train_from_scratch = train
+        hparams = {"n_features": 2, "hid_dim": 3, "n_layers": 1, "dropout": 0.5}
+        before = torch.get_rng_state()
+        try:
+            trials.run_trial(trials.Trial("digest", "GRUseq2seq", hparams, {}, 1, Path("record")))
+        finally:
+            assert torch.equal(before, torch.get_rng_state())
+    """
+    assert run_script(script) == "True [1, 1, 1]"
