@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 def progress(
@@ -18,3 +22,13 @@ def progress(
 
     bar: Iterable[T] = tqdm(items, text, delay=delay, unit=unit, leave=False)
     return bar
+
+
+def tell(text: str) -> None:
+    """Say in the log, and beside the bars that are shown, Lightning's too, what takes a while now; "": no more."""
+    if text:
+        logger.info(text)
+    bars = getattr(getattr(sys.modules.get("tqdm.std"), "tqdm", None), "_instances", ())
+    for bar in list(bars):
+        if not getattr(bar, "disable", True):
+            bar.set_postfix_str(text)

@@ -277,7 +277,7 @@ def test_a_numba_that_keeps_kernels_in_another_way_compiles_them(
 ) -> None:
     if name == "dispatcher":  # one without the private attribute
         plain = lambda function: type("Dispatcher", (), {"stats": numba.njit(function).stats, "__call__": _call})()
-        monkeypatch.setattr(compiling, "compiled", plain)
+        monkeypatch.setattr(compiling, "_outermost", plain)
     else:
         monkeypatch.delattr(numba.core.caching, name)
     with pytest.warns(UserWarning, match=f"Numba {numba.__version__} cannot keep kernels .*: kernels are compiled"):

@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +23,22 @@ import llvmlite.binding
 import numba
 from numba import njit
 
+from neurallib.progress import tell
 from neurallib.warn import warn
 
 # fastmath without nnan and ninf: NaN and infinity must come out as they do in torch
 _OPTIONS: dict[str, Any] = {
     "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "arcp", "nsz"},
 }  # fmt: skip
-compiled: Any = njit(**_OPTIONS)
-inlined: Any = njit(forceinline=True, **_OPTIONS)
+# What kernels call is not called from Python, and would take a quarter longer to compile with the ways to do so.
+_OUTERMOST = _OPTIONS | {"no_cfunc_wrapper": True}
+_INNER = _OUTERMOST | {"no_cpython_wrapper": True}
+compiled: Any = njit(**_INNER)
+inlined: Any = njit(inline="always", **_INNER)  # quicker to compile for one or two calls
+_outermost: Any = njit(**_OUTERMOST)
+
+_COMPILING = "compiling kernels (once)"
+_ABANDONED = 3600  # seconds after which a file half written is nobody's
 
 
 def _nothing() -> None: ...
@@ -60,8 +69,8 @@ _SOURCES = ("compiling.py", "vectors.py", "products.py", "kernel.py")
 
 
 def kept(function: Callable[..., Any]) -> Any:
-    """`compiled`, and kept on disk for the next process, with all it calls: for what is called from Python."""
-    dispatcher, slow = compiled(function), "kernels are compiled anew in every process, which takes seconds"
+    """Compiled, and kept on disk for the next process, with all it calls: for what is called from Python."""
+    dispatcher, slow = _outermost(function), "kernels are compiled anew in every process, which takes seconds"
     try:
         files, _ = _Files(function), dispatcher._cache
     except RuntimeError:
@@ -91,6 +100,12 @@ class _Files:
         self._source = _source()
 
     def load_overload(self, signature, context):
+        result = self._read(signature, context)
+        if result is None:
+            tell(_COMPILING)
+        return result
+
+    def _read(self, signature, context):
         try:
             found = self._path(signature).read_bytes()
         except OSError:
@@ -108,6 +123,7 @@ class _Files:
             return None
 
     def save_overload(self, signature, result):
+        tell("")
         path = self._path(signature)
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -116,6 +132,7 @@ class _Files:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.write_bytes(hashlib.sha256(content).digest() + content)
                 os.replace(temporary, path)
+                self._sweep()
         except Exception as error:  # what was compiled is good all the same
             _warn_once(f"Kernels cannot be kept in {self.cache_path}: the next process compiles them anew ({error}).")
         finally:
@@ -124,6 +141,13 @@ class _Files:
 
     def flush(self):
         """Called before Numba compiles all signatures anew, which nothing here asks for."""
+
+    def _sweep(self):
+        """Remove what processes that were killed while they wrote have left."""
+        for path in Path(self.cache_path).glob("*.nbc.*.tmp"):
+            with contextlib.suppress(OSError):  # another process was quicker
+                if time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
 
     def _path(self, signature) -> Path:
         key = hashlib.sha256(f"{_BUILD} {signature}".encode()).hexdigest()[:16]

@@ -10,82 +10,71 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.extending import intrinsic
 
 from neurallib.recurrence.compiling import LANES, TALL, compiled, inlined
-from neurallib.recurrence.vectors import address, copy, make_tile
+from neurallib.recurrence.vectors import TILES, Emitter, copy, make_tiles
 
 _CHUNK_FLOATS = 1 << 17  # scratch of a chunk: 512 KB, within the second-level cache beside the weights
+_TALL_WIDEST, _FOUR_WIDEST = TILES[TALL][0], TILES[4][0]
 DEPTH_BLOCK = 128  # rows summed at a time into a weight gradient, so that they stay in the first-level cache
 
 
-def _make_strips(rows: int, widest: int) -> Any:
-    """Strips of `rows` rows of A with all columns of B, in tiles of up to `widest` vectors."""
-    wide, double, single = (make_tile(rows, vectors) for vectors in (widest, 2, 1))
+def _make_product(adjacent: bool) -> Any:
+    """C = start + A B for `rows` rows and `vectors` vectors of columns; `adjacent` as in `make_tiles`."""
+    tiles = make_tiles(adjacent)
 
     @compiled
-    def strips(count, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
-        v = 0
-        while v < vectors:
-            left = vectors - v
-            at_a, at_b, at_s, at_c = a, b + 4 * v * b_v, start + 4 * v * LANES, c + 4 * v * LANES
-            # a strip's weights stay in the first-level cache for the next strip, so columns are the outer loop
-            width = widest if left == widest or left >= widest + 2 else min(left, 2)  # rarely 1, which is the slowest
-            for _ in range(count):
-                if width == widest:
-                    wide(at_a, a_m, a_k, at_b, b_v, b_k, depth, at_s, s_m, at_c, c_m)
-                elif width == 2:
-                    double(at_a, a_m, a_k, at_b, b_v, b_k, depth, at_s, s_m, at_c, c_m)
-                else:
-                    single(at_a, a_m, a_k, at_b, b_v, b_k, depth, at_s, s_m, at_c, c_m)
-                at_a, at_s, at_c = at_a + 4 * rows * a_m, at_s + 4 * rows * s_m, at_c + 4 * rows * c_m
-            v += width
+    def in_strips(rows, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
+        """Strips of as many rows as a tile has, with all columns of B."""
+        while rows > 0:
+            if rows >= TALL:
+                height, widest, strips = TALL, _TALL_WIDEST, rows // TALL
+            elif rows >= 4:
+                height, widest, strips = 4, _FOUR_WIDEST, 1
+            else:
+                height, widest, strips = min(rows, 2), 6, 1
+            v = 0
+            while v < vectors:
+                left = vectors - v
+                # a strip's weights stay in the first-level cache for the next strip, so columns are the outer loop
+                width = widest if left == widest or left >= widest + 2 else min(left, 2)  # rarely 1, the slowest
+                tiles(
+                    height, width, strips, a, a_m, a_k, b + 4 * v * b_v, b_v, b_k, depth, start + 4 * v * LANES, s_m,
+                    c + 4 * v * LANES, c_m,
+                )  # fmt: skip
+                v += width
+            done = strips * height
+            a, start, c, rows = a + 4 * done * a_m, start + 4 * done * s_m, c + 4 * done * c_m, rows - done
 
-    return strips
+    @intrinsic
+    def product(typing, rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s_m, c, c0, c_m):
+        """Takes arrays, offsets and strides, and passes addresses: arrays as arguments are seven words each."""
+        inner = typing.resolve_value_type(in_strips)
+        inner_signature = inner.get_call_type(typing, (types.int64,) * 13, {})
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            emit = Emitter(context, builder, signature, args)
+            rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s_m, c, c0, c_m = emit.args
+            a, b, start, c = emit.address(a, a0), emit.address(b, b0), emit.address(start, s0), emit.address(c, c0)
+            own = (rows, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
+            context.get_function(inner, inner_signature)(builder, own)
+            return context.get_dummy_value()
+
+        return types.void(rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s_m, c, c0, c_m), codegen
+
+    return product
 
 
-_tall_strips, _four_rows, _two_rows, _one_row = (
-    _make_strips(TALL, 3), _make_strips(4, 4 if TALL == 8 else 3), _make_strips(2, 6), _make_strips(1, 6)
-)  # fmt: skip
-
-
-@compiled
-def _product_at(rows, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
-    count = rows // TALL
-    if count:
-        _tall_strips(count, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
-    done = count * TALL
-    a, start, c = a + 4 * done * a_m, start + 4 * done * s_m, c + 4 * done * c_m
-    if rows - done >= 4:
-        _four_rows(types.int64(1), vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
-        a, start, c, done = a + 16 * a_m, start + 16 * s_m, c + 16 * c_m, done + 4
-    if rows - done >= 2:
-        _two_rows(types.int64(1), vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
-        a, start, c, done = a + 8 * a_m, start + 8 * s_m, c + 8 * c_m, done + 2
-    if rows > done:
-        _one_row(types.int64(1), vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m)
+product, _product_by_steps = _make_product(adjacent=True), _make_product(adjacent=False)
 
 
 @inlined
-def product(rows, vectors, a, a0, a_m, a_k, b, b0, b_v, b_k, depth, start, s0, s_m, c, c0, c_m):
-    """C = start + A B for `rows` rows and `vectors` vectors of columns: arrays, offsets and strides (see `make_tile`).
-
-    Inlined, so that a call passes addresses: arrays as arguments are seven words each. The casts spare a compilation
-    for each constant argument.
-    """
-    _product_at(
-        types.int64(rows), types.int64(vectors),
-        address(a, a0), types.int64(a_m), types.int64(a_k),
-        address(b, b0), types.int64(b_v), types.int64(b_k), types.int64(depth),
-        address(start, s0), types.int64(s_m), address(c, c0), types.int64(c_m),
-    )  # fmt: skip
-
-
-@compiled
 def add_outer(rows, left, stride, n_left, d_gates, offset, units, total):
     """Add left^T d_gates, summed over rows: left [rows, n_left], d_gates [rows, offset..offset + 3U of 4U]."""
     for row in range(0, rows, DEPTH_BLOCK):
         depth = min(DEPTH_BLOCK, rows - row)
-        product(
+        _product_by_steps(
             n_left, 3 * units // LANES, left, row * stride, 1, stride, d_gates, row * 4 * units + offset, LANES,
             4 * units, depth, total, 0, 3 * units, total, 0, 3 * units,
         )  # fmt: skip
@@ -99,7 +88,7 @@ def scratch(size):
     return memory[shift : shift + size]
 
 
-@compiled
+@inlined
 def pack_columns(weights, w0, parts, n_rows, padded, depth, panels, p0):
     """Panels of the transpose of weights [parts * n_rows, depth]; each part's rows are padded to `padded`."""
     for i in range(parts * padded * depth):
@@ -112,7 +101,7 @@ def pack_columns(weights, w0, parts, n_rows, padded, depth, panels, p0):
                 panels[at + k * LANES] = weights[w0 + (part * n_rows + row) * depth + k]
 
 
-@compiled
+@inlined
 def pack_rows(weights, n_units, units, width, first_gate, panels):
     """Panels of weights [3H, width] itself, its gates in cyclic order from `first_gate`."""
     panels[:] = 0
@@ -123,7 +112,7 @@ def pack_rows(weights, n_units, units, width, first_gate, panels):
                 panels[(j // LANES * 3 * units + part * units + unit) * LANES + j % LANES] = weights[row + j]
 
 
-@compiled
+@inlined
 def chunk_steps(lengths, floats_per_row):
     """How many steps make a chunk of rows; `lengths` fall."""
     return min(lengths[0], max(1, _CHUNK_FLOATS // floats_per_row // len(lengths)))
@@ -143,7 +132,7 @@ def row_starts(lengths):
     return starts
 
 
-@compiled
+@inlined
 def gather(source, width, offset, wide, n_steps, members, lengths, reverse, starts, first, last, rows, to):
     """Copy steps first..last - 1 from [B, T, wide] (columns offset..offset + width) to rows of width `to`."""
     for step in range(first, last):
@@ -155,7 +144,7 @@ def gather(source, width, offset, wide, n_steps, members, lengths, reverse, star
             copy(source, at, rows, row, width)
 
 
-@compiled
+@inlined
 def scatter(rows, to, target, width, offset, wide, n_steps, members, lengths, reverse, starts, first, last):
     """The way back of `gather`."""
     for step in range(first, last):
@@ -167,7 +156,7 @@ def scatter(rows, to, target, width, offset, wide, n_steps, members, lengths, re
             copy(rows, row, target, at, width)
 
 
-@compiled
+@inlined
 def zero_padding(target, width, offset, wide, n_steps, members, lengths):
     for i in range(len(members)):
         for time in range(lengths[i], n_steps):

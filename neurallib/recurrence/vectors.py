@@ -14,62 +14,91 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurallib.recurrence.compiling import LANES
+from neurallib.recurrence.compiling import LANES, TALL
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
-_BITS = ir.VectorType(ir.IntType(32), LANES)
+_BITS, _POINTER = ir.VectorType(ir.IntType(32), LANES), _FLOAT.as_pointer()
+
+# Rows of a tile: its numbers of vectors, the widest first.
+TILES = {1: (6, 2, 1), 2: (6, 2, 1), 4: (4 if TALL == 8 else 3, 2, 1), TALL: (3, 2, 1)}
 
 
-def make_tile(rows: int, vectors: int) -> Any:
-    """A product of `rows` rows of A with `vectors` vectors of columns of B, accumulated in registers.
+def make_tiles(adjacent: bool) -> Any:
+    """Products of some rows of A with some vectors of columns of B, as TILES has them, accumulated in registers.
 
-    C[m, v] = start[m, v] + sum over k of A[m, k] * B[k, v], m < rows, v < vectors. a, b, start and c are addresses,
-    the others strides: A by m and k, B by v and k, start and C by m; vectors of start and C are adjacent.
+    C[m, v] = start[m, v] + sum over k of A[m, k] * B[k, v]. a, b, start and c are addresses, the others strides: A by m
+    and k, B by v and k, start and C by m; vectors of start and C are adjacent. `adjacent`: A is too by k, and B.
     """
 
     @intrinsic
-    def tile(typing, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
+    def tiles(typing, rows, vectors, count, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
+        """`count` tiles, one below the other."""
+
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            emit = _Emitter(context, builder, signature, args)
-            a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m = emit.args
-            a, b, start, c = (builder.inttoptr(address, _FLOAT.as_pointer()) for address in (a, b, start, c))
-            cells = [(m, v) for m in range(rows) for v in range(vectors)]
-            row_of_a = [emit.at(a, emit.times(m, a_m)) for m in range(rows)]
-            column_of_b = [emit.opaque(emit.at(b, emit.times(v, b_v))) for v in range(vectors)]
-            # registers, once optimized; small tiles sum in several chains, because an addition waits for the last one
-            chains = max(1, 12 // len(cells))
-            sums = [{cell: cgutils.alloca_once(builder, _VECTOR) for cell in cells} for _ in range(chains)]
-            for m, v in cells:
-                emit.store(emit.load(emit.at(start, emit.times(m, s_m), emit.lanes(v))), sums[0][m, v])
-                for others in sums[1:]:
-                    emit.store(emit.constant(0.0), others[m, v])
-
-            def add_step(k: Any, chain: dict[tuple[int, int], Any]) -> None:
-                along_a, along_b = builder.mul(k, a_k), builder.mul(k, b_k)
-                weights = [emit.load(emit.at(pointer, along_b)) for pointer in column_of_b]
-                for m in range(rows):
-                    factor = emit.spread(emit.at(row_of_a[m], along_a))
-                    for v in range(vectors):
-                        emit.store(emit.load(chain[m, v]) + factor * weights[v], chain[m, v])
-
-            whole = builder.sub(depth, builder.srem(depth, emit.index(chains)))
-            with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(chains), _INDEX) as (k, _):
-                for i, chain in enumerate(sums):
-                    add_step(builder.add(k, emit.index(i)), chain)
-            if chains > 1:
-                with cgutils.for_range_slice(builder, whole, depth, emit.index(1), _INDEX) as (k, _):
-                    add_step(k, sums[0])
-            for m, v in cells:
-                total = emit.load(sums[0][m, v])
-                for others in sums[1:]:
-                    total = total + emit.load(others[m, v])
-                emit.store(total, emit.at(c, emit.times(m, c_m), emit.lanes(v)))
+            emit = Emitter(context, builder, signature, args)
+            rows, vectors, count, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m = emit.args
+            end = builder.append_basic_block("tiles.end")
+            which = builder.switch(builder.add(emit.times(16, rows), vectors), end)
+            for height, widths in TILES.items():
+                for width in widths:
+                    block = builder.append_basic_block(f"tiles.{height}.{width}")
+                    which.add_case(emit.index(16 * height + width), block)
+                    builder.position_at_end(block)
+                    # opaque: what one tile needs would be worked out before it is known which will run
+                    by_a, by_b, by_s, by_c = (emit.opaque(stride) for stride in (a_m, b_v, s_m, c_m))
+                    steps = (emit.index(1), emit.lanes(1)) if adjacent else (emit.opaque(a_k), emit.opaque(b_k))
+                    with cgutils.for_range(builder, count, intp=_INDEX) as tile:
+                        done = emit.times(4 * height, tile.index)
+                        a_, s_, c_ = (
+                            builder.inttoptr(builder.add(first, builder.mul(done, stride)), _POINTER)
+                            for first, stride in ((a, by_a), (start, by_s), (c, by_c))
+                        )
+                        b_ = builder.inttoptr(b, _POINTER)
+                        _tile(emit, height, width, a_, by_a, steps[0], b_, by_b, steps[1], depth, s_, by_s, c_, by_c)
+                    builder.branch(end)
+            builder.position_at_end(end)
             return context.get_dummy_value()
 
-        return types.void(a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m), codegen
+        return types.void(rows, vectors, count, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m), codegen
 
-    return tile
+    return tiles
+
+
+def _tile(emit, rows, vectors, a, a_m, a_k, b, b_v, b_k, depth, start, s_m, c, c_m):
+    """A product of `rows` rows with `vectors` vectors of columns, as `make_tiles` tells it."""
+    builder = emit.builder
+    cells = [(m, v) for m in range(rows) for v in range(vectors)]
+    row_of_a = [emit.at(a, emit.times(m, a_m)) for m in range(rows)]
+    column_of_b = [emit.opaque(emit.at(b, emit.times(v, b_v))) for v in range(vectors)]
+    # registers, once optimized; small tiles sum in several chains, because an addition waits for the last one
+    chains = max(1, 12 // len(cells))
+    sums = [{cell: cgutils.alloca_once(builder, _VECTOR) for cell in cells} for _ in range(chains)]
+    for m, v in cells:
+        emit.store(emit.load(emit.at(start, emit.times(m, s_m), emit.lanes(v))), sums[0][m, v])
+        for others in sums[1:]:
+            emit.store(emit.constant(0.0), others[m, v])
+
+    def add_step(k: Any, chain: dict[tuple[int, int], Any]) -> None:
+        along_a, along_b = builder.mul(k, a_k), builder.mul(k, b_k)
+        weights = [emit.load(emit.at(pointer, along_b)) for pointer in column_of_b]
+        for m in range(rows):
+            factor = emit.spread(emit.at(row_of_a[m], along_a))
+            for v in range(vectors):
+                emit.store(emit.load(chain[m, v]) + factor * weights[v], chain[m, v])
+
+    whole = builder.sub(depth, builder.srem(depth, emit.index(chains)))
+    with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(chains), _INDEX) as (k, _):
+        for i, chain in enumerate(sums):
+            add_step(builder.add(k, emit.index(i)), chain)
+    if chains > 1:
+        with cgutils.for_range_slice(builder, whole, depth, emit.index(1), _INDEX) as (k, _):
+            add_step(k, sums[0])
+    for m, v in cells:
+        total = emit.load(sums[0][m, v])
+        for others in sums[1:]:
+            total = total + emit.load(others[m, v])
+        emit.store(total, emit.at(c, emit.times(m, c_m), emit.lanes(v)))
 
 
 def _make_gates(keep: bool) -> Any:
@@ -78,7 +107,7 @@ def _make_gates(keep: bool) -> Any:
     @intrinsic
     def gates(typing, projected, p0, recurrent, q0, units, before, b0, after, a0, saved, v0):
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            emit = _Emitter(context, builder, signature, args)
+            emit = Emitter(context, builder, signature, args)
             projected, p0, recurrent, q0, units, before, b0, after, a0, saved, v0 = emit.args
             from_x = [emit.load(emit.at(projected, p0, emit.times(gate, units))) for gate in range(3)]
             from_h = [emit.load(emit.at(recurrent, q0, emit.times(gate, units))) for gate in range(3)]
@@ -104,7 +133,7 @@ def gates_backward(typing, saved, v0, units, mask, j, before, b0, d_out, o0, d_s
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        emit = _Emitter(context, builder, signature, args)
+        emit = Emitter(context, builder, signature, args)
         saved, v0, units, mask, j, before, b0, d_out, o0, d_state, s0, d_gates, g0 = emit.args
         reset, update, new, from_h = (emit.load(emit.at(saved, v0, emit.times(part, units))) for part in range(4))
         total = emit.load(emit.at(d_out, o0)) + emit.load(emit.at(d_state, s0))
@@ -125,20 +154,11 @@ gates, gates_and_keep = _make_gates(keep=False), _make_gates(keep=True)
 
 
 @intrinsic
-def address(typing, array, offset):
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        emit = _Emitter(context, builder, signature, args)
-        return builder.ptrtoint(emit.at(*emit.args), _INDEX)
-
-    return types.int64(array, offset), codegen
-
-
-@intrinsic
 def copy(typing, source, s0, target, t0, count):
     """Copy `count` numbers; the compiler would ask first whether the arrays overlap."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        emit = _Emitter(context, builder, signature, args)
+        emit = Emitter(context, builder, signature, args)
         source, s0, target, t0, count = emit.args
         cgutils.raw_memmove(builder, emit.at(target, t0), emit.at(source, s0), count, 4)
         return context.get_dummy_value()
@@ -146,7 +166,7 @@ def copy(typing, source, s0, target, t0, count):
     return types.void(source, s0, target, t0, count), codegen
 
 
-class _Emitter:
+class Emitter:
     """Writes LLVM vector instructions for the arguments of an intrinsic."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> None:
@@ -160,6 +180,9 @@ class _Emitter:
         for offset in offsets:
             pointer = self.builder.gep(self.builder.bitcast(pointer, _FLOAT.as_pointer()), [offset])
         return pointer
+
+    def address(self, pointer: Any, offset: Any) -> Any:
+        return self.builder.ptrtoint(self.at(pointer, offset), _INDEX)
 
     def opaque(self, value: Any) -> Any:
         """The same address or offset, which the compiler cannot derive from others any more: it would step from one

@@ -17,9 +17,12 @@ import torch
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
+from neurallib.models.registry import build_network
 from neurallib.signals.folders import open_folder
-from neurallib.state import Hparams, count_parameters
+from neurallib.state import Hparams, State, count_parameters
 from neurallib.storage.directories import weights_path
+from neurallib.tasks import n_outputs
+from neurallib.training.optimization import make_optimizer
 from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
@@ -120,7 +123,9 @@ def run_trial(trial: Trial) -> TrialResult:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(trial.n_threads)
     try:
-        state = train_from_scratch(ARCHITECTURES[trial.architecture].factory(**trial.hparams), **trial.train_params)
+        state = ARCHITECTURES[trial.architecture].factory(**trial.hparams)
+        _warm_up(state)
+        state = train_from_scratch(state, **trial.train_params)
     finally:
         torch.set_num_threads(n_threads)
     info = state["training_info"]
@@ -134,6 +139,19 @@ def run_trial(trial: Trial) -> TrialResult:
     within = os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])
     write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
     return result
+
+
+def _warm_up(state: State) -> None:
+    """Import the loop and compile or load the kernels, which a process does once: no trial's `training_time` has it."""
+    from neurallib.training import lightning  # noqa: F401
+
+    network, lengths = build_network(state).eval(), torch.tensor([2])  # nothing is drawn
+    optimizer, _ = make_optimizer(network, state["hparams"])
+    x, y = (torch.zeros(1, 2, size) for size in (state["hparams"]["n_features"], n_outputs(state["hparams"])))
+    network(x, lengths, y).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        network(x, lengths)
 
 
 def recorded(trial: Trial) -> TrialResult | None:
