@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -18,3 +18,10 @@ def progress(
 
     bar: Iterable[T] = tqdm(items, text, delay=delay, unit=unit, leave=False)
     return bar
+
+
+def counter(unit: str) -> Any:
+    """A bar to be moved by hand, which stays at the end; tqdm's, drawn at most ten times a second."""
+    from tqdm.auto import tqdm
+
+    return tqdm(unit=unit, mininterval=0.1, dynamic_ncols=True)
