@@ -37,11 +37,10 @@ class Saving:
         """Take in what Lightning's checkpoint of an epoch holds, and the run up to it."""
         checkpoint = _copied(checkpoint)
         self._waiting |= {"last.ckpt": checkpoint} | ({"best.ckpt": checkpoint} if best else {})
+        self._files(lambda: self._write(fit))
         if best and not self._has_best:
-            self._write(fit)
+            self._files.finish()
             self._has_best = True
-        else:
-            self._files(lambda: self._write(fit))
         self._plot(lambda: plot_losses(fit.train_losses, fit.val_losses, self._directory / "loss_plot.png"))
 
     def finish(self) -> None:
