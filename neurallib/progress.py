@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -32,3 +32,10 @@ def tell(text: str) -> None:
     for bar in list(bars):
         if not getattr(bar, "disable", True):
             bar.set_postfix_str(text)
+
+
+def counter(unit: str) -> Any:
+    """A bar to be moved by hand, which stays at the end; tqdm's, drawn at most ten times a second."""
+    from tqdm.auto import tqdm
+
+    return tqdm(unit=unit, mininterval=0.1, dynamic_ncols=True)

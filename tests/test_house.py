@@ -27,8 +27,8 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.__init__ storage.training_info storage.directories storage.checkpoints storage.model_card
     storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing transfer.reuse
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
-    training.tensorboard training.lightning training.record training.train prediction.__init__ prediction.evaluation
-    prediction.confusion prediction.on_folders
+    training.history training.record training.saving training.tensorboard training.callbacks training.lightning
+    training.train prediction.__init__ prediction.evaluation prediction.confusion prediction.on_folders
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
@@ -137,7 +137,7 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 
 
 HEAVY = {
-    "pytorch_lightning": {"training.lightning"},
+    "pytorch_lightning": {"training.lightning", "training.callbacks"},
     "numba": {"recurrence.compiling", "recurrence.kernel", "recurrence.products", "recurrence.vectors"},
     "llvmlite": {"recurrence.compiling", "recurrence.vectors"},
     "torchmetrics": set(),

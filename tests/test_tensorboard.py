@@ -111,10 +111,10 @@ def test_the_title_says_the_one_output_of_a_signal_and_its_target() -> None:
 def test_the_examples_are_the_first_signals_of_the_validation_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from neurallib.training import lightning
+    from neurallib.training import tensorboard
 
     shown: list[torch.Tensor] = []
-    monkeypatch.setattr(lightning, "show_predictions", lambda *arguments: shown.append(arguments[3]))
+    monkeypatch.setattr(tensorboard, "show_predictions", lambda *arguments: shown.append(arguments[3]))
     state = make_state(Case("GRUseq2seq", "binary"))
     pairs = make_pairs(state, [6, 9, 8, 7])
     nl.train(

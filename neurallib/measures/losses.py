@@ -60,9 +60,14 @@ def loss_function(state: State) -> Loss:
 
     def loss(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         total, count = terms(logits, y, lengths)
-        return total.sum() / count.sum().clamp(min=torch.finfo(count.dtype).tiny)  # all of classes that weigh nothing
+        return mean_loss(total.sum(), count.sum())
 
     return loss
+
+
+def mean_loss(total: Tensor, count: Tensor) -> Tensor:
+    """A sum of losses over what divides it; 0 where that is nothing, such as classes that weigh nothing."""
+    return total / count.clamp(min=torch.finfo(count.dtype).tiny)
 
 
 def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:

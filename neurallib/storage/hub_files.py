@@ -11,7 +11,6 @@ from neurallib.names import listing
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
 
-
 OPTIONAL = ""  # an alternative that a group ends with: it may as well be missing
 
 

@@ -1,66 +1,60 @@
-"""The Lightning adapter, and the only import of pytorch_lightning: its Trainer runs the library's own steps."""
+"""The Lightning adapter: its Trainer runs the library's own steps. Only this file and its callbacks import it."""
 
 from __future__ import annotations
 
 import inspect
-import math
 import signal
-import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    LearningRateFinder,
+    ModelPruning,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neurallib.measures.losses import loss_function, loss_terms
-from neurallib.measures.metrics import Metrics
+from neurallib.measures.losses import loss_terms, mean_loss
 from neurallib.models.network import Network
 from neurallib.models.registry import build_network
-from neurallib.plots import plot_losses
-from neurallib.state import Batch, copy_weights
+from neurallib.state import Batch
 from neurallib.storage.directories import create_checkpoints_directory
-from neurallib.tasks import activate, describe
+from neurallib.tasks import describe
+from neurallib.training.callbacks import Bar, NoProfiler, Recorder
 from neurallib.training.isolation import isolated
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.training.run import Fit, Run
-from neurallib.training.seldom import Seldom
-from neurallib.training.tensorboard import show_predictions, show_size, table_row
 from neurallib.warn import warn
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
 
 class _Training(pl.LightningModule):
-    """The library's pure steps under the names that Lightning calls, and the history of their losses."""
+    """The library's pure steps under the names that Lightning calls, and the sums of an epoch's losses."""
 
     def __init__(self, run: Run, network: Network) -> None:
         super().__init__()
         self.save_hyperparameters(run.state["hparams"])
         self.network = network
         self.directory: Path | None = None
-        self._run, self._task = run, describe(run.state)
-        self._loss = loss_function(run.state)
-        self._terms = loss_terms(self._task, run.state["training_info"].get("class_weight"))
-        # Lightning clips no gradients of an optimizer that could unscale them itself, which the fused one could.
-        fused = not run.trainer_options.get("gradient_clip_val")
-        rates = run.layer_learning_rates
-        self._optimizer, self._schedule = make_optimizer(
-            network, run.state["hparams"], layer_learning_rates=rates, fused=fused
-        )
-        self.train_losses: list[float] = []
-        self.val_losses: list[float] = []
-        self.best_weights: dict[str, Tensor] = {}
-        self.best_epoch = 0
-        self._metrics: Metrics | None = None  # of a validation epoch; only where there is a logger to show them
-        self._loss_plot, self._figures, self._bar = Seldom(), Seldom(), Seldom()
-        self._metric_history: list[dict[str, float]] = []
+        self._run = run
+        task = describe(run.state)
+        self._terms = loss_terms(task, run.state["training_info"].get("class_weight"))
+        self._n_steps = torch.zeros(())  # valid ones, of the optimizer step so far
+        self._n_batches = len(run.batches(True))  # of all processes
+        steps = 1 if task.seq2one else sum(run.train_set.lengths) / len(run.train_set)
+        self._unit = run.batch_size * steps * (1 if task.kind == "multiclass" else task.n_outputs)
 
     def setup(self, stage: str) -> None:
         # Processes that Lightning started for the other devices have no directory of their own.
@@ -74,76 +68,75 @@ class _Training(pl.LightningModule):
         return self._run.batches(False)
 
     def configure_optimizers(self) -> Any:
-        return [self._optimizer], [self._schedule]
-
-    def on_train_start(self) -> None:
-        self.optimizer = str(self.trainer.optimizers[0])  # the one that runs, with its first learning rates
-        if isinstance(self.logger, TensorBoardLogger):
-            show_size(self.logger.experiment, self._run.state)
+        # Lightning clips no gradients of an optimizer that could unscale them itself, which the fused one could.
+        fused, rates = not self.trainer.gradient_clip_val, self._run.layer_learning_rates
+        optimizer, schedule = make_optimizer(
+            self.network, self._run.state["hparams"], layer_learning_rates=rates, fused=fused
+        )
+        return [optimizer], [schedule]
 
     def on_train_epoch_start(self) -> None:
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = training_step(self.network, batch, self._loss)
-        steps = len(batch["x"])
-        self._train_total += torch.stack([loss.detach().double() * steps, loss.new_tensor(steps).double()])
-        # A call of log takes longer than a small network's step. On the bar it shows a number, for which the host would
-        # wait for a GPU.
-        on_bar = self._run.enable_progress_bar and self.device.type == "cpu"
-        log = partial(self.log, "train_loss", loss, prog_bar=on_bar, batch_size=steps)
-        if self._run.callbacks or self.logger is not None:
-            log()
-        elif on_bar:
-            self._bar(log)
+        if batch_idx * self.trainer.world_size + self.trainer.global_rank >= self._n_batches:
+            self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
+        self._train_total += self._terms_of_batch
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of an optimizer step: those of one batch of all its signals, in however many parts they come.
+
+        A part is weighed by its valid steps, in a unit that all processes know beforehand; the sum is divided by the
+        valid steps of all parts once they are known. Lightning has divided the loss by the number of parts, and
+        averages the processes.
+        """
+        trainer, n_parts = self.trainer, self.trainer.accumulate_grad_batches
+        if n_parts == trainer.world_size == 1:
+            super().backward(loss, *args, **kwargs)
+            return
+        batch_idx, count = trainer.fit_loop.batch_idx, self._terms_of_batch[1]
+        self._n_steps = count + self._n_steps if batch_idx % n_parts else count.clone()
+        super().backward(loss * (count * n_parts / self._unit), *args, **kwargs)
+        last = trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches
+        if last or (batch_idx + 1) % n_parts == 0:
+            n_steps = trainer.strategy.reduce(self._n_steps.clone(), reduce_op="sum")
+            scale = self._unit * trainer.world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
+            torch._foreach_mul_([p.grad for p in self.network.parameters() if p.grad is not None], scale)
+
+    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
+        total, count = (term.sum() for term in self._terms(logits, y, lengths))
+        self._terms_of_batch = torch.stack([total.detach(), count])
+        return mean_loss(total, count)
 
     def on_validation_epoch_start(self) -> None:
         self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        if self.logger is not None:
-            self._metrics, self._n_seen = Metrics(self._task), 0
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self.network(batch["x"], batch["lengths"])
-        total, count = self._terms(logits, batch["y"], batch["lengths"])
-        self._val_total += torch.stack([total.sum().double(), count.sum().double()])
-        if self._metrics is not None:
-            first = self._n_seen  # validation signals come in their order
-            self._n_seen += len(batch["x"])
-            places = range(first, self._n_seen)
-            outputs = self._run.val_set.in_units(activate(logits.float(), self._task.kind).cpu(), places)
-            y, lengths = self._run.val_set.in_units(batch["y"].cpu(), places), batch["lengths"].cpu()
-            self._metrics.update(outputs, y, lengths)
-            if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
-                frequency = self._run.state["preprocessing"]["sampling_frequency"]
-                shown = (batch["x"], y, lengths, outputs, self.current_epoch)
-                self._figures(partial(show_predictions, self.logger.experiment, self._task, frequency, *shown))
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits: Tensor = self.network(batch["x"], batch["lengths"])
+        self._val_total += torch.stack([term.sum() for term in self._terms(logits, batch["y"], batch["lengths"])])
+        return logits
 
-    def on_validation_epoch_end(self) -> None:
-        train, val = self._train_total.tolist(), self._val_total.tolist()
-        self.train_losses.append(train[0] / train[1])
-        self.val_losses.append(val[0] / val[1])
-        self.log("val_loss", self.val_losses[-1], prog_bar=True)
-        if self._metrics is not None:
-            self._metric_history.append({f"val_{name}": value for name, value in self._metrics.values().items()})
-            self.log_dict(self._metric_history[-1] | {"train_loss_epoch": self.train_losses[-1]})
-        if self.val_losses[-1] < min(filter(math.isfinite, self.val_losses[:-1]), default=math.inf):
-            self.best_weights = copy_weights(self.network.state_dict())
-            self.best_epoch = len(self.val_losses)
-        if self.directory is not None and self.trainer.is_global_zero:
-            path = self.directory / "loss_plot.png"
-            self._loss_plot(partial(plot_losses, self.train_losses, self.val_losses, path))
-
-    def on_exception(self, exception: BaseException) -> None:
-        self._loss_plot.finish()
+    def losses(self) -> tuple[float, float]:
+        """Of the epoch's training and validation, over their valid steps."""
+        total = self.trainer.strategy.reduce(self._train_total.clone(), reduce_op="sum")  # over the processes
+        (train, n_train), (val, n_val) = total.tolist(), self._val_total.tolist()
+        return train / n_train if n_train else float("nan"), val / n_val if n_val else float("nan")
 
     def on_train_end(self) -> None:
-        self._loss_plot.finish()
-        self._figures.finish()
-        if isinstance(self.logger, TensorBoardLogger) and self.best_epoch:
-            best = {"val_loss": self.val_losses[self.best_epoch - 1]} | self._metric_history[self.best_epoch - 1]
-            metrics = {f"best/{name}": value for name, value in best.items()}
-            self.logger.log_hyperparams(table_row(self._run.state), metrics)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Recorder):
+                callback.close(self.trainer, self)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # forty times a step, and nn.Module would look for parameters first
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return self.network.state_dict(*args, **kwargs)  # under the weights' own names, as the original's files
@@ -162,13 +155,12 @@ def fit(run: Run) -> Fit:
     KeyboardInterrupt
         If Ctrl-C came before one did.
     """
-    began = time.perf_counter()
-    module = _Training(run, build_network(run.state))
+    module, recorder = _Training(run, build_network(run.state)), Recorder(run)
     if run.save and getattr(rank_zero_only, "rank", 0) == 0:
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
     interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
-        trainer = _trainer(run, module.directory)
+        trainer = _trainer(run, module.directory, recorder)
         try:
             trainer.fit(module)
         except SystemExit as error:
@@ -178,61 +170,60 @@ def fit(run: Run) -> Fit:
                 raise
             signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
-    if interrupted and not module.best_weights:
+    result = recorder.fit(module.directory, interrupted)
+    if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
-    if not module.best_weights:
-        reason = "diverged in its first epoch" if module.val_losses else "ended before its first validation"
+    if not result.best_weights:
+        reason = "diverged in its first epoch" if result.val_losses else "ended before its first validation"
         raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
+        reason = "hands its weights over after the last epoch, which this run did not reach"
+        warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
     if interrupted:
-        epoch, best = len(module.val_losses) + 1, f"the best weights so far (epoch {module.best_epoch}) are kept"
+        epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
         warn(f"training was interrupted in epoch {epoch}: {best}.")
-    return Fit(
-        best_weights=module.best_weights,
-        best_epoch=module.best_epoch,
-        validation_loss=module.val_losses[module.best_epoch - 1],
-        train_losses=module.train_losses,
-        val_losses=module.val_losses,
-        optimizer=module.optimizer,
-        training_time=time.perf_counter() - began,
-        interrupted=interrupted,
-        directory=module.directory,
-    )
+    return result
 
 
-def check_callbacks(callbacks: Any) -> None:
-    """Raise TypeError unless these are Lightning's callbacks, in a list."""
+def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
+    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
     if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
         raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
+        if isinstance(callback, BatchSizeFinder):
+            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
+        if isinstance(callback, ModelPruning):
+            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
+        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
+            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
 
 
-def _trainer(run: Run, directory: Path | None) -> pl.Trainer:
+def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer:
     """Lightning's Trainer with the callbacks and the logger that the run asks for."""
-    callbacks: list[Callback] = []
-    logger: TensorBoardLogger | bool = False
-    if run.save:
-        callbacks.append(ModelCheckpoint(directory, filename="best", monitor="val_loss"))
-        # Its own save_last would write the last one with the best alone.
-        callbacks.append(ModelCheckpoint(directory, filename="last", enable_version_counter=False))
-    if run.enable_tensorboard:
-        logger = TensorBoardLogger(directory or ".", name="tensorboard_logs", default_hp_metric=False)
-        callbacks.append(LearningRateMonitor(logging_interval="epoch"))
+    callbacks: list[Callback] = [recorder, *run.callbacks]
     if run.patience is not None:
         callbacks.append(EarlyStopping("val_loss", patience=run.patience))
+    if run.enable_progress_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+        callbacks.append(Bar())
+    logger: TensorBoardLogger | bool = False
+    if run.enable_tensorboard:
+        logger = TensorBoardLogger(
+            directory or ".", name="tensorboard_logs", default_hp_metric=False, max_queue=1000, flush_secs=10
+        )
     on_gpu = run.device.type == "cuda"
     placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(
         max_epochs=run.epochs,
-        callbacks=[*callbacks, *run.callbacks],
+        callbacks=callbacks,
         logger=logger,
-        enable_checkpointing=run.save,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=run.enable_progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=1,
+        log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=directory,
-        **(placed | dict(run.trainer_options)),
+        **(placed | {"profiler": NoProfiler()} | dict(run.trainer_options)),
     )

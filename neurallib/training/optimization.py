@@ -143,3 +143,18 @@ def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates
         Group(pattern, group, number("learning rate", rates[pattern], 0, low_open=True))
         for pattern, group in groups.items()
     ]
+
+
+def schedule_words(scheduler: Any) -> str:
+    """A schedule of learning rates as text: its kind, and the plain settings that it has."""
+    if scheduler is None:
+        return "none"
+    state = {"last_epoch": 0, "base_lrs": 0} | scheduler.state_dict()
+    settings = {
+        name: value
+        for name, value in state.items()
+        if name not in ("last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs", "cooldown_counter")
+        and not name.startswith("_")
+        and isinstance(value, (int, float, str))
+    }
+    return f"{type(scheduler).__name__}({', '.join(f'{name}={value}' for name, value in settings.items())})"

@@ -24,8 +24,9 @@ def trained_state(run: Run, fit: Fit) -> State:
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
         for name, weight in fit.best_weights.items()
     }
+    hparams = start["hparams"] | {"learning_rate": fit.learning_rate}  # which a sweep may have found
     return save_training_information(
-        changed(start, weights=weights),
+        changed(start, weights=weights, hparams=hparams),
         optimizer=fit.optimizer,
         train_dataset=run.dataset_name,
         trained_for=run.trained_for,
@@ -38,7 +39,11 @@ def trained_state(run: Run, fit: Fit) -> State:
         retraining=run.retraining,
         previous_training_info=run.before if run.retraining else None,
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
+        schedule=fit.schedule,
+        trainer_options={name: _plain(value) for name, value in run.trainer_options.items()},
+        callbacks=[type(callback).__name__ for callback in run.callbacks],
         best_epoch=fit.best_epoch,
+        weights_of="callbacks at the end of training" if fit.handed_over else "the best epoch",
         interrupted=fit.interrupted,
         seed=run.seed,
         batch_size=run.batch_size,
@@ -51,6 +56,13 @@ def trained_state(run: Run, fit: Fit) -> State:
         versions=_versions(),
         checkpoints_directory=str(fit.directory.resolve()) if fit.directory is not None else None,
     )
+
+
+def _plain(value: Any) -> Any:
+    """An option of Lightning's as JSON can hold it: numbers, words, lists of them; anything else as its text."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)
 
 
 def count_flops(state: State, n_steps: int) -> int:

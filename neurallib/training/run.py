@@ -41,6 +41,10 @@ class Run(NamedTuple):
     callbacks: Sequence[Callback]
     trainer_options: Mapping[str, Any]  # of Lightning's Trainer
 
+    def __deepcopy__(self, _: dict[int, Any]) -> Run:
+        """Itself: Lightning's callbacks that average weights copy all that hangs on a module, the data with it."""
+        return self
+
     @property
     def retraining(self) -> bool:
         """Whether the weights come from an earlier run."""
@@ -68,6 +72,9 @@ class Fit(NamedTuple):
     train_losses: list[float]
     val_losses: list[float]
     optimizer: str  # the one that ran, with its settings
+    schedule: str  # of its learning rate
+    learning_rate: float  # the one that it began with
+    handed_over: bool  # whether the weights are those that callbacks left at the end, not those of the best epoch
     training_time: float  # seconds
     interrupted: bool
     directory: Path | None

@@ -9,11 +9,11 @@ from collections.abc import Callable
 class Seldom:
     """Does the first piece of work it is given, then the newest one whenever work took at most `share` of the time.
 
-    What was left undone last is kept, and done by `finish`.
+    What was left undone last is kept, and done by `finish`. With `wait`, the first piece is done after so many seconds.
     """
 
-    def __init__(self, share: float = 0.05) -> None:
-        self._share, self._due = share, 0.0
+    def __init__(self, share: float = 0.02, wait: float = 0.0) -> None:
+        self._share, self._due = share, time.monotonic() + wait
         self._left: Callable[[], object] | None = None
 
     def __call__(self, work: Callable[[], object]) -> None:

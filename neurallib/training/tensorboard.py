@@ -1,20 +1,91 @@
-"""What TensorBoard shows of a run beside its losses: the network's size, and example predictions as figures."""
+"""What loggers are told of a run: its losses and measures; TensorBoard also of the network's size and of examples."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import is_list
 from neurallib.plots import plot_prediction
 from neurallib.state import Hparams, State, count_parameters
-from neurallib.tasks import Task
+from neurallib.tasks import Task, describe
+from neurallib.training.seldom import Seldom
 
 if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
     from torch import Tensor
+    from torch.optim import Optimizer
     from torch.utils.tensorboard import SummaryWriter
 
 N_EXAMPLES = 2
+
+
+class Logs:
+    """A run's loggers, told the loss of each step and what each epoch measured.
+
+    Lightning's own way, `log`, takes longer than a small network's step, and flushes every logger's files each time.
+    """
+
+    def __init__(self, loggers: Sequence[Logger], state: State) -> None:
+        self._loggers, self._state = loggers, state
+        self._writers = [getattr(logger, "experiment") for logger in loggers if _is_tensorboard(logger)]
+        self._steps: list[tuple[int, Tensor]] = []
+        self._curve, self._files, self._figures = Seldom(), Seldom(), Seldom()
+        for writer in self._writers:
+            show_size(writer, state)
+
+    def step(self, loss: Tensor, step: int) -> None:
+        """The loss of a step, counted from 0."""
+        self._steps.append((step, loss))
+        self._curve(self._write_steps)
+
+    def epoch(self, values: Mapping[str, float], step: int, epoch: int) -> None:
+        """What an epoch ended with."""
+        self._curve.finish()
+        for logger in self._loggers:
+            logger.log_metrics(dict(values) | {"epoch": epoch}, step)
+        self._files(self._save)
+
+    def examples(self, x: Tensor, y: Tensor, lengths: Tensor, outputs: Tensor, epoch: int) -> None:
+        """The first signals of the validation data, as TensorBoard's figures."""
+        frequency = self._state["preprocessing"]["sampling_frequency"]
+        for writer in self._writers:
+            shown = (writer, describe(self._state), frequency, x, y, lengths, outputs, epoch)
+            self._figures(partial(show_predictions, *shown))
+
+    def finish(self, best: Mapping[str, float]) -> None:
+        """Write what has not been written yet, and what the best weights reached."""
+        for work in (self._curve, self._figures):
+            work.finish()
+        for logger in self._loggers if best else ():
+            row: dict[str, Any] = table_row(self._state)
+            if _is_tensorboard(logger):
+                logger.log_hyperparams(row, {f"best/{name}": value for name, value in best.items()})  # type: ignore
+        self._save()
+
+    def _write_steps(self) -> None:
+        steps, self._steps = self._steps, []
+        for step, loss in steps:
+            for logger in self._loggers:
+                logger.log_metrics({"train_loss": float(loss)}, step)
+
+    def _save(self) -> None:
+        for logger in self._loggers:
+            logger.save()
+
+
+def _is_tensorboard(logger: Logger) -> bool:
+    return type(logger).__name__ == "TensorBoardLogger"
+
+
+def learning_rates(optimizer: Optimizer) -> dict[str, float]:
+    """The rate of each group, under the names that Lightning's LearningRateMonitor gives them."""
+    name, groups = f"lr-{type(optimizer).__name__}", optimizer.param_groups
+    if len(groups) == 1:
+        return {name: groups[0]["lr"]}
+    return {f"{name}/{group.get('name', f'pg{i}')}": group["lr"] for i, group in enumerate(groups, 1)}
 
 
 def show_size(writer: SummaryWriter, state: State) -> None:

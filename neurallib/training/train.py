@@ -156,7 +156,7 @@ def train(
 
     start = check_state(state)
     _check_plain_options(given)
-    check_callbacks(callbacks)
+    check_callbacks(callbacks, layer_learning_rates)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
     seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)

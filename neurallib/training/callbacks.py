@@ -1,0 +1,251 @@
+"""Lightning's callbacks of a run: what it has come to is noted by the first of them, and shown by the last."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.profilers import PassThroughProfiler
+from torch import Tensor
+
+from neurallib.measures.metrics import Metrics
+from neurallib.progress import counter
+from neurallib.state import copy_weights
+from neurallib.tasks import activate, describe
+from neurallib.training.history import History, differ
+from neurallib.training.optimization import schedule_words
+from neurallib.training.run import Fit, Run
+from neurallib.training.saving import Saving
+from neurallib.training.tensorboard import Logs, learning_rates
+from neurallib.warn import warn
+
+
+class Recorder(Callback):
+    """What a run has come to, noted epoch by epoch.
+
+    It is the first of the callbacks, so that the others see this epoch's losses, and measured weights are copied before
+    one of them changes any. While Lightning's tuners try things no callback is there: their passes are no training.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.history = History()
+        self.optimizers: list[str] = []
+        self.schedules: list[str] = []
+        self.learning_rate = float("nan")
+        self._ran: tuple[Any, Any] = (None, None)
+        self._measured_at = 0
+        self._handed_over = False
+        self._run, self._task, self._began, self._n_steps = run, describe(run.state), time.perf_counter(), 0
+        self._metrics: Metrics | None = None  # of a validation epoch; only where there is a logger to show them
+        self._saving: Saving | None = None
+        self._logs: Logs | None = None
+        self._on_bar = run.enable_progress_bar and run.device.type == "cpu"  # the host would wait for a GPU
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.loggers:
+            self._logs = Logs(trainer.loggers, self._run.state)
+        if module.directory is not None and trainer.is_global_zero:
+            self._saving = Saving(self._run, module.directory)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self._rates = learning_rates(trainer.optimizers[0])
+            self._tell(trainer, module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"]
+        trainer.callback_metrics["train_loss"] = loss  # what `log` would do, in a hundredth of its time
+        if self._on_bar:
+            trainer.progress_bar_metrics["train_loss"] = float(loss)
+        if self._logs is not None and trainer.global_step > self._n_steps:
+            self._logs.step(loss, self._n_steps)
+            self._n_steps = trainer.global_step
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self._metrics, self._n_seen = (Metrics(self._task) if self._logs is not None else None), 0
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if self._metrics is not None and self._logs is not None:
+            first = self._n_seen  # validation signals come in their order
+            self._n_seen += len(batch["x"])
+            in_units = partial(self._run.val_set.in_units, places=range(first, self._n_seen))
+            outputs = in_units(activate(outputs.float(), self._task.kind).cpu())
+            y, lengths = in_units(batch["y"].cpu()), batch["lengths"].cpu()
+            self._metrics.update(outputs, y, lengths)
+            if batch_idx == 0:  # the first signals of the data
+                self._logs.examples(batch["x"], y, lengths, outputs, trainer.current_epoch)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        train, val = module.losses()
+        metrics = {} if self._metrics is None else self._metrics.values()
+        values = {"val_loss": val} | {f"val_{name}": value for name, value in metrics.items()}
+        self._measured_at = trainer.global_step
+        self._is_best = self.history.add(train, val, copy_weights(module.network.state_dict()), values)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+        trainer.progress_bar_metrics["val_loss"] = val
+        if self._logs is not None:
+            values |= {"train_loss_epoch": train} | self._rates
+            self._logs.epoch(values, trainer.global_step - 1, trainer.current_epoch)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._saving is not None:
+            checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            checkpoint["state_dict"] = self.history.measured
+            self._saving.epoch(checkpoint, self.fit(module.directory, interrupted=True), self._is_best)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self._trained = copy_weights(module.network.state_dict())
+
+    def close(self, trainer: pl.Trainer, module: Any) -> None:
+        """Measure what is not measured yet, and write what is left, after all callbacks have ended.
+
+        Weights that a callback leaves at the end, such as averaged ones, are what it was asked for: they are handed
+        over. Steps after the last validation are a last, shorter epoch.
+        """
+        weights = copy_weights(module.network.state_dict())
+        changed = differ(weights, self._trained) and differ(weights, self.history.measured)
+        if (changed or trainer.global_step > self._measured_at) and any(trainer.num_val_batches):
+            self._measure(trainer, module)
+            if changed:
+                self._hand_over(module, weights)
+            else:
+                self.on_validation_epoch_end(trainer, module)
+            self.on_validation_end(trainer, module)
+        self._finish(self.history.best_metrics)
+
+    def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
+        self._finish({})
+
+    def _finish(self, best: dict[str, float]) -> None:
+        if self._saving is not None:
+            self._saving.finish()
+        if self._logs is not None:
+            self._logs.finish(best)
+
+    def _measure(self, trainer: pl.Trainer, module: Any) -> None:
+        module.eval()
+        self.on_validation_epoch_start(trainer, module)
+        module.on_validation_epoch_start()
+        n = min(trainer.num_val_batches[0], sys.maxsize)
+        with torch.no_grad():
+            for i, batch in enumerate(itertools.islice(module.val_dataloader(), int(n))):
+                batch = trainer.precision_plugin.convert_input(batch)
+                batch = module.transfer_batch_to_device(batch, module.device, 0)
+                with trainer.precision_plugin.val_step_context():
+                    outputs = module.validation_step(batch, i)
+                self.on_validation_batch_end(trainer, module, outputs, batch, i)
+        module.train()
+
+    def _hand_over(self, module: Any, weights: dict[str, Tensor]) -> None:
+        (_, loss), history = module.losses(), self.history
+        if not math.isfinite(loss):
+            warn(f"the weights that callbacks left have a validation loss of {loss}: the best epoch's are kept.")
+            self._is_best = False
+            return
+        if loss > history.validation_loss:
+            told = f"{loss:.4g}; those of epoch {history.best_epoch} had {history.validation_loss:.4g}"
+            warn(f"the weights that callbacks left, such as averaged ones, have a validation loss of {told}.")
+        metrics = {} if self._metrics is None else self._metrics.values()
+        history.measured = weights
+        history.take(loss, weights, {"val_loss": loss} | {f"val_{name}": value for name, value in metrics.items()})
+        self._is_best = self._handed_over = True
+
+    def _tell(self, trainer: pl.Trainer, module: Any) -> None:
+        """Note the optimizer and the schedule that run, with their first learning rates; callbacks may change them."""
+        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        if not self.optimizers:
+            self.learning_rate = float(module.hparams["learning_rate"])
+        later = f" from epoch {trainer.current_epoch + 1} on" if self.optimizers else ""
+        for running, told, words in (
+            (trainer.optimizers[0], self.optimizers, str(trainer.optimizers[0])),
+            (schedules[0] if schedules else None, self.schedules, schedule_words(schedules[0] if schedules else None)),
+        ):
+            if not told or all(running is not ran for ran in self._ran):
+                told.append(f"{words}{later}")
+        self._ran = (trainer.optimizers[0], schedules[0] if schedules else None)
+
+    def fit(self, directory: Path | None, interrupted: bool) -> Fit:
+        """The run so far."""
+        history = self.history
+        return Fit(
+            best_weights=history.best_weights,
+            best_epoch=history.best_epoch,
+            validation_loss=history.validation_loss,
+            train_losses=list(history.train_losses),
+            val_losses=list(history.val_losses),
+            optimizer="; ".join(self.optimizers),
+            schedule="; ".join(self.schedules),
+            learning_rate=self.learning_rate,
+            handed_over=self._handed_over,
+            training_time=time.perf_counter() - self._began,
+            interrupted=interrupted,
+            directory=directory,
+        )
+
+
+class Bar(ProgressBar):
+    """One line that counts the batches; Lightning's own bars take longer than a small network's step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown, self._bar, self._due = True, None, 0.0
+
+    def enable(self) -> None:
+        self._shown = True
+
+    def disable(self) -> None:
+        self._shown = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._shown and self._bar is None:
+            self._bar = counter("batch")
+        self._due = 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._show("", batch_idx + 1, trainer.num_training_batches)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._show(", validating", batch_idx + 1, self.total_val_batches)
+
+    def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
+        self._due = 0.0
+        if self._bar is not None:
+            self._bar.set_postfix(self._numbers(), refresh=True)
+            self._bar.close()
+        self._bar = None
+
+    def _show(self, what: str, done: int, total: float) -> None:
+        if self._bar is None or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + 0.1
+        self._bar.n, self._bar.total = done, total
+        self._bar.set_description(f"epoch {self.trainer.current_epoch + 1}{what}", refresh=False)
+        self._bar.set_postfix(self._numbers(), refresh=True)
+
+    def _numbers(self) -> dict[str, Any]:
+        return {name: value for name, value in self.get_metrics(self.trainer, self.trainer.lightning_module).items()}
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning asks for a profile of thirty things a step."""
+
+    def profile(self, action_name: str) -> Any:
+        return _NOTHING
+
+
+_NOTHING = contextlib.nullcontext()

@@ -1,0 +1,48 @@
+"""What a run has come to: the losses of its epochs, and the weights that were measured best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class History:
+    """The epochs of a run so far; `add` takes one in."""
+
+    train_losses: list[float] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    measured: dict[str, Tensor] = field(default_factory=dict)  # the weights that the last validation loss is of
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_epoch: int = 0  # counted from 1
+    validation_loss: float = math.nan  # of the best weights
+
+    def add(
+        self, train_loss: float, val_loss: float, weights: dict[str, Tensor], metrics: Mapping[str, float] | None = None
+    ) -> bool:
+        """Take in an epoch, with copies of the weights that were validated; whether it is the best so far."""
+        best = val_loss < min(filter(math.isfinite, self.val_losses), default=math.inf)
+        self.train_losses.append(train_loss)
+        self.val_losses.append(val_loss)
+        self.metrics.append(dict(metrics or {}))
+        self.measured = weights
+        if best:
+            self.take(val_loss, weights, self.metrics[-1])
+        return best
+
+    def take(self, val_loss: float, weights: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        """Hand these weights over in the end, unless better ones come."""
+        self.best_metrics = metrics
+        self.best_weights, self.best_epoch, self.validation_loss = weights, len(self.val_losses), val_loss
+
+
+def differ(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of float32 weights are not the same, bit by bit (nan is nan)."""
+    first, second = ({name: w.view(torch.int32) for name, w in weights.items()} for weights in (one, other))
+    return first.keys() != second.keys() or any(not torch.equal(first[name], second[name]) for name in first)
