@@ -15,6 +15,7 @@ from neurallib.names import listing
 from neurallib.signals.normalization import NORMALIZATIONS
 from neurallib.state import Hparams, Preprocessing, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
+from neurallib.storage.original import file_hparams, warn_of_the_original
 from neurallib.storage.training_info import save_training_information_to_file
 from neurallib.warn import warn
 
@@ -33,7 +34,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     -------
     Path
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
-        hparams.yaml and training_info.json.
+        hparams.yaml and training_info.json. A warning names what it has no words for, such as a normalization.
 
     Raises
     ------
@@ -63,6 +64,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     write_weights(directory / PTH, weights)
     write_yaml(directory / HPARAMS, file_hparams(state))
     save_training_information_to_file(state, directory)
+    warn_of_the_original(state)
     return directory
 
 
@@ -215,13 +217,6 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     4
     """
     return read_yaml(logged_hparams(existing(checkpoints_directory)))
-
-
-def file_hparams(state: State) -> Hparams:
-    """Hyperparameters as hparams.yaml holds them: without those that say what the original does, which has no word for
-    them and could not read the file; training_info.json holds them."""
-    unwritten = ARCHITECTURES[state["architecture"]].unwritten(state["hparams"])
-    return {name: value for name, value in state["hparams"].items() if name not in unwritten}
 
 
 def _frequency(info: Mapping[str, Any]) -> float | None:

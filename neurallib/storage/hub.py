@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_yaml
-from neurallib.names import hinted, listing
+from neurallib.names import hinted
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.storage.checkpoints import file_hparams, load_checkpoint, loaded_state, save_checkpoint
+from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import fetch
@@ -169,7 +168,8 @@ def push_to_hub(
 ) -> str:
     """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
 
-    The original NeuralLib reads the same repository. Paths of this machine are left out of what is published.
+    The original NeuralLib reads the same repository; a warning names what it has no words for. Paths of this machine
+    are left out of what is published.
 
     Parameters
     ----------
@@ -277,9 +277,6 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     """Write all that a repository holds; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
-    written = file_hparams(state)
-    if new := [f"{name}={written[name]!r}" for name in ARCHITECTURES[state["architecture"]].new if name in written]:
-        warn(f"the original NeuralLib cannot read this model: it has no {listing(new)}.")
     info = _without_local_paths(state["training_info"])
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():

@@ -26,6 +26,7 @@ from neurallib.models.registry import build_network
 from neurallib.plots import plot_losses
 from neurallib.state import Batch, copy_weights
 from neurallib.storage.directories import create_checkpoints_directory
+from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import activate, describe
 from neurallib.training.isolation import isolated
 from neurallib.training.optimization import make_optimizer, training_step
@@ -42,7 +43,7 @@ class _Training(pl.LightningModule):
 
     def __init__(self, run: Run, network: Network) -> None:
         super().__init__()
-        self.save_hyperparameters(run.state["hparams"])
+        self.save_hyperparameters(file_hparams(run.state))
         self.network = network
         self.directory: Path | None = None
         self._run, self._task = run, describe(run.state)
@@ -163,6 +164,7 @@ def fit(run: Run) -> Fit:
     module = _Training(run, build_network(run.state))
     if run.save and getattr(rank_zero_only, "rank", 0) == 0:
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
+        log_hparams(run.state, module.directory)
     interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, module.directory)
