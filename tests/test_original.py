@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from cases import QUIET, Case, data, make_pairs, make_state
+from cases import QUIET, Case, data, make_pairs, make_state, write_folders
 from torch import Tensor, nn
 
 import neurallib as nl
@@ -126,3 +126,107 @@ def test_a_run_leaves_its_hyperparameters_where_the_original_looks_for_them(tens
     for path in [directory / "hparams.yaml", *paths]:
         assert Theirs._keywords(**yaml.safe_load(path.read_text())).keys() <= state["hparams"].keys() - {"pooling"}
         assert yaml.safe_load(path.read_text()) == yaml.safe_load((directory / "hparams.yaml").read_text())
+
+
+@pytest.mark.parametrize("pooling", ["last", "final", "mean"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_hyperparameters_of_a_directory_make_the_network_that_was_saved(
+    pooling: str, bidirectional: bool, tmp_path: Path
+) -> None:
+    state = nl.gru_seq2one(n_features=2, hid_dim=3, n_layers=2, bidirectional=bidirectional, pooling=pooling)
+    made = nl.gru_seq2one(**nl.get_hparams_from_checkpoints(nl.save_checkpoint(state, tmp_path)))
+    assert made["hparams"] == state["hparams"]
+
+
+def of_transfer_learning(state: nl.State, directory: Path) -> Path:
+    """The state as the original's TLModel leaves it: no hyperparameters, and the inner model's name before weights."""
+    (directory / "lightning_logs/version_0").mkdir(parents=True)
+    (directory / "lightning_logs/version_0/hparams.yaml").write_text("{}\n")
+    info = {"architecture": state["architecture"], "model_name": "Transferred", "learning_rate": 0.01, "epochs": 3}
+    (directory / "training_info.json").write_text(json.dumps(info | {"validation_loss": 0.5}))
+    weights = {f"model.{name}": weight for name, weight in state["weights"].items()}
+    torch.save(weights, directory / "model_weights.pth")
+    return directory
+
+
+@pytest.mark.parametrize("case", READABLE, ids=str)
+def test_a_directory_of_their_transfer_learning_loads_once_its_task_is_said(case: Case, tmp_path: Path) -> None:
+    state = make_state(case, seed=5, **({"pooling": "last"} if case.architecture == "GRUseq2one" else {}))
+    directory = of_transfer_learning(state, tmp_path)
+    with pytest.raises(ValueError, match=r"holds no hyperparameters.*load_checkpoint\(directory, task='"):
+        nl.load_checkpoint(directory)
+    loaded = nl.load_checkpoint(
+        directory, task="regression" if case.kind == "regression" else "classification",
+        multi_label=case.kind == "multilabel",
+    )  # fmt: skip
+    assert (loaded["hparams"]["model_name"], loaded["hparams"]["learning_rate"]) == ("Transferred", 0.01)
+    assert nl.get_hparams_from_checkpoints(directory) == {}
+    x = make_pairs(state, [9])[0][0]
+    np.testing.assert_array_equal(nl.predict(loaded, [x])[0], nl.predict(state, [x])[0])
+
+
+def test_sizes_that_weights_do_not_say_are_named(tmp_path: Path) -> None:
+    directory = of_transfer_learning(make_state(Case("Transformerseq2one", "binary")), tmp_path)
+    with pytest.raises(ValueError, match="do not make a Transformerseq2one.*'nhead'"):
+        nl.load_checkpoint(directory, task="classification")
+
+
+def test_a_task_that_the_files_contradict_is_refused(tmp_path: Path) -> None:
+    directory = nl.save_checkpoint(make_state(Case("GRUseq2seq", "regression")), tmp_path)
+    assert nl.load_checkpoint(directory, task="regression")["hparams"]["task"] == "regression"
+    with pytest.raises(ValueError, match="task='classification'; .*hparams.yaml says 'regression'"):
+        nl.load_checkpoint(directory, task="classification")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "network.", "module._orig_mod.network."])
+def test_prefixes_of_wrappers_come_off(prefix: str, tmp_path: Path) -> None:
+    state = make_state(Case("GRUED", "regression"))
+    directory = nl.save_checkpoint(state, tmp_path)
+    (directory / "model_weights.safetensors").unlink()
+    weights = {f"{prefix}{name}": weight for name, weight in state["weights"].items()}
+    torch.save(weights | {"n_averaged": torch.tensor(3)}, directory / "model_weights.pth")
+    loaded = nl.load_checkpoint(directory)["weights"]
+    assert loaded.keys() == state["weights"].keys()
+    assert all(torch.equal(loaded[name], weight) for name, weight in state["weights"].items())
+
+
+def test_a_network_within_a_wrapper_gives_a_state() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    wrapped = torch.optim.swa_utils.AveragedModel(nl.build_network(state))
+    again = nl.state_from_network(state, torch.compile(wrapped, backend="eager"))  # type: ignore[arg-type]
+    assert all(torch.equal(again["weights"][name], weight) for name, weight in state["weights"].items())
+
+
+def test_training_information_is_told_by_the_trainer_and_the_optimizer_of_a_loop() -> None:
+    class Trainer:
+        current_epoch = 7
+
+    state = make_state(Case("GRUseq2seq", "binary"))
+    optimizer, _ = nl.make_optimizer(nl.build_network(state), {**state["hparams"], "learning_rate": 0.25})
+    optimizer.param_groups[0]["lr"] = 1e-9  # what a schedule leaves at the end
+    info = nl.save_training_information(
+        state, Trainer(), optimizer, "mine", "peaks", 0.5, 2.0, None, False, batch_size=4
+    )["training_info"]  # fmt: skip
+    assert (info["epochs"], info["learning_rate"], info["optimizer"]) == (7, 0.25, str(optimizer))
+    assert (info["efficiency_params"], info["batch_size"]) == (sum(w.numel() for w in state["weights"].values()), 4)
+    with pytest.raises(TypeError, match="trainer is a str; expected Lightning's Trainer, or None"):
+        nl.save_training_information(state, "Adam", optimizer, "mine", "peaks", 0.5, 2.0, None, False)
+
+
+def test_a_sequence_transformer_does_regression_unless_told_as_theirs_does() -> None:
+    state = nl.transformer_seq2seq(n_features=2, d_model=4, nhead=1, dim_feedforward=4)
+    assert state["hparams"]["task"] == "regression" and state["weights"]["fc_out.bias"].shape == (2,)
+
+
+def test_classification_left_as_the_original_has_it_is_no_error(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dataset_name": "made up", "trained_for": "a test", "dry_run": True, **QUIET}
+    for kind in ("binary", "regression"):
+        state = make_state(Case("GRUseq2seq", kind))
+        folders = write_folders(tmp_path / kind, state)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            nl.train_from_scratch(state, *folders, classification=False, **options)
+        words = ["classification=False; this state's task is 'classification', which is what it is trained for."]
+        assert [str(warning.message) for warning in caught] == (words if kind == "binary" else [])
+    with pytest.raises(ValueError, match="classification=True; this state's task is 'regression'"):
+        nl.train_from_scratch(state, *folders, classification=True, **options)

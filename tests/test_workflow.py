@@ -93,7 +93,6 @@ def test_retraining_starts_from_the_sources_weights_under_the_given_hyperparamet
         ({"checkpoints_directory": "somewhere"}, ValueError, "scratch"),
         ({"hugging_face_model": "some/one"}, ValueError, "scratch"),
         ({"all_samples": False, "samples": 0}, ValueError, "samples=0"),
-        ({"classification": False}, ValueError, "classification=False"),
         ({"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
         ({"patience": -1}, ValueError, "patience=-1"),
     ],

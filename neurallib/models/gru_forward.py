@@ -54,8 +54,19 @@ def gru_seq2one_forward(
     return output_layer(weights, pooled)
 
 
-def infer_bidir_per_layer(hparams: Hparams, weights: Weights) -> Hparams:
-    """`hparams` with `bidir_per_layer` read off the names of `weights` where a file does not say."""
+def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:
+    """`hparams` with the directions, and all sizes where there are none, read off the names and sizes of `weights`."""
+    if "n_features" not in hparams and "gru_layers.0.weight_ih_l0" in weights:
+        hidden = [len(weight) // 3 for name, weight in weights.items() if name.endswith(".bias_hh_l0")]
+        n_features = weights["gru_layers.0.weight_ih_l0"].shape[1]
+        sizes = {"n_features": n_features, "hid_dim": hidden, "n_layers": len(hidden)}
+        sizes["fc_out_bool"] = "fc_out.bias" in weights
+        k = len(weights["fc_out.bias"]) if sizes["fc_out_bool"] else n_features
+        if hparams.get("task") != "regression":
+            sizes["num_classes"] = k
+        elif k != n_features:
+            sizes["n_outputs"] = k
+        hparams = sizes | hparams
     if hparams.get("bidir_per_layer") is not None:
         return hparams
     n_layers = integer("n_layers", hparams.get("n_layers"))

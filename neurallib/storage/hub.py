@@ -13,7 +13,7 @@ from neurallib.files import read_json, read_yaml
 from neurallib.names import hinted
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
+from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import fetch
@@ -124,7 +124,7 @@ def get_weights_and_info_from_hugging(
 
 
 def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
-    """The hyperparameters of a repository.
+    """The hyperparameters of a repository, for its architecture's factory.
 
     Parameters
     ----------
@@ -134,7 +134,8 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     Returns
     -------
     dict
-        What the repository's hparams.yaml holds; `load_from_hub` gives all of it as a state.
+        What the repository's hparams.yaml holds, and what it leaves out because the weights say it (downloaded only
+        then): the architecture's factory(**hparams) makes the network; `load_from_hub` gives all of it as a state.
 
     Raises
     ------
@@ -145,15 +146,15 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     ConnectionError
         If the hub cannot be reached and the cache lacks a file.
     ValueError
-        If the name is none, or hparams.yaml is broken.
+        If the name is none, or a file is broken.
 
     Examples
     --------
     >>> import neurallib as nl
     >>> hparams = nl.get_hparams_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    (hparams,) = fetch(hugging_face_model, (HPARAMS,))
-    return read_yaml(hparams)
+    info, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,))
+    return completed_hparams(read_json(info), read_yaml(hparams), lambda: fetch(hugging_face_model, WEIGHTS)[0])
 
 
 @hinted

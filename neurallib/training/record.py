@@ -11,7 +11,7 @@ import torch
 
 from neurallib.devices import gpu_name
 from neurallib.names import is_named
-from neurallib.state import State, changed, count_parameters
+from neurallib.state import State, changed
 from neurallib.storage.training_info import save_training_information
 from neurallib.training.run import Fit, Run
 from neurallib.version import __version__
@@ -26,17 +26,17 @@ def trained_state(run: Run, fit: Fit) -> State:
     }
     return save_training_information(
         changed(start, weights=weights),
-        optimizer=fit.optimizer,
-        train_dataset=run.dataset_name,
-        trained_for=run.trained_for,
-        validation_loss=fit.validation_loss,
-        training_time=fit.training_time,
-        gpu_model=gpu_name(run.device),
+        None,
+        fit.optimizer,
+        run.dataset_name,
+        run.trained_for,
+        fit.validation_loss,
+        fit.training_time,
+        gpu_name(run.device),
+        run.retraining,
+        run.before if run.retraining else None,
         epochs=len(fit.val_losses),
-        efficiency_params=count_parameters(start["weights"]),
         efficiency_flops=count_flops(start, round(sum(run.train_set.lengths) / len(run.train_set))),
-        retraining=run.retraining,
-        previous_training_info=run.before if run.retraining else None,
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
         best_epoch=fit.best_epoch,
         interrupted=fit.interrupted,
