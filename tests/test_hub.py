@@ -132,6 +132,25 @@ def test_a_local_directory_serves_too(hub: Hub, online: Client, cut_off: Client,
     assert same_state(cut_off(load_from_hub, "nova/Local", local_dir=tmp_path), state)
 
 
+def test_a_local_directory_never_stands_in_for_another_revision(
+    hub: Hub, online: Client, offline: Client, tmp_path: Path
+) -> None:
+    repository = hub.add("nova/Either", published(DENOISER, [True, False], epochs=1)[0])
+    old = repository.branches["v1"] = repository.branches["main"]
+    new = repository.branches["v2"] = repository.commit(published(DENOISER, [True, False], epochs=2)[0])
+    online(load_from_hub, "nova/Either", revision="v1", local_dir=tmp_path)
+    for revision in ("v1", old):
+        info = offline(load_from_hub, "nova/Either", revision=revision, local_dir=tmp_path)["training_info"]
+        assert info["epochs"] == 1
+    for revision in ("v2", new, None):
+        with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set, and .* lacks training_info.json"):
+            offline(load_from_hub, "nova/Either", revision=revision, local_dir=tmp_path)
+    online(load_from_hub, "nova/Either", local_dir=tmp_path)
+    assert offline(load_from_hub, "nova/Either", local_dir=tmp_path)["training_info"]["epochs"] == 2
+    with pytest.raises(ConnectionError, match="lacks training_info.json"):
+        offline(load_from_hub, "nova/Either", revision="v1", local_dir=tmp_path)
+
+
 def test_a_revision_is_a_branch_or_a_commit(hub: Hub, online: Client, offline: Client) -> None:
     old, _ = published(DENOISER, [True, False], epochs=1)
     new, _ = published(DENOISER, [True, False], epochs=2)
