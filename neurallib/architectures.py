@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from neurallib.names import as_list, did_you_mean, listing, weights_named
 from neurallib.state import Hparams, Preprocessing, State, Weights
 
-Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
+Forward = Callable[..., Tensor]
 
 
 class Shape(NamedTuple):
@@ -41,7 +41,8 @@ class Architecture(NamedTuple):
     weight_shapes : callable
         weight_shapes(hparams) -> dict of str to Shape, the weights by name.
     forward : callable
-        forward(weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits [B, T, K] or [B, K].
+        forward(weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits [B, T, K] or [B, K];
+        with one more True the features before the head, [B, T, H] or [B, H].
     seq2one : bool
         Whether there is one output a signal, not one a step.
     sizes : callable

@@ -26,7 +26,7 @@ models.__init__ models.network models.gru_forward models.gru models.gru_encoder_
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     storage.__init__ storage.original storage.training_info storage.directories storage.checkpoints
     storage.model_card storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing
-    transfer.reuse
+    transfer.reuse transfer.heads
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
     training.tensorboard training.lightning training.record training.train prediction.__init__ prediction.evaluation
     prediction.on_folders

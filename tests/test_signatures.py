@@ -71,6 +71,7 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization=None, sampling_frequency=None,
     class_weight=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
     enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 save_checkpoint(state, directory)
 save_model_card(state, directory, *, metrics=None, measured_on=None)

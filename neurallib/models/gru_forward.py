@@ -28,18 +28,31 @@ def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
 
 
 def gru_seq2seq_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, T, K] of a padded batch [B, T, C], or the features [B, T, H] they are made of; `target` is not looked
+    at."""
     x, _ = _gru_stack(weights, hparams, x, lengths, training)
     x = _drop_after(weights, hparams, hparams["n_layers"] - 1, x, training)
-    return zero_padding(output_layer(weights, x), lengths)
+    return zero_padding(x if features else output_layer(weights, x), lengths)
 
 
 def gru_seq2one_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, K] of a padded batch [B, T, C], or the features [B, H] they are made of; `target` is not looked at."""
     x, h_n = _gru_stack(weights, hparams, x, lengths, training)
     match hparams["pooling"]:
         case "final":
@@ -51,7 +64,7 @@ def gru_seq2one_forward(
         case _:
             pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
     pooled = _drop_after(weights, hparams, hparams["n_layers"] - 1, pooled, training)
-    return output_layer(weights, pooled)
+    return pooled if features else output_layer(weights, pooled)
 
 
 def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:
