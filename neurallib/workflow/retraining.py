@@ -115,7 +115,8 @@ def retrain(
     Returns
     -------
     State
-        The weights of the lowest validation loss; `training_info["checkpoints_directory"]` names where it was saved,
+        The weights of the lowest validation loss, the source's own where no epoch beat them (with a warning, and
+        `training_info["best_epoch"]` 0); `training_info["checkpoints_directory"]` names where it was saved,
         `training_info["training_history"]` holds the source's training information.
 
     Raises
