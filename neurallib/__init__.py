@@ -44,8 +44,10 @@ from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.transfer.heads import replace_head
 from neurallib.training.train import train
+from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
+from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
 from neurallib.measures.events import match_peaks, peak_scores
@@ -54,6 +56,7 @@ from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_
 from neurallib.workflow.on_folders import validate_training_context
 from neurallib.workflow.from_scratch import train_from_scratch
 from neurallib.workflow.retraining import retrain
+from neurallib.workflow.cross_validation import cross_validate
 from neurallib.search.trials import TrialResult
 from neurallib.search.grid import grid_search
 from neurallib.version import __version__
@@ -71,7 +74,9 @@ __all__ = [
     "build_network",
     "collate_fn",
     "configure_device",
+    "confusion_matrix",
     "create_checkpoints_directory",
+    "cross_validate",
     "evaluate",
     "flip_valid",
     "freeze",
@@ -111,6 +116,7 @@ __all__ = [
     "save_model_card",
     "save_training_information",
     "save_training_information_to_file",
+    "split_people",
     "split_records",
     "state_from_network",
     "synthetic_ecg",

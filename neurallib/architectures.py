@@ -11,7 +11,15 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 
 from neurallib.names import as_list, did_you_mean, listing, weights_named
-from neurallib.state import Hparams, Preprocessing, State, Weights
+from neurallib.state import (
+    Hparams,
+    Postprocessing,
+    Preprocessing,
+    State,
+    Weights,
+    new_postprocessing,
+    new_preprocessing,
+)
 
 Forward = Callable[..., Tensor]
 
@@ -159,12 +167,12 @@ def check_state(state: Any, name: str = "state") -> State:
     if not isinstance(state, Mapping):
         raise TypeError(f"{name} is {_what_instead(state)}")
     keys = State.__annotations__
-    if missing := [key for key in keys if key not in state]:
+    if missing := [key for key in keys if key not in state and key != "postprocessing"]:  # which is newer than states
         raise ValueError(f"{name} lacks {listing(missing)}; {_which_mapping(state)}")
     _only(f"{name} has", state, keys)
     validate_architecture_name(state["architecture"])
-    for key in ("hparams", "weights", "preprocessing", "training_info"):
-        if not isinstance(state[key], Mapping):
+    for key in ("hparams", "weights", "preprocessing", "postprocessing", "training_info"):
+        if not isinstance(state.get(key, {}), Mapping):
             raise TypeError(f"{name}[{key!r}] is a {type(state[key]).__name__}; expected a dict.")
     entry = ARCHITECTURES[state["architecture"]]
     known = hyperparameters(entry.factory)
@@ -174,13 +182,16 @@ def check_state(state: Any, name: str = "state") -> State:
     for key, weight in state["weights"].items():
         if not isinstance(weight, Tensor):
             raise TypeError(f"{name}['weights'][{key!r}] is a {type(weight).__name__}; expected a Tensor.")
-    if missing := [key for key in Preprocessing.__annotations__ if key not in state["preprocessing"]]:
-        raise ValueError(f"{name}['preprocessing'] lacks {listing(missing)}; None is what is not known.")
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
     if isinstance(state["frozen"], str) or not isinstance(state["frozen"], Sequence):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
     for pattern in as_list(state["frozen"]):
         weights_named(state["weights"], pattern)
+    before, behind = state["preprocessing"], state.get("postprocessing", {})
+    _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
+    if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
+        whole = {"preprocessing": new_preprocessing(before), "postprocessing": new_postprocessing(behind)}
+        return cast(State, {**state, **whole})  # of an older version, or by hand
     return cast(State, state)
 
 

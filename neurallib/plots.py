@@ -90,6 +90,7 @@ def plot_prediction(
     title: str | None = None,
     signal_label: str = "signal",
     prediction_label: str = "probability",
+    output_names: Sequence[str] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """A signal with its true and found peaks and, below it, the model's output.
@@ -110,6 +111,8 @@ def plot_prediction(
         Above the signal.
     signal_label, prediction_label : str
         What the vertical axes say, such as a signal_label of "ECG (mV)".
+    output_names : sequence of str, optional
+        Names of the prediction's columns [K], for a legend, such as `state["postprocessing"]["outputs"]`.
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -151,6 +154,8 @@ def plot_prediction(
     top.set_ylabel(signal_label)
     if outputs is not None:
         _draw(panels[1], outputs, rate, BLUE, 1.1)
+        if output_names is not None:
+            _name_lines(panels[1], output_names)
         if threshold is not None:
             panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
         if 0 <= outputs.min() and outputs.max() <= 1:
@@ -195,6 +200,12 @@ def _draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: fl
             axes.plot(np.repeat(steps / rate, 2), np.stack(ends, 1).reshape(-1), color=colour, linewidth=linewidth)
         else:
             axes.plot(np.arange(len(values)) / rate, channel, color=colour, linewidth=linewidth)
+
+
+def _name_lines(axes: Axes, names: Sequence[str]) -> None:
+    if len(names) != len(axes.lines):
+        raise ValueError(f"output_names={list(names)}; expected {len(axes.lines)}, one for each column of prediction.")
+    axes.legend(axes.lines, names, frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 0.99))
 
 
 def _saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:

@@ -15,10 +15,29 @@ Weights = Mapping[str, Tensor]
 
 
 class Preprocessing(TypedDict):
-    """What was done to a signal before the network saw it; None where unknown."""
+    """What stood between a signal and the network's input, and between its output and the answer; None where unknown
+    or nothing."""
 
     sampling_frequency: float | None  # Hz
-    normalization: str | None  # a key of neurallib.signals.normalization.NORMALIZATIONS
+    channels: list[str] | None  # names of x's, [C]
+    units: list[str] | None  # of x's channels, [C]
+    window: float | None  # seconds (samples where the frequency is unknown) of what longer signals were cut into
+    steps: list[Any] | None
+    fold: int | None  # consecutive samples that the network takes for the features of one step
+    normalization: str | None  # one of neurallib.signals.normalization.NORMALIZATIONS
+    x_shift: list[float] | None  # [C], of normalization "dataset"
+    x_scale: list[float] | None
+    target_normalization: str | None  # of a regression: "dataset" or "signal"
+    target_offset: bool | None  # of "signal": whether y has its signal's shift too, or its scale alone
+    y_shift: list[float] | None  # [K]
+    y_scale: list[float] | None
+
+
+class Postprocessing(TypedDict):
+    """What turns outputs into answers."""
+
+    outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
+    events: dict[str, Any]  # how probabilities become events: threshold, min_distance (s), smoothing (s); or nothing
 
 
 class State(TypedDict):
@@ -33,8 +52,12 @@ class State(TypedDict):
     weights : dict of str to Tensor
         float32 on the CPU, detached, sharing memory with nothing.
     preprocessing : dict
-        What was done to a signal before the network saw it: "sampling_frequency" (Hz) and "normalization" ("minmax" or
-        "zscore"); None where unknown.
+        What stood before the network's input: "sampling_frequency" (Hz), "channels" and "units" of x, "window" (what
+        longer signals were cut into), "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale"; and what
+        a regression's target was normalized by, "target_normalization", "y_shift" and "y_scale". None where unknown.
+    postprocessing : dict
+        What turns outputs into answers: "outputs", the names of classes or quantities [K] (None where unknown), and
+        "events", how probabilities become events (empty where they do not).
     frozen : list of str
         Names and patterns of weights that `train` leaves untouched.
     training_info : dict
@@ -52,6 +75,7 @@ class State(TypedDict):
     hparams: Hparams
     weights: dict[str, Tensor]
     preprocessing: Preprocessing
+    postprocessing: Postprocessing
     frozen: list[str]
     training_info: dict[str, Any]
 
@@ -91,10 +115,21 @@ def new_state(architecture: str, hparams: Hparams, weights: Weights) -> State:
         architecture=architecture,
         hparams=hparams,
         weights=copy_weights(weights),
-        preprocessing=Preprocessing(sampling_frequency=None, normalization=None),
+        preprocessing=new_preprocessing(),
+        postprocessing=new_postprocessing(),
         frozen=[],
         training_info={},
     )
+
+
+def new_preprocessing(known: Mapping[str, Any] | None = None) -> Preprocessing:
+    """All keys of a state's preprocessing, None where `known` has no word for one."""
+    return cast(Preprocessing, dict.fromkeys(Preprocessing.__annotations__) | dict(known or {}))
+
+
+def new_postprocessing(known: Mapping[str, Any] | None = None) -> Postprocessing:
+    """Both keys of a state's postprocessing, nothing where `known` has no word for one."""
+    return cast(Postprocessing, {"outputs": None, "events": {}} | dict(known or {}))
 
 
 def changed(state: State, **changes: Any) -> State:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES
-from neurallib.checks import boolean, choice, integer
+from neurallib.checks import boolean, choice, integer, is_list
 from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
@@ -21,16 +21,45 @@ class Task(NamedTuple):
     n_features: int  # C
     n_outputs: int  # K
     seq2one: bool  # one output a signal [K], not one a step [T, K]
+    names: tuple[str, ...] | None = None  # of the outputs, [K]; None where unknown
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the K outputs are called; by their numbers where they have no names."""
+        return self.names or tuple(map(str, range(self.n_outputs)))
 
     def __str__(self) -> str:
         return f"{'seq2one' if self.seq2one else 'seq2seq'} {self.kind}"
 
 
 def describe(state: State) -> Task:
-    """The task of a state, to be handed on to whoever needs to know of it."""
-    hparams = state["hparams"]
+    """The task of a state, to be handed on to whoever needs to know of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state["postprocessing"]["outputs"]` is not one name of its own for each output.
+    """
+    hparams, names = state["hparams"], state.get("postprocessing", {}).get("outputs")
     seq2one = ARCHITECTURES[state["architecture"]].seq2one
-    return Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
+    task = Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
+    return task if names is None else task._replace(names=check_names("outputs", names, task))
+
+
+def check_names(name: str, names: Any, task: Task) -> tuple[str, ...]:
+    """The names of a task's outputs, or an error that calls them `name`: of binary classes one, that of the positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not as many different texts as there are outputs.
+    """
+    expected = f"{name}={names!r}; {task} expects a list of {task.n_outputs} different names"
+    if not is_list(names) or not all(isinstance(entry, str) for entry in names):
+        raise TypeError(f"{expected}.")
+    if len(names) != task.n_outputs or len(set(names)) != len(names) or not all(entry.strip() for entry in names):
+        raise ValueError(f"{expected}.")
+    return tuple(names)
 
 
 def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
@@ -63,6 +92,23 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
     return {"task": task, "num_classes": k, "multi_label": multi_label or k == 1}
 
 
+def check_outputs(n_outputs: Any, hparams: Hparams) -> Hparams:
+    """The hyperparameter `n_outputs`, checked against the others: K of a regression, left out where it is n_features.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number of at least 1, or says otherwise than `num_classes` of a classification.
+    """
+    if n_outputs is None:
+        return {}
+    k, regression = integer("n_outputs", n_outputs), task_kind(hparams) == "regression"
+    if not regression and k != hparams["num_classes"]:
+        classes = f"this classification has num_classes={hparams['num_classes']} outputs"
+        raise ValueError(f"n_outputs={k} is for task='regression'; {classes}.")
+    return {"n_outputs": k} if regression and k != hparams["n_features"] else {}
+
+
 def task_kind(hparams: Hparams) -> TaskKind:
     """Which of the four kinds of task `hparams` describe; encoder-decoders, which name no task, do regression."""
     if hparams.get("task", "regression") == "regression":
@@ -73,8 +119,11 @@ def task_kind(hparams: Hparams) -> TaskKind:
 
 
 def n_outputs(hparams: Hparams) -> int:
-    """K, the number of outputs a step (or a signal): the classes, or for regression the features."""
-    return int(hparams["n_features"] if task_kind(hparams) == "regression" else hparams["num_classes"])
+    """K, the number of outputs a step (or a signal): the classes; for regression n_outputs, which is n_features where
+    they do not say."""
+    if task_kind(hparams) == "regression":
+        return int(hparams.get("n_outputs") or hparams["n_features"])
+    return int(hparams["num_classes"])
 
 
 def activate(logits: Tensor, kind: TaskKind) -> Tensor:

@@ -68,7 +68,7 @@ def make_pairs(state: State, lengths: list[int], seed: int = 0) -> list[tuple[np
             driver = x
         y: np.ndarray
         if kind == "regression":
-            y = (0.5 * driver).astype(np.float32)
+            y = (0.5 * driver[:, np.arange(k) % n_features]).astype(np.float32)
         elif kind == "multiclass":
             y = np.digitize(driver[:, 0], [-0.5, 0.5]).astype(np.int64)
         else:

@@ -77,7 +77,7 @@ def test_metrics_follow_their_definitions(case: Case) -> None:
         found, y = outputs.argmax(1), y.reshape(-1)
         expected = {
             "accuracy": (found == y).mean(),
-            "f1": np.mean([f1(found == k, y == k) for k in range(3)]),
+            "f1_macro": np.mean([f1(found == k, y == k) for k in range(3)]),
             "auroc": np.mean([rank_auroc(outputs[:, k], y == k) for k in range(3)]),
         }
     else:
@@ -86,7 +86,7 @@ def test_metrics_follow_their_definitions(case: Case) -> None:
         both = [False, True] if case.kind == "binary" else [True]
         expected = {
             "accuracy": (found == (y == 1)).mean(),
-            "f1": np.mean([f1((found == b)[:, k], ((y == 1) == b)[:, k]) for b in both for k in range(y.shape[1])]),
+            "f1_macro": np.mean([f1(found[:, k] == b, (y[:, k] == 1) == b) for b in both for k in range(y.shape[1])]),
             "auroc": np.mean([rank_auroc(outputs[:, k], y[:, k]) for k in range(y.shape[1])]),
         }
     for name, value in expected.items():

@@ -10,7 +10,8 @@ from cases import Case, make_state
 from signal_files import one_feature, ramp, write
 
 import neurallib as nl
-from neurallib.signals.preparing import prepare_signals
+from neurallib.signals.conversion import AS_GIVEN
+from neurallib.signals.preparing import prepare_handed
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,7 @@ from neurallib.signals.preparing import prepare_signals
         (np.array([[0.0], [np.nan]]), [[0], [1]], r"x of data\[0\] holds nan at \[1, 0\]"),
         (np.array([[0.0], [np.inf]]), [[0], [1]], r"x of data\[0\] holds inf"),
         (ramp(3), [[0], [1]], r"y of data\[0\] has shape \(2, 1\), x 3 steps; seq2seq binary expects \(3, 1\)"),
-        (ramp(2), [[0], [2]], "holds the label 2; binary .* from 0 to 1"),
-        (ramp(2), [[0], [0.5]], "holds the label 0.5"),
+        (ramp(2), [[0], [2]], "holds the label 2; binary .* from 0 to 1, or nan"),
         (ramp(2), [[0], [-1]], "holds the label -1"),
         (ramp(2, 2), [[0], [1]], r"x of data\[0\] has shape \(2, 2\); expected \(T, 1\)"),
         (np.array([[0.0], [1e39]]), [[0], [1]], r"x of data\[0\] holds values up to 1e\+39, beyond .* float32"),
@@ -38,7 +38,7 @@ def test_a_signal_or_target_that_cannot_be_used_is_named(x: np.ndarray, y: list,
 
 def test_labels_of_a_multiclass_task_are_checked() -> None:
     state = one_feature(num_classes=3)
-    with pytest.raises(ValueError, match="label 3; multiclass with num_classes=3 expects whole numbers from 0 to 2"):
+    with pytest.raises(ValueError, match="label 3; multiclass with num_classes=3 expects whole .* 0 to 2, or -1"):
         nl.prepare(state, [(ramp(2), np.array([0, 3]))])
 
 
@@ -136,4 +136,4 @@ def test_signals_without_targets_are_prepared_alike(tmp_path: Path) -> None:
     x = ramp(6)
     folder = nl.open_folder(*write(tmp_path, {"1.npy": x}, {"1.npy": np.zeros((6, 1))}))
     for signals in ([x], [torch.from_numpy(x)], folder, x[None]):
-        assert torch.equal(prepare_signals(state, signals)[0][0], torch.from_numpy(x))
+        assert torch.equal(prepare_handed(state, signals, "signals", False, AS_GIVEN)[0][0], torch.from_numpy(x))

@@ -19,13 +19,16 @@ Batch(x, y, lengths)
 Network(weights, hparams, forward)
 Record(name, signal, channels, sampling_frequency, beats, symbols)
 SignalFolder(pieces)
-State(architecture, hparams, weights, preprocessing, frozen, training_info)
+State(architecture, hparams, weights, preprocessing, postprocessing, frozen, training_info)
 TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weights, training_time,
     checkpoints_directory, error)
 build_network(state, device='cpu')
 collate_fn(items)
+confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
+cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
+    enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False)
 flip_valid(x, lengths)
 freeze(state, patterns)
@@ -37,12 +40,13 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.001, bidirectional=False, fc_out_bool=True, model_name='GRUED', seed=42)
+    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None,
+    model_name='GRUED', seed=42)
 gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
-    bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, pooling='final',
-    model_name='GRUseq2one', seed=42)
+    bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
+    pooling='final', model_name='GRUseq2one', seed=42)
 gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
-    bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True,
+    bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     model_name='GRUseq2seq', seed=42)
 list_architectures()
 list_production_models(
@@ -59,7 +63,7 @@ peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
 plot_losses(train_losses, val_losses, path=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
-    title=None, signal_label='signal', prediction_label='probability', path=None)
+    title=None, signal_label='signal', prediction_label='probability', output_names=None, path=None)
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None)
@@ -78,6 +82,7 @@ save_model_card(state, directory, *, metrics=None, measured_on=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
+split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
 split_records(names, *, val=0.15, test=0.25, seed=42)
 state_from_network(state, network)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
@@ -100,13 +105,13 @@ transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,
     model_name=None, **more)
 transformer_encoder_decoder(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, model_name='TransformerED', seed=42)
+    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', seed=42)
 transformer_seq2one(*, n_features, d_model, nhead, num_encoder_layers=1, dim_feedforward, dropout=0.0,
-    learning_rate=0.001, num_classes=1, task='classification', multi_label=False, model_name='Transformerseq2one',
-    seed=42)
+    learning_rate=0.001, num_classes=1, task='classification', multi_label=False, n_outputs=None,
+    model_name='Transformerseq2one', seed=42)
 transformer_seq2seq(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
     dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False,
-    model_name='Transformerseq2seq', seed=42)
+    n_outputs=None, model_name='Transformerseq2seq', seed=42)
 unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)

@@ -18,9 +18,9 @@ from neurallib.training.tensorboard import show_predictions
 @pytest.mark.parametrize(
     ("case", "metrics"),
     [
-        (Case("GRUseq2seq", "binary"), {"accuracy", "f1", "auroc"}),
-        (Case("GRUseq2one", "multiclass"), {"accuracy", "f1", "auroc"}),
-        (Case("GRUED", "regression"), {"mse", "mae", "pearson"}),
+        (Case("GRUseq2seq", "binary"), {"accuracy", "f1", "f1_macro", "auroc", "baseline_accuracy"}),
+        (Case("GRUseq2one", "multiclass"), {"accuracy", "f1_macro", "f1_2", "auroc"}),
+        (Case("GRUED", "regression"), {"mse", "mae", "pearson", "r2_1", "baseline_mse"}),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""The area under the ROC curve of any number of outputs, in bounded memory."""
+"""The areas under the ROC curve and under precision by recall, of any number of outputs, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HALF = (int(np.float32(0.5).view(np.int32)) >> (23 - _MANTISSA)) - _FIRST + 1  
 
 
 class Auroc:
-    """Sees probabilities batch by batch; exact for up to EXACT of them, then off by less than 1e-3.
+    """Sees probabilities batch by batch; areas are exact for up to EXACT of them, then off by less than 1e-3.
 
     Bins are as fine relative to the distance from 0 or from 1, whichever is nearer: detectors of rare events put
     nearly all of their outputs there.
@@ -24,23 +24,21 @@ class Auroc:
         self._counts = np.zeros((n_classes, 2, 0), dtype=np.int64)  # [K, negatives and positives, bins]
 
     def update(self, probabilities: np.ndarray, positive: np.ndarray) -> None:
-        """Take in probabilities [N, K] float32 and whether each class holds, [N, K] bool."""
-        self._kept.append((np.ascontiguousarray(probabilities, dtype=np.float32), positive.astype(bool)))
+        """Take in probabilities [N, K] float32 and whether each class holds, [N, K]: 1, 0 or, where unknown, -1."""
+        self._kept.append((np.ascontiguousarray(probabilities, dtype=np.float32), positive.astype(np.int8)))
         self._n_kept += len(probabilities)
         if self._n_kept > EXACT:
             self._bin()
 
-    def value(self) -> np.ndarray:
-        """The area of each class [K]; nan where only one side occurs."""
+    def sides(self) -> list[np.ndarray]:
+        """For each class the negatives and positives [2, bins] by rising probability, for `area`."""
         if self._counts.shape[2]:
             self._bin()
-            counts = list(self._counts)
-        elif self._kept:
+            return list(self._counts)
+        if self._kept:
             probabilities, positive = (np.concatenate(part) for part in zip(*self._kept, strict=True))
-            counts = [_ranked(probabilities[:, k], positive[:, k]) for k in range(probabilities.shape[1])]
-        else:
-            counts = [np.zeros((2, 1), dtype=np.int64)] * len(self._counts)
-        return np.array([_area(*pair) for pair in counts])
+            return [_ranked(probabilities[:, k], positive[:, k]) for k in range(probabilities.shape[1])]
+        return [np.zeros((2, 1), dtype=np.int64)] * len(self._counts)
 
     def _bin(self) -> None:
         """Move what is kept into the bins."""
@@ -49,26 +47,34 @@ class Auroc:
         for probabilities, positive in self._kept:
             for k, counts in enumerate(self._counts):
                 bins, holds = _bins(probabilities[:, k]), positive[:, k]
-                counts[1] += np.bincount(bins[holds], minlength=counts.shape[1])
-                counts[0] += np.bincount(bins[~holds], minlength=counts.shape[1])
+                for side in (0, 1):
+                    counts[side] += np.bincount(bins[holds == side], minlength=counts.shape[1])
         self._kept, self._n_kept = [], 0
+
+
+def area(negatives: np.ndarray, positives: np.ndarray) -> float:
+    """The share of pairs of a positive and a negative in which the positive ranks higher; ties count half. nan where
+    only one side occurs."""
+    n_pairs = float(negatives.sum()) * float(positives.sum())
+    below = np.cumsum(negatives) - negatives / 2
+    return float((positives * below).sum() / n_pairs) if n_pairs else float("nan")
+
+
+def average_precision(negatives: np.ndarray, positives: np.ndarray) -> float:
+    """The mean over the positives of the precision at their probability; nan where there is none."""
+    found = np.cumsum(positives[::-1])
+    precision = found / np.maximum(found + np.cumsum(negatives[::-1]), 1)
+    return float((positives[::-1] * precision).sum() / found[-1]) if found[-1] else float("nan")
 
 
 def _bins(probabilities: np.ndarray) -> np.ndarray:
     low = probabilities < 0.5
     distance = np.where(low, probabilities, np.float32(1) - probabilities).astype(np.float32)
-    bins: np.ndarray = np.maximum((distance.view(np.int32) >> (23 - _MANTISSA)) - _FIRST, 0)
+    bins: np.ndarray = np.clip((distance.view(np.int32) >> (23 - _MANTISSA)) - _FIRST, 0, _HALF - 1)
     return np.where(low, bins, 2 * _HALF - 1 - bins).astype(np.int64)
 
 
 def _ranked(probabilities: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Negatives and positives [2, distinct probabilities] in rising order."""
     _, place = np.unique(probabilities, return_inverse=True)
-    return np.stack([np.bincount(place[positive == side], minlength=place.max() + 1) for side in (False, True)])
-
-
-def _area(negatives: np.ndarray, positives: np.ndarray) -> float:
-    """The share of pairs of a positive and a negative in which the positive ranks higher; ties count half."""
-    n_pairs = float(negatives.sum()) * float(positives.sum())
-    below = np.cumsum(negatives) - negatives / 2
-    return float((positives * below).sum() / n_pairs) if n_pairs else float("nan")
+    return np.stack([np.bincount(place[positive == side], minlength=place.max() + 1) for side in (0, 1)])

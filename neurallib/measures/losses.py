@@ -1,4 +1,4 @@
-"""Losses by task, over valid steps alone."""
+"""Losses by task, over valid steps with a known label alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LossTerms = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def loss_function(state: State) -> Loss:
-    """The task's loss: BCE with logits, cross entropy or MSE, averaged over the valid steps of a batch.
+    """The task's loss: BCE with logits, cross entropy or MSE, averaged over the valid, known labels of a batch.
 
     Class weights that the state was trained with (`training_info["class_weight"]`) weigh here as well.
 
@@ -33,7 +33,8 @@ def loss_function(state: State) -> Loss:
     -------
     callable
         loss(logits, y, lengths) -> scalar Tensor, for logits [B, T, K] (or [B, K]), y of the same batch, lengths [B].
-        Steps beyond a length have no part in it.
+        Steps beyond a length have no part in it, nor have labels that are not known: -1 (multiclass) or nan. Without
+        any known label it is 0, and so is its gradient.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def loss_function(state: State) -> Loss:
 
 
 def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
-    """A task's loss in two parts for each signal: the sum over its valid steps, and the weight that divides it.
+    """A task's loss in two parts for each signal: the sum over its valid, known labels, and the weight that divides it
+    (how many they are; of a multiclass task with class weights, the weights of their classes).
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
     loss of each signal. `class_weight` is what `training_info["class_weight"]` holds.
@@ -80,25 +82,31 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
     def terms(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         logits, y = logits.float(), _fitting(y, logits, task)
         class_weight = weight.to(logits.device) if weight is not None else None
+        known = known_labels(y, task)
+        if not task.seq2one:
+            check_lengths(lengths, logits.shape[0], logits.shape[1])
+            valid = valid_mask(lengths, logits.shape[1])
+            known = known & (valid if y.dim() == 2 else valid[:, :, None])
         if kind == "multiclass":
-            y = y.long()
+            y = y.long().masked_fill(~known, 0)
             values = cross_entropy(logits.movedim(-1, 1), y, class_weight, reduction="none")
             counts = torch.ones_like(values) if class_weight is None else class_weight[y]
         else:
-            y = y.to(logits.dtype)
+            y = y.to(logits.dtype).masked_fill(~known, 0)  # before the loss: its gradient of nan is nan, masked or not
             if kind == "regression":
                 values = mse_loss(logits, y, reduction="none")
             else:
                 values = binary_cross_entropy_with_logits(logits, y, reduction="none", pos_weight=class_weight)
             counts = torch.ones_like(values)
-        if not task.seq2one:
-            check_lengths(lengths, logits.shape[0], logits.shape[1])
-            invalid = ~valid_mask(lengths, logits.shape[1])
-            invalid = invalid if values.dim() == 2 else invalid[:, :, None]
-            values, counts = values.masked_fill(invalid, 0), counts.masked_fill(invalid, 0)
+        values, counts = values.masked_fill(~known, 0), counts.masked_fill(~known, 0)
         return values.reshape(len(values), -1).sum(1), counts.reshape(len(counts), -1).sum(1)
 
     return terms
+
+
+def known_labels(y: Tensor, task: Task) -> Tensor:
+    """Which labels are known, bool in the shape of `y`: not -1 (multiclass), not nan (every other task)."""
+    return y >= 0 if task.kind == "multiclass" else ~y.isnan()
 
 
 def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:

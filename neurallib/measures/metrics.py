@@ -1,77 +1,203 @@
-"""What `evaluate` reports beside the loss, by task, over valid steps alone and in bounded memory."""
+"""What `evaluate` and validation report beside the loss, by task, over valid, known labels alone, in bounded memory."""
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from neurallib.measures.auroc import Auroc
+from neurallib.measures.auroc import Auroc, area, average_precision
+from neurallib.measures.losses import known_labels
 from neurallib.sequences import valid_mask
 from neurallib.tasks import Task
 
-if TYPE_CHECKING:
-    from torchmetrics import Metric
+_Named = dict[str, Any]  # of all outputs, numbers; of each one, arrays [K]
+BINS = 15  # of confidences, for the calibration error
 
 
 class Metrics:
-    """The metrics of a task, which see one batch after the other.
+    """The metrics of a task, which see one batch after the other; values do not depend on how they were batched.
 
-    Classification: accuracy, f1 (macro: the mean over classes; of a binary task over both) and auroc (macro; nan where
-    only one class occurs). Regression: mse, mae and pearson (mean over outputs).
+    Labels that are not known (-1 or nan) are left out. Soft labels count as yes from 0.5 on, but for the calibration
+    error, which takes them as they are. A value that nothing can be said of (the recall of a class that does not
+    occur) is nan, and has no part in a mean over classes.
     """
 
     def __init__(self, task: Task) -> None:
-        self._task = task
-        self._metrics = _torchmetrics(task)
-        self._auroc = None if task.kind == "regression" else Auroc(task.n_outputs)
+        kinds: dict[str, Any] = {"regression": _Values, "multiclass": _Classes}
+        self._task, self._seen = task, kinds.get(task.kind, _Labels)(task.n_outputs)
 
     def update(self, outputs: Tensor, y: Tensor, lengths: Tensor) -> None:
         """Take in a batch: probabilities or values [B, T, K] (or [B, K]), targets and lengths as in a batch."""
+        y = y.reshape(outputs.shape[:-1] if self._task.kind == "multiclass" else outputs.shape)
         if not self._task.seq2one:
-            mask = valid_mask(lengths, outputs.shape[1])
-            outputs, y = outputs[mask], y[mask]
-        kind, k = self._task.kind, self._task.n_outputs
-        if kind == "regression":
-            y = y.reshape(outputs.shape)
-            given = (outputs.squeeze(-1), y.squeeze(-1)) if k == 1 else (outputs, y)
-        elif kind == "multiclass":
-            y = y.reshape(-1).long()
-            given, holds = (outputs.argmax(-1), y), torch.nn.functional.one_hot(y, k)
-        else:
-            y = y.reshape(outputs.shape).long()
-            decided = (outputs > 0.5).long()
-            given, holds = ((decided, y) if kind == "multilabel" else (decided.reshape(-1), y.reshape(-1))), y
-        for metric in self._metrics.values():
-            metric.update(*given)
-        if self._auroc is not None:
-            self._auroc.update(outputs.numpy(), holds.numpy())
+            valid = valid_mask(lengths, outputs.shape[1])
+            outputs, y = outputs[valid], y[valid]
+        known = known_labels(y, self._task)
+        if self._task.kind == "multiclass":
+            outputs, y = outputs[known], y[known]
+        self._seen.update(outputs.float().numpy(), y.numpy(), known.numpy())
 
     def values(self) -> dict[str, float]:
-        """The metrics of all batches seen, as plain numbers."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchmetrics warns of what the nan says
-            values = {name: float(metric.compute().float().nanmean()) for name, metric in self._metrics.items()}
-            if self._auroc is not None:
-                values["auroc"] = float(np.nanmean(self._auroc.value()))
-        return values
+        """The metrics of all batches seen, as plain numbers: of all outputs, then of each one under its name."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            whole, each = self._seen.values()
+        named = {
+            f"{metric}_{name}": float(value)
+            for metric, values in each.items()
+            for name, value in zip(self._task.output_names, values, strict=True)
+        }
+        total = {name: float(value) for name, value in whole.items()}
+        return total | named | total  # a class called "macro" does not take the place of f1_macro
+
+    def confusion(self) -> np.ndarray:
+        """Of a classification, int64: rows are the truth, columns what was found; [K, K] of a multiclass task, [2, 2]
+        (no, yes) of a binary one, [K, 2, 2] of several labels."""
+        table: np.ndarray = self._seen.table
+        return table[0] if self._task.kind == "binary" else table
 
 
-def _torchmetrics(task: Task) -> dict[str, Metric]:
-    import torchmetrics.classification as tc
-    import torchmetrics.regression as tr
+class _Labels:
+    """One or several labels, each its own yes or no."""
 
-    k = task.n_outputs
-    if task.kind == "regression":
-        pearson = tr.PearsonCorrCoef(num_outputs=k)
-        return {"mse": tr.MeanSquaredError(), "mae": tr.MeanAbsoluteError(), "pearson": pearson}
-    if task.kind == "multilabel":
-        return {"accuracy": tc.MultilabelAccuracy(k, average="micro"), "f1": tc.MultilabelF1Score(k)}
-    k = 2 if task.kind == "binary" else k
-    return {
-        "accuracy": tc.MulticlassAccuracy(k, average="micro"),
-        "f1": tc.MulticlassF1Score(k, average="macro"),
-    }
+    def __init__(self, k: int) -> None:
+        self.table = np.zeros((k, 2, 2), np.int64)  # [label, truth, found]
+        self._auroc, self._calibration = Auroc(k), _Calibration(k)
+
+    def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
+        """Take in probabilities, labels and which of them are known, each [N, K]."""
+        found, yes = outputs > 0.5, y >= 0.5  # an unknown label is no yes
+        truths = np.stack([(known & ~yes).sum(0), yes.sum(0)], -1)
+        positive = np.stack([(found & known & ~yes).sum(0), (found & yes).sum(0)], -1)
+        self.table += np.stack([truths - positive, positive], -1)
+        self._auroc.update(outputs, np.where(known, yes, -1) if not known.all() else yes)
+        self._calibration.update(outputs, y, known)
+
+    def values(self) -> tuple[_Named, _Named]:
+        (tn, fp), (fn, tp) = np.moveaxis(self.table, 0, -1)
+        each = {"accuracy": (tp + tn) / (tp + tn + fp + fn)}
+        each |= {"balanced_accuracy": _mean([tp / (tp + fn), tn / (tn + fp)])}
+        each |= {"precision": _precision(tp, fp, fn), "recall": tp / (tp + fn), "specificity": tn / (tn + fp)}
+        each |= {"f1": _f1(tp, fp, fn)}
+        sides = self._auroc.sides()
+        each |= {"auroc": np.array([area(*pair) for pair in sides])}
+        each |= {"average_precision": np.array([average_precision(*pair) for pair in sides])}
+        each |= {"calibration_error": self._calibration.value()}
+        whole = {name: _mean(values) for name, values in each.items()}
+        whole["accuracy"] = (tp + tn).sum() / self.table.sum()
+        whole["baseline_accuracy"] = self.table.sum(2).max(1).sum() / self.table.sum()
+        if len(tp) == 1:
+            whole["f1_macro"] = _mean([*_f1(tp, fp, fn), *_f1(tn, fn, fp)])
+            return whole, {}
+        return {"f1_macro" if name == "f1" else name: value for name, value in whole.items()}, each
+
+
+class _Classes:
+    """Classes of which one holds."""
+
+    def __init__(self, k: int) -> None:
+        self.table = np.zeros((k, k), np.int64)  # [truth, found]
+        self._auroc, self._calibration = Auroc(k), _Calibration(1)
+
+    def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
+        """Take in probabilities [N, K] and classes [N], all of them known."""
+        k, y, found = outputs.shape[1], y.astype(np.int64), outputs.argmax(1)
+        self.table += np.bincount(y * k + found, minlength=k * k).reshape(k, k)
+        self._auroc.update(outputs, y[:, None] == np.arange(k))
+        right = (found == y)[:, None]
+        self._calibration.update(outputs.max(1, keepdims=True), right, np.ones_like(right))
+
+    def values(self) -> tuple[_Named, _Named]:
+        tp, n, true, found = self.table.diagonal(), self.table.sum(), self.table.sum(1), self.table.sum(0)
+        by_chance = (true / n * (found / n)).sum()
+        each = {"precision": _precision(tp, found - tp, true - tp), "recall": tp / true}
+        each |= {"f1": _f1(tp, found - tp, true - tp)}
+        each |= {"auroc": np.array([area(*pair) for pair in self._auroc.sides()])}
+        whole = {
+            "accuracy": tp.sum() / n,
+            "balanced_accuracy": _mean(each["recall"]),
+            "f1_macro": _mean(each["f1"]),
+            "cohen_kappa": (tp.sum() / n - by_chance) / (1 - by_chance),
+            "auroc": _mean(each["auroc"]),
+            "calibration_error": self._calibration.value()[0],
+            "baseline_accuracy": true.max() / n,
+        }
+        return whole, each
+
+
+class _Values:
+    """A regression's outputs: sums of deviations from the running means, merged batch by batch (Chan et al., 1979)."""
+
+    def __init__(self, k: int) -> None:
+        self._n, self._absolute, self._squared = np.zeros((3, k))
+        self._means = np.zeros((2, k))  # of outputs and targets
+        self._products = np.zeros((3, k))  # of the deviations of outputs, of targets, and of one by the other
+
+    def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
+        """Take in outputs, targets and which of them are known, each [N, K]."""
+        known = np.ascontiguousarray(known.T)  # an output a row: rows are summed far faster than columns
+        pair = np.where(known, np.array([outputs.T, y.T], np.float64, order="C"), 0)
+        n, error = known.sum(1), np.abs(pair[0] - pair[1])
+        self._absolute += error.sum(1)
+        self._squared += np.einsum("kn,kn->k", error, error)
+        means = pair.sum(2) / np.maximum(n, 1)
+        a, b = np.where(known, pair - means[:, :, None], 0)
+        total = np.maximum(self._n + n, 1)
+        da, db = means - self._means
+        weight = self._n * n / total
+        for products, (p, dp), (q, dq) in zip(self._products, ((a, da), (b, db), (a, da)), ((a, da), (b, db), (b, db))):
+            products += np.einsum("kn,kn->k", p, q) + dp * dq * weight
+        self._means += (means - self._means) * n / total
+        self._n += n
+
+    def values(self) -> tuple[_Named, _Named]:
+        n, (aa, bb, ab) = self._n, self._products
+        varied, target_varied = self._products[:2] > 1e-28 * n * self._means**2  # by more than a constant's rounding
+        each = {
+            "mse": self._squared / n,
+            "mae": self._absolute / n,
+            "r2": np.where(target_varied, 1 - self._squared / bb, np.nan),
+            "pearson": np.where(varied & target_varied, ab / np.sqrt(aa * bb), np.nan),
+            "baseline_mse": bb / n,
+        }
+        whole = {name: (values * n)[n > 0].sum() / n.sum() for name, values in each.items()}
+        whole |= {name: _mean(each[name]) for name in ("r2", "pearson")}
+        return whole, each if len(n) > 1 else {}
+
+
+class _Calibration:
+    """How far confidence is from being right, on average: the expected calibration error, in 15 bins of confidence."""
+
+    def __init__(self, k: int) -> None:
+        self._sums = np.zeros((3, k, BINS))  # how many, their confidences, how often they were right
+
+    def update(self, confidence: np.ndarray, right: np.ndarray, known: np.ndarray) -> None:
+        """Take in confidences, whether (or how far) they were right and which are known, each [N, K]."""
+        places = np.fmin(confidence * BINS, BINS - 1).astype(np.int64)  # of nan as well: networks diverge
+        places += np.arange(confidence.shape[1]) * BINS
+        places, n = places[known], self._sums[0].size
+        for sums, weights in zip(self._sums, (None, confidence[known], right[known]), strict=True):
+            sums += np.bincount(places, weights, n).reshape(sums.shape)
+
+    def value(self) -> np.ndarray:
+        """Of each column [K]; nan of one that nothing is known of."""
+        n, confidence, right = self._sums
+        error: np.ndarray = np.abs(confidence - right).sum(1) / n.sum(1)
+        return error
+
+
+def _precision(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """0 where a class that occurs is never found."""
+    return np.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))
+
+
+def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    return np.asarray(2 * tp / (2 * tp + fp + fn))
+
+
+def _mean(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    """Over the first axis, of what can be told."""
+    values = np.asarray(values)
+    told = ~np.isnan(values)
+    return np.asarray(np.where(told, values, 0).sum(0) / told.sum(0))

@@ -127,7 +127,7 @@ def generate(weights: Weights, memory: Tensor, mask: Tensor | None, nhead: int, 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        Those of `decode`, `input_projection` and `fc_out`.
+        Those of `decode`, `fc_out` and the projection of its outputs.
     memory : Tensor
         [B, T, d_model], the encoder's output.
     mask, nhead, dropout
@@ -149,11 +149,12 @@ def generate(weights: Weights, memory: Tensor, mask: Tensor | None, nhead: int, 
     if mask is not None:
         bias = no_bias.where(mask, -torch.inf).expand(-1, nhead, -1, -1).flatten(0, 1)
     heads = (3, n_batch * nhead, -1)
-    start = positions(n_steps, memory) + weights["input_projection.bias"]
+    projection = target_projection(weights)
+    start = positions(n_steps, memory) + weights[f"{projection}.bias"]
     value = memory.new_zeros(n_batch, weights["fc_out.weight"].shape[0])
     outputs = []
     for t in range(n_steps):
-        y = start[t] + linear(value, weights["input_projection.weight"])
+        y = start[t] + linear(value, weights[f"{projection}.weight"])
         for layer, past_keys, past_values, keys, values in layers:
             projected = _linear(layer, "self_attn.in_proj", y).view(n_batch, 3, -1).transpose(0, 1)
             query, past_keys[:, :, t], past_values[:, :, t] = projected.reshape(heads)
@@ -165,6 +166,11 @@ def generate(weights: Weights, memory: Tensor, mask: Tensor | None, nhead: int, 
         value = _linear(weights, "fc_out", y)
         outputs.append(value)
     return torch.stack(outputs, dim=1)
+
+
+def target_projection(weights: Weights) -> str:
+    """Which layer an encoder-decoder's decoder reads outputs through: the signal's own where they are as many."""
+    return "target_projection" if "target_projection.weight" in weights else "input_projection"
 
 
 def _layers(weights: Weights, stack: str) -> list[dict[str, Tensor]]:

@@ -10,7 +10,8 @@ from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
 from neurallib.names import hinted
 from neurallib.state import Hparams, State, new_state
-from neurallib.tasks import check_task
+from neurallib.tasks import check_outputs, check_task
+from neurallib.tasks import n_outputs as count_outputs
 from neurallib.warn import warn
 
 POOLINGS = ("final", "last", "mean", "max")
@@ -30,6 +31,7 @@ def gru_seq2seq(
     num_classes: int | None = 1,
     multi_label: bool = False,
     fc_out_bool: bool = True,
+    n_outputs: int | None = None,
     model_name: str = "GRUseq2seq",
     seed: int = 42,
 ) -> State:
@@ -55,12 +57,14 @@ def gru_seq2seq(
     task : str
         "classification" or "regression".
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it they are the last layer's own, n_features of them. That is
-        for regression: a classification keeps the linear layer, with a warning.
+        Whether a linear layer makes the outputs. Without it they are the last layer's own. That is for regression: a
+        classification keeps the linear layer, with a warning.
+    n_outputs : int, optional
+        K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -110,6 +114,7 @@ def gru_seq2one(
     num_classes: int | None = 1,
     multi_label: bool = False,
     fc_out_bool: bool = True,
+    n_outputs: int | None = None,
     pooling: str = "final",
     model_name: str = "GRUseq2one",
     seed: int = 42,
@@ -136,12 +141,14 @@ def gru_seq2one(
     task : str
         "classification" or "regression".
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it they are the last layer's own, n_features of them. That is
-        for regression: a classification keeps the linear layer, with a warning.
+        Whether a linear layer makes the outputs. Without it they are the last layer's own. That is for regression: a
+        classification keeps the linear layer, with a warning.
+    n_outputs : int, optional
+        K of a regression; by default n_features.
     pooling : str
         What the last layer hands on: "final", the state of each direction after its last step; "last", the output at
         the last valid step, where a reverse direction has seen one step only (the original's, and what a file without
@@ -199,6 +206,7 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
         **check_task(given["task"], given["num_classes"], given["multi_label"]),
         "fc_out_bool": boolean("fc_out_bool", given["fc_out_bool"]),
     }
+    hparams |= check_outputs(given["n_outputs"], hparams)
     if "pooling" in given:
         hparams["pooling"] = given["pooling"]
     if not hparams["fc_out_bool"]:
@@ -206,10 +214,10 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
         if hparams["task"] == "classification":
             warn("fc_out_bool=False is for regression; classification keeps fc_out.")
             hparams["fc_out_bool"] = True
-        elif width != hparams["n_features"]:
+        elif width != (k := count_outputs(hparams)):
             raise ValueError(
-                f"fc_out_bool=False makes the last layer the output: it has {width} units, "
-                f"n_features is {hparams['n_features']}."
+                f"fc_out_bool=False makes the last layer the output: it has {width} units, expected {k}, as many as "
+                "outputs (n_outputs, by default n_features)."
             )
     return hparams
 

@@ -15,6 +15,8 @@ from neurallib.names import hinted
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Weights, new_state
+from neurallib.tasks import check_outputs
+from neurallib.tasks import n_outputs as count_outputs
 
 
 @hinted
@@ -29,10 +31,11 @@ def gru_encoder_decoder(
     learning_rate: float = 1e-3,
     bidirectional: bool = False,
     fc_out_bool: bool = True,
+    n_outputs: int | None = None,
     model_name: str = "GRUED",
     seed: int = 42,
 ) -> State:
-    """GRU encoder whose last states start a GRU decoder, which makes the output signal [T, n_features] step by step.
+    """GRU encoder whose last states start a GRU decoder, which makes the output signal [T, K] step by step.
 
     It learns with teacher forcing (the decoder reads the target shifted right by one step, zeros first) and predicts
     by reading its own outputs, from the encoded signal alone.
@@ -40,7 +43,7 @@ def gru_encoder_decoder(
     Parameters
     ----------
     n_features : int
-        C, the channels of the signal and of the output.
+        C, the channels of the signal.
     enc_hid_dim, dec_hid_dim : int
         Hidden units of encoder and decoder. Where the decoder's differ from what an encoder layer hands over
         (enc_hid_dim, twice that when bidirectional), a linear layer with tanh (`bridge`) stands between them.
@@ -54,7 +57,9 @@ def gru_encoder_decoder(
     bidirectional : bool
         Whether the encoder reads the signal in both directions.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it they are the decoder's states: dec_hid_dim is n_features.
+        Whether a linear layer makes the outputs. Without it they are the decoder's states: dec_hid_dim is K.
+    n_outputs : int, optional
+        K, the channels of the output; by default n_features.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -71,7 +76,7 @@ def gru_encoder_decoder(
     TypeError
         If a hyperparameter is of another type, such as a list for `enc_hid_dim`.
     ValueError
-        If one is out of its range, or without `fc_out` dec_hid_dim is not n_features.
+        If one is out of its range, or without `fc_out` dec_hid_dim is not K.
 
     See Also
     --------
@@ -98,28 +103,30 @@ def gru_encoder_decoder(
     hparams["learning_rate"] = number("learning_rate", learning_rate, 0, low_open=True)
     hparams["bidirectional"] = boolean("bidirectional", bidirectional)
     hparams["fc_out_bool"] = boolean("fc_out_bool", fc_out_bool)
-    if not fc_out_bool and dec_hid_dim != n_features:
+    hparams |= check_outputs(n_outputs, hparams)
+    if not fc_out_bool and dec_hid_dim != (k := count_outputs(hparams)):
         raise ValueError(
-            f"fc_out_bool=False makes the decoder's state the output: dec_hid_dim={dec_hid_dim} must equal "
-            f"n_features={n_features}."
+            f"fc_out_bool=False makes the decoder's state the output: dec_hid_dim={dec_hid_dim}; expected {k}, as many "
+            "as outputs (n_outputs, by default n_features)."
         )
     return new_state("GRUED", hparams, draw_weights(gru_encoder_decoder_weight_shapes(hparams), seed))
 
 
 def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
     """The weights of `gru_encoder_decoder`, by name."""
-    n_features, encoded, hidden = hparams["n_features"], _encoded_size(hparams), hparams["dec_hid_dim"]
+    n_features, k_outputs = hparams["n_features"], count_outputs(hparams)
+    encoded, hidden = _encoded_size(hparams), hparams["dec_hid_dim"]
     shapes: dict[str, Shape] = {}
     for k in range(hparams["enc_layers"]):
         n_in = encoded if k else n_features
         shapes |= direction_shapes("encoder.", f"_l{k}", n_in, hparams["enc_hid_dim"], hparams["bidirectional"])
     for k in range(hparams["dec_layers"]):
-        shapes |= direction_shapes("decoder.", f"_l{k}", hidden if k else n_features, hidden, False)
+        shapes |= direction_shapes("decoder.", f"_l{k}", hidden if k else k_outputs, hidden, False)
     if encoded != hidden:
         for k in range(hparams["dec_layers"]):
             shapes |= linear_shapes(f"bridge.{k}", encoded, hidden)
     if hparams["fc_out_bool"]:
-        shapes |= linear_shapes("fc_out", hidden, n_features)
+        shapes |= linear_shapes("fc_out", hidden, k_outputs)
     return shapes
 
 
@@ -132,7 +139,7 @@ def gru_encoder_decoder_forward(
     training: bool,
     features: bool = False,
 ) -> Tensor:
-    """Outputs [B, T, C]: taught by `target` [B, T, C] where it is given, generated where not; or the decoder's states
+    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated where not; or the decoder's states
     [B, T, H] that they are made of."""
     states = []
     for k in range(hparams["enc_layers"]):
@@ -147,7 +154,7 @@ def gru_encoder_decoder_forward(
         target = gru_generate(layers, *output, h0, lengths, x.shape[1])
         if not features:
             return target  # read as a target, they lead the decoder through the same states
-    y = taught(x, target, hparams["n_features"])
+    y = taught(x, target, count_outputs(hparams))
     for k, layer in enumerate(layers):
         y = drop(y, hparams["dropout"], training and learns(weights, f"decoder.*_l{k - 1}")) if k else y
         y, _ = gru_layer(y, lengths, [layer], h0[k : k + 1])

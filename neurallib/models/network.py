@@ -60,6 +60,7 @@ def learns(weights: Weights, pattern: str) -> bool:
 
 def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
     """The target of an encoder-decoder, [B, T, K], shifted right by one step: what its decoder reads when it learns.
+    Values that are not known (nan) it reads as 0.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
     wanted = (*x.shape[:2], n_outputs)
     if [size for size in target.shape if size != 1] != [size for size in wanted if size != 1]:
         raise ValueError(f"target has shape {tuple(target.shape)}; teacher forcing expects {wanted}, as x is long.")
-    return pad(target.reshape(wanted), (0, 0, 1, -1))
+    return pad(target.masked_fill(target.isnan(), 0).reshape(wanted), (0, 0, 1, -1))
 
 
 class Network(nn.Module):

@@ -66,19 +66,24 @@ _STACKED_GRU: dict[str, Any] = {
     "per_layer": ("hid_dim", "dropout", "bidir_per_layer"),
     "implied": ("bidirectional",),
     "complete": gru_forward.read_off_weights,
+    "optional": ("n_outputs",),
 }
 _TRANSFORMER: dict[str, Any] = {
     "sizes": _transformer_sizes,
     "stack": _encoder_stack,
+    "optional": ("n_outputs",),
+    "new": ("n_outputs",),
     "unused": ("pos_encoder.", "encoder_layer.", "decoder_layer."),
 }
 ARCHITECTURES |= {
-    "GRUseq2seq": Architecture(gru.gru_seq2seq, forward=gru_forward.gru_seq2seq_forward, **_STACKED_GRU),
+    "GRUseq2seq": Architecture(
+        gru.gru_seq2seq, forward=gru_forward.gru_seq2seq_forward, new=("n_outputs",), **_STACKED_GRU
+    ),
     "GRUseq2one": Architecture(
         gru.gru_seq2one,
         forward=gru_forward.gru_seq2one_forward,
         seq2one=True,
-        new=("pooling",),
+        new=("pooling", "n_outputs"),
         unwritten=_poolings_of_the_original,
         file_defaults={"pooling": "last"},
         **_STACKED_GRU,
@@ -88,6 +93,8 @@ ARCHITECTURES |= {
         gru_encoder_decoder_weight_shapes,
         gru_encoder_decoder_forward,
         sizes=_gru_encoder_decoder_sizes,
+        optional=("n_outputs",),
+        new=("n_outputs",),
     ),
     "Transformerseq2seq": Architecture(
         transformer.transformer_seq2seq,

@@ -13,7 +13,7 @@ from neurallib.models.transformer_forward import (
 )
 from neurallib.names import hinted
 from neurallib.state import Hparams, State, new_state
-from neurallib.tasks import check_task
+from neurallib.tasks import check_outputs, check_task
 
 SIZES = ("n_features", "d_model", "nhead", "num_encoder_layers", "num_decoder_layers", "dim_feedforward")
 
@@ -32,6 +32,7 @@ def transformer_seq2seq(
     task: str = "regression",
     num_classes: int | None = 1,
     multi_label: bool = False,
+    n_outputs: int | None = None,
     model_name: str = "Transformerseq2seq",
     seed: int = 42,
 ) -> State:
@@ -60,9 +61,11 @@ def transformer_seq2seq(
     task : str
         "classification" or "regression".
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
+    n_outputs : int, optional
+        K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -115,6 +118,7 @@ def transformer_seq2one(
     num_classes: int | None = 1,
     task: str = "classification",
     multi_label: bool = False,
+    n_outputs: int | None = None,
     model_name: str = "Transformerseq2one",
     seed: int = 42,
 ) -> State:
@@ -141,11 +145,13 @@ def transformer_seq2one(
     learning_rate : float
         Adam's first learning rate, above 0.
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     task : str
         "classification" or "regression".
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
+    n_outputs : int, optional
+        K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -198,18 +204,20 @@ def transformer_encoder_decoder(
     dim_feedforward: int,
     dropout: float = 0.0,
     learning_rate: float = 1e-3,
+    n_outputs: int | None = None,
     model_name: str = "TransformerED",
     seed: int = 42,
 ) -> State:
-    """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, n_features] in order.
+    """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, K] in order.
 
     It learns with teacher forcing (the decoder reads the target shifted right by one step, zeros first, through the
-    signal's own projection) and predicts by reading its own outputs, from the encoded signal alone.
+    signal's own projection, or one of its own where K is not C) and predicts by reading its own outputs, from the
+    encoded signal alone.
 
     Parameters
     ----------
     n_features : int
-        C, the channels of a signal and of the output.
+        C, the channels of a signal.
     d_model : int
         Width of every layer; each signal step is projected to it and its position added.
     nhead : int
@@ -223,6 +231,8 @@ def transformer_encoder_decoder(
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
     learning_rate : float
         Adam's first learning rate, above 0.
+    n_outputs : int, optional
+        K of a regression; by default n_features.
     model_name : str
         Names the model's results directory.
     seed : int
@@ -274,4 +284,4 @@ def _check_transformer(given: dict[str, Any]) -> Hparams:
     hparams["learning_rate"] = number("learning_rate", given["learning_rate"], 0, low_open=True)
     if "task" in given:
         hparams |= check_task(given["task"], given["num_classes"], given["multi_label"])
-    return hparams
+    return hparams | check_outputs(given["n_outputs"], hparams)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from neurallib.architectures import Shape
-from neurallib.models.attention import decode, encode, generate, key_mask, positions
+from neurallib.models.attention import decode, encode, generate, key_mask, positions, target_projection
 from neurallib.models.network import linear_shapes, taught
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, Weights
@@ -24,7 +24,10 @@ def transformer_seq2seq_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
     return _weight_shapes(hparams, {"encoder": ["self_attn"], "decoder": ["self_attn", "multihead_attn"]})
 
 
-transformer_encoder_decoder_weight_shapes = transformer_seq2seq_weight_shapes
+def transformer_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
+    """The weights of `transformer_encoder_decoder`, by name."""
+    shapes, k = transformer_seq2seq_weight_shapes(hparams), n_outputs(hparams)
+    return shapes | (linear_shapes("target_projection", k, hparams["d_model"]) if k != hparams["n_features"] else {})
 
 
 def transformer_seq2seq_forward(
@@ -69,7 +72,7 @@ def transformer_encoder_decoder_forward(
     training: bool,
     features: bool = False,
 ) -> Tensor:
-    """Outputs [B, T, C]: taught by `target` [B, T, C] where it is given, generated (without gradient) where not; or the
+    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated (without gradient) where not; or the
     features [B, T, D] that they are made of."""
     mask, nhead, dropout = key_mask(lengths, x.shape[1]), hparams["nhead"], _rate(hparams, training)
     if target is None:
@@ -79,12 +82,12 @@ def transformer_encoder_decoder_forward(
         if not features:
             return target  # read as a target, they lead the decoder through the same features
     memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
-    y = _embed(weights, taught(x, target, hparams["n_features"]))
+    y = _embed(weights, taught(x, target, n_outputs(hparams)), target_projection(weights))
     return _output(weights, decode(weights, y, memory, mask, nhead, dropout, causal=True), lengths, features)
 
 
-def _embed(weights: Weights, x: Tensor) -> Tensor:
-    x = linear(x, weights["input_projection.weight"], weights["input_projection.bias"])
+def _embed(weights: Weights, x: Tensor, projection: str = "input_projection") -> Tensor:
+    x = linear(x, weights[f"{projection}.weight"], weights[f"{projection}.bias"])
     return x + positions(x.shape[1], x)
 
 

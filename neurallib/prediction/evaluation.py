@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from neurallib.architectures import ARCHITECTURES, check_state
+from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted
-from neurallib.progress import progress
-from neurallib.signals.batches import collate_fn, cut_batches
+from neurallib.prediction.applying import answers
+from neurallib.signals.conversion import Handed, handed_to
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.preparing import PreparedData, prepare, prepare_signals
+from neurallib.signals.preparing import PreparedData, prepare_handed
 from neurallib.signals.sources import Data, Signals, as_items, is_numbered
-from neurallib.state import Batch, State
-from neurallib.tasks import TaskKind, activate, describe
+from neurallib.state import State
+from neurallib.tasks import describe
 
 
 @hinted
@@ -35,13 +34,17 @@ def evaluate(
     gpu_id: int | None = None,
     memory_budget: int = 2**30,
     enable_progress_bar: bool = False,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> dict[str, float]:
     """The loss of a state on data, and the metrics of its task.
 
     Parameters
     ----------
     state : State
-        Stays as it is; its normalization is applied to the signals.
+        Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
+        trained on windows takes longer signals in windows.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
         Signals [T, n_features] and their targets; also an iterable of them, one pair of arrays (x, y), or a pair of
         stacked ones ([N, T, n_features], [N, ...]).
@@ -53,17 +56,26 @@ def evaluate(
         Bytes of prepared signals kept in memory; what is beyond is read again when its batch comes.
     enable_progress_bar : bool
         Show the progress.
+    sampling_frequency : float, optional
+        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
+        their own steps.
+    channels : sequence of str, optional
+        Names of their channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of their channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
     dict of str to float
-        "loss", averaged over all valid steps of all signals; for classification "accuracy", "f1" (macro) and "auroc"
-        (macro; nan where only one class occurs); for regression "mse", "mae" and "pearson".
+        "loss", averaged over all valid, known labels; the measures of the task, which the README lists, such as
+        "accuracy" and (of a binary task's positive class) "f1"; those of each class, label or output by its name or
+        number, such as "f1_2"; and "baseline_accuracy" or "baseline_mse", which the best constant reaches. Soft labels
+        count as yes from 0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
 
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or another argument or a signal is wrong.
+        If `state` is none, another argument or a signal is wrong, or no label is known.
 
     See Also
     --------
@@ -75,19 +87,21 @@ def evaluate(
     >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> measured = nl.evaluate(state, [(np.zeros((100, 1)), np.arange(100)[:, None] % 2)])
-    >>> sorted(measured)
-    ['accuracy', 'auroc', 'f1', 'loss']
+    >>> sorted(measured)[:6]
+    ['accuracy', 'auroc', 'average_precision', 'balanced_accuracy', 'baseline_accuracy', 'calibration_error']
     """
     integer("batch_size", batch_size)
     device, state = configure_device(gpu_id), check_state(state)
-    prepared = prepare(state, data, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
+    handed = handed_to(state, sampling_frequency, channels, units)
+    prepared = prepare_handed(
+        state, data, "data", True, handed, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar
+    )
     task = describe(state)
     terms, metrics = loss_terms(task, state["training_info"].get("class_weight")), Metrics(task)
     sums = torch.zeros(2, dtype=torch.float64)
-    for _, batch, logits in _run(state, prepared, batch_size, device, enable_progress_bar):
-        sums += torch.stack([part.sum().double().cpu() for part in terms(logits, batch["y"], batch["lengths"])])
-        outputs = activate(logits, task.kind).cpu()
-        metrics.update(outputs, batch["y"].cpu(), batch["lengths"].cpu())
+    for some in answers(state, prepared, batch_size, device, enable_progress_bar):
+        sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
+        metrics.update(some.outputs(task), some.in_units(some.y.cpu()), some.lengths.cpu())
     return {"loss": float(sums[0] / sums[1])} | metrics.values()
 
 
@@ -100,13 +114,17 @@ def predict(
     output: str = "probabilities",
     gpu_id: int | None = None,
     enable_progress_bar: bool = False,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> list[np.ndarray]:
     """Outputs for signals of any lengths, without padding, in the order given.
 
     Parameters
     ----------
     state : State
-        Stays as it is; its normalization is applied to the signals.
+        Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
+        trained on windows takes longer signals in windows.
     signals : sequence of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; also an iterable of them, one such array by itself, or a
         stack [N, T, n_features]. Targets beside the signals are not looked at.
@@ -118,6 +136,13 @@ def predict(
         Which GPU; by default one where there is one, else the CPU.
     enable_progress_bar : bool
         Show the progress.
+    sampling_frequency : float, optional
+        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
+        their own steps.
+    channels : sequence of str, optional
+        Names of their channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of their channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
@@ -142,7 +167,8 @@ def predict(
     [(100, 1), (80, 1)]
     """
     choice("output", output, ("probabilities", "logits"))
-    prepared = prepare_signals(state, signals)
+    handed = handed_to(check_state(state), sampling_frequency, channels, units)
+    prepared = prepare_handed(state, signals, "signals", False, handed)
     return _predict(state, prepared, batch_size, output == "logits", gpu_id, enable_progress_bar)[0]
 
 
@@ -154,13 +180,17 @@ def iter_predict(
     batch_size: int = 32,
     output: str = "probabilities",
     gpu_id: int | None = None,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> Iterator[np.ndarray]:
     """Outputs one by one, for more signals than fit into memory: neither they nor the outputs pile up.
 
     Parameters
     ----------
     state : State
-        Stays as it is; its normalization is applied to the signals.
+        Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
+        trained on windows takes longer signals in windows.
     signals : iterable of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; a generator is read as outputs are asked for. Targets
         beside the signals are not looked at.
@@ -170,6 +200,13 @@ def iter_predict(
         "probabilities" (of a regression: its values), or "logits", as the network gives them.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
+    sampling_frequency : float, optional
+        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
+        their own steps.
+    channels : sequence of str, optional
+        Names of their channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of their channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
@@ -197,16 +234,17 @@ def iter_predict(
     integer("batch_size", batch_size)
     configure_device(gpu_id)
     check_weights(check_state(state))
-    items = as_items(signals, "signals", describe(state).n_features, False, keep=False)
-    return _one_by_one(state, _blocks(items, batch_size), batch_size, output == "logits", gpu_id)
+    handed = handed_to(state, sampling_frequency, channels, units)
+    items = as_items(signals, "signals", handed.conversion.n_given or describe(state).n_features, False, keep=False)
+    return _one_by_one(state, _blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)
 
 
 def _one_by_one(
-    state: State, blocks: Iterator[Any], batch_size: int, raw: bool, gpu_id: int | None
+    state: State, blocks: Iterator[Any], batch_size: int, raw: bool, gpu_id: int | None, handed: Handed
 ) -> Iterator[np.ndarray]:
     first = 0
     for block in blocks:
-        prepared = prepare_signals(state, block, first=first)
+        prepared = prepare_handed(state, block, "signals", False, handed, first=first)
         yield from _predict(state, prepared, batch_size, raw, gpu_id, False)[0]
         first += len(block)
 
@@ -222,10 +260,17 @@ def _blocks(items: Any, size: int) -> Iterator[Any]:
 
 
 def predict_and_measure(
-    state: State, data: Data, *, batch_size: int = 32, gpu_id: int | None = None, enable_progress_bar: bool = False
+    state: State,
+    data: Data,
+    handed: Handed,
+    *,
+    batch_size: int = 32,
+    gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
 ) -> tuple[list[np.ndarray], list[float]]:
-    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given."""
-    prepared = prepare(state, data, enable_progress_bar=enable_progress_bar)
+    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
+    without a known label have none."""
+    prepared = prepare_handed(state, data, "data", True, handed, enable_progress_bar=enable_progress_bar)
     terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
     return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, terms)
 
@@ -241,35 +286,15 @@ def _predict(
 ) -> tuple[list[np.ndarray], list[float]]:
     integer("batch_size", batch_size)
     device = configure_device(gpu_id)
-    kind: TaskKind = "regression" if raw else describe(state).kind
+    task = describe(state)
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
-    for places, batch, logits in _run(state, data, batch_size, device, enable_progress_bar):
-        rows, lengths = activate(logits, kind).cpu().numpy(), batch["lengths"].tolist()
-        cut = [row[:n].copy() for row, n in zip(rows, lengths, strict=True)] if logits.dim() == 3 else list(rows)
-        outputs |= zip(places, cut, strict=True)
+    for some in answers(state, data, batch_size, device, enable_progress_bar):
+        rows, lengths = (some.logits.cpu() if raw else some.outputs(task)).numpy(), some.lengths.tolist()
+        cut = list(rows) if task.seq2one else [row[:n].copy() for row, n in zip(rows, lengths, strict=True)]
+        outputs |= zip(some.places, cut, strict=True)
         if terms is not None:
-            total, count = terms(logits, batch["y"], batch["lengths"])
-            losses |= zip(places, (total / count).tolist(), strict=True)
+            total, count = terms(some.logits, some.y, some.lengths)
+            parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
+            losses |= {place: part / n for place, part, n in parts if n}
     return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]
-
-
-def _run(
-    state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
-) -> Iterator[tuple[list[int], Batch, Tensor]]:
-    """Batches of similar length, the longest first, with the places of their signals and the network's logits.
-
-    The architecture's pure forward function runs on the state's own weights: a network would be made, with copies of
-    them, for each call, which takes longer than a short signal.
-    """
-    check_weights(state)
-    forward, hparams = ARCHITECTURES[state["architecture"]].forward, state["hparams"]
-    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
-    order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
-    batches = cut_batches(order, data.lengths, batch_size)
-    for places in progress(batches, enable_progress_bar, unit="batch"):
-        batch = collate_fn([data[i] for i in places])
-        batch = Batch(x=batch["x"].to(device), y=batch["y"].to(device), lengths=batch["lengths"].to(device))
-        with torch.inference_mode():  # left before the yield: the mode would follow into the caller's code
-            logits = forward(weights, hparams, batch["x"], batch["lengths"], None, False)
-        yield places, batch, logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from neurallib.architectures import check_state
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.prediction.evaluation import predict, predict_and_measure
+from neurallib.signals.conversion import handed_to
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
@@ -33,6 +34,9 @@ def test_on_test_set(
     post_process_fn: Callable[[np.ndarray], Any] | None = None,
     batch_size: int = 32,
     enable_progress_bar: bool = False,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> tuple[list[Any], float]:
     """Predict the `test` part of a data folder and measure the loss.
 
@@ -58,13 +62,20 @@ def test_on_test_set(
         Signals a batch; the results do not depend on it.
     enable_progress_bar : bool
         Show the progress.
+    sampling_frequency : float, optional
+        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
+        their own steps.
+    channels : sequence of str, optional
+        Names of their channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of their channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
     predictions : list
         One a file, in natural order: probabilities or values [T, K] (or [K]), post-processed where asked.
     average_test_loss : float
-        The mean over signals of each one's own loss.
+        The mean over signals of each one's own loss; those without a known label are left out.
 
     Raises
     ------
@@ -97,8 +108,9 @@ def test_on_test_set(
     if save_predictions and directory is not None and not directory.is_dir():
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
+    handed = handed_to(state, sampling_frequency, channels, units)
     outputs, losses = predict_and_measure(
-        state, folder, batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
+        state, folder, handed, batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
     )
     predictions: list[Any] = outputs
     if post_process_fn is not None:
@@ -121,6 +133,9 @@ def test_on_single_signal(
     checkpoints_dir: PathLike | None = None,
     gpu_id: int | None = None,
     post_process_fn: Callable[[np.ndarray], Any] | None = None,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> Any:
     """Predict one signal, or a batch of signals of one length.
 
@@ -136,6 +151,12 @@ def test_on_single_signal(
         Which GPU; by default one where there is one, else the CPU.
     post_process_fn : callable, optional
         Applied to each signal's prediction [T, K] (or [K]), such as `post_process_peaks_binary`.
+    sampling_frequency : float, optional
+        Hz, of the signal. Where the state was trained at another, it is resampled, and the answer is for its own steps.
+    channels : sequence of str, optional
+        Names of its channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of its channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
@@ -163,7 +184,8 @@ def test_on_single_signal(
     signal = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
     if signal.ndim not in (1, 2, 3):
         raise ValueError(f"X has shape {signal.shape}; expected [T], [T, n_features] or [B, T, n_features].")
-    outputs = predict(state, list(signal) if signal.ndim == 3 else [signal], gpu_id=gpu_id)
+    said: dict[str, Any] = {"sampling_frequency": sampling_frequency, "channels": channels, "units": units}
+    outputs = predict(state, list(signal) if signal.ndim == 3 else [signal], gpu_id=gpu_id, **said)
     if post_process_fn is not None:
         processed = [post_process_fn(output) for output in outputs]
         return processed if signal.ndim == 3 else processed[0]

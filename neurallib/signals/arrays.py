@@ -1,4 +1,4 @@
-""".npy files as arrays: small ones read at once, large ones mapped, and nothing that is pickled ever loaded."""
+""".npy files and what users hand in as arrays of numbers: nothing that is pickled is ever loaded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import functools
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
 
@@ -29,6 +32,28 @@ def read_array(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is an archive (.npz); expected one array, as np.save writes it.")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{path} holds {array.dtype}; expected floating-point or integer numbers.")
+    return array
+
+
+def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
+    """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
+    if isinstance(given, Tensor):
+        given = given.detach().cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
+    try:
+        array: np.ndarray = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
+    if array.dtype.kind == "f" and not (finite := ~np.isinf(array) if gaps else np.isfinite(array)).all():
+        at = np.argwhere(~finite)[0].tolist()
+        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
+        largest = max(abs(float(end.reduce(array, axis=None))) for end in (np.fmin, np.fmax))
+        if largest > float(np.finfo(np.float32).max):
+            raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array
 
 

@@ -44,6 +44,8 @@ class SignalFolder(Sequence[Pair]):
         File names in natural order, those of windows with their steps: "3.npy[0:5400]".
     paths_x, paths_y : list of Path
         The files of each item's signal and target.
+    window : int or None
+        The steps of the windows that long signals are cut into; None where every signal is whole.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class SignalFolder(Sequence[Pair]):
         ]
         self.paths_x = [piece.path_x for piece in pieces]
         self.paths_y = [piece.path_y for piece in pieces]
+        self.window = max((piece.stop - piece.start for piece in pieces if piece.window), default=None)
 
     def __len__(self) -> int:
         return len(self._pieces)

@@ -1,22 +1,120 @@
-"""Normalization of a signal by itself, so that prediction can apply what training did."""
+"""Normalization: the shift and scale of a signal by itself or of a data set, applied before a network and undone after.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-
-def _minmax(x: np.ndarray) -> np.ndarray:
-    low = x.min(axis=0, keepdims=True)
-    return _divide(x - low, x.max(axis=0, keepdims=True) - low, x)
+from neurallib.checks import choice
+from neurallib.tasks import Task
 
 
-def _zscore(x: np.ndarray) -> np.ndarray:
-    return _divide(x - x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True), x)
+class Scale(NamedTuple):
+    """What is taken off each channel and what then divides it; an infinite scale makes a channel without a shape 0."""
+
+    shift: np.ndarray  # [C] float64
+    scale: np.ndarray
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """[..., C] float32, computed in float64."""
+        scaled: np.ndarray = (np.asarray(x, dtype=np.float64) - self.shift) / self.scale
+        return scaled.astype(np.float32)
+
+    def over_steps(self, n_dims: int) -> Scale:
+        """Of signals, [B, K], for values [B, K] or [B, T, K]."""
+        return self if n_dims == 2 else Scale(self.shift[:, None], self.scale[:, None])
+
+    @property
+    def factor(self) -> np.ndarray:
+        """What undoing multiplies by, [C]: without a shape there is nothing but the shift."""
+        return np.where(np.isinf(self.scale), 0.0, self.scale)
+
+    def undo(self, y: np.ndarray) -> np.ndarray:
+        """[..., C] float64 in the units that `apply` was given."""
+        values: np.ndarray = np.asarray(y, dtype=np.float64) * self.factor + self.shift
+        return values
 
 
-NORMALIZATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"minmax": _minmax, "zscore": _zscore}
+IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of deviation 1
+
+
+def _minmax(x: np.ndarray) -> Scale:
+    low = x.min(axis=0)
+    return Scale(low, x.max(axis=0) - low)
+
+
+def _zscore(x: np.ndarray) -> Scale:
+    return Scale(x.mean(axis=0), x.std(axis=0))
+
+
+def _robust(x: np.ndarray) -> Scale:
+    low, median, high = np.percentile(x, [25, 50, 75], axis=0)
+    spread = (high - low) / IQR_OF_NORMAL
+    return Scale(median, np.where(_flat(spread, x), x.std(axis=0), spread))  # as of a signal that mostly rests
+
+
+OWN: dict[str, Callable[[np.ndarray], Scale]] = {"minmax": _minmax, "zscore": _zscore, "robust": _robust}
+NORMALIZATIONS = (*OWN, "dataset")
+TARGET_NORMALIZATIONS = ("dataset", "signal")
+
+
+def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = False) -> None:
+    """Raise ValueError unless a state's preprocessing names normalizations that there are, that fit the task, and,
+    but where they are to be decided, whose numbers are known."""
+    normalization, of_target = known["normalization"], known["target_normalization"]
+    if normalization is not None:
+        choice("normalization", normalization, (*NORMALIZATIONS, *["auto"][:to_decide]))
+    if of_target is not None and task.kind != "regression":
+        raise ValueError(f"target_normalization={of_target!r} is for a regression; this task is a {task}.")
+    if of_target is not None:
+        choice("target_normalization", of_target, (*TARGET_NORMALIZATIONS, *["auto"][:to_decide]))
+    by_itself = normalization in (*OWN, "auto")
+    if of_target == "signal" and (task.seq2one or task.n_outputs != task.n_features or not by_itself):
+        raise ValueError(
+            f"target_normalization='signal' puts y into its signal's units: it needs a normalization of each signal "
+            f"({', '.join(OWN)}; here {normalization!r}) and as many outputs a step as features; {task} has "
+            f"{task.n_outputs} for {task.n_features}."
+        )
+    for name, n, used in (("x", task.n_features, normalization == "dataset"), ("y", task.n_outputs, of_target)):
+        shift, scale = known[f"{name}_shift"], known[f"{name}_scale"]
+        sizes = [None if values is None else len(values) for values in (shift, scale)]
+        if used and sizes != [n, n] and not (to_decide and sizes == [None, None]):
+            raise ValueError(
+                f"state['preprocessing'] has {name}_shift={shift!r} and {name}_scale={scale!r}; expected {n} numbers "
+                "each. Training with normalization='dataset' finds them."
+            )
+
+
+def own_scale(x: np.ndarray, name: str) -> Scale:
+    """The scale of a signal [T, C] by itself; `name` is a key of OWN."""
+    x = np.asarray(x, dtype=np.float64)
+    shift, scale = OWN[name](x)
+    return Scale(shift, np.where(_flat(scale, x), np.inf, scale))
+
+
+def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | None:
+    """What a state's preprocessing normalizes the signal [T, C] with; None: it stays as it comes."""
+    match preprocessing["normalization"]:
+        case None:
+            return None
+        case "dataset":
+            return Scale(np.array(preprocessing["x_shift"]), np.array(preprocessing["x_scale"]))
+        case name:
+            return own_scale(x, name)
+
+
+def target_scale(own: Scale | None, preprocessing: Mapping[str, Any]) -> Scale | None:
+    """What a regression's target [..., K] is normalized with; `own` is its signal's scale."""
+    if preprocessing["target_normalization"] is None:
+        return None
+    of_all = Scale(np.array(preprocessing["y_shift"]), np.array(preprocessing["y_scale"]))
+    if preprocessing["target_normalization"] == "dataset" or own is None:
+        return of_all
+    offset = own.shift if preprocessing["target_offset"] else 0.0
+    return Scale(offset + own.factor * of_all.shift, own.scale * of_all.scale)
 
 
 def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
@@ -27,19 +125,18 @@ def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
     x : np.ndarray
         [T, C], any real dtype; stays as it is.
     name : str or None
-        "minmax": to 0..1. "zscore": to mean 0 and standard deviation 1. None: as it is. A constant channel becomes 0.
+        "minmax": to 0..1. "zscore": to mean 0 and standard deviation 1. "robust": by median and interquartile range, so
+        that half of the values lie in about -0.7..0.7. None: as it is. A constant channel becomes 0.
 
     Returns
     -------
     np.ndarray
         [T, C] float32; computed in float64.
     """
-    if name is None:
-        return np.array(x, dtype=np.float32)
-    return NORMALIZATIONS[name](np.asarray(x, dtype=np.float64)).astype(np.float32)
+    return np.array(x, dtype=np.float32) if name is None else own_scale(x, name).apply(x)
 
 
-def _divide(centred: np.ndarray, scale: np.ndarray, x: np.ndarray) -> np.ndarray:
-    # A channel that is constant but for rounding has no shape to blow up; rounding is measured against the signal.
-    flat = scale <= 1e-12 * np.abs(x).max(axis=0, keepdims=True, initial=0)
-    return np.where(flat, 0.0, centred / np.where(flat, 1.0, scale))
+def _flat(scale: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Which channels are constant but for rounding, and have no shape to blow up; rounding is measured against x."""
+    flat: np.ndarray = scale <= 1e-12 * np.abs(x).max(axis=0, initial=0)
+    return flat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,80 +12,140 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, integer
+from neurallib.checks import integer
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
+from neurallib.signals.arrays import as_numbers
+from neurallib.signals.conversion import AS_GIVEN, Conversion, Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.normalization import NORMALIZATIONS, normalize
-from neurallib.signals.sources import Data, Signals, as_items, signal_of
-from neurallib.state import State
+from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
+from neurallib.signals.sources import Data, as_items, signal_of
+from neurallib.signals.statistics import Statistics
+from neurallib.signals.targets import as_target, check_known, class_counts
+from neurallib.state import Preprocessing, State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
-_Shape = tuple[int, ...]
 
 
 class PreparedData(Dataset[Item]):
     """Items (x [T, C] float32, y) ready to be collated; made by `prepare`, which has checked every one.
+
+    A regression's y is normalized as the state says; `scales` undoes it.
 
     Attributes
     ----------
     names : list of str
         What errors call the items.
     lengths : list of int
-        T of each.
+        T of each, at the state's sampling frequency.
+    given_lengths : list of int
+        T of each as it was handed in.
     class_counts : np.ndarray
-        float64 [2, K] of a classification: the steps (or signals) in which each class holds, and all of them.
+        float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
     """
 
     def __init__(
-        self, source: Any, names: list[str], task: Task, normalization: str | None, has_targets: bool
+        self, source: Any, names: list[str], task: Task, preprocessing: Preprocessing, has_targets: bool, handed: Handed
     ) -> None:
-        self._source, self._task, self._normalization, self._has_targets = source, task, normalization, has_targets
+        self._source, self._task, self._has_targets, self._handed = source, task, has_targets, handed
+        self.preprocessing = preprocessing
         self.names = names
         self.lengths: list[int] = []
+        self.given_lengths: list[int] = []
         self.class_counts = np.zeros((2, task.n_outputs))
         self._kept: dict[int, Item] = {}
+        self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, i: int) -> Item:
-        return self._kept[i] if i in self._kept else self._prepare(i)[0]
+        return self._kept[i] if i in self._kept else self._item(i, *self._read(i)[:2])
 
-    def check(self, memory_budget: int, enable_progress_bar: bool) -> None:
-        """Prepare every item once: keep those that fit the budget, warn once of each correction."""
+    @property
+    def rate(self) -> Fraction:
+        """Steps that the network sees for one that was handed in."""
+        return self._handed.conversion.rate
+
+    def cut(self, i: int) -> int | None:
+        """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
+        window = self._handed.window
+        return window if window is not None and self.lengths[i] > window else None
+
+    def scales(self, places: Sequence[int]) -> Scale | None:
+        """What undoes the normalization of the targets of some items: shift and scale [B, K]."""
+        if self._task.kind != "regression" or self.preprocessing["target_normalization"] is None:
+            return None
+        each = [target_scale(self._own.get(i), self.preprocessing) for i in places]
+        return Scale(*(np.stack(parts) for parts in zip(*filter(None, each), strict=True)))
+
+    def in_units(self, values: Tensor, places: Sequence[int]) -> Tensor:
+        """Normalized outputs or targets of some items, [B, T, K] or [B, K] on the CPU, in the target's own units."""
+        if (scale := self.scales(places)) is None:
+            return values
+        return torch.from_numpy(scale.over_steps(values.dim()).undo(values.numpy())).float()
+
+    def check(self, memory_budget: int, enable_progress_bar: bool, statistics: Statistics | None = None) -> None:
+        """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
+        `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
+        waiting: dict[int, tuple[np.ndarray, Tensor]] = {}
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
-            item, corrections = self._prepare(i)
-            self.lengths.append(len(item[0]))
+            x, y, corrections = self._read(i)
+            self.lengths.append(len(x))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
-            self._count(item[1])
-            size = sum(part.nbytes for part in item)
-            if size <= memory_budget:
-                self._kept[i], memory_budget = item, memory_budget - size
+            if self._has_targets:
+                self.class_counts += class_counts(y, self._task)
+            fits = 4 * x.size + y.nbytes <= memory_budget
+            memory_budget -= (4 * x.size + y.nbytes) * fits
+            if statistics is not None:
+                statistics.add(x, y.numpy())
+                if fits:
+                    waiting[i] = x, y
+            elif fits:
+                self._kept[i] = self._item(i, x, y)
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        if statistics is not None:
+            self.preprocessing = statistics.decided()
+            while waiting:
+                i, (x, y) = waiting.popitem()
+                self._kept[i] = self._item(i, x, y)
 
-    def _count(self, y: Tensor) -> None:
-        kind, k = self._task.kind, self._task.n_outputs
-        if self._has_targets and kind != "regression":
-            steps = y.numpy().reshape(-1) if kind == "multiclass" else y.numpy().reshape(-1, k)
-            holds = np.bincount(steps, minlength=k) if kind == "multiclass" else steps.sum(0, dtype=np.float64)
-            self.class_counts += np.stack([holds, np.full(k, len(steps))])
-
-    def _prepare(self, i: int) -> tuple[Item, list[str]]:
+    def _read(self, i: int) -> tuple[np.ndarray, Tensor, list[str]]:
+        """An item checked and shaped, in its own numbers."""
         given, name = self._source[i], self.names[i]
         if not self._has_targets:
-            x, corrections = _signal(signal_of(given), self._task, self._normalization, name)
-            return (x, x.new_empty(0)), corrections
+            x, corrections = _signal(signal_of(given), self._handed.conversion, self._task, name)
+            return self._converted(i, x), torch.empty(0), corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
-        x, corrections = _signal(given[0], self._task, self._normalization, name)
-        y, more = _target(given[1], len(x), self._task, name)
-        return (x, y), corrections + more
+        x, corrections = _signal(given[0], self._handed.conversion, self._task, name)
+        y, more = as_target(given[1], len(x), self._task, name)
+        return self._converted(i, x), y, corrections + more
+
+    def _converted(self, i: int, x: np.ndarray) -> np.ndarray:
+        if len(self.given_lengths) == i:
+            self.given_lengths.append(len(x))
+        return self._handed.conversion.apply(x)
+
+    def _item(self, i: int, x: np.ndarray, y: Tensor) -> Item:
+        """An item normalized. A long signal that is taken in windows is not, where each window is by itself; neither
+        is its target, where that goes by the window."""
+        cut = self.cut(i) is not None
+        own = None if cut and self.preprocessing["normalization"] in OWN else signal_scale(x, self.preprocessing)
+        kind = self.preprocessing["target_normalization"]
+        if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
+            if kind == "signal" and own is not None:
+                self._own[i] = own
+            scale = target_scale(own, self.preprocessing)
+            if self._has_targets and scale is not None:
+                y = torch.from_numpy(scale.apply(y.numpy()))
+        values = np.array(x, dtype=np.float32) if own is None else own.apply(x)
+        return torch.from_numpy(np.ascontiguousarray(values)), y
 
 
 @hinted
@@ -106,7 +167,9 @@ def prepare(
         Pairs of signal and target, or one pair of stacked arrays ([N, T, n_features], [N, ...]). x: [T, n_features];
         also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for one output a step:
         [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for multiclass; also, with a
-        warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype.
+        warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype. A label that is
+        not known is -1 (multiclass) or nan (every other task); those of binary and multi-label tasks may be soft, any
+        value from 0 to 1.
     name : str
         What errors call the data.
     memory_budget : int
@@ -122,8 +185,8 @@ def prepare(
     Raises
     ------
     TypeError, ValueError
-        If `state` or `data` is none, there is no signal, or one is not finite, of a wrong shape or dtype, or its
-        target does not fit the signal or the task; the file is named.
+        If `state` or `data` is none, there is no signal or no known label, or a signal is not finite, of a wrong shape
+        or dtype, or its target does not fit the signal or the task; the file is named.
 
     See Also
     --------
@@ -137,20 +200,31 @@ def prepare(
     >>> prepared.lengths
     [100, 80]
     """
-    return _checked(state, data, name, True, memory_budget, enable_progress_bar)
+    return _checked(state, data, name, True, memory_budget, enable_progress_bar, AS_GIVEN)
 
 
-def prepare_signals(
+def prepare_training(
+    state: State, data: Data, name: str, *, memory_budget: int, enable_progress_bar: bool, handed: Handed
+) -> tuple[State, PreparedData]:
+    """The training data, and the state with all of its preprocessing decided on them, in one pass over them."""
+    prepared = _checked(state, data, name, True, memory_budget, enable_progress_bar, handed, decide=True)
+    return changed(state, preprocessing=prepared.preprocessing), prepared
+
+
+def prepare_handed(
     state: State,
-    signals: Signals,
-    name: str = "signals",
+    data: Any,
+    name: str,
+    has_targets: bool,
+    handed: Handed,
     *,
     memory_budget: int = 2**30,
     enable_progress_bar: bool = False,
     first: int = 0,
 ) -> PreparedData:
-    """The same for signals without targets, or those of an opened folder; y is empty. Errors count from `first`."""
-    return _checked(state, signals, name, False, memory_budget, enable_progress_bar, first)
+    """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
+    targets y is empty. Errors count from `first`."""
+    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, first)
 
 
 def _checked(
@@ -160,85 +234,36 @@ def _checked(
     has_targets: bool,
     memory_budget: int,
     enable_progress_bar: bool,
+    handed: Handed,
     first: int = 0,
+    decide: bool = False,
 ) -> PreparedData:
-    task, normalization = describe(check_state(state)), state["preprocessing"]["normalization"]
-    if normalization is not None:
-        choice("state['preprocessing']['normalization']", normalization, NORMALIZATIONS)
-    items = as_items(data, name, task.n_features, has_targets)
+    state = check_state(state)
+    task, known = describe(state), state["preprocessing"]
+    check_normalization(known, task, decide)
+    items = as_items(data, name, handed.conversion.n_given or task.n_features, has_targets)
     names = [f"{name}[{i}]" for i in range(first, first + len(items))]
     if isinstance(data, SignalFolder):
         names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
-    prepared = PreparedData(items, names, task, normalization, has_targets)
-    prepared.check(integer("memory_budget", memory_budget, minimum=0), enable_progress_bar)
+    statistics = Statistics(task, known) if decide else None
+    prepared = PreparedData(items, names, task, known, has_targets, handed)
+    prepared.check(
+        integer("memory_budget", memory_budget, minimum=0),
+        enable_progress_bar,
+        statistics if statistics is not None and statistics.anything else None,
+    )
+    if has_targets:
+        check_known(prepared.class_counts, name)
     return prepared
 
 
-def _signal(given: Any, task: Task, normalization: str | None, name: str) -> tuple[Tensor, list[str]]:
-    x, corrections = _numbers(given, f"x of {name}"), []
-    n = task.n_features
+def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.ndarray, list[str]]:
+    x, corrections = as_numbers(given, f"x of {name}"), []
+    n = handed.n_given or task.n_features
     if x.ndim == 1 and n == 1:
         x, corrections = x[:, None], ["x is [T], taken as [T, 1],"]
     elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
-    return torch.from_numpy(np.ascontiguousarray(normalize(x, normalization))), corrections
-
-
-def _target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, list[str]]:
-    y = _numbers(given, f"y of {name}")
-    k = task.n_outputs
-    wanted, quiet, others = _target_shapes(n_steps, task)
-    if y.shape != wanted and y.shape not in (*quiet, *others):
-        expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.")
-    corrections = []
-    if y.shape != wanted and y.shape not in quiet:
-        corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
-    y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
-    if task.kind != "regression":
-        top = 1 if task.kind != "multiclass" else k - 1
-        wrong = y[(y != np.floor(y)) | (y < 0) | (y > top)]
-        if wrong.size:
-            raise ValueError(
-                f"y of {name} holds the label {wrong.flat[0]:g}; {task.kind} with num_classes={k} expects whole "
-                f"numbers from 0 to {top}."
-            )
-    dtype = np.int64 if task.kind == "multiclass" else np.float32
-    return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
-
-
-def _target_shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
-    """The shape of a target, those that are as good, and those that are corrected with a warning."""
-    k = task.n_outputs
-    if task.kind == "multiclass":
-        return ((), [], [(1,), (1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
-    scalar: list[_Shape] = [() if task.seq2one else (n_steps,)]
-    single = scalar if k == 1 else []
-    return ((k,), [(1, k)], single) if task.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
-
-
-def _numbers(given: Any, name: str) -> np.ndarray:
-    if isinstance(given, Tensor):
-        given = given.detach().cpu()
-        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
-    try:
-        array: np.ndarray = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
-    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        at = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
-        largest = max(abs(float(array.min())), abs(float(array.max())))
-        if largest > float(np.finfo(np.float32).max):
-            raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
-    return array
-
-
-def _shape_words(shape: tuple[int, ...], n_steps: int) -> str:
-    return f"[{', '.join('T' if n == n_steps else str(n) for n in shape)}]" if shape else "a scalar"
+    return x, corrections

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from pathlib import Path
@@ -13,12 +12,11 @@ from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
 from neurallib.models.registry import factory_arguments, state_from_files
 from neurallib.names import hinted, listing
-from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.state import Hparams, Preprocessing, State, copy_weights
+from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
 from neurallib.storage.original import file_hparams, warn_of_the_original
+from neurallib.storage.preprocessing import read_postprocessing, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import INFO, save_training_information_to_file
-from neurallib.warn import warn
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -56,7 +54,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sorted(path.name for path in nl.save_checkpoint(state, folder).iterdir())
-    ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'training_info.json']
+    ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'preprocessing.json', 'training_info.json']
     """
     state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -64,6 +62,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     write_weights(directory / SAFETENSORS, weights)
     write_weights(directory / PTH, weights)
     write_yaml(directory / HPARAMS, file_hparams(state))
+    write_preprocessing(state, directory)
     save_training_information_to_file(state, directory)
     warn_of_the_original(state)
     return directory
@@ -116,14 +115,20 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
     hparams = own if own.is_file() else logged_hparams(directory)
     said = {} if task is None else {"task": task, "multi_label": multi_label}
-    state = loaded_state(info_path(directory), hparams, weights_path(directory), said)
+    state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     return state
 
 
-def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, said: Hparams | None = None) -> State:
-    """The state that training_info.json, hparams.yaml and a file of weights hold together; `said` is the task, where
-    they do not hold one."""
+def loaded_state(
+    info_path: Path,
+    hparams_path: Path,
+    weights_path: Path,
+    directory: Path | None = None,
+    said: Hparams | None = None,
+) -> State:
+    """The state that training_info.json, hparams.yaml, a file of weights and, where the directory has one,
+    preprocessing.json hold together; `said` is the task, where they do not hold one."""
     info = read_json(info_path)
     if "architecture" not in info:
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
@@ -136,12 +141,9 @@ def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, said: 
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
-    normalization, frozen = info.get("normalization"), info.get("frozen")
-    if normalization not in (None, *NORMALIZATIONS):
-        known = f"none of {listing(NORMALIZATIONS)}: signals are taken as they are"
-        warn(f"{info_path} has normalization={normalization!r}, {known}.")
-        normalization = None
-    state["preprocessing"] = Preprocessing(sampling_frequency=_frequency(info), normalization=normalization)
+    state["preprocessing"] = read_preprocessing(directory or info_path.parent, info, info_path)
+    state["postprocessing"] = read_postprocessing(directory or info_path.parent)
+    frozen = info.get("frozen")
     state["frozen"] = list(frozen) if isinstance(frozen, list) else []
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained
@@ -240,7 +242,7 @@ def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callab
         return hparams
     entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
     known = hyperparameters(entry.factory)
-    missing = known.keys() - told.keys() - set(entry.file_defaults)
+    missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
     if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
         return hparams
     return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {})
@@ -259,11 +261,3 @@ def _of_transfer_learning(info: Mapping[str, Any], path: Path, said: Hparams) ->
             "weights, the task is not: load_checkpoint(directory, task='classification'), or 'regression'."
         )
     return {name: info[name] for name in ("model_name", "learning_rate") if name in info} | said
-
-
-def _frequency(info: Mapping[str, Any]) -> float | None:
-    """The `sampling_frequency` of a published file, where it is a number."""
-    value = info.get("sampling_frequency")
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
-        return None
-    return float(value)

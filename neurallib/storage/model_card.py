@@ -179,11 +179,13 @@ def _output(state: State) -> str:
         "multiclass": f"the probabilities of {k} classes, which exclude each other",
         "regression": f"{k} value{'s' if k > 1 else ''}",
     }[task.kind]
-    return f"{what}, {'once a signal' if task.seq2one else 'at each sample'}"
+    names = f": {', '.join(task.names)}" if task.names else ""
+    return f"{what}, {'once a signal' if task.seq2one else 'at each sample'}{names}"
 
 
 def _code(state: State, directory: Path) -> str:
-    _, n_features, k, seq2one = describe(state)
+    task = describe(state)
+    n_features, k, seq2one = task.n_features, task.n_outputs, task.seq2one
     frequency = state["preprocessing"]["sampling_frequency"]
     shape = f"[{k}]" if seq2one else f"[500, {k}]"
     return (

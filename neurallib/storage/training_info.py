@@ -151,5 +151,6 @@ def save_training_information_to_file(state: State, directory: str | Path) -> Pa
 
 def _beside_the_weights(state: State) -> dict[str, Any]:
     """What a state holds that neither hparams.yaml nor the weights have a place for."""
-    new = {name: state["hparams"][name] for name in ARCHITECTURES[state["architecture"]].new}
+    hparams, names = state["hparams"], ARCHITECTURES[state["architecture"]].new
+    new = {name: hparams[name] for name in names if name in hparams}
     return {**state["preprocessing"], **new, "frozen": list(state["frozen"])}

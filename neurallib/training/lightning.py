@@ -102,15 +102,18 @@ class _Training(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.logger is not None:
-            self._metrics = Metrics(self._task)
+            self._metrics, self._n_seen = Metrics(self._task), 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self.network(batch["x"], batch["lengths"])
         total, count = self._terms(logits, batch["y"], batch["lengths"])
         self._val_total += torch.stack([total.sum().double(), count.sum().double()])
         if self._metrics is not None:
-            outputs = activate(logits.float(), self._task.kind).cpu()
-            y, lengths = batch["y"].cpu(), batch["lengths"].cpu()
+            first = self._n_seen  # validation signals come in their order
+            self._n_seen += len(batch["x"])
+            places = range(first, self._n_seen)
+            outputs = self._run.val_set.in_units(activate(logits.float(), self._task.kind).cpu(), places)
+            y, lengths = self._run.val_set.in_units(batch["y"].cpu(), places), batch["lengths"].cpu()
             self._metrics.update(outputs, y, lengths)
             if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
                 frequency = self._run.state["preprocessing"]["sampling_frequency"]

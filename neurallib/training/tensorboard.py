@@ -55,6 +55,7 @@ def show_predictions(
             threshold=None if task.kind in ("regression", "multiclass") else 0.5,
             title=f"{label} {_numbers(outputs[i])}, target {_numbers(y[i])}" if task.seq2one else None,
             prediction_label=label,
+            output_names=None if task.seq2one else task.names,
         )
         writer.add_figure(f"predictions/{i}", figure, epoch)
 

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, as_seed, boolean, choice, integer, number, text
+from neurallib.checks import as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
 from neurallib.names import matching
-from neurallib.signals.normalization import NORMALIZATIONS
-from neurallib.signals.preparing import PreparedData, prepare
+from neurallib.signals.preparing import PreparedData
 from neurallib.signals.sources import Data
-from neurallib.state import Preprocessing, State, changed
+from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
 from neurallib.training.optimization import learning_groups
+from neurallib.training.parts import prepare_parts
 from neurallib.training.record import trained_state
 from neurallib.training.run import Run
 from neurallib.training.trainer_options import check_trainer_options
@@ -39,8 +39,11 @@ def train(
     patience: int | None = None,
     seed: int = 42,
     gpu_id: int | None = None,
-    normalization: str | None = None,
+    normalization: str | None = "auto",
+    target_normalization: str | None = "auto",
     sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
@@ -63,7 +66,7 @@ def train(
         Untrained or trained (then its training information becomes the new one's history); stays as it is.
     train_data, val_data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
         Signals [T, n_features] and targets as the task asks, or a pair of them stacked ([N, T, n_features], [N, ...]);
-        each checked before training starts.
+        each checked before training starts. A label that is not known is -1 (multiclass) or nan (every other task).
     epochs : int
         How many epochs at the most.
     batch_size : int
@@ -74,11 +77,23 @@ def train(
         For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
-    normalization : str, optional
-        "minmax" or "zscore", of each signal by itself; by default what the state says. Kept in the state, so that
-        `evaluate` and `predict` do the same.
+    normalization : str or None
+        Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
+        interquartile range of the training data; None, as they come. By default what the
+        state says; for an untrained one that says nothing the training data decide, "dataset" where the offsets and
+        scales of signals tell something of their targets, else "zscore". Kept in the state, so that `evaluate` and
+        `predict` do the same; the numbers of "dataset" stay when it is trained on, unless it is asked for.
+    target_normalization : str or None
+        Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
+        "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
+        measures in the target's own units. By default what a trained state says; for an untrained one the training
+        data decide, "signal" where an output per step follows the scale of its signal, else "dataset".
     sampling_frequency : float, optional
         Hz, of the signals; kept in the state. By default what the state says.
+    channels : sequence of str, optional
+        Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
+    units : sequence of str or str, optional
+        Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
@@ -147,13 +162,9 @@ def train(
     epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
     seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)
     device, rates = configure_device(gpu_id), layer_learning_rates or {}
-    start = _with_preprocessing(start, normalization, sampling_frequency)
     learning_groups(_learning(start), start["hparams"], rates)
     enable_tensorboard = enable_tensorboard and _can_log(save)
-    train_set, val_set = (
-        prepare(start, data, name, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar)
-        for data, name in ((train_data, "train_data"), (val_data, "val_data"))
-    )
+    start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
     check_weights(start)
     if dry_run:
@@ -181,23 +192,6 @@ def _check_plain_options(given: Mapping[str, Any]) -> None:
             text(name, given[name])
     if given["results_directory"] is not None:
         as_path("results_directory", given["results_directory"])
-
-
-def _with_preprocessing(state: State, normalization: str | None, sampling_frequency: float | None) -> State:
-    known = state["preprocessing"]
-    if normalization is not None:
-        choice("normalization", normalization, NORMALIZATIONS)
-        if known["normalization"] not in (None, normalization):
-            warn(f"normalization changes from {known['normalization']!r} to {normalization!r}.")
-    if sampling_frequency is not None:
-        number("sampling_frequency", sampling_frequency, 0, low_open=True)
-        if known["sampling_frequency"] not in (None, sampling_frequency):
-            warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {sampling_frequency:g} Hz.")
-    preprocessing = Preprocessing(
-        sampling_frequency=known["sampling_frequency"] if sampling_frequency is None else float(sampling_frequency),
-        normalization=normalization or known["normalization"],
-    )
-    return changed(state, preprocessing=preprocessing)
 
 
 def _learning(state: State) -> list[str]:

@@ -78,7 +78,8 @@ def replace_head(
     body = {name: value for name, value in old.items() if name not in _TASK}
     body |= {"fc_out_bool": True} if "fc_out_bool" in old else {}
     new = entry.factory(**body, **words, seed=seed)
-    head = layer_names(entry.weight_shapes(new["hparams"]))[-1]
+    named = layer_names(entry.weight_shapes(new["hparams"]))
+    head = "fc_out" if "fc_out" in named else named[-1]
     left = [
         name
         for name, weight in new["weights"].items()

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
 from neurallib.checks import integer, is_list, per_layer
 from neurallib.names import as_list, known_layers, listing, matching
-from neurallib.state import Hparams, Preprocessing, State, Weights, changed, copy_weights, count_parameters
+from neurallib.state import (
+    Hparams,
+    Preprocessing,
+    State,
+    Weights,
+    changed,
+    copy_weights,
+    count_parameters,
+    new_preprocessing,
+)
 from neurallib.warn import warn
 
 _TOLD = (  # of a source's training information
@@ -102,17 +111,17 @@ def transfer_hparams(
     task : str
         "classification" or "regression".
     num_classes : int or None
-        K of a classification; 1 is binary. Of a regression K is n_features: leave this out, or give None.
+        K of a classification; 1 is binary. Of a regression leave this out, or give None.
     multi_label : bool
         Whether classes may hold together, each its own yes or no, rather than exclude each other.
     fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it (regression only) the last layer has n_features outputs.
+        Whether a linear layer makes the outputs. Without it (regression only) they are the last layer's own.
     learning_rate : float
         Adam's first learning rate, above 0.
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more
-        What else the factory takes: `pooling`, by default the source's where it has one, and `seed`.
+        What else the factory takes: `n_outputs`, `pooling` (by default the source's where it has one) and `seed`.
 
     Returns
     -------
@@ -259,17 +268,17 @@ def _about(state: State) -> dict[str, Any]:
 
 
 def _preprocessing(target: Preprocessing, source: Preprocessing) -> Preprocessing:
-    for name, own, theirs in (
-        ("sampling_frequency", target["sampling_frequency"], source["sampling_frequency"]),
-        ("normalization", target["normalization"], source["normalization"]),
-    ):
+    """The target's, with what the source's layers have seen where the target does not know: x alone, not the target's
+    y."""
+    known: dict[str, Any] = dict(new_preprocessing(target))
+    for name in ("sampling_frequency", "channels", "units", "window", "steps", "normalization"):
+        own, theirs = target.get(name), source.get(name)
         if own is not None and theirs is not None and own != theirs:
             warn(f"the target's {name} is {own!r}, the source's layers learnt with {theirs!r}.")
-    frequency, normalization = target["sampling_frequency"], target["normalization"]
-    return Preprocessing(
-        sampling_frequency=source["sampling_frequency"] if frequency is None else frequency,
-        normalization=source["normalization"] if normalization is None else normalization,
-    )
+        known[name] = theirs if own is None else own
+    if known["normalization"] == "dataset" and known["x_shift"] is None:
+        known |= {"x_shift": source["x_shift"], "x_scale": source["x_scale"]}
+    return new_preprocessing(known)
 
 
 def _partner(name: str, layer: str, old: str) -> str:

@@ -31,8 +31,11 @@ def train_from_scratch(
     overlap: float = 0.0,
     *,
     seed: int = 42,
-    normalization: str | None = None,
+    normalization: str | None = "auto",
+    target_normalization: str | None = "auto",
     sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
@@ -77,11 +80,23 @@ def train_from_scratch(
         The share of a window that the next one repeats, in [0, 1).
     seed : int
         For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
-    normalization : str, optional
-        "minmax" or "zscore", of each signal by itself; by default what the state says. Kept in the state, so that
-        `evaluate` and `predict` do the same.
+    normalization : str or None
+        Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
+        interquartile range of the training data; None, as they come. By default what the
+        state says; for an untrained one that says nothing the training data decide, "dataset" where the offsets and
+        scales of signals tell something of their targets, else "zscore". Kept in the state, so that `evaluate` and
+        `predict` do the same; the numbers of "dataset" stay when it is trained on, unless it is asked for.
+    target_normalization : str or None
+        Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
+        "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
+        measures in the target's own units. By default what a trained state says; for an untrained one the training
+        data decide, "signal" where an output per step follows the scale of its signal, else "dataset".
     sampling_frequency : float, optional
         Hz, of the signals; kept in the state. By default what the state says.
+    channels : sequence of str, optional
+        Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
+    units : sequence of str or str, optional
+        Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.

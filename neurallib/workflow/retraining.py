@@ -35,8 +35,11 @@ def retrain(
     overlap: float = 0.0,
     *,
     seed: int = 42,
-    normalization: str | None = None,
+    normalization: str | None = "auto",
+    target_normalization: str | None = "auto",
     sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
@@ -86,11 +89,20 @@ def retrain(
         The share of a window that the next one repeats, in [0, 1).
     seed : int
         For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
-    normalization : str, optional
-        "minmax" or "zscore", of each signal by itself; by default what the source says. Kept in the state, so that
-        `evaluate` and `predict` do the same.
+    normalization : str or None
+        Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
+        interquartile range of the training data; None, as they come. By default what the source says. Kept in the
+        state, so that `evaluate` and `predict` do the same; the numbers of "dataset" stay unless it is asked for.
+    target_normalization : str or None
+        Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
+        "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
+        measures in the target's own units. By default what the source says.
     sampling_frequency : float, optional
         Hz, of the signals; kept in the state. By default what the source says.
+    channels : sequence of str, optional
+        Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
+    units : sequence of str or str, optional
+        Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from the source, because

@@ -1,0 +1,135 @@
+"""A state applied to prepared data: signals whole or window by window, answers on the clock of what was handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.architectures import ARCHITECTURES
+from neurallib.models.registry import check_weights
+from neurallib.progress import progress
+from neurallib.sequences import pad
+from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
+from neurallib.signals.conversion import resampled
+from neurallib.signals.normalization import OWN, Scale, own_scale, target_scale
+from neurallib.signals.preparing import PreparedData
+from neurallib.state import State
+from neurallib.tasks import Task, activate, describe
+
+_Apply = Callable[[Tensor, Tensor], Tensor]
+
+
+class Answers(NamedTuple):
+    """What a network says of some signals, as many steps as they were handed in with."""
+
+    places: list[int]  # of the signals in the data
+    logits: Tensor  # [B, T, K] or [B, K], on the device
+    y: Tensor  # the targets of the same batch, normalized as the loss takes them
+    lengths: Tensor  # [B]
+    scale: Scale | None  # of the targets: [B, 1 or T, K] or [B, K]
+
+    def outputs(self, task: Task) -> Tensor:
+        """Probabilities, or values in the target's own units, on the CPU."""
+        return self.in_units(activate(self.logits, task.kind).cpu())
+
+    def in_units(self, values: Tensor) -> Tensor:
+        """Normalized values, outputs or targets, in the target's own units."""
+        return values if self.scale is None else torch.from_numpy(self.scale.undo(values.numpy())).float()
+
+
+def answers(
+    state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
+) -> Iterator[Answers]:
+    """Batches of similar length, the longest first. A signal that is taken in windows comes by itself.
+
+    The architecture's pure forward function runs on the state's own weights: a network would be made, with copies of
+    them, for each call, which takes longer than a short signal.
+    """
+    check_weights(state)
+    forward, hparams = ARCHITECTURES[state["architecture"]].forward, state["hparams"]
+    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
+    task = describe(state)
+
+    def apply(x: Tensor, lengths: Tensor) -> Tensor:
+        with torch.inference_mode():  # left before anything is yielded: the mode would follow into the caller's code
+            return forward(weights, hparams, x.to(device), lengths.to(device), None, False)
+
+    order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
+    long = [[i] for i in order if data.cut(i)]
+    batches = long + cut_batches([i for i in order if not data.cut(i)], data.lengths, batch_size)
+    for places in progress(batches, enable_progress_bar, unit="batch"):
+        if len(places) == 1 and (window := data.cut(places[0])):
+            yield _in_windows(apply, data, places[0], window, task)
+        else:
+            yield _whole(apply, data, places, task)
+
+
+def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> Answers:
+    xs, ys = zip(*(data[i] for i in places), strict=True)
+    x, lengths = pad(list(xs))
+    given = [data.given_lengths[i] for i in places]
+    logits = apply(x, lengths)
+    if not task.seq2one and given != lengths.tolist():
+        rows = [_mapped_back(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
+        logits, lengths = pad(rows)
+    y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(list(ys))[0]
+    if (scale := data.scales(places)) is not None:
+        scale = scale.over_steps(logits.dim())
+    return Answers(places, logits, y.to(logits.device), lengths.to(logits.device), scale)
+
+
+def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Task) -> Answers:
+    """Windows that overlap by half, each normalized as in training; every step has the answer of the window in whose
+    middle it lies, and a model of one output a signal the mean of all."""
+    x, y = data[i]
+    n_steps = len(x)
+    starts = [*range(0, n_steps - window, max(1, window // 2)), n_steps - window]
+    by_itself = data.preprocessing["normalization"] in OWN
+    of_window = data.preprocessing["target_normalization"] == "signal"
+    ends = [(a + b + window) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+    parts: list[Tensor] = []
+    scales: list[Scale] = []
+    size = max(1, MAX_PADDED_STEPS // window)
+    for first in range(0, len(starts), size):
+        some = starts[first : first + size]
+        cut = [x[start : start + window].numpy() for start in some]
+        own = [own_scale(part, str(data.preprocessing["normalization"])) for part in cut] if by_itself else []
+        cut = [scale.apply(part) for scale, part in zip(own, cut, strict=True)] if by_itself else cut
+        logits = apply(torch.from_numpy(np.stack(cut)), torch.full((len(some),), window))
+        for k, rows in enumerate(logits, start=first):
+            low, high = (ends[k - 1] if k else 0), (ends[k] if k < len(ends) else n_steps)
+            parts.append(rows if task.seq2one else rows[low - starts[k] : high - starts[k]])
+            if of_window and (scale := target_scale(own[k - first], data.preprocessing)):
+                scales.append(Scale(*(np.broadcast_to(part, parts[-1].shape) for part in scale)))
+    logits = torch.stack(parts).mean(dim=0) if task.seq2one else torch.cat(parts)
+    n_given = data.given_lengths[i]
+    scale = data.scales([i])
+    if scales:
+        scale = Scale(*(_at_steps(np.concatenate(side), n_given)[None] for side in zip(*scales, strict=True)))
+        y = torch.from_numpy(scale.apply(y.numpy()[None])[0]) if y.numel() else y
+    elif scale is not None:
+        scale = scale.over_steps(1 + logits.dim())
+    if not task.seq2one and n_given != n_steps:
+        logits = _mapped_back(logits, n_given, data, task)
+    return Answers([i], logits[None], y[None].to(logits.device), torch.tensor([n_given], device=logits.device), scale)
+
+
+def _mapped_back(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:
+    """Logits [n, K] at the state's frequency as [n_given, K] at the one that was handed in: a regression's by the
+    filter that the signal went through, a classification's on the lines between them."""
+    rate, values = data.rate, logits.cpu().numpy().astype(np.float64)
+    if task.kind == "regression":
+        values = resampled(values, 1 / rate)[:n_given]
+    else:
+        at = np.arange(n_given) * float(rate)
+        values = np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], axis=1)
+    return torch.from_numpy(values.astype(np.float32)).to(logits.device)
+
+
+def _at_steps(values: np.ndarray, n: int) -> np.ndarray:
+    """Values [m, K], constant but for a few steps, at `n` steps of the same time."""
+    return values if len(values) == n else values[np.minimum(np.arange(n) * len(values) // n, len(values) - 1)]

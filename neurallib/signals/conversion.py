@@ -1,0 +1,202 @@
+"""What is handed in against what a state was trained on: channels by name, units, and the sampling frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.checks import number
+from neurallib.names import listing
+from neurallib.state import Preprocessing, State
+from neurallib.tasks import describe
+from neurallib.warn import warn
+
+_BASES = {
+    **dict.fromkeys(("V", "volt", "volts"), ("V", 1.0)),
+    **dict.fromkeys(("Pa",), ("Pa", 1.0)),
+    **dict.fromkeys(("mmHg",), ("Pa", 133.322387415)),
+    **dict.fromkeys(("cmH2O",), ("Pa", 98.0665)),
+    **dict.fromkeys(("m/s2", "m/s^2", "m/s²", "m/s**2"), ("m/s2", 1.0)),
+    **dict.fromkeys(("g", "G"), ("m/s2", 9.80665)),
+    **dict.fromkeys(("S", "siemens"), ("S", 1.0)),
+    **dict.fromkeys(("T", "tesla"), ("T", 1.0)),
+    **dict.fromkeys(("A", "ampere"), ("A", 1.0)),
+    **dict.fromkeys(("Ohm", "ohm", "Ω"), ("Ohm", 1.0)),
+}
+_PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
+_WORDS = {"femto": "f", "pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
+
+
+class Conversion(NamedTuple):
+    """What makes a signal as it is handed in one that a state was trained on."""
+
+    columns: list[int] | None  # of the channels that the state names
+    factors: np.ndarray | None  # [C]
+    rate: Fraction  # steps of the state's frequency for one that is handed in
+    n_given: int | None  # channels that a signal has
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the network sees another number of steps than is handed in."""
+        return self.rate != 1
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """The signal [T, C] with the state's channels, in its units and at its frequency."""
+        if self.columns is not None:
+            x = x[:, self.columns]
+        if self.factors is not None:
+            x = x * self.factors
+        return resampled(x, self.rate) if self.resamples else x
+
+
+class Handed(NamedTuple):
+    """What is done with signals that are handed in, beside checking and normalizing them."""
+
+    conversion: Conversion = Conversion(None, None, Fraction(1), None)
+    window: int | None = None  # steps in which longer ones are taken
+
+
+AS_GIVEN = Handed()
+
+
+def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
+    """[ceil(T * rate), C] by a polyphase filter (scipy), the ends of the signal continued."""
+    from scipy.signal import resample_poly
+
+    x = np.asarray(x, dtype=np.float64)
+    return np.asarray(resample_poly(x, rate.numerator, rate.denominator, axis=0, padtype="edge"))
+
+
+def handed_to(
+    state: State,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
+) -> Handed:
+    """What a state that is applied does with signals of which this is said."""
+    known = state["preprocessing"]
+    n_features = describe(state).n_features
+    return Handed(conversion(known, n_features, sampling_frequency, channels, units), window_steps(known))
+
+
+def window_steps(known: Preprocessing) -> int | None:
+    """The steps of the windows that a state was trained on."""
+    window = known["window"]
+    return None if window is None else max(1, round(window * (known["sampling_frequency"] or 1)))
+
+
+def conversion(
+    known: Preprocessing,
+    n_features: int,
+    sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
+) -> Conversion:
+    """What has to be done to signals of this frequency, these channels and units for a state that knows its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of its kind, a channel of the state is not there, units measure different things, or the
+        frequency is given and the state knows none.
+    """
+    names = _names("channels", channels, None)
+    columns = _columns(known["channels"], names, n_features)
+    n_given = n_features if names is None else len(names)
+    given_units = _names("units", units, n_given)
+    if columns is not None and given_units is not None:
+        given_units = [given_units[column] for column in columns]
+    rate = _rate(known["sampling_frequency"], sampling_frequency)
+    return Conversion(columns, _factors(known["units"], given_units), rate, n_given)
+
+
+def adopted(
+    known: Preprocessing,
+    n_features: int,
+    channels: Sequence[str] | None,
+    units: Sequence[str] | str | None,
+) -> Preprocessing:
+    """The preprocessing that has taken over the names of the channels and the units which it did not know."""
+    names, n_given = _names("channels", channels, None), n_features if channels is None else len(channels)
+    if names is not None and known["channels"] is None:
+        if len(names) != n_features:
+            raise ValueError(f"channels has {len(names)} names; expected {n_features}, one a feature.")
+        known = known | {"channels": names}
+    if units is not None and known["units"] is None and n_given == n_features:
+        known = known | {"units": _names("units", units, n_features)}
+    return known
+
+
+def _names(argument: str, given: Any, n: int | None) -> list[str] | None:
+    """`given` as a list of names; one text stands for all `n`."""
+    if given is None:
+        return None
+    names = [given] * n if isinstance(given, str) and n is not None else given
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{argument}={given!r}; expected a list of names, one a channel.")
+    if n is not None and len(names) != n:
+        raise ValueError(f"{argument} has {len(names)} names; expected {n}, one a channel.")
+    return list(names)
+
+
+def _columns(known: list[str] | None, given: list[str] | None, n_features: int) -> list[int] | None:
+    if given is None or given == known:
+        return None
+    if known is None:
+        if len(given) != n_features:
+            raise ValueError(f"channels names {listing(given)}; the state takes {n_features} and knows no names.")
+        return None
+    if missing := [name for name in known if name not in given]:
+        raise ValueError(
+            f"channels lacks {listing(missing)}: the state was trained on {listing(known)}, given are {listing(given)}."
+        )
+    warn(f"channels are {listing(given)}: the state's, {listing(known)}, are picked by their names.")
+    return [given.index(name) for name in known]
+
+
+def _factors(known: list[str] | None, given: list[str] | None) -> np.ndarray | None:
+    if known is None or given is None:
+        return None
+    factors = np.array([_factor(theirs, own) for theirs, own in zip(given, known, strict=True)])
+    if (factors == 1).all():
+        return None
+    warn(f"units are {listing(given)}: converted to the state's, {listing(known)}.")
+    return factors
+
+
+def _factor(given: str, known: str) -> float:
+    if given.strip() == known.strip():
+        return 1.0
+    (dimension, size), (wanted, own) = _measure(given), _measure(known)
+    if dimension != wanted:
+        raise ValueError(f"units={given!r}; the state was trained on {known!r}, and nothing converts one to the other.")
+    return size / own
+
+
+def _measure(unit: str) -> tuple[str, float]:
+    """What a unit measures, and in how many of the base unit; of an unknown one itself."""
+    name = unit.strip()
+    for word, letter in _WORDS.items():
+        if name.lower().startswith(word):
+            name = letter + name[len(word) :]
+    if name in _BASES:
+        return _BASES[name]
+    if name[:1] in _PREFIXES and name[1:] in _BASES:
+        dimension, size = _BASES[name[1:]]
+        return dimension, size * _PREFIXES[name[0]]
+    return name, 1.0
+
+
+def _rate(known: float | None, given: float | None) -> Fraction:
+    if given is None:
+        return Fraction(1)
+    number("sampling_frequency", given, 0, low_open=True)
+    if known is None:
+        raise ValueError(
+            f"sampling_frequency={given:g}, but the state does not know at which frequency it was trained: give it in "
+            "state['preprocessing']['sampling_frequency'], or to train."
+        )
+    return (Fraction(known) / Fraction(float(given))).limit_denominator(10_000)

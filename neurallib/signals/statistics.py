@@ -1,0 +1,189 @@
+"""What training data decide: shifts and scales over all their valid steps, and which of them a target takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurallib.signals.normalization import IQR_OF_NORMAL, OWN, Scale, own_scale
+from neurallib.signals.targets import meaning
+from neurallib.state import Preprocessing, new_preprocessing
+from neurallib.tasks import Task
+
+_STEPS = 100_000  # that moments wait for: small signals are counted many at once
+_SAMPLE = 1_000_000  # rows at the most that quartiles are taken of
+
+
+class Moments:
+    """Mean and standard deviation of each column over values [n, C] that come piece by piece; nan is not counted."""
+
+    def __init__(self, n_columns: int) -> None:
+        self._count, self._mean, self._squares = (np.zeros(n_columns) for _ in range(3))
+        self._waiting: list[np.ndarray] = []
+        self._n_waiting = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in values [n, C]; they are looked at later, and must stay as they are."""
+        for first in range(0, len(values), _STEPS):
+            self._waiting.append(values[first : first + _STEPS])
+            self._n_waiting += len(self._waiting[-1])
+            if self._n_waiting >= _STEPS:
+                self._count_in()
+
+    def scale(self) -> Scale:
+        """Mean and standard deviation [C]; 1 for the deviation of a column that is constant."""
+        self._count_in()
+        deviation = np.sqrt(self._squares / np.maximum(self._count, 1))
+        return Scale(self._mean, np.where(deviation <= 1e-7 * np.abs(self._mean), 1.0, deviation))
+
+    def _count_in(self) -> None:
+        if not self._waiting:
+            return
+        values = np.concatenate(self._waiting, dtype=np.float64)
+        self._waiting, self._n_waiting = [], 0
+        known = ~np.isnan(values)
+        count = known.sum(axis=0)
+        mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
+        both = np.maximum(self._count + count, 1)  # Chan, Golub and LeVeque 1983: two samples' moments together
+        squares += (mean - self._mean) ** 2 * self._count * count / both
+        self._mean, self._squares = self._mean + (mean - self._mean) * count / both, self._squares + squares
+        self._count = self._count + count
+
+
+class Quartiles:
+    """Median and interquartile range of each column over values [n, C] that come piece by piece: of every k-th row, k
+    being doubled as often as more than `_SAMPLE` rows would be held."""
+
+    def __init__(self) -> None:
+        self._held: list[np.ndarray] = []
+        self._n, self._k, self._n_seen = 0, 1, 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in values [n, C]."""
+        rows = values[-self._n_seen % self._k :: self._k].astype(np.float32)
+        self._n_seen += len(values)
+        self._held.append(rows)
+        self._n += len(rows)
+        while self._n > _SAMPLE:
+            rows = np.concatenate(self._held)[::2]
+            self._held, self._n, self._k = [rows], len(rows), 2 * self._k
+
+    def scale(self) -> Scale:
+        """Median, and interquartile range over that of a normal distribution of deviation 1; 0 of one that rests."""
+        low, median, high = np.percentile(np.concatenate(self._held).astype(np.float64), [25, 50, 75], axis=0)
+        return Scale(median, (high - low) / IQR_OF_NORMAL)
+
+
+class Statistics:
+    """What a state's preprocessing leaves open, told by the training data in one pass.
+
+    Parameters
+    ----------
+    task : Task
+        A regression's target may be normalized.
+    wanted : dict
+        Preprocessing as asked for. Open are a `normalization` "auto", a "dataset" without `x_shift`, and any
+        `target_normalization` without `y_shift`, "auto" among them.
+    """
+
+    def __init__(self, task: Task, wanted: Preprocessing) -> None:
+        self._task, self._wanted = task, wanted
+        self._own = "zscore" if wanted["normalization"] == "auto" else wanted["normalization"]
+        target = wanted["target_normalization"] if wanted["y_shift"] is None else None
+        per_step = not task.seq2one and task.n_outputs == task.n_features and self._own in OWN
+        is_open = wanted["normalization"] == "auto" or (self._own == "dataset" and wanted["x_shift"] is None)
+        self._x = (Moments(task.n_features), Quartiles()) if is_open else None
+        self._y = Moments(task.n_outputs) if target in ("auto", "dataset") else None
+        by_signal = target == "signal" or (target == "auto" and per_step)
+        # With what its signal is normalized by taken off and without: a clean signal does not follow the wander of the
+        # noisy one.
+        self._y_of_signal = (Moments(task.n_outputs), Moments(task.n_outputs)) if by_signal else None
+        self._spreads: list[np.ndarray] = []
+        self._levels: list[np.ndarray] = []
+        self._meanings: list[np.ndarray] = []
+
+    @property
+    def anything(self) -> bool:
+        """Whether something is left to decide."""
+        return any(part is not None for part in (self._x, self._y, self._y_of_signal))
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Take in a signal [T, C] and its target, as `as_target` gives it."""
+        for part in self._x or ():
+            part.add(x)
+        if self._y is not None:
+            self._y.add(y.reshape(-1, y.shape[-1]))
+        if self._own not in OWN:
+            return
+        own = own_scale(x, str(self._own))
+        if self._y_of_signal is not None:
+            for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
+                moments.add((y - shift) / own.scale)
+            self._spreads.append(np.stack([own.factor, _spread(y)]))
+        if self._wanted["normalization"] == "auto":
+            self._levels.append(np.concatenate([own.shift, np.log(np.maximum(own.factor, np.finfo(float).tiny))]))
+            self._meanings.append(meaning(y, self._task))
+
+    def decided(self) -> Preprocessing:
+        """The preprocessing with nothing left open."""
+        known = dict(self._wanted)
+        follows = self._y_of_signal is not None and (self._y is None or rise_together(np.array(self._spreads)))
+        if known["normalization"] == "auto":
+            matters = not follows and tells(np.array(self._levels), np.array(self._meanings))
+            known["normalization"] = "dataset" if matters else "zscore"
+        if self._x is not None and known["normalization"] == "dataset":
+            of_all, of_most = (part.scale() for part in self._x)
+            rests = of_most.scale <= 1e-3 * of_all.scale
+            shift, scale = (np.where(rests, *sides) for sides in zip(of_all, of_most, strict=True))
+            known |= {"x_shift": shift.tolist(), "x_scale": scale.tolist()}
+        of_y = None
+        if follows and self._y_of_signal is not None:
+            with_shift, without = (moments.scale() for moments in self._y_of_signal)
+            offset = bool(with_shift.scale.sum() <= without.scale.sum())
+            of_y = with_shift if offset else without
+            known |= {"target_normalization": "signal", "target_offset": offset}
+        elif self._y is not None:
+            of_y = self._y.scale()
+            known["target_normalization"] = "dataset"
+        if of_y is not None:
+            known |= {"y_shift": of_y.shift.tolist(), "y_scale": of_y.scale.tolist()}
+        return new_preprocessing(known)
+
+
+def tells(levels: np.ndarray, meanings: np.ndarray) -> bool:
+    """Whether the own offsets and scales of signals [N, 2 C] say something of what is asked of them [N, K], so that
+    taking them off would lose it: a quarter of the variance of some output in a line through them (adjusted for how
+    many they are), which for muscles is half and for heart beats, whose size is the electrode's, a tenth."""
+    if len(levels) < 20:
+        return False
+    if len(levels) < 5 * levels.shape[1]:  # too many channels for so few signals: their mean
+        levels = levels.reshape(len(levels), 2, -1).mean(axis=2)
+    levels = levels[:, np.ptp(levels, axis=0) > 0]
+    lines = np.column_stack([np.ones(len(levels)), (levels - levels.mean(axis=0)) / levels.std(axis=0)])
+    n, free = len(levels), len(levels) - lines.shape[1]
+    for column in meanings.T:
+        known = np.isfinite(column)
+        if known.sum() < n or np.ptp(column) == 0:
+            continue
+        rest = column - lines @ np.linalg.lstsq(lines, column, rcond=None)[0]
+        if 1 - (rest @ rest) / (n * column.var()) * (n - 1) / free > 0.25:
+            return True
+    return False
+
+
+def rise_together(spreads: np.ndarray) -> bool:
+    """Whether signals' and targets' own scales [N, 2, C] go together: either their quotients vary less than the
+    target's scales do by themselves, or the two are correlated beyond what chance gives so many signals."""
+    x, y = spreads[:, 0].reshape(-1), spreads[:, 1].reshape(-1)
+    x, y = (np.log(side[(x > 0) & (y > 0)]) for side in (x, y))
+    if len(x) < 2:
+        return False
+    if np.std(y - x) <= np.std(y):
+        return True
+    return bool(np.corrcoef(x, y)[0, 1] > max(0.3, 2 / len(x) ** 0.5))
+
+
+def _spread(y: np.ndarray) -> np.ndarray:
+    """The standard deviation of each output's known steps; 0 where there are none."""
+    known = ~np.isnan(y)
+    return np.array([column[there].std() if there.any() else 0.0 for column, there in zip(y.T, known.T, strict=True)])

@@ -1,0 +1,97 @@
+"""Targets: each checked and shaped as the task asks, and its known labels counted.
+
+A label that is not known is -1 (multiclass) or nan (every other task); those of yes and no may be soft, from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.signals.arrays import as_numbers
+from neurallib.tasks import Task
+
+_Shape = tuple[int, ...]
+
+
+def as_target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, list[str]]:
+    """The target of a signal of `n_steps` as the loss takes it, and what was corrected; errors call it `name`."""
+    y = as_numbers(given, f"y of {name}", gaps=True)
+    k = task.n_outputs
+    wanted, quiet, others = _shapes(n_steps, task)
+    if y.shape != wanted and y.shape not in (*quiet, *others):
+        expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
+        hint = f" The factory's n_outputs={k} says how many values there are." if task.kind == "regression" else ""
+        raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.{hint}")
+    corrections = []
+    if y.shape != wanted and y.shape not in quiet:
+        corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
+    y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
+    _check_labels(y, task, name)
+    dtype = np.int64 if task.kind == "multiclass" else np.float32
+    return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
+
+
+def class_counts(y: Tensor, task: Task) -> np.ndarray:
+    """float64 [2, K]: the steps (or signals) of a target in which each class holds (soft labels hold in part; of a
+    regression, 0), and those whose label of it is known."""
+    k = task.n_outputs
+    if task.kind == "multiclass":
+        holds = np.bincount(y.numpy().reshape(-1) + 1, minlength=k + 1)[1:]
+        return np.stack([holds, np.full(k, holds.sum())]).astype(np.float64)
+    labels = y.numpy().reshape(-1, k)
+    known = ~np.isnan(labels)
+    yes = np.sum(labels, 0, np.float64, where=known) if task.kind != "regression" else np.zeros(k)
+    return np.stack([yes, known.sum(0)]).astype(np.float64)
+
+
+def check_known(counts: np.ndarray, name: str) -> None:
+    """Raise ValueError where `class_counts` of all of the data `name` hold no known label."""
+    if not counts[1].any():
+        raise ValueError(f"{name} holds no known label, only nan or -1; expected one at least.")
+
+
+def _check_labels(y: np.ndarray, task: Task, name: str) -> None:
+    """Raise ValueError that names the first label that a classification cannot use."""
+    if task.kind == "regression":
+        return
+    if task.kind == "multiclass":
+        top = task.n_outputs - 1
+        wrong, expected = (y != np.floor(y)) | (y < -1) | (y > top), f"whole numbers from 0 to {top}, or -1"
+    else:
+        wrong, expected = (y < 0) | (y > 1), "values from 0 to 1, or nan"
+    if wrong.any():
+        raise ValueError(
+            f"y of {name} holds the label {y[wrong].flat[0]:g}; {task.kind} with num_classes={task.n_outputs} expects "
+            f"{expected} where it is not known."
+        )
+
+
+def meaning(y: np.ndarray, task: Task) -> np.ndarray:
+    """What a target says of its signal as a whole, [K]: how much of it is in each class, or its mean; nan of what is
+    not known."""
+    if task.kind == "multiclass":
+        known = y[y >= 0].reshape(-1)
+        return np.bincount(known, minlength=task.n_outputs) / (len(known) or np.nan)
+    rows = y.reshape(-1, task.n_outputs).astype(np.float64)
+    known = ~np.isnan(rows)
+    n_known = known.sum(axis=0)
+    mean: np.ndarray = np.where(known, rows, 0.0).sum(axis=0) / np.where(n_known > 0, n_known, np.nan)
+    return mean
+
+
+def _shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
+    """The shape of a target, those that are as good, and those that are corrected with a warning."""
+    k = task.n_outputs
+    if task.kind == "multiclass":
+        return ((), [], [(1,), (1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
+    scalar: list[_Shape] = [() if task.seq2one else (n_steps,)]
+    single = scalar if k == 1 else []
+    return ((k,), [(1, k)], single) if task.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
+
+
+def _shape_words(shape: tuple[int, ...], n_steps: int) -> str:
+    return f"[{', '.join('T' if n == n_steps else str(n) for n in shape)}]" if shape else "a scalar"

@@ -1,0 +1,77 @@
+"""preprocessing.json: what stands before a state's network and behind it, as a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neurallib.checks import is_list
+from neurallib.files import read_json, write_json
+from neurallib.names import listing
+from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS
+from neurallib.state import Postprocessing, Preprocessing, State, new_postprocessing, new_preprocessing
+from neurallib.warn import warn
+
+PREPROCESSING = "preprocessing.json"
+
+
+def write_preprocessing(state: State, directory: Path) -> None:
+    """Write the file into a checkpoint directory."""
+    write_json(directory / PREPROCESSING, {name: state[name] for name in ("preprocessing", "postprocessing")})
+
+
+def read_preprocessing(directory: Path, info: Mapping[str, Any], info_path: Path) -> Preprocessing:
+    """What the directory's preprocessing.json holds or, in one of the original or of an older version, what its
+    training information tells."""
+    path = directory / PREPROCESSING
+    if not path.is_file():
+        return known_preprocessing(info, info_path)
+    held = read_json(path).get("preprocessing", {})
+    if not isinstance(held, Mapping):
+        raise ValueError(f"{path} has preprocessing={held!r}; expected names with values.")
+    return known_preprocessing(held, path)
+
+
+def read_postprocessing(directory: Path) -> Postprocessing:
+    """What the directory's preprocessing.json says of outputs; nothing where it has none, or is of an older version."""
+    path = directory / PREPROCESSING
+    held = read_json(path).get("postprocessing", {}) if path.is_file() else {}
+    outputs, events = (held.get(name) if isinstance(held, Mapping) else None for name in ("outputs", "events"))
+    if (outputs is not None and not is_list(outputs)) or not isinstance(events or {}, Mapping):
+        raise ValueError(f"{path} has postprocessing={held!r}; expected a list of outputs' names, and events by name.")
+    return new_postprocessing({"outputs": outputs, "events": events or {}})
+
+
+def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
+    """The preprocessing of a file, None for what it does not tell or cannot mean: published files hold "NA".
+
+    Raises
+    ------
+    ValueError
+        If normalization or target normalization "dataset" is without its numbers, which outputs would be wrong without.
+    """
+    known: dict[str, Any] = {}
+    for name in ("sampling_frequency", "window"):
+        known[name] = float(held[name]) if _is_number(held.get(name)) and held[name] > 0 else None
+    fold = held.get("fold")
+    known["target_offset"] = held["target_offset"] if isinstance(held.get("target_offset"), bool) else None
+    known["fold"] = fold if isinstance(fold, int) and fold > 1 else None
+    for name in ("channels", "units", "steps", "x_shift", "x_scale", "y_shift", "y_scale"):
+        known[name] = list(held[name]) if is_list(held.get(name)) else None
+    for name, there in (("normalization", NORMALIZATIONS), ("target_normalization", TARGET_NORMALIZATIONS)):
+        given = held.get(name)
+        if given not in (None, *there):
+            warn(f"{source} has {name}={given!r}, none of {listing(there)}: values are taken as they are.")
+        known[name] = given if given in there else None
+    for name, side in (("normalization", "x"), ("target_normalization", "y")):
+        if known[name] == "dataset" or (side == "y" and known[name] is not None):
+            numbers = known[f"{side}_shift"], known[f"{side}_scale"]
+            if not all(isinstance(values, list) and all(map(_is_number, values)) for values in numbers):
+                raise ValueError(f"{source} has {name}={known[name]!r} without finite {side}_shift and {side}_scale.")
+    return new_preprocessing(known)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,93 @@
+"""The training and the validation data of a run, and the preprocessing that the state keeps of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from neurallib.checks import choice, number
+from neurallib.names import listing
+from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
+from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
+from neurallib.signals.preparing import PreparedData, prepare_handed, prepare_training
+from neurallib.state import Preprocessing, State, changed, new_preprocessing
+from neurallib.tasks import describe
+from neurallib.warn import warn
+
+_log = logging.getLogger(__name__)
+
+
+def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
+    """The state with its preprocessing decided, the training and the validation data; `options` are `train`'s."""
+    state = changed(state, preprocessing=wanted_preprocessing(state, options))
+    known = state["preprocessing"]
+    names = options["channels"], options["units"]
+    handed = Handed(conversion(known, describe(state).n_features, None, *names))
+    reading = {name: options[name] for name in ("memory_budget", "enable_progress_bar")}
+    state, train_set = prepare_training(state, options["train_data"], "train_data", handed=handed, **reading)
+    val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
+    window = window_steps(known)
+    if window is not None and max(train_set.lengths) > window:
+        warn(f"the state was trained on windows of {window} steps, these signals are longer: they are taken whole.")
+        state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
+    _log.info("%s", told(state))
+    return state, train_set, val_set
+
+
+def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing as the state has it and the options change it; what the training data are to decide is open: a
+    target's normalization "auto", and "dataset" without its numbers."""
+    task, trained = describe(state), bool(state["training_info"])
+    known = adopted(state["preprocessing"], task.n_features, options["channels"], options["units"])
+    frequency = options["sampling_frequency"]
+    if frequency is not None:
+        number("sampling_frequency", frequency, 0, low_open=True)
+        if known["sampling_frequency"] not in (None, frequency):
+            warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {frequency:g} Hz.")
+        known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
+    if (window := getattr(options["train_data"], "window", None)) is not None:
+        known = new_preprocessing({**known, "window": window / (known["sampling_frequency"] or 1)})
+    for name, side, options_there in (
+        ("normalization", "x", NORMALIZATIONS),
+        ("target_normalization", "y", TARGET_NORMALIZATIONS),
+    ):
+        given, own = options[name], known.get(name)
+        if given is not None:
+            choice(name, given, ("auto", *options_there))
+        if given == "auto":
+            if own is not None or trained:
+                continue
+            given = "auto" if side == "x" or task.kind == "regression" else None
+        elif own not in (None, given):
+            warn(f"{name} changes from {own!r} to {given!r}.")
+        known = new_preprocessing({**known, name: given, f"{side}_shift": None, f"{side}_scale": None})
+    check_normalization(known, task, to_decide=True)
+    return known
+
+
+def told(state: State) -> str:
+    """What stands before the network and behind it, in words."""
+    known, task = state["preprocessing"], describe(state)
+    words = {
+        None: "signals are taken as they come",
+        "dataset": f"signals are scaled by the middle {_numbers(known['x_shift'])} and the spread "
+        f"{_numbers(known['x_scale'])} of the training data",
+    }
+    parts = [words.get(known["normalization"], f"each signal is scaled by itself ({known['normalization']})")]
+    if task.kind == "regression":
+        of_target = {
+            None: "targets as they come",
+            "dataset": f"targets by mean {_numbers(known['y_shift'])} and standard deviation "
+            f"{_numbers(known['y_scale'])}, which predict undoes",
+            "signal": "targets as their signals, which predict undoes",
+        }
+        parts.append(of_target[known["target_normalization"]])
+    if known["window"] is not None:
+        unit = "s" if known["sampling_frequency"] else "samples"
+        parts.append(f"longer ones in windows of {known['window']:g} {unit}")
+    return ", ".join(parts) + "."
+
+
+def _numbers(values: list[float] | None) -> str:
+    return listing([f"{value:.4g}" for value in values or []], 3)

@@ -1,0 +1,99 @@
+"""Names of classes and quantities: in the state, through its files, and wherever an output is told of."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, Case, as_loaded, make_pairs, make_state, same_state
+
+import neurallib as nl
+from neurallib.tasks import describe
+
+CLASSES = Case("GRUseq2seq", "multiclass")
+STAGES = ["wake", "light (N1, N2)", "macro"]
+
+
+def named(case: Case, names: Any) -> nl.State:
+    state = make_state(case)
+    return nl.State(**(state | {"postprocessing": {"outputs": names, "events": {}}}))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind != "binary"], ids=str)
+def test_measures_of_one_output_have_its_name(case: Case) -> None:
+    plain = make_state(case)
+    names = [f"no. {i} (mV)" for i in range(describe(plain).n_outputs)]
+    pairs = make_pairs(plain, [9, 20, 15])
+    got, numbered = nl.evaluate(named(case, names), pairs), nl.evaluate(plain, pairs)
+    expected = {}
+    for key, value in numbered.items():
+        head, _, last = key.rpartition("_")
+        expected[f"{head}_{names[int(last)]}" if last.isdigit() else key] = value
+    assert got == pytest.approx(expected, nan_ok=True) and len(got) > len(names) + 2
+
+
+def test_a_class_does_not_take_the_place_of_a_mean_of_all() -> None:
+    pairs = make_pairs(make_state(CLASSES), [30, 20])
+    assert nl.evaluate(named(CLASSES, STAGES), pairs)["f1_macro"] == nl.evaluate(make_state(CLASSES), pairs)["f1_macro"]
+
+
+def test_names_go_through_files_training_and_the_card(tmp_path: Path) -> None:
+    state = named(CLASSES, STAGES)
+    state["postprocessing"]["events"] = {"threshold": 0.4}
+    pairs = make_pairs(state, [9, 20])
+    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=2, enable_progress_bar=False)
+    directory = nl.save_checkpoint(trained, tmp_path)
+    loaded = nl.load_checkpoint(directory)
+    assert loaded["postprocessing"] == {"outputs": STAGES, "events": {"threshold": 0.4}}
+    assert same_state(loaded, as_loaded(trained, directory))
+    held = json.loads((directory / "preprocessing.json").read_text())
+    assert held["postprocessing"] == loaded["postprocessing"] and held["preprocessing"] == loaded["preprocessing"]
+    assert "at each sample: wake, light (N1, N2), macro\n" in nl.save_model_card(loaded, directory).read_text()
+
+
+def test_states_and_files_of_older_versions_have_no_names(tmp_path: Path) -> None:
+    state = make_state(CLASSES)
+    old = {name: value for name, value in state.items() if name != "postprocessing"}
+    (output,) = nl.predict(old, [np.zeros((5, 2))])  # type: ignore[arg-type]
+    assert output.shape == (5, 3) and "postprocessing" not in old
+    directory = nl.save_checkpoint(old, tmp_path)  # type: ignore[arg-type]
+    for content in ({"preprocessing": dict(state["preprocessing"])}, None):
+        path = directory / "preprocessing.json"
+        path.unlink() if content is None else path.write_text(json.dumps(content))
+        assert nl.load_checkpoint(directory)["postprocessing"] == {"outputs": None, "events": {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (["a", "b"], ValueError, r"outputs=\['a', 'b'\]; seq2seq multiclass expects a list of 3 different names"),
+        (["a", "b", "b"], ValueError, "3 different names"),
+        (["a", "b", " "], ValueError, "3 different names"),
+        (["a", "b", 3], TypeError, "3 different names"),
+        ("abc", TypeError, "outputs='abc'"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(given: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        nl.evaluate(named(CLASSES, given), make_pairs(make_state(CLASSES), [9]))
+
+
+def test_what_is_no_postprocessing_is_refused(tmp_path: Path) -> None:
+    state = make_state(CLASSES)
+    with pytest.raises(ValueError, match="postprocessing.* has 'output'. Did you mean 'outputs'"):
+        nl.predict({**state, "postprocessing": {"output": STAGES}}, [np.zeros((5, 2))])  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match="postprocessing.* is a list; expected a dict"):
+        nl.predict({**state, "postprocessing": STAGES}, [np.zeros((5, 2))])  # type: ignore[typeddict-item]
+    directory = nl.save_checkpoint(state, tmp_path)
+    (directory / "preprocessing.json").write_text(json.dumps({"postprocessing": {"outputs": "abc"}}))
+    with pytest.raises(ValueError, match="preprocessing.json has postprocessing=.*expected a list of outputs' names"):
+        nl.load_checkpoint(directory)
+
+
+def test_a_legend_names_the_lines_of_a_prediction() -> None:
+    figure = nl.plot_prediction(np.zeros(9), np.zeros((9, 3)), output_names=STAGES)
+    legend = figure.axes[1].get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == STAGES
+    with pytest.raises(ValueError, match="expected 2, one for each column"):
+        nl.plot_prediction(np.zeros(9), np.zeros((9, 2)), output_names=STAGES)
