@@ -161,6 +161,7 @@ def test_windows_of_a_file_stay_together_where_every_file_is_a_person(tmp_path: 
     folder = written(tmp_path)
     told = nl.cross_validate(nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1), folder, None, folds=4, **SHORT)
     assert told["fold"].reshape(8, 3).std(axis=1).max() == 0
+    assert [trained["preprocessing"]["window"] for trained in told["states"]] == [10] * 4
 
 
 def test_data_come_in_every_form() -> None:

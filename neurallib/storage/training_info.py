@@ -153,4 +153,6 @@ def _beside_the_weights(state: State) -> dict[str, Any]:
     """What a state holds that neither hparams.yaml nor the weights have a place for."""
     hparams, names = state["hparams"], ARCHITECTURES[state["architecture"]].new
     new = {name: hparams[name] for name in names if name in hparams}
-    return {**state["preprocessing"], **new, "frozen": list(state["frozen"])}
+    before = state["preprocessing"]
+    always = {name: before.get(name) for name in ("sampling_frequency", "normalization")}
+    return {**always, **{k: v for k, v in before.items() if v is not None}, **new, "frozen": list(state["frozen"])}

@@ -154,6 +154,7 @@ class _Part(Dataset[tuple[Any, Any]]):
 
     def __init__(self, items: Any, places: Sequence[int]) -> None:
         self._items, self._places = items, places
+        self.window = getattr(items, "window", None)  # of an opened folder, which the state keeps
 
     def __len__(self) -> int:
         return len(self._places)
