@@ -42,6 +42,7 @@ from neurallib.storage.hub import (
 )
 from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
+from neurallib.transfer.heads import replace_head
 from neurallib.training.train import train
 from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
@@ -108,6 +109,7 @@ __all__ = [
     "prepare",
     "push_to_hub",
     "read_record",
+    "replace_head",
     "retrain",
     "reuse_layers",
     "save_checkpoint",

@@ -21,7 +21,7 @@ from neurallib.state import (
     new_preprocessing,
 )
 
-Forward = Callable[[Weights, Hparams, Tensor, Tensor, "Tensor | None", bool], Tensor]
+Forward = Callable[..., Tensor]
 
 
 class Shape(NamedTuple):
@@ -49,7 +49,8 @@ class Architecture(NamedTuple):
     weight_shapes : callable
         weight_shapes(hparams) -> dict of str to Shape, the weights by name.
     forward : callable
-        forward(weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits [B, T, K] or [B, K].
+        forward(weights, hparams, x [B, T, C], lengths [B], target or None, training) -> logits [B, T, K] or [B, K];
+        with one more True the features before the head, [B, T, H] or [B, H].
     seq2one : bool
         Whether there is one output a signal, not one a step.
     sizes : callable

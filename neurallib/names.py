@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec, TypeVar
 
+WRAPPERS = ("module.", "model.", "network.")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -76,6 +77,14 @@ def known_layers(names: Iterable[str], pattern: str) -> str:
 def layer_names(names: Iterable[str]) -> list[str]:
     """The layers that hold the weights of these names."""
     return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def bare(name: str) -> str:
+    """A weight's name without what wrappers put before it: compilers, averages, processes, Lightning's modules."""
+    name = name.replace("_orig_mod.", "")
+    while name.startswith(WRAPPERS):
+        name = name.partition(".")[2]
+    return name
 
 
 def as_list(patterns: str | Iterable[str]) -> list[str]:

@@ -87,7 +87,9 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
         if num_classes not in (*NOT_APPLICABLE, 1):
             raise ValueError(f"num_classes={num_classes!r} is for task='classification'; leave it out for regression.")
         return {"task": task, "num_classes": None, "multi_label": False}
-    return {"task": task, "num_classes": integer("num_classes", num_classes), "multi_label": multi_label}
+    k = integer("num_classes", num_classes)
+    # One class by itself is multi-label, whatever was said: without the word the original takes a softmax of it, 1.0.
+    return {"task": task, "num_classes": k, "multi_label": multi_label or k == 1}
 
 
 def check_outputs(n_outputs: Any, hparams: Hparams) -> Hparams:

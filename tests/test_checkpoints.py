@@ -275,10 +275,11 @@ def test_numbers_of_numpy_and_torch_are_told_as_numbers(saved: Path) -> None:
 def test_training_information_has_the_originals_names() -> None:
     state = make_state(GRU)
     told = nl.save_training_information(
-        state, optimizer="Adam", train_dataset="mine", trained_for="denoising", validation_loss=0.5, training_time=2.0,
-        gpu_model=None, epochs=3, retraining=True, efficiency_params=7, previous_training_info={"epochs": 1},
+        state, trainer=None, optimizer="Adam", train_dataset_name="mine", trained_for="denoising", val_loss=0.5,
+        total_training_time=2.0, gpu_model=None, retraining=True, prev_training_history={"epochs": 1}, epochs=3,
     )  # fmt: skip
     assert state["training_info"] == {}
     info = told["training_info"]
     assert (info["task"], info["train_dataset"], info["training_history"]) == ("denoising", "mine", {"epochs": 1})
     assert SIZES["GRUseq2seq"]["n_layers"] == 2 and info["model_name"] == "GRUseq2seq"
+    assert (info["epochs"], info["optimizer"], info["learning_rate"]) == (3, "Adam", state["hparams"]["learning_rate"])

@@ -75,6 +75,31 @@ def test_what_documents_name_is_there(document: str) -> None:
         assert (ROOT / name).exists() or (PACKAGE.parent / name).exists(), f"{document} names {name}"
 
 
+# Of NeuralLib's public modules, each class and function; methods with their class's instance.
+THEIRS = """
+GRUseq2seq GRUseq2one GRUED Transformerseq2seq Transformerseq2one TransformerED model.train_from_scratch model.retrain
+model.test_on_test_set model.test_on_single_signal model.create_checkpoints_directory model.save_training_information
+model.save_training_information_to_file model.efficiency_metrics model.configure_optimizers model.training_step
+train_architecture_from_scratch retrain_architecture run_grid_search get_weights_and_info_from_checkpoints
+get_weights_and_info_from_hugging get_hparams_from_checkpoints get_hparams_from_hugging validate_training_context
+list_architectures get_valid_architectures validate_architecture_name post_process_peaks_binary create_readme
+upload_production_model ProductionModel predict list_production_models build_tl_arch_config build_pretrained_layer_map
+build_freeze_phase TLModel inject_weights freeze_layers unfreeze_layers train_tl TLFactory configure_tl_model
+load_production_model DatasetSequence validate_dataset collate_fn calculate_class_weights configure_device list_gpus
+configure_seed LossPlotCallback save_predictions save_predictions_with_filename save_model_results
+"""
+
+
+def test_the_readme_says_what_every_call_of_the_original_is_here() -> None:
+    section = README.partition("## From NeuralLib\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (`.*`) \| (.*) \|$", section, re.MULTILINE))
+    told = " ".join(rows)
+    assert [name for name in THEIRS.split() if not re.search(rf"(?<![\w]){re.escape(name)}\(", told)] == []
+    for theirs, ours in rows.items():
+        names = re.findall(r"\bnl\.(\w+)", ours)
+        assert names and all(hasattr(nl, name) for name in names), theirs
+
+
 def test_the_readme_names_every_example_and_benchmark() -> None:
     examples = {path.stem for path in (PACKAGE / "examples").glob("*.py")} - {"__init__", "heart_rates"}
     assert examples <= set(re.findall(r"neurallib\.examples\.(\w+)", README))

@@ -24,8 +24,9 @@ models.__init__ models.network models.gru_forward models.gru models.gru_encoder_
     signals.arrays signals.folders signals.sources signals.targets signals.preparing signals.batches signals.people
     signals.peaks signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
-    storage.__init__ storage.training_info storage.directories storage.checkpoints storage.model_card
-    storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing transfer.reuse
+    storage.__init__ storage.original storage.training_info storage.directories storage.checkpoints
+    storage.model_card storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing
+    transfer.reuse transfer.heads
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
     training.history training.record training.saving training.tensorboard training.callbacks training.lightning
     training.train prediction.__init__ prediction.evaluation prediction.confusion prediction.on_folders

@@ -38,6 +38,8 @@ def test_published_models_give_what_plain_torch_gives(
     state = online(load_from_hub, f"nova/{hparams['model_name']}")
     assert sorted(hub.downloads()) == THREE
     assert state["hparams"]["bidir_per_layer"] == directions
+    made = nl.gru_seq2seq(**online(get_hparams_from_hugging, f"nova/{hparams['model_name']}"))
+    assert made["hparams"] == state["hparams"] and made["weights"].keys() == state["weights"].keys()
     assert state["preprocessing"] == {"sampling_frequency": 360.0, "normalization": None}
     signals = [np.random.default_rng(n).standard_normal((n, 1)).astype(np.float32) for n in (700, 333)]
     for signal, output in zip(signals, nl.predict(state, signals, output="logits"), strict=True):
@@ -49,10 +51,9 @@ def test_the_parts_of_a_repository_are_downloaded_one_by_one(hub: Hub, online: C
     files, stack = published(DENOISER, [True, False])
     hub.add("nova/Parts", files | {"model_weights.safetensors.index": b"", "notes/large.bin": b"0" * 99})
     hub.requests.clear()
-    assert online(get_hparams_from_hugging, "nova/Parts") == DENOISER
-    assert hub.downloads() == ["hparams.yaml"]
+    assert online(get_hparams_from_hugging, "nova/Parts") == DENOISER | {"bidir_per_layer": [True, False]}
+    assert sorted(hub.downloads()) == THREE
     path, info = online(get_weights_and_info_from_hugging, "nova/Parts", local_dir=tmp_path)
-    assert sorted(hub.downloads()) == ["model_weights.pth", "training_info.json"]
     assert path == tmp_path / "model_weights.pth" and info == INFO | {"model_name": "ECGDenoiser"}
     weights = torch.load(path, weights_only=True)
     assert all(torch.equal(weight, weights[name]) for name, weight in stack.state_dict().items())
@@ -93,7 +94,8 @@ def test_the_cache_serves_without_a_connection(hub: Hub, online: Client, offline
     hub.requests.clear()
     for client in (offline, cut_off):
         assert same_state(client(load_from_hub, "nova/Kept"), state)
-        assert client(get_hparams_from_hugging, "nova/Kept") == PEAK_DETECTOR
+        told = client(get_hparams_from_hugging, "nova/Kept")
+        assert told == PEAK_DETECTOR | {"bidir_per_layer": [True] * 3}
     assert hub.requests == []
     hub.failing = 503
     try:
@@ -128,6 +130,25 @@ def test_a_local_directory_serves_too(hub: Hub, online: Client, cut_off: Client,
     state = online(load_from_hub, "nova/Local", local_dir=tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.*") if path.is_file()) == THREE
     assert same_state(cut_off(load_from_hub, "nova/Local", local_dir=tmp_path), state)
+
+
+def test_a_local_directory_never_stands_in_for_another_revision(
+    hub: Hub, online: Client, offline: Client, tmp_path: Path
+) -> None:
+    repository = hub.add("nova/Either", published(DENOISER, [True, False], epochs=1)[0])
+    old = repository.branches["v1"] = repository.branches["main"]
+    new = repository.branches["v2"] = repository.commit(published(DENOISER, [True, False], epochs=2)[0])
+    online(load_from_hub, "nova/Either", revision="v1", local_dir=tmp_path)
+    for revision in ("v1", old):
+        info = offline(load_from_hub, "nova/Either", revision=revision, local_dir=tmp_path)["training_info"]
+        assert info["epochs"] == 1
+    for revision in ("v2", new, None):
+        with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set, and .* lacks training_info.json"):
+            offline(load_from_hub, "nova/Either", revision=revision, local_dir=tmp_path)
+    online(load_from_hub, "nova/Either", local_dir=tmp_path)
+    assert offline(load_from_hub, "nova/Either", local_dir=tmp_path)["training_info"]["epochs"] == 2
+    with pytest.raises(ConnectionError, match="lacks training_info.json"):
+        offline(load_from_hub, "nova/Either", revision="v1", local_dir=tmp_path)
 
 
 def test_a_revision_is_a_branch_or_a_commit(hub: Hub, online: Client, offline: Client) -> None:

@@ -29,8 +29,7 @@ def trained(**info: Any) -> nl.State:
     state["preprocessing"].update(sampling_frequency=250.0, normalization="zscore")
     history = {"epochs": 9, "validation_loss": 0.7, "checkpoints_directory": "/home/someone/first"}
     return nl.save_training_information(
-        state, optimizer="Adam", train_dataset="mine", trained_for="denoising", validation_loss=0.5, training_time=2.0,
-        gpu_model=None, epochs=2, retraining=True, efficiency_params=7, previous_training_info=history,
+        state, None, "Adam", "mine", "denoising", 0.5, 2.0, None, True, history, epochs=2,
         train_losses=[2.0, 1.0], val_losses=[0.9, 0.5], checkpoints_directory="/home/someone/second", **info,
     )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """Retraining: what is taken from the source, and what from the state that is given beside it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cases import QUIET, Case, data, make_state, write_folders
+from cases import QUIET, Case, data, make_state, same_weights, write_folders
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
@@ -21,7 +22,8 @@ def trained(state: nl.State, **options: Any) -> nl.State:
 
 def retrain(state: nl.State | None, source: nl.State, tmp_path: Path, **options: Any) -> nl.State:
     if not (tmp_path / "data").exists():
-        write_folders(tmp_path / "data", source)
+        for side in write_folders(tmp_path / "data", source):  # what is trained on, so that one epoch is enough to gain
+            shutil.copytree(side / "train", side / "val", dirs_exist_ok=True)
     return nl.retrain(
         state, tmp_path / "data" / "x", tmp_path / "data" / "y", 3, 4, 1,
         checkpoints_directory=source["training_info"]["checkpoints_directory"], **NAMED, **options,
@@ -78,6 +80,7 @@ def test_training_on_in_memory_keeps_them_too() -> None:
     assert again["training_info"]["training_history"] == source["training_info"]
 
 
+@pytest.mark.filterwarnings("ignore:retraining never beat its source")
 def test_hyperparameters_are_those_of_the_given_state_and_weights_those_of_the_source(tmp_path: Path) -> None:
     source = trained(make_state(GRU, learning_rate=0.01, dropout=0.0))
     given = make_state(GRU, learning_rate=1e-12, dropout=0.5, seed=7, model_name="Other")
@@ -86,3 +89,26 @@ def test_hyperparameters_are_those_of_the_given_state_and_weights_those_of_the_s
     for name, weight in source["weights"].items():
         torch.testing.assert_close(again["weights"][name], weight)
     assert Path(again["training_info"]["checkpoints_directory"]).parts[-3] == "Other"
+
+
+def test_the_sources_weights_come_back_where_no_epoch_beats_them(tmp_path: Path) -> None:
+    source = trained(make_state(GRU))
+    with pytest.warns(UserWarning, match="retraining never beat its source: .* The source's weights are what comes"):
+        again = retrain(make_state(GRU, learning_rate=1e3, seed=7), source, tmp_path)
+    assert same_weights(again, source) and again["training_info"]["best_epoch"] == 0
+    info, folder = again["training_info"], tmp_path / "data"
+    measured = nl.evaluate(again, nl.open_folder(folder / "x", folder / "y", "val"))["loss"]
+    assert info["validation_loss"] == pytest.approx(measured, rel=1e-6)
+    assert info["validation_loss"] <= min(info["val_losses"])
+    assert same_weights(nl.load_checkpoint(info["checkpoints_directory"]), source)
+
+
+def test_retraining_that_beats_its_source_keeps_what_it_learnt(tmp_path: Path) -> None:
+    source = trained(make_state(GRU, learning_rate=1e-12))
+    again = retrain(make_state(GRU, learning_rate=0.01), source, tmp_path)
+    assert not same_weights(again, source) and again["training_info"]["best_epoch"] == 1
+
+
+def test_a_first_training_is_measured_against_nothing() -> None:
+    state = make_state(GRU, learning_rate=1e3)
+    assert not same_weights(nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET), state)

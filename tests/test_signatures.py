@@ -52,7 +52,7 @@ list_architectures()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
 list_records(directory)
-load_checkpoint(directory)
+load_checkpoint(directory, *, task=None, multi_label=False)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
 make_loader(data, *, batch_size, shuffle=False, bucketing=False, seed=42, rank=0, world_size=1)
@@ -75,11 +75,12 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization=None, sampling_frequency=None,
     class_weight=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
     enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 save_checkpoint(state, directory)
 save_model_card(state, directory, *, metrics=None, measured_on=None)
-save_training_information(state, *, optimizer, train_dataset, trained_for, validation_loss, training_time, gpu_model,
-    epochs, retraining, efficiency_params, efficiency_flops=None, previous_training_info=None, **more)
+save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
+    gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
 split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
 split_records(names, *, val=0.15, test=0.25, seed=42)
@@ -109,7 +110,7 @@ transformer_seq2one(*, n_features, d_model, nhead, num_encoder_layers=1, dim_fee
     learning_rate=0.001, num_classes=1, task='classification', multi_label=False, n_outputs=None,
     model_name='Transformerseq2one', seed=42)
 transformer_seq2seq(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, task='classification', num_classes=1, multi_label=False,
+    dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False,
     n_outputs=None, model_name='Transformerseq2seq', seed=42)
 unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)

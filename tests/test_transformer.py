@@ -71,9 +71,9 @@ def test_padding_changes_neither_output_nor_gradient(architecture: str) -> None:
 @pytest.mark.parametrize(
     ("task", "n_out"),
     [
-        ({"num_classes": 1}, 1),
-        ({"num_classes": 3}, 3),
-        ({"num_classes": 3, "multi_label": True}, 3),
+        ({"task": "classification", "num_classes": 1}, 1),
+        ({"task": "classification", "num_classes": 3}, 3),
+        ({"task": "classification", "num_classes": 3, "multi_label": True}, 3),
         ({"task": "regression", "num_classes": "NA"}, 2),
     ],
     ids=["binary", "multiclass", "multilabel", "regression"],
@@ -242,7 +242,8 @@ def test_a_wrong_hyperparameter_is_named(
     if name not in inspect.signature(factory).parameters:
         error, words = TypeError, "unexpected keyword argument"
     with pytest.raises(error, match=words):
-        make_state(architecture, **{name: value})
+        task = {} if architecture == "TransformerED" else {"task": "classification"}
+        make_state(architecture, **(task | {name: value}))
 
 
 @pytest.mark.parametrize("factory", [transformer_seq2seq, transformer_seq2one])

@@ -20,6 +20,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.filterwarnings("ignore:retraining never beat its source")  # one epoch on a few signals may not
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_train_retrain_and_test_work_for_every_architecture_and_task(case: Case, tmp_path: Path) -> None:
     state = make_state(case)
@@ -68,6 +69,7 @@ def test_history_nests_over_several_retrainings(tmp_path: Path) -> None:
     assert "training_history" not in info["training_history"]["training_history"]
 
 
+@pytest.mark.filterwarnings("ignore:retraining never beat its source")
 def test_retraining_starts_from_the_sources_weights_under_the_given_hyperparameters(tmp_path: Path) -> None:
     state = make_state(GRU)
     folders = write_folders(tmp_path, state)
@@ -93,7 +95,6 @@ def test_retraining_starts_from_the_sources_weights_under_the_given_hyperparamet
         ({"checkpoints_directory": "somewhere"}, ValueError, "scratch"),
         ({"hugging_face_model": "some/one"}, ValueError, "scratch"),
         ({"all_samples": False, "samples": 0}, ValueError, "samples=0"),
-        ({"classification": False}, ValueError, "classification=False"),
         ({"path_x": "nowhere"}, FileNotFoundError, "nowhere"),
         ({"patience": -1}, ValueError, "patience=-1"),
     ],

@@ -138,9 +138,16 @@ def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
 
 
 def gru_encoder_decoder_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated where not."""
+    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated where not; or the decoder's states
+    [B, T, H] that they are made of."""
     states = []
     for k in range(hparams["enc_layers"]):
         x = drop(x, hparams["dropout"], training and learns(weights, f"encoder.*_l{k - 1}*")) if k else x
@@ -151,12 +158,14 @@ def gru_encoder_decoder_forward(
     layers = [directions(weights, "decoder.", f"_l{k}", False)[0] for k in range(hparams["dec_layers"])]
     if target is None:
         output = weights.get("fc_out.weight"), weights.get("fc_out.bias")
-        return gru_generate(layers, *output, h0, lengths, x.shape[1])
+        target = gru_generate(layers, *output, h0, lengths, x.shape[1])
+        if not features:
+            return target  # read as a target, they lead the decoder through the same states
     y = taught(x, target, count_outputs(hparams))
     for k, layer in enumerate(layers):
         y = drop(y, hparams["dropout"], training and learns(weights, f"decoder.*_l{k - 1}")) if k else y
         y, _ = gru_layer(y, lengths, [layer], h0[k : k + 1])
-    return zero_padding(output_layer(weights, y), lengths)
+    return zero_padding(y if features else output_layer(weights, y), lengths)
 
 
 def _bridge(weights: Weights, k: int, state: Tensor) -> Tensor:

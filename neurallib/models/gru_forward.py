@@ -28,18 +28,31 @@ def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
 
 
 def gru_seq2seq_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, T, K] of a padded batch [B, T, C], or the features [B, T, H] they are made of; `target` is not looked
+    at."""
     x, _ = _gru_stack(weights, hparams, x, lengths, training)
     x = _drop_after(weights, hparams, hparams["n_layers"] - 1, x, training)
-    return zero_padding(output_layer(weights, x), lengths)
+    return zero_padding(x if features else output_layer(weights, x), lengths)
 
 
 def gru_seq2one_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, K] of a padded batch [B, T, C], or the features [B, H] they are made of; `target` is not looked at."""
     x, h_n = _gru_stack(weights, hparams, x, lengths, training)
     match hparams["pooling"]:
         case "final":
@@ -51,11 +64,22 @@ def gru_seq2one_forward(
         case _:
             pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
     pooled = _drop_after(weights, hparams, hparams["n_layers"] - 1, pooled, training)
-    return output_layer(weights, pooled)
+    return pooled if features else output_layer(weights, pooled)
 
 
-def infer_bidir_per_layer(hparams: Hparams, weights: Weights) -> Hparams:
-    """`hparams` with `bidir_per_layer` read off the names of `weights` where a file does not say."""
+def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:
+    """`hparams` with the directions, and all sizes where there are none, read off the names and sizes of `weights`."""
+    if "n_features" not in hparams and "gru_layers.0.weight_ih_l0" in weights:
+        hidden = [len(weight) // 3 for name, weight in weights.items() if name.endswith(".bias_hh_l0")]
+        n_features = weights["gru_layers.0.weight_ih_l0"].shape[1]
+        sizes = {"n_features": n_features, "hid_dim": hidden, "n_layers": len(hidden)}
+        sizes["fc_out_bool"] = "fc_out.bias" in weights
+        k = len(weights["fc_out.bias"]) if sizes["fc_out_bool"] else n_features
+        if hparams.get("task") != "regression":
+            sizes["num_classes"] = k
+        elif k != n_features:
+            sizes["n_outputs"] = k
+        hparams = sizes | hparams
     if hparams.get("bidir_per_layer") is not None:
         return hparams
     n_layers = integer("n_layers", hparams.get("n_layers"))

@@ -85,7 +85,7 @@ class Network(nn.Module):
     hparams : dict
         The state's hyperparameters.
     forward : callable
-        The architecture's forward(weights, hparams, x, lengths, target, training) -> logits.
+        The architecture's forward(weights, hparams, x, lengths, target, training, features=False) -> logits.
 
     See Also
     --------
@@ -103,6 +103,8 @@ class Network(nn.Module):
     >>> logits = network(torch.zeros(2, 5, 1), torch.tensor([5, 3]))
     >>> logits.shape
     torch.Size([2, 5, 1])
+    >>> network(torch.zeros(2, 5, 1), torch.tensor([5, 3]), features=True).shape
+    torch.Size([2, 5, 8])
     """
 
     def __init__(self, weights: Weights, hparams: Hparams, forward: Forward) -> None:
@@ -118,8 +120,10 @@ class Network(nn.Module):
                 holder = holder.get_submodule(part)
             holder.register_parameter(last, nn.Parameter(weight.detach().clone()))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-        """Logits of a padded batch.
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, target: Tensor | None = None, features: bool = False
+    ) -> Tensor:
+        """Logits of a padded batch, or the features that they are made of.
 
         Parameters
         ----------
@@ -129,11 +133,14 @@ class Network(nn.Module):
             [B] int64, the valid steps of each signal, from 1 to T; by default every signal fills the batch.
         target : Tensor, optional
             [B, T, K] float32, for teacher forcing. Only encoder-decoders look at it; without it they generate.
+        features : bool
+            Stop before the head (`fc_out`), which makes logits of features.
 
         Returns
         -------
         Tensor
-            [B, T, K], zero beyond a length; [B, K] of an architecture with one output a signal.
+            [B, T, K], zero beyond a length; [B, K] of an architecture with one output a signal. Of features K is the
+            width of what the head reads.
 
         Raises
         ------
@@ -144,4 +151,5 @@ class Network(nn.Module):
         """
         weights = dict(self.named_parameters())
         lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())).dtype)
-        return self._forward(weights, self._hparams, x, lengths, target, self.training)
+        more = (True,) if features else ()  # so that an architecture of one's own need not know of features
+        return self._forward(weights, self._hparams, x, lengths, target, self.training, *more)

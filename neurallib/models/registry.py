@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from neurallib.architectures import (
     ARCHITECTURES,
     Architecture,
+    Shape,
     check_state,
     hyperparameters,
     validate_architecture_name,
@@ -22,7 +24,7 @@ from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.models.network import Network, undrawn
-from neurallib.names import is_named, listing
+from neurallib.names import bare, is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
 
@@ -64,7 +66,7 @@ _STACKED_GRU: dict[str, Any] = {
     "stack": _gru_stack,
     "per_layer": ("hid_dim", "dropout", "bidir_per_layer"),
     "implied": ("bidirectional",),
-    "complete": gru_forward.infer_bidir_per_layer,
+    "complete": gru_forward.read_off_weights,
     "optional": ("n_outputs",),
 }
 _TRANSFORMER: dict[str, Any] = {
@@ -164,7 +166,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     state : State
         What the network was built from; stays as it is.
     network : nn.Module
-        From `build_network`, trained since.
+        From `build_network`, trained since; also within torch.compile, an AveragedModel, or another wrapper.
 
     Returns
     -------
@@ -192,7 +194,8 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     state = check_state(state)
     if not isinstance(network, torch.nn.Module):
         raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
-    trained = changed(state, weights=copy_weights(dict(network.named_parameters())))
+    shapes = ARCHITECTURES[state["architecture"]].weight_shapes(state["hparams"])
+    trained = changed(state, weights=copy_weights(_unwrapped(dict(network.named_parameters()), shapes)))
     check_weights(trained, "the network's weights")
     return trained
 
@@ -220,21 +223,40 @@ def state_from_files(
     TypeError, ValueError
         If the architecture is not known, a hyperparameter is wrong, or the weights do not match, both sides listed.
     """
+    entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
+    try:
+        with undrawn():
+            checked = entry.factory(**given, fold=fold)["hparams"]
+    except TypeError as error:
+        raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
+    weights = _unwrapped(weights, entry.weight_shapes(checked))
+    weights = {name: weight for name, weight in weights.items() if not name.startswith((*entry.unused, "n_averaged"))}
+    state = new_state(architecture, checked, weights, fold)
+    check_weights(state, source)
+    return state
+
+
+def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> Hparams:
+    """Hyperparameters as files hold them, completed to what makes the factory's network the one of the weights; a
+    warning names those that the architecture does not know.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the architecture is not known.
+    """
     validate_architecture_name(architecture)
     entry = ARCHITECTURES[architecture]
     known = hyperparameters(entry.factory)
     if unknown := sorted(hparams.keys() - known.keys()):
         warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.")
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
-    try:
-        with undrawn():
-            checked = entry.factory(**entry.complete(given, weights), fold=fold)["hparams"]
-    except TypeError as error:
-        raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
-    weights = {name: weight for name, weight in weights.items() if not name.startswith(entry.unused or ("\0",))}
-    state = new_state(architecture, checked, weights, fold)
-    check_weights(state, source)
-    return state
+    return entry.complete(given, {bare(name): weight for name, weight in weights.items()})
+
+
+def _unwrapped(weights: Weights, shapes: Mapping[str, Shape]) -> Weights:
+    """The weights without the prefixes of wrappers, save where the architecture itself has such names."""
+    return {name if name in shapes else bare(name): weight for name, weight in weights.items()}
 
 
 def check_weights(state: State, source: str = "the state's weights") -> None:

@@ -30,7 +30,7 @@ def transformer_seq2seq(
     dim_feedforward: int,
     dropout: float = 0.0,
     learning_rate: float = 1e-3,
-    task: str = "classification",
+    task: str = "regression",
     num_classes: int | None = 1,
     multi_label: bool = False,
     n_outputs: int | None = None,

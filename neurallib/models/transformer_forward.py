@@ -31,37 +31,59 @@ def transformer_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Sha
 
 
 def transformer_seq2seq_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, T, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, T, K] of a padded batch [B, T, C], or the features [B, T, D] they are made of; `target` is not looked
+    at."""
     mask, nhead, dropout = key_mask(lengths, x.shape[1]), hparams["nhead"], _rate(hparams, training)
     x = _embed(weights, x)
     memory = encode(weights, x, mask, nhead, dropout)
-    return _output(weights, decode(weights, x, memory, mask, nhead, dropout), lengths)
+    return _output(weights, decode(weights, x, memory, mask, nhead, dropout), lengths, features)
 
 
 def transformer_seq2one_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Logits [B, K] of a padded batch [B, T, C]; `target` is not looked at."""
+    """Logits [B, K] of a padded batch [B, T, C], or the features [B, D] they are made of; `target` is not looked at."""
     mask = key_mask(lengths, x.shape[1])
     x = encode(weights, _embed(weights, x), mask, hparams["nhead"], _rate(hparams, training))
     mean = zero_padding(x, lengths).sum(dim=1) / lengths[:, None]
-    return linear(mean, weights["fc_out.weight"], weights["fc_out.bias"])
+    return mean if features else linear(mean, weights["fc_out.weight"], weights["fc_out.bias"])
 
 
 def transformer_encoder_decoder_forward(
-    weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+    weights: Weights,
+    hparams: Hparams,
+    x: Tensor,
+    lengths: Tensor,
+    target: Tensor | None,
+    training: bool,
+    features: bool = False,
 ) -> Tensor:
-    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated (without gradient) where not."""
+    """Outputs [B, T, K]: taught by `target` [B, T, K] where it is given, generated (without gradient) where not; or the
+    features [B, T, D] that they are made of."""
     mask, nhead, dropout = key_mask(lengths, x.shape[1]), hparams["nhead"], _rate(hparams, training)
     if target is None:
         with torch.no_grad():
             memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
-            return zero_padding(generate(weights, memory, mask, nhead, dropout), lengths)
+            target = zero_padding(generate(weights, memory, mask, nhead, dropout), lengths)
+        if not features:
+            return target  # read as a target, they lead the decoder through the same features
     memory = encode(weights, _embed(weights, x), mask, nhead, dropout)
     y = _embed(weights, taught(x, target, n_outputs(hparams)), target_projection(weights))
-    return _output(weights, decode(weights, y, memory, mask, nhead, dropout, causal=True), lengths)
+    return _output(weights, decode(weights, y, memory, mask, nhead, dropout, causal=True), lengths, features)
 
 
 def _embed(weights: Weights, x: Tensor, projection: str = "input_projection") -> Tensor:
@@ -69,8 +91,8 @@ def _embed(weights: Weights, x: Tensor, projection: str = "input_projection") ->
     return x + positions(x.shape[1], x)
 
 
-def _output(weights: Weights, x: Tensor, lengths: Tensor) -> Tensor:
-    return zero_padding(linear(x, weights["fc_out.weight"], weights["fc_out.bias"]), lengths)
+def _output(weights: Weights, x: Tensor, lengths: Tensor, features: bool) -> Tensor:
+    return zero_padding(x if features else linear(x, weights["fc_out.weight"], weights["fc_out.bias"]), lengths)
 
 
 def _rate(hparams: Hparams, training: bool) -> float:

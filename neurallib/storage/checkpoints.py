@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
+from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
-from neurallib.models.registry import state_from_files
-from neurallib.names import listing
+from neurallib.models.registry import factory_arguments, state_from_files
+from neurallib.names import hinted, listing
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
+from neurallib.storage.original import file_hparams, warn_of_the_original
 from neurallib.storage.preprocessing import read_postprocessing, read_preprocessing, write_preprocessing
-from neurallib.storage.training_info import save_training_information_to_file
+from neurallib.storage.training_info import INFO, save_training_information_to_file
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -30,7 +33,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     -------
     Path
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
-        hparams.yaml and training_info.json.
+        hparams.yaml and training_info.json. A warning names what it has no words for, such as a normalization.
 
     Raises
     ------
@@ -61,17 +64,24 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     write_yaml(directory / HPARAMS, file_hparams(state))
     write_preprocessing(state, directory)
     save_training_information_to_file(state, directory)
+    warn_of_the_original(state)
     return directory
 
 
-def load_checkpoint(directory: str | Path) -> State:
+@hinted
+def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_label: bool = False) -> State:
     """Read a state from a checkpoint directory, of this library or of the original.
 
     Parameters
     ----------
     directory : path
         Holds weights (model_weights.safetensors, else model_weights.pth, else a .ckpt), hyperparameters and
-        training_info.json.
+        training_info.json. Prefixes of wrappers ("module.", "_orig_mod.", "model.", "network.") come off the weights.
+    task : str, optional
+        "classification" or "regression", of a directory that the original's transfer learning wrote: it has no
+        hyperparameters, and the sizes of GRUs are read off the weights. Of all others the files say it.
+    multi_label : bool
+        Whether such a classification's several classes may hold together.
 
     Returns
     -------
@@ -83,8 +93,8 @@ def load_checkpoint(directory: str | Path) -> State:
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
     TypeError, ValueError
-        If `directory` is no path, a file is cut off, or the weights are not those of the hyperparameters; both sides
-        are listed.
+        If `directory` is no path, a file is cut off, the weights are not those of the hyperparameters (both sides
+        are listed), or `task` is missing or another than the files'.
 
     See Also
     --------
@@ -104,21 +114,29 @@ def load_checkpoint(directory: str | Path) -> State:
     directory = existing(directory)
     own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
     hparams = own if own.is_file() else logged_hparams(directory)
-    state = loaded_state(info_path(directory), hparams, weights_path(directory), directory)
+    said = {} if task is None else {"task": task, "multi_label": multi_label}
+    state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     return state
 
 
-def loaded_state(info_path: Path, hparams_path: Path, weights_path: Path, directory: Path | None = None) -> State:
+def loaded_state(
+    info_path: Path,
+    hparams_path: Path,
+    weights_path: Path,
+    directory: Path | None = None,
+    said: Hparams | None = None,
+) -> State:
     """The state that training_info.json, hparams.yaml, a file of weights and, where the directory has one,
-    preprocessing.json hold together."""
+    preprocessing.json hold together; `said` is the task, where they do not hold one."""
     info = read_json(info_path)
     if "architecture" not in info:
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
-    new = ARCHITECTURES[info["architecture"]].new
-    hparams = {name: info[name] for name in new if name in info} | hparams  # see file_hparams
+    hparams = _with_what_info_holds(info, hparams) if hparams else _of_transfer_learning(info, hparams_path, said or {})
+    if said and hparams.get("task", "regression") != said["task"]:
+        raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
     before = read_preprocessing(directory or info_path.parent, info, info_path)
     try:
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before["fold"] or 1)
@@ -189,7 +207,8 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     Returns
     -------
     dict
-        What the file holds.
+        What the file holds, and what it leaves out because training_info.json or the weights say it: the
+        architecture's factory(**hparams) makes the network that was saved.
 
     Raises
     ------
@@ -211,11 +230,35 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     ...     nl.get_hparams_from_checkpoints(nl.save_checkpoint(state, folder))["hid_dim"]
     4
     """
-    return read_yaml(logged_hparams(existing(checkpoints_directory)))
+    directory = existing(checkpoints_directory)
+    hparams = read_yaml(logged_hparams(directory))
+    info = read_json(directory / INFO) if (directory / INFO).is_file() else {}
+    return completed_hparams(info, hparams, lambda: weights_path(directory))
 
 
-def file_hparams(state: State) -> Hparams:
-    """Hyperparameters as hparams.yaml holds them: without those that say what the original does, which has no word for
-    them and could not read the file; training_info.json holds them."""
-    unwritten = ARCHITECTURES[state["architecture"]].unwritten(state["hparams"])
-    return {name: value for name, value in state["hparams"].items() if name not in unwritten}
+def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callable[[], Path]) -> Hparams:
+    """Hyperparameters of a file with what it leaves out, so that the factory makes the network of the weights, whose
+    file is asked for only where it says more than the others."""
+    if info.get("architecture") not in ARCHITECTURES:
+        return hparams
+    entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
+    known = hyperparameters(entry.factory)
+    missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
+    if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
+        return hparams
+    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {})
+
+
+def _with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:
+    """See `file_hparams`."""
+    return {name: info[name] for name in ARCHITECTURES[info["architecture"]].new if name in info} | hparams
+
+
+def _of_transfer_learning(info: Mapping[str, Any], path: Path, said: Hparams) -> Hparams:
+    """What training information and the caller say of a model whose hparams.yaml is empty."""
+    if not said:
+        raise ValueError(
+            f"{path} holds no hyperparameters, as the original's transfer learning leaves it. Sizes are read off the "
+            "weights, the task is not: load_checkpoint(directory, task='classification'), or 'regression'."
+        )
+    return {name: info[name] for name in ("model_name", "learning_rate") if name in info} | said

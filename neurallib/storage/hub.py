@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_yaml
-from neurallib.names import hinted, listing
+from neurallib.names import hinted
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.storage.checkpoints import file_hparams, load_checkpoint, loaded_state, save_checkpoint
+from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, fetch
@@ -126,7 +125,7 @@ def get_weights_and_info_from_hugging(
 
 
 def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
-    """The hyperparameters of a repository.
+    """The hyperparameters of a repository, for its architecture's factory.
 
     Parameters
     ----------
@@ -136,7 +135,8 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     Returns
     -------
     dict
-        What the repository's hparams.yaml holds; `load_from_hub` gives all of it as a state.
+        What the repository's hparams.yaml holds, and what it leaves out because the weights say it (downloaded only
+        then): the architecture's factory(**hparams) makes the network; `load_from_hub` gives all of it as a state.
 
     Raises
     ------
@@ -147,15 +147,15 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     ConnectionError
         If the hub cannot be reached and the cache lacks a file.
     ValueError
-        If the name is none, or hparams.yaml is broken.
+        If the name is none, or a file is broken.
 
     Examples
     --------
     >>> import neurallib as nl
     >>> hparams = nl.get_hparams_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    (hparams,) = fetch(hugging_face_model, (HPARAMS,))
-    return read_yaml(hparams)
+    info, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,))
+    return completed_hparams(read_json(info), read_yaml(hparams), lambda: fetch(hugging_face_model, WEIGHTS)[0])
 
 
 @hinted
@@ -170,7 +170,8 @@ def push_to_hub(
 ) -> str:
     """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
 
-    The original NeuralLib reads the same repository. Paths of this machine are left out of what is published.
+    The original NeuralLib reads the same repository; a warning names what it has no words for. Paths of this machine
+    are left out of what is published.
 
     Parameters
     ----------
@@ -278,9 +279,6 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     """Write all that a repository holds; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
-    written = file_hparams(state)
-    if new := [f"{name}={written[name]!r}" for name in ARCHITECTURES[state["architecture"]].new if name in written]:
-        warn(f"the original NeuralLib cannot read this model: it has no {listing(new)}.")
     info = _without_local_paths(state["training_info"])
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():

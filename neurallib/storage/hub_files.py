@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, text
+from neurallib.files import read_json, write_json
 from neurallib.names import listing
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
 
 OPTIONAL = ""  # an alternative that a group ends with: it may as well be missing
+_NOTES, _REVISIONS = Path(".cache/huggingface"), "revisions.json"  # the folder is huggingface_hub's own, the file ours
 
 
 def fetch(
@@ -31,8 +33,8 @@ def fetch(
 
     def kept(commit: str | None) -> list[Path | None]:
         def file(name: str) -> Path | None:
-            if local_dir is not None and (path := local_dir / name).is_file():
-                return path
+            if local_dir is not None and _is_of(local_dir, name, repo_id, commit):
+                return local_dir / name
             found = try_to_load_from_cache(repo_id, name, revision=commit)
             return Path(found) if isinstance(found, str) else None
 
@@ -60,6 +62,7 @@ def fetch(
         if missing := _missing(wanted, chosen):
             raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
         downloaded = []
+        asked = revision
         if local_dir is not None:
             revision = there.sha
         for name in filter(None, chosen):
@@ -69,7 +72,32 @@ def fetch(
                 # the same commit even if somebody pushes in between.
                 revision = path.parent.name
             downloaded.append(path)
+        if local_dir is not None:
+            _remember(local_dir, repo_id, asked, str(there.sha))
         return downloaded
+
+
+def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bool:
+    """Whether a file in a local directory is of a revision. huggingface_hub notes the commit of each file, and
+    `_remember` which commit a branch was; a directory that nobody noted a thing of, such as a copy, is of no branch but
+    the main one."""
+    path, notes = local_dir / _NOTES / "download" / f"{name}.metadata", _remembered(local_dir)
+    commit = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else None
+    if not (local_dir / name).is_file():
+        return False
+    if revision is None and not notes:
+        return True
+    return commit is not None and commit in (revision, notes.get(f"{repo_id}@{revision or 'main'}"))
+
+
+def _remember(local_dir: Path, repo_id: str, revision: str | None, commit: str) -> None:
+    """Note which commit a branch was when a local directory got its files."""
+    write_json(local_dir / _NOTES / _REVISIONS, _remembered(local_dir) | {f"{repo_id}@{revision or 'main'}": commit})
+
+
+def _remembered(local_dir: Path) -> dict[str, Any]:
+    path = local_dir / _NOTES / _REVISIONS
+    return read_json(path) if path.is_file() else {}
 
 
 def _cached_commits(repo_id: str) -> list[str]:

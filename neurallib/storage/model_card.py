@@ -16,7 +16,7 @@ from neurallib.checks import as_path, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.state import State, count_parameters
-from neurallib.storage.checkpoints import file_hparams
+from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path
 from neurallib.files import write_json
-from neurallib.state import State, changed
+from neurallib.state import State, changed, count_parameters
 from neurallib.warn import warn
 
 INFO = "training_info.json"
@@ -17,18 +17,15 @@ INFO = "training_info.json"
 
 def save_training_information(
     state: State,
-    *,
-    optimizer: str,
-    train_dataset: str | None,
+    trainer: Any,
+    optimizer: Any,
+    train_dataset_name: str | None,
     trained_for: str | None,
-    validation_loss: float,
-    training_time: float,
+    val_loss: float,
+    total_training_time: float,
     gpu_model: str | None,
-    epochs: int,
     retraining: bool,
-    efficiency_params: int,
-    efficiency_flops: int | None = None,
-    previous_training_info: Mapping[str, Any] | None = None,
+    prev_training_history: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> State:
     """A new state whose `training_info` tells of one training run, under the original's names.
@@ -37,28 +34,24 @@ def save_training_information(
     ----------
     state : State
         The trained state; stays as it is.
-    optimizer : str
-        What was used, with its settings.
-    train_dataset, trained_for : str or None
+    trainer : Lightning Trainer or None
+        Says how many epochs ran (its `current_epoch`); None where there is none, and `epochs` among `more` says it.
+    optimizer : torch Optimizer or str
+        What was used, with its settings; its first learning rate is told, or of a text the state's.
+    train_dataset_name, trained_for : str or None
         What it was trained on, and what for.
-    validation_loss : float
+    val_loss : float
         The lowest.
-    training_time : float
+    total_training_time : float
         Seconds.
     gpu_model : str or None
         The GPU's name; None for the CPU.
-    epochs : int
-        Epochs run.
     retraining : bool
         Whether the weights came from an earlier run.
-    efficiency_params : int
-        Number of weights.
-    efficiency_flops : int, optional
-        Operations of a forward pass over a signal of mean length; None where not counted.
-    previous_training_info : mapping, optional
+    prev_training_history : mapping, optional
         The earlier run's training information: the history, nested, when retraining. Without it there is a warning.
     **more
-        Other values that JSON can hold.
+        Other values that JSON can hold, such as `epochs`; they come before what the arguments say.
 
     Returns
     -------
@@ -68,7 +61,7 @@ def save_training_information(
     Raises
     ------
     TypeError, ValueError
-        If `state` is no state.
+        If `state` is no state, or `trainer` is neither None nor has a `current_epoch`.
 
     See Also
     --------
@@ -79,33 +72,35 @@ def save_training_information(
     --------
     >>> import neurallib as nl
     >>> state = nl.save_training_information(
-    ...     nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1), optimizer="Adam", train_dataset="synthetic ECG",
-    ...     trained_for="R-peaks", validation_loss=0.1, training_time=60.0, gpu_model=None, epochs=20, retraining=False,
-    ...     efficiency_params=89, note="by hand",
+    ...     nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1), None, "Adam", "synthetic ECG", "R-peaks", val_loss=0.1,
+    ...     total_training_time=60.0, gpu_model=None, retraining=False, epochs=20, note="by hand",
     ... )
     >>> state["training_info"]["task"], state["training_info"]["note"]
     ('R-peaks', 'by hand')
     """
     state = check_state(state)
+    if trainer is not None and not hasattr(trainer, "current_epoch"):
+        raise TypeError(f"trainer is a {type(trainer).__name__}; expected Lightning's Trainer, or None.")
+    groups = getattr(optimizer, "param_groups", None) or [{"lr": state["hparams"]["learning_rate"]}]
     info: dict[str, Any] = {
         "architecture": state["architecture"],
         "model_name": state["hparams"]["model_name"],
-        "train_dataset": train_dataset,
+        "train_dataset": train_dataset_name,
         "task": trained_for,
         "gpu_model": gpu_model,
-        "epochs": epochs,
-        "optimizer": optimizer,
-        "learning_rate": state["hparams"]["learning_rate"],
-        "validation_loss": validation_loss,
-        "training_time": training_time,
+        "epochs": None if trainer is None else trainer.current_epoch,
+        "optimizer": str(optimizer),
+        "learning_rate": groups[0].get("initial_lr", groups[0]["lr"]),  # a schedule has changed the other since
+        "validation_loss": val_loss,
+        "training_time": total_training_time,
         "retraining": retraining,
-        "efficiency_flops": efficiency_flops,
-        "efficiency_params": efficiency_params,
+        "efficiency_flops": None,
+        "efficiency_params": count_parameters(state["weights"]),
         **_beside_the_weights(state),
         **more,
     }
-    if previous_training_info:
-        info["training_history"] = dict(previous_training_info)
+    if prev_training_history:
+        info["training_history"] = dict(prev_training_history)
     elif retraining:
         warn("retraining without earlier training information: the history starts here.")
     return changed(state, training_info=info)

@@ -30,6 +30,7 @@ from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.state import Batch
 from neurallib.storage.directories import create_checkpoints_directory
+from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Bar, NoProfiler, Recorder
 from neurallib.training.isolation import isolated
@@ -45,7 +46,7 @@ class _Training(pl.LightningModule):
 
     def __init__(self, run: Run, network: Network) -> None:
         super().__init__()
-        self.save_hyperparameters(run.state["hparams"])
+        self.save_hyperparameters(file_hparams(run.state))
         self.network = network
         self.directory: Path | None = None
         self._run = run
@@ -158,6 +159,7 @@ def fit(run: Run) -> Fit:
     module, recorder = _Training(run, build_network(run.state)), Recorder(run)
     if run.save and getattr(rank_zero_only, "rank", 0) == 0:
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
+        log_hparams(run.state, module.directory)
     interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, module.directory, recorder)

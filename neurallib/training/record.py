@@ -10,16 +10,20 @@ from typing import Any
 import torch
 
 from neurallib.devices import gpu_name
+from neurallib.measures.losses import loss_terms
+from neurallib.models.registry import build_network
 from neurallib.names import is_named
-from neurallib.state import State, changed, count_parameters
+from neurallib.state import State, changed
 from neurallib.storage.training_info import save_training_information
+from neurallib.tasks import describe
 from neurallib.training.run import Fit, Run
 from neurallib.version import __version__
+from neurallib.warn import warn
 
 
 def trained_state(run: Run, fit: Fit) -> State:
     """The run's state with the best weights, and the training information of the run."""
-    start = run.state
+    start, fit = run.state, _or_source(run, fit)
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
         for name, weight in fit.best_weights.items()
@@ -27,23 +31,23 @@ def trained_state(run: Run, fit: Fit) -> State:
     hparams = start["hparams"] | {"learning_rate": fit.learning_rate}  # which a sweep may have found
     return save_training_information(
         changed(start, weights=weights, hparams=hparams),
-        optimizer=fit.optimizer,
-        train_dataset=run.dataset_name,
-        trained_for=run.trained_for,
-        validation_loss=fit.validation_loss,
-        training_time=fit.training_time,
-        gpu_model=gpu_name(run.device),
+        None,
+        fit.optimizer,
+        run.dataset_name,
+        run.trained_for,
+        fit.validation_loss,
+        fit.training_time,
+        gpu_name(run.device),
+        run.retraining,
+        run.before if run.retraining else None,
         epochs=len(fit.val_losses),
-        efficiency_params=count_parameters(start["weights"]),
         efficiency_flops=count_flops(start, round(sum(run.train_set.lengths) / len(run.train_set))),
-        retraining=run.retraining,
-        previous_training_info=run.before if run.retraining else None,
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
         schedule=fit.schedule,
         trainer_options={name: _plain(value) for name, value in run.trainer_options.items()},
         callbacks=[type(callback).__name__ for callback in run.callbacks],
         best_epoch=fit.best_epoch,
-        weights_of="callbacks at the end of training" if fit.handed_over else "the best epoch",
+        weights_of=_weights_of(fit),
         interrupted=fit.interrupted,
         seed=run.seed,
         batch_size=run.batch_size,
@@ -58,11 +62,45 @@ def trained_state(run: Run, fit: Fit) -> State:
     )
 
 
+def _weights_of(fit: Fit) -> str:
+    if fit.best_epoch == 0:
+        return "the source"
+    return "callbacks at the end of training" if fit.handed_over else "the best epoch"
+
+
 def _plain(value: Any) -> Any:
     """An option of Lightning's as JSON can hold it: numbers, words, lists of them; anything else as its text."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)
+
+
+def _or_source(run: Run, fit: Fit) -> Fit:
+    """What retraining left behind, or the weights that it began with where none of its epochs was better on its own
+    validation data. Measured here, on weights that are in the run still: one pass, and the same to the bit."""
+    parts = {"limit_val_batches", "fast_dev_run"} & run.trainer_options.keys()  # epochs were measured on less
+    if not run.retraining or parts:
+        return fit
+    before = validation_loss(run)
+    if not fit.validation_loss >= before:
+        return fit
+    warn(
+        f"retraining never beat its source: its lowest validation loss is {fit.validation_loss:.6g} (epoch "
+        f"{fit.best_epoch}), the source's {before:.6g}. The source's weights are what comes back."
+    )
+    return fit._replace(best_weights=run.state["weights"], best_epoch=0, validation_loss=before)
+
+
+def validation_loss(run: Run) -> float:
+    """The loss of a run's first weights on its validation data, as every epoch of it is measured."""
+    network = build_network(run.state, run.device).eval()
+    terms = loss_terms(describe(run.state), run.state["training_info"].get("class_weight"))
+    sums = torch.zeros(2, dtype=torch.float64)
+    with torch.inference_mode():
+        for batch in run.batches(False):
+            x, y, lengths = (part.to(run.device) for part in (batch["x"], batch["y"], batch["lengths"]))
+            sums += torch.stack([part.sum().double().cpu() for part in terms(network(x, lengths), y, lengths)])
+    return float(sums[0] / sums[1])
 
 
 def count_flops(state: State, n_steps: int) -> int:

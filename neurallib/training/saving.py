@@ -13,8 +13,8 @@ from torch import Tensor
 
 from neurallib.files import atomic_write, write_yaml
 from neurallib.plots import plot_losses
-from neurallib.storage.checkpoints import file_hparams
 from neurallib.storage.directories import HPARAMS
+from neurallib.storage.original import file_hparams
 from neurallib.storage.training_info import save_training_information_to_file
 from neurallib.training.record import trained_state
 from neurallib.training.run import Fit, Run

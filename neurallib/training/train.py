@@ -125,7 +125,8 @@ def train(
     Returns
     -------
     State
-        A new state, with `training_info`.
+        A new state, with `training_info`; of a trained state the weights that it came with, with a warning, where no
+        epoch beat them on `val_data`.
 
     Raises
     ------

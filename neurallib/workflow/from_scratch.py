@@ -70,7 +70,8 @@ def train_from_scratch(
         What the model was trained on and what for, so that whoever finds its files can tell. Left out, they are
         recorded as "unknown", with a warning.
     classification : bool, optional
-        What the original asked for; the state knows. Given, it is checked against the state's task.
+        What the original asked for; the state knows. Given, it is checked against the state's task: False, which the
+        original means by saying nothing, with a warning alone.
     enable_tensorboard : bool
         Write TensorBoard logs into the checkpoints directory.
     window_size : int, optional

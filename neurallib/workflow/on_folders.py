@@ -84,7 +84,10 @@ def train_on_folders(
     is_classification = describe(state).kind != "regression"
     if classification is not None and classification != is_classification:
         task = "classification" if is_classification else "regression"
-        raise ValueError(f"classification={classification}; this state's task is {task!r}.")
+        words = f"classification={classification}; this state's task is {task!r}"
+        if classification:
+            raise ValueError(f"{words}.")
+        warn(f"{words}, which is what it is trained for.")  # False is what the original means by saying nothing
     folder = {name: options.pop(name) for name in _FOLDER}
     if folder["samples"] is None:
         folder["all_samples"] = True

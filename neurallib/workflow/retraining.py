@@ -75,7 +75,8 @@ def retrain(
         What the model was trained on and what for, so that whoever finds its files can tell. Left out, they are
         recorded as "unknown", with a warning.
     classification : bool, optional
-        What the original asked for; the state knows. Given, it is checked against the state's task.
+        What the original asked for; the state knows. Given, it is checked against the state's task: False, which the
+        original means by saying nothing, with a warning alone.
     enable_tensorboard : bool
         Write TensorBoard logs into the checkpoints directory.
     checkpoints_directory : path, optional
@@ -126,7 +127,8 @@ def retrain(
     Returns
     -------
     State
-        The weights of the lowest validation loss; `training_info["checkpoints_directory"]` names where it was saved,
+        The weights of the lowest validation loss, the source's own where no epoch beat them (with a warning, and
+        `training_info["best_epoch"]` 0); `training_info["checkpoints_directory"]` names where it was saved,
         `training_info["training_history"]` holds the source's training information.
 
     Raises
