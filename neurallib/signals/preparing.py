@@ -20,7 +20,7 @@ from neurallib.signals.conversion import AS_GIVEN, Conversion, Handed
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
 from neurallib.signals.sources import Data, as_items, signal_of
-from neurallib.signals.statistics import Statistics
+from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, check_known, class_counts
 from neurallib.state import Preprocessing, State, changed
 from neurallib.tasks import Task, describe
@@ -44,6 +44,8 @@ class PreparedData(Dataset[Item]):
         T of each as it was handed in.
     class_counts : np.ndarray
         float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
+    targets : Moments
+        Of a regression's targets, normalized as the state that `prepare` was given says.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class PreparedData(Dataset[Item]):
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []
         self.class_counts = np.zeros((2, task.n_outputs))
+        self.targets = Moments(task.n_outputs)
         self._kept: dict[int, Item] = {}
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
 
@@ -92,6 +95,7 @@ class PreparedData(Dataset[Item]):
         `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
         waiting: dict[int, tuple[np.ndarray, Tensor]] = {}
+        is_regression = self._has_targets and self._task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
             self.lengths.append(len(x))
@@ -105,8 +109,12 @@ class PreparedData(Dataset[Item]):
                 statistics.add(x, y.numpy())
                 if fits:
                     waiting[i] = x, y
-            elif fits:
-                self._kept[i] = self._item(i, x, y)
+            elif fits or is_regression:
+                item = self._item(i, x, y)
+                if is_regression:
+                    self.targets.add(item[1].numpy().reshape(-1, self._task.n_outputs))
+                if fits:
+                    self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
         if statistics is not None:

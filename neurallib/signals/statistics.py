@@ -17,7 +17,7 @@ class Moments:
     """Mean and standard deviation of each column over values [n, C] that come piece by piece; nan is not counted."""
 
     def __init__(self, n_columns: int) -> None:
-        self._count, self._mean, self._squares = (np.zeros(n_columns) for _ in range(3))
+        self.count, self._mean, self._squares = (np.zeros(n_columns) for _ in range(3))
         self._waiting: list[np.ndarray] = []
         self._n_waiting = 0
 
@@ -31,9 +31,14 @@ class Moments:
 
     def scale(self) -> Scale:
         """Mean and standard deviation [C]; 1 for the deviation of a column that is constant."""
-        self._count_in()
-        deviation = np.sqrt(self._squares / np.maximum(self._count, 1))
+        deviation = np.sqrt(self.variance())
         return Scale(self._mean, np.where(deviation <= 1e-7 * np.abs(self._mean), 1.0, deviation))
+
+    def variance(self) -> np.ndarray:
+        """[C]; 0 of a column without a value."""
+        self._count_in()
+        variance: np.ndarray = self._squares / np.maximum(self.count, 1)
+        return variance
 
     def _count_in(self) -> None:
         if not self._waiting:
@@ -44,10 +49,10 @@ class Moments:
         count = known.sum(axis=0)
         mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
         squares = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
-        both = np.maximum(self._count + count, 1)  # Chan, Golub and LeVeque 1983: two samples' moments together
-        squares += (mean - self._mean) ** 2 * self._count * count / both
+        both = np.maximum(self.count + count, 1)  # Chan, Golub and LeVeque 1983: two samples' moments together
+        squares += (mean - self._mean) ** 2 * self.count * count / both
         self._mean, self._squares = self._mean + (mean - self._mean) * count / both, self._squares + squares
-        self._count = self._count + count
+        self.count = self.count + count
 
 
 class Quartiles:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from neurallib.devices import gpu_name
+from neurallib.measures.baseline import constant_loss
 from neurallib.measures.losses import loss_terms
 from neurallib.models.registry import build_network
 from neurallib.names import is_named
@@ -23,7 +24,7 @@ from neurallib.warn import warn
 
 def trained_state(run: Run, fit: Fit) -> State:
     """The run's state with the best weights, and the training information of the run."""
-    start, fit = run.state, _or_source(run, fit)
+    start = run.state
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
         for name, weight in fit.best_weights.items()
@@ -75,7 +76,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)
 
 
-def _or_source(run: Run, fit: Fit) -> Fit:
+def better_of(run: Run, fit: Fit) -> Fit:
     """What retraining left behind, or the weights that it began with where none of its epochs was better on its own
     validation data. Measured here, on weights that are in the run still: one pass, and the same to the bit."""
     parts = {"limit_val_batches", "fast_dev_run"} & run.trainer_options.keys()  # epochs were measured on less
@@ -89,6 +90,20 @@ def _or_source(run: Run, fit: Fit) -> Fit:
         f"{fit.best_epoch}), the source's {before:.6g}. The source's weights are what comes back."
     )
     return fit._replace(best_weights=run.state["weights"], best_epoch=0, validation_loss=before)
+
+
+def tell_if_constant(run: Run, fit: Fit) -> None:
+    """Warn of a model that answers no better than one and the same answer would."""
+    if "limit_val_batches" in run.trainer_options:
+        return
+    constant = constant_loss(run.val_set, describe(run.state), run.state["training_info"]["class_weight"])
+    if fit.validation_loss >= constant:
+        rate = f"another learning_rate than {fit.learning_rate:g}, more epochs than {len(fit.val_losses)}"
+        warn(
+            f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
+            f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look at "
+            "the data as the network gets them: prepare(state, data)."
+        )
 
 
 def validation_loss(run: Run) -> float:

@@ -15,6 +15,7 @@ from neurallib.files import atomic_write, write_yaml
 from neurallib.plots import plot_losses
 from neurallib.storage.directories import HPARAMS
 from neurallib.storage.original import file_hparams
+from neurallib.storage.preprocessing import write_preprocessing
 from neurallib.storage.training_info import save_training_information_to_file
 from neurallib.training.record import trained_state
 from neurallib.training.run import Fit, Run
@@ -55,6 +56,7 @@ class Saving:
         if "best.ckpt" in self._waiting:
             state = trained_state(self._run, fit)
             write_yaml(self._directory / HPARAMS, file_hparams(state))
+            write_preprocessing(state, self._directory)
             save_training_information_to_file(state, self._directory)
         self._waiting = {}
 

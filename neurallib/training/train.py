@@ -20,7 +20,7 @@ from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
 from neurallib.training.optimization import learning_groups
 from neurallib.training.parts import prepare_parts
-from neurallib.training.record import trained_state
+from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.run import Run
 from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import warn
@@ -176,7 +176,8 @@ def train(
         trained_for=trained_for, enable_tensorboard=enable_tensorboard, enable_progress_bar=enable_progress_bar,
         callbacks=callbacks, trainer_options=trainer_options,
     )  # fmt: skip
-    result = fit(run)
+    result = better_of(run, fit(run))
+    tell_if_constant(run, result)
     trained = trained_state(run, result)
     if result.directory is not None:
         save_checkpoint(trained, result.directory)
