@@ -101,8 +101,8 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
         rate = f"another learning_rate than {fit.learning_rate:g}, more epochs than {len(fit.val_losses)}"
         warn(
             f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
-            f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look at "
-            "the data as the network gets them: prepare(state, data)."
+            f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "
+            "at the data as the network gets them: prepare(state, data)."
         )
 
 
