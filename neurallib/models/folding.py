@@ -45,16 +45,23 @@ def forward_of(state: State) -> Forward:
         return entry.forward
 
     def forward(
-        weights: Weights, hparams: Hparams, x: Tensor, lengths: Tensor, target: Tensor | None, training: bool
+        weights: Weights,
+        hparams: Hparams,
+        x: Tensor,
+        lengths: Tensor,
+        target: Tensor | None,
+        training: bool,
+        features: bool = False,
     ) -> Tensor:
         inside, n_steps = check_fold(fold, entry.seq2one, hparams), x.shape[1]
         # What lies behind a signal's end would be features of its last step.
         x = _folded(zero_padding(x, lengths), fold)
         if target is not None and not entry.seq2one:
             target = _folded(target if target.dim() == 3 else target[..., None], fold)
-        logits = entry.forward(weights, inside, x, (lengths + fold - 1) // fold, target, training)
-        if entry.seq2one:
-            return logits
+        more = (True,) if features else ()
+        logits = entry.forward(weights, inside, x, (lengths + fold - 1) // fold, target, training, *more)
+        if entry.seq2one or features:
+            return logits  # features are those of the folded steps, [B, ceil(T / fold), H]
         unfolded = logits.reshape(len(logits), -1, n_outputs(hparams))
         return zero_padding(unfolded[:, :n_steps], lengths)
 
@@ -64,6 +71,11 @@ def forward_of(state: State) -> Forward:
 def fold_of(state: State) -> int:
     """How many samples the state's network takes for one step."""
     return state["preprocessing"].get("fold") or 1
+
+
+def folding(fold: int) -> Hparams:
+    """The argument of a factory that makes a network fold; none for one that does not, which every factory takes."""
+    return {"fold": fold} if fold != 1 else {}
 
 
 def _folded(x: Tensor, fold: int) -> Tensor:

@@ -17,7 +17,7 @@ from neurallib.architectures import (
 )
 from neurallib.checks import is_list
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
-from neurallib.models.folding import forward_of, weight_shapes
+from neurallib.models.folding import folding, forward_of, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
@@ -194,7 +194,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     state = check_state(state)
     if not isinstance(network, torch.nn.Module):
         raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
-    shapes = ARCHITECTURES[state["architecture"]].weight_shapes(state["hparams"])
+    shapes = weight_shapes(state)
     trained = changed(state, weights=copy_weights(_unwrapped(dict(network.named_parameters()), shapes)))
     check_weights(trained, "the network's weights")
     return trained
@@ -226,7 +226,7 @@ def state_from_files(
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
     try:
         with undrawn():
-            checked = entry.factory(**given, fold=fold)["hparams"]
+            checked = entry.factory(**given, **folding(fold))["hparams"]
     except TypeError as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = _unwrapped(weights, entry.weight_shapes(checked))

@@ -112,7 +112,8 @@ def make_trials(
     trials = {}
     for asked, hparams in combinations:
         seed = asked.get("seed", factory.parameters["seed"].default)
-        own = json.dumps([_model(architecture, hparams), seed], sort_keys=True)
+        folds = [fold] if (fold := asked.get("fold", 1)) != 1 else []
+        own = json.dumps([_model(architecture, hparams), seed, *folds], sort_keys=True)
         digest = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
         trials[digest] = Trial(digest, architecture, asked, params, n_threads, directory / f"{digest}.json")
     return list(trials.values())

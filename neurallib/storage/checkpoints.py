@@ -241,12 +241,13 @@ def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callab
     file is asked for only where it says more than the others."""
     if info.get("architecture") not in ARCHITECTURES:
         return hparams
+    folds = {"fold": info["fold"]} if info.get("fold") else {}  # an argument of factories beside hyperparameters
     entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
     known = hyperparameters(entry.factory)
     missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
     if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
         return hparams
-    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {})
+    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | folds
 
 
 def _with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:
