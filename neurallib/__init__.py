@@ -46,6 +46,7 @@ from neurallib.transfer.heads import replace_head
 from neurallib.training.train import train
 from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
+from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
@@ -106,6 +107,7 @@ __all__ = [
     "plot_prediction",
     "post_process_peaks_binary",
     "predict",
+    "predict_recording",
     "prepare",
     "push_to_hub",
     "read_record",

@@ -45,8 +45,10 @@ class Conversion(NamedTuple):
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """The signal [T, C] with the state's channels, in its units and at its frequency."""
-        if self.columns is not None:
-            x = x[:, self.columns]
+        return self.converted(x if self.columns is None else x[:, self.columns])
+
+    def converted(self, x: np.ndarray) -> np.ndarray:
+        """The state's channels of a signal in its units and at its frequency."""
         if self.factors is not None:
             x = x * self.factors
         return resampled(x, self.rate) if self.resamples else x

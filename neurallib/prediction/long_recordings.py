@@ -1,0 +1,273 @@
+"""Recordings of any length: read, applied and answered window by window, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.architectures import check_state
+from neurallib.checks import as_path, boolean, choice, number
+from neurallib.devices import configure_device
+from neurallib.files import atomic_write
+from neurallib.models.folding import forward_of
+from neurallib.models.registry import check_weights
+from neurallib.names import hinted, listing
+from neurallib.prediction.windows import Window, cut, mapped_back
+from neurallib.progress import progress
+from neurallib.sequences import pad
+from neurallib.signals.conversion import Handed, handed_to
+from neurallib.signals.normalization import Scale, signal_scale, target_scale
+from neurallib.state import State
+from neurallib.tasks import Task, activate, describe
+
+OVERLAP = 0.2  # of a window: what a bidirectional GRU or attention hears of what comes before and after
+DEFAULT_WINDOW = 60.0  # seconds, of a state that was trained on whole signals
+_STEPS = 100_000  # of a batch of windows
+_BLOCK = 1_000_000  # samples looked at together for gaps
+
+
+@hinted
+def predict_recording(
+    state: State,
+    recording: Mapping[str, Any],
+    *,
+    window: float | None = None,
+    overlap: float = OVERLAP,
+    output: str = "probabilities",
+    path: str | Path | None = None,
+    gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
+) -> dict[str, Any]:
+    """What a state says of a recording of any length, at the recording's own rate, in bounded memory.
+
+    The signal is taken in windows, as the state was trained; each step has the answer of the window in whose middle it
+    lies. Where the recording says its rate, channels and units and the state knows its own, it is resampled and mapped
+    back, channels are picked by their names and units converted.
+
+    Parameters
+    ----------
+    state : State
+        Stays as it is.
+    recording : dict
+        "signal" [T, C] (or [T]), an array or what can be sliced like one, read piece by piece; nan where there is no
+        value. "sampling_frequency" (Hz), "channels" and "units" where they are known.
+    window : float, optional
+        Seconds (steps where no rate is known); by default what the state was trained on, or a minute.
+    overlap : float
+        The share of a window that the next one repeats, in [0, 1).
+    output : str
+        "probabilities" (of a regression: its values), or "logits".
+    path : path, optional
+        Write the output there, as a .npy file, instead of holding it in memory.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress.
+
+    Returns
+    -------
+    dict
+        "output": float32 [T, K], nan in gaps, memory-mapped where a path was given; of a state with one output a
+        signal [n, K], one a window. "gaps": int64 [n, 2], the samples from and to which there is no value. "windows":
+        int64 [n, 2], the samples of each window. "sampling_frequency": Hz, the recording's. "outputs": names of the K,
+        or None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong, a channel is missing, units do not convert, the recording has no value at all, or has
+        a rate and the state knows none.
+
+    See Also
+    --------
+    predict : signals that fit into memory.
+
+    Notes
+    -----
+    Windows hear nothing from beyond their ends. Measured on 30 minutes with a bidirectional GRU of three layers
+    (`python benchmarks/bench_long_recording.py`), probabilities differ from one pass over everything as it tells.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> state["preprocessing"]["sampling_frequency"] = 100.0
+    >>> signal, _ = nl.synthetic_ecg(duration=90, sampling_frequency=250, seed=1)
+    >>> signal[5000:5100] = np.nan
+    >>> answer = nl.predict_recording(state, {"signal": signal, "sampling_frequency": 250.0})
+    >>> answer["output"].shape, answer["gaps"]
+    ((22500, 1), array([[5000, 5100]]))
+    """
+    state = check_state(state)
+    check_weights(state)
+    choice("output", output, ("probabilities", "logits"))
+    number("overlap", overlap, 0, 1, high_open=True)
+    boolean("enable_progress_bar", enable_progress_bar)
+    signal, handed = _signal_of(state, recording)
+    device, task = configure_device(gpu_id), describe(state)
+    steps, stride = _steps(state, window, overlap, handed)
+    segments = _segments(signal, handed, task)
+    size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
+    windows = [own for a, b in segments for own in cut(a, b, size, hop)]
+    parts = _answers(state, task, signal, windows, handed, device, output == "logits")
+    shown = _counted(parts, windows, enable_progress_bar)
+    values: np.ndarray
+    if task.seq2one:
+        values = np.concatenate([rows for _, rows in shown])
+        if path is not None:
+            np.save(as_path("path", path), values)
+    elif path is None:
+        values = np.full((len(signal), task.n_outputs), np.nan, np.float32)
+        for own, rows in shown:
+            values[own.low : own.high] = rows
+    else:
+        values = _written(as_path("path", path), shown, len(signal), task.n_outputs)
+    return {
+        "output": values,
+        "gaps": _between(segments, len(signal)),
+        "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
+        "sampling_frequency": recording.get("sampling_frequency"),
+        "outputs": state["postprocessing"]["outputs"],
+    }
+
+
+def _signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
+    """The recording's signal, as something to slice, and what has to be done to it."""
+    if not isinstance(recording, Mapping) or "signal" not in recording:
+        what = listing(map(repr, recording)) if isinstance(recording, Mapping) else f"a {type(recording).__name__}"
+        raise TypeError(
+            f"recording is {what}; expected a dict with a 'signal' and, where they are known, its "
+            "'sampling_frequency', 'channels' and 'units', as read_recording gives it."
+        )
+    signal = recording["signal"]
+    if isinstance(signal, Tensor):
+        signal = signal.detach().cpu().numpy()
+    if not hasattr(signal, "shape"):
+        signal = np.asarray(signal)
+    if len(signal.shape) not in (1, 2) or signal.shape[0] == 0:
+        raise ValueError(f"recording['signal'] has shape {tuple(signal.shape)}; expected [T, C] with a step at least.")
+    said = {name: recording.get(name) for name in ("sampling_frequency", "channels", "units")}
+    handed = handed_to(state, **said)
+    n = 1 if len(signal.shape) == 1 else signal.shape[1]
+    if n != handed.conversion.n_given:
+        raise ValueError(f"recording['signal'] has {n} channels; expected {handed.conversion.n_given}.")
+    return signal, handed
+
+
+def _steps(state: State, window: float | None, overlap: float, handed: Handed) -> tuple[int, int]:
+    """The steps of a window, and from one to the next, at the state's rate."""
+    rate = state["preprocessing"]["sampling_frequency"]
+    if window is not None:
+        steps = max(1, round(number("window", window, 0, low_open=True) * (rate or 1)))
+    elif handed.window is not None:
+        steps = handed.window
+    else:
+        steps = round(DEFAULT_WINDOW * (rate or 360.0))
+    return steps, max(1, round(steps * (1 - overlap)))
+
+
+def _rows(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
+    """Samples of the recording, [n, C], with the state's channels."""
+    rows = np.ma.filled(np.ma.asarray(signal[start:stop]).astype(np.float64, copy=False), np.nan)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    columns = handed.conversion.columns
+    return rows if columns is None else rows[:, columns]
+
+
+def _segments(signal: Any, handed: Handed, task: Task) -> list[tuple[int, int]]:
+    """From where to where every channel that the state takes has a value."""
+    edges: list[int] = []
+    before = False
+    for first in range(0, len(signal), _BLOCK):
+        there = np.isfinite(_rows(signal, first, first + _BLOCK, handed)).all(axis=1)
+        changes = np.flatnonzero(np.diff(np.concatenate([[before], there]).astype(np.int8)))
+        edges += (changes + first).tolist()
+        before = bool(there[-1])
+    edges += [len(signal)] * (len(edges) % 2)
+    if not edges:
+        raise ValueError("recording['signal'] holds no value: every step is nan, or infinite, in some channel.")
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _between(segments: list[tuple[int, int]], n_steps: int) -> np.ndarray:
+    ends = [0, *(end for segment in segments for end in segment), n_steps]
+    gaps = [pair for pair in zip(ends[::2], ends[1::2], strict=True) if pair[0] < pair[1]]
+    return np.array(gaps, dtype=np.int64).reshape(-1, 2)
+
+
+def _answers(
+    state: State, task: Task, signal: Any, windows: list[Window], handed: Handed, device: torch.device, raw: bool
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Each window with its answer for the steps that are its own, in the order of time."""
+    forward, hparams, known = forward_of(state), state["hparams"], state["preprocessing"]
+    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
+    for some in _batches(windows, float(handed.conversion.rate)):
+        xs: list[Tensor] = []
+        scales: list[Scale | None] = []
+        for window in some:
+            x = handed.conversion.converted(_rows(signal, window.start, window.stop, handed))
+            own = signal_scale(x, known)
+            xs.append(torch.from_numpy(x.astype(np.float32) if own is None else own.apply(x)))
+            scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
+        padded, lengths = pad(xs)
+        with torch.inference_mode():
+            logits = forward(weights, hparams, padded.to(device), lengths.to(device), None, False)
+            outputs = (logits if raw else activate(logits, task.kind)).cpu().numpy()
+        for window, row, n, scale in zip(some, outputs, lengths.tolist(), scales, strict=True):
+            if task.seq2one:
+                yield window, (row if scale is None else scale.undo(row).astype(np.float32))[None]
+                continue
+            row = row[:n] if scale is None else scale.undo(row[:n])
+            row = mapped_back(row, window.stop - window.start, handed.conversion.rate, task)
+            yield window, row[window.low - window.start : window.high - window.start].astype(np.float32)
+
+
+def _batches(windows: list[Window], rate: float) -> Iterator[list[Window]]:
+    """Windows in their order, so many that with their padding they have at most `_STEPS` steps."""
+    some: list[Window] = []
+    longest = 0.0
+    for window in windows:
+        longest = max(longest, (window.stop - window.start) * rate)
+        if some and longest * (len(some) + 1) > _STEPS:
+            yield some
+            some, longest = [], (window.stop - window.start) * rate
+        some.append(window)
+    yield some
+
+
+def _counted(
+    parts: Iterable[tuple[Window, np.ndarray]], windows: list[Window], enable: bool
+) -> Iterator[tuple[Window, np.ndarray]]:
+    bar = iter(progress(windows, enable, "predicting", unit="window"))
+    for part in parts:
+        next(bar)
+        yield part
+    next(bar, None)
+
+
+def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> np.ndarray:
+    """The output as a .npy file, written row after row, and mapped."""
+    if path.suffix != ".npy":
+        raise ValueError(f"path={str(path)!r} ends in {path.suffix!r}; expected .npy.")
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.lib.format.write_array_header_2_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (n_steps, k)}
+        )
+        at = 0
+        for window, rows in parts:
+            _write_gap(file, window.low - at, k)
+            file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+            at = window.high
+        _write_gap(file, n_steps - at, k)
+    mapped: np.ndarray = np.load(path, mmap_mode="r")
+    return mapped
+
+
+def _write_gap(file: BinaryIO, n_steps: int, k: int) -> None:
+    for first in range(0, n_steps, _BLOCK):
+        file.write(np.full((min(_BLOCK, n_steps - first), k), np.nan, "<f4").tobytes())
