@@ -1,7 +1,8 @@
 """What surrounds the network: one call, files, steps, epochs, measures, pictures, peaks and the import.
 
 Each row has two sizes of the work and another side that does the same, or the least that must be done, in the same run;
-the exponent is that of our time in the size. Run `python benchmarks/bench_overheads.py --quick`.
+the exponent is that of our time in the size, the ratio of more that of what the larger work takes beyond the smaller,
+such as one more epoch. Run `python benchmarks/bench_overheads.py --quick`.
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ def main() -> None:
             if sizes[1] > sizes[0]:
                 growth = math.log(seconds[1]["ours"] / seconds[0]["ours"]) / math.log(sizes[1] / sizes[0])
                 rows[-1]["exponent"] = growth
+                more = {side: seconds[1][side] - seconds[0][side] for side in ("ours", "other")}
+                rows[-1]["ratio of more"] = more["ours"] / more["other"]
             timing.say(timing.table(rows[-2:]))
     timing.report(rows, benchmark="overheads", **timing.machine("cpu"))
 

@@ -58,7 +58,7 @@ def test_weights_that_a_callback_loads_in_the_end_are_worse_and_it_is_told() -> 
     with pytest.warns(UserWarning, match="the weights that callbacks left, .*; those of epoch 4 had"):
         same = trained(Loads(), state=state)
     assert same_weights(same, state)
-    assert same["training_info"]["validation_loss"] == pytest.approx(measured(state), rel=1e-5)
+    assert same["training_info"]["validation_loss"] == pytest.approx(measured(same), rel=1e-5)
 
 
 def test_averaging_that_never_came_to_its_end_is_told() -> None:

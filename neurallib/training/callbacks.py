@@ -65,7 +65,8 @@ class Recorder(Callback):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         loss = outputs["loss"]
-        trainer.callback_metrics["train_loss"] = loss  # what `log` would do, in a hundredth of its time
+        if self._run.callbacks:
+            trainer.callback_metrics["train_loss"] = loss  # what `log` would do, in a hundredth of its time
         if self._on_bar:
             trainer.progress_bar_metrics["train_loss"] = float(loss)
         if self._logs is not None and trainer.global_step > self._n_steps:

@@ -44,10 +44,14 @@ TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 class _Training(pl.LightningModule):
     """The library's pure steps under the names that Lightning calls, and the sums of an epoch's losses."""
 
+    network: Network
+    # Lightning sets the name of each hook, forty times a step; nn.Module would look for parameters in each of them.
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
     def __init__(self, run: Run, network: Network) -> None:
         super().__init__()
         self.save_hyperparameters(file_hparams(run.state))
-        self.network = network
+        self.add_module("network", network)
         self.directory: Path | None = None
         self._run = run
         task = describe(run.state)
@@ -60,6 +64,7 @@ class _Training(pl.LightningModule):
     def setup(self, stage: str) -> None:
         # Processes that Lightning started for the other devices have no directory of their own.
         self.directory = self.trainer.strategy.broadcast(self.directory)
+        self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._run.batches(True, self.trainer.global_rank, self.trainer.world_size)
@@ -81,7 +86,7 @@ class _Training(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = training_step(self.network, batch, self._loss)
-        if batch_idx * self.trainer.world_size + self.trainer.global_rank >= self._n_batches:
+        if batch_idx * self._world_size + self._rank >= self._n_batches:
             self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
         self._train_total += self._terms_of_batch
         return loss
@@ -94,7 +99,7 @@ class _Training(pl.LightningModule):
         averages the processes.
         """
         trainer, n_parts = self.trainer, self.trainer.accumulate_grad_batches
-        if n_parts == trainer.world_size == 1:
+        if n_parts == self._world_size == 1:
             super().backward(loss, *args, **kwargs)
             return
         batch_idx, count = trainer.fit_loop.batch_idx, self._terms_of_batch[1]
@@ -103,8 +108,14 @@ class _Training(pl.LightningModule):
         last = trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches
         if last or (batch_idx + 1) % n_parts == 0:
             n_steps = trainer.strategy.reduce(self._n_steps.clone(), reduce_op="sum")
-            scale = self._unit * trainer.world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
+            scale = self._unit * self._world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
             torch._foreach_mul_([p.grad for p in self.network.parameters() if p.grad is not None], scale)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         total, count = (term.sum() for term in self._terms(logits, y, lengths))
@@ -133,17 +144,24 @@ class _Training(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":  # forty times a step, and nn.Module would look for parameters first
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
+    # Lightning asks three hooks for each batch, though there is only the one above.
+    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
+        return batch
+
+    def _apply_batch_transfer_handler(
+        self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Any:
+        return self.transfer_batch_to_device(batch, device or self.device, dataloader_idx)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return self.network.state_dict(*args, **kwargs)  # under the weights' own names, as the original's files
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         return self.network.load_state_dict(state_dict, *args, **kwargs)
+
+
+# Lightning asks for the step's arguments each step, which takes long unless the answer lies ready.
+_Training.training_step.__signature__ = inspect.signature(_Training.training_step)  # type: ignore[attr-defined]
 
 
 def fit(run: Run) -> Fit:
