@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -260,3 +261,15 @@ def test_hyperparameters_stand_in_the_order_of_their_table() -> None:
         "learning_rate"
     ).split()
     assert state["hparams"]["model_name"] == state["architecture"] == "TransformerED"
+
+
+def test_small_heads_are_told_with_what_to_choose() -> None:
+    sizes = {"n_features": 1, "dim_feedforward": 8}
+    with pytest.warns(UserWarning, match="heads of size 12, slow below 16: choose nhead=3 or d_model=64") as caught:
+        transformer_seq2one(d_model=48, nhead=4, **sizes)
+    with pytest.warns(UserWarning, match="heads of size 4, slow below 16: choose d_model=32"):
+        transformer_seq2seq(d_model=8, nhead=2, **sizes)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transformer_encoder_decoder(d_model=32, nhead=2, **sizes)
