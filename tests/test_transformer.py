@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_transformer import LENGTHS, SIZES, TorchTransformer, lively, make_state, sinusoids
 
 from neurallib.models.attention import key_mask, positions
-from neurallib.models.network import Network
+from neurallib.models.network import Network, undrawn
 from neurallib.models.registry import ARCHITECTURES, build_network
 from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 from neurallib.sequences import valid_mask
@@ -273,3 +273,5 @@ def test_small_heads_are_told_with_what_to_choose() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         transformer_encoder_decoder(d_model=32, nhead=2, **sizes)
+        with undrawn():  # a model that is read has the heads it has
+            transformer_seq2seq(d_model=8, nhead=2, **sizes)

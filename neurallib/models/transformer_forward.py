@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from neurallib.architectures import Shape
 from neurallib.checks import integer, number, text
 from neurallib.models.attention import decode, encode, generate, key_mask, positions, target_projection
-from neurallib.models.network import linear_shapes, taught
+from neurallib.models.network import is_drawing, linear_shapes, taught
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, Weights
 from neurallib.tasks import check_outputs, check_task, n_outputs
@@ -139,7 +139,7 @@ def check_transformer(given: dict[str, Any]) -> Hparams:
 
 
 def _warn_of_small_heads(d_model: int, nhead: int) -> None:
-    if d_model < 16 * nhead:
+    if d_model < 16 * nhead and is_drawing():
         fewer = [f"nhead={n}" for n in range(d_model // 16, 0, -1) if d_model % n == 0][:1]
         choose = " or ".join([*fewer, f"d_model={16 * nhead}"])
         made = f"d_model={d_model} in nhead={nhead} makes heads of size {d_model // nhead}"
