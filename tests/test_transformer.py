@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_transformer import LENGTHS, SIZES, TorchTransformer, lively, make_state, sinusoids
 
 from neurallib.models.attention import key_mask, positions
-from neurallib.models.network import Network
+from neurallib.models.network import Network, undrawn
 from neurallib.models.registry import ARCHITECTURES, build_network
 from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 from neurallib.sequences import valid_mask
@@ -260,3 +261,17 @@ def test_hyperparameters_stand_in_the_order_of_their_table() -> None:
         "learning_rate"
     ).split()
     assert state["hparams"]["model_name"] == state["architecture"] == "TransformerED"
+
+
+def test_small_heads_are_told_with_what_to_choose() -> None:
+    sizes = {"n_features": 1, "dim_feedforward": 8}
+    with pytest.warns(UserWarning, match="heads of size 12, slow below 16: choose nhead=3 or d_model=64") as caught:
+        transformer_seq2one(d_model=48, nhead=4, **sizes)
+    with pytest.warns(UserWarning, match="heads of size 4, slow below 16: choose d_model=32"):
+        transformer_seq2seq(d_model=8, nhead=2, **sizes)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transformer_encoder_decoder(d_model=32, nhead=2, **sizes)
+        with undrawn():  # a model that is read has the heads it has
+            transformer_seq2seq(d_model=8, nhead=2, **sizes)

@@ -2,10 +2,13 @@
 
 Layers are those of torch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer (ReLU, normalized after each
 part), save that attention weights are not dropped. No [T, T] matrix is ever made: on a CPU torch's fused attention
-takes a mask of keys, but falls back to one that makes the matrix as soon as it has to drop weights.
+takes a mask of keys, but falls back to one that makes the matrix as soon as it has to drop weights. Second derivatives
+alone, which fused attention does not have, are those of the plain formula with its matrix.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from neurallib.models.network import learns
+from neurallib.recurrence import torch_state
 from neurallib.sequences import valid_mask
 from neurallib.state import Weights
 
@@ -112,7 +116,7 @@ def decode(
         y = _add_norm(layer, 1, y, _self_attention(layer, y, mask, nhead, causal), rate)
         (query,) = _heads(_linear(layer, "query", y), 1, nhead)
         key, value = _heads(_linear(layer, "memory", memory), 2, nhead)
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = _attend(query, key, value, mask)
         y = _add_norm(layer, 2, y, _linear(layer, "multihead_attn.out_proj", _merge(attended)), rate)
         y = _add_norm(layer, 3, y, _feed_forward(layer, y, rate), rate)
     return y
@@ -195,8 +199,44 @@ def _self_attention(layer: Weights, x: Tensor, mask: Tensor | None, nhead: int, 
     query, key, value = _heads(_linear(layer, "self_attn.in_proj", x), 3, nhead)
     # padding is on the right, so the past of a valid step is valid: causal attention needs no second mask
     mask = None if causal else mask
-    attended = scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+    attended = _attend(query, key, value, mask, causal)
     return _linear(layer, "self_attn.out_proj", _merge(attended))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+    """Fused attention [B, H, T, D], which can be differentiated twice."""
+    tensors = (query, key, value)
+    learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    watched = torch.compiler.is_compiling() or torch_state.is_tracing(tensors) or torch_state.is_transformed(tensors)
+    if not learning or watched or torch_state.is_forward_mode(tensors):
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+    attended: Tensor = _Attention.apply(query, key, value, mask, causal)  # type: ignore[no-untyped-call]
+    return attended
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Any:
+        ctx.causal = causal
+        with torch.enable_grad():  # torch's own backward, to be called by ours
+            inner = q, k, v = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
+            attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        ctx.save_for_backward(query, key, value, mask, attended, *inner)
+        return attended.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor) -> Any:
+        query, key, value, mask, attended, *inner = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return *torch.autograd.grad(attended, inner, d_outputs, retain_graph=True), None, None
+        # create_graph: these gradients will be differentiated again
+        scores = query @ key.mT * query.shape[-1] ** -0.5
+        seen = torch.ones_like(scores, dtype=torch.bool).tril() if ctx.causal else mask
+        scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
+        plain = (scores.softmax(dim=-1) @ value).to(attended.dtype)
+        tensors = [tensor for tensor in (query, key, value) if tensor.requires_grad]
+        found = iter(torch.autograd.grad(plain, tensors, d_outputs, create_graph=True))
+        return *(next(found) if tensor.requires_grad else None for tensor in (query, key, value)), None, None
 
 
 def _attend_once(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ def undrawn() -> Iterator[None]:
         _drawing.reset(token)
 
 
+def is_drawing() -> bool:
+    """Whether a factory makes a new model, not the state of one that is read."""
+    return _drawing.get()
+
+
 def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     """Draw every weight uniformly from its interval, with a generator of its own.
 

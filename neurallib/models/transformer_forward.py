@@ -1,17 +1,23 @@
-"""What Transformers compute: their weights by name, and their forward functions."""
+"""What Transformers compute: their hyperparameters, their weights by name, and their forward functions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
 from neurallib.architectures import Shape
+from neurallib.checks import integer, number, text
 from neurallib.models.attention import decode, encode, generate, key_mask, positions, target_projection
-from neurallib.models.network import linear_shapes, taught
+from neurallib.models.network import is_drawing, linear_shapes, taught
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, Weights
-from neurallib.tasks import n_outputs
+from neurallib.tasks import check_outputs, check_task, n_outputs
+from neurallib.warn import warn
+
+SIZES = ("n_features", "d_model", "nhead", "num_encoder_layers", "num_decoder_layers", "dim_feedforward")
 
 
 def transformer_seq2one_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
@@ -116,3 +122,25 @@ def _weight_shapes(hparams: Hparams, stacks: dict[str, list[str]]) -> dict[str, 
                 shapes[f"{layer}norm{k}.weight"] = Shape((d,), 0, 1)
                 shapes[f"{layer}norm{k}.bias"] = Shape((d,), 0)
     return shapes | linear_shapes("fc_out", d, n_outputs(hparams))
+
+
+def check_transformer(given: dict[str, Any]) -> Hparams:
+    """The hyperparameters that a factory was given, in the order of their table, each checked."""
+    hparams: Hparams = {"model_name": text("model_name", given["model_name"])}
+    hparams |= {name: integer(name, given[name]) for name in SIZES if name in given}
+    if hparams["d_model"] % hparams["nhead"]:
+        raise ValueError(f"nhead={hparams['nhead']} does not divide d_model={hparams['d_model']}.")
+    _warn_of_small_heads(hparams["d_model"], hparams["nhead"])
+    hparams["dropout"] = number("dropout", given["dropout"], 0, 1, high_open=True)
+    hparams["learning_rate"] = number("learning_rate", given["learning_rate"], 0, low_open=True)
+    if "task" in given:
+        hparams |= check_task(given["task"], given["num_classes"], given["multi_label"])
+    return hparams | check_outputs(given["n_outputs"], hparams)
+
+
+def _warn_of_small_heads(d_model: int, nhead: int) -> None:
+    if d_model < 16 * nhead and is_drawing():
+        fewer = [f"nhead={n}" for n in range(d_model // 16, 0, -1) if d_model % n == 0][:1]
+        choose = " or ".join([*fewer, f"d_model={16 * nhead}"])
+        made = f"d_model={d_model} in nhead={nhead} makes heads of size {d_model // nhead}"
+        warn(f"{made}, slow below 16: choose {choose}.")

@@ -161,7 +161,7 @@ def _tasks(lengths: Tensor, n_directions: int) -> list[_Task]:
 def _run(jobs: Sequence[functools.partial[None]]) -> None:
     """Run the jobs at the same time, on as many threads as torch has, this one among them."""
     threads, futures, here = _threads(os.getpid(), torch.get_num_threads() - 1), [], list(jobs)
-    if here and not here[0].func.signatures:  # type: ignore[attr-defined]
+    if here and not here[0].func.overloads:  # type: ignore[attr-defined]
         _compile(here.pop())
     if threads is not None:
         with contextlib.suppress(RuntimeError):  # the program is ending: no new threads

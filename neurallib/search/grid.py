@@ -94,7 +94,7 @@ def grid_search(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> import neurallib as nl
-    >>> options = {"n_features": 1, "d_model": [4, 8], "nhead": 2, "dim_feedforward": 8}
+    >>> options = {"n_features": 1, "d_model": [16, 32], "nhead": 1, "dim_feedforward": 8}
     >>> with tempfile.TemporaryDirectory() as root:
     ...     for folder in ("x/train", "y/train", "x/val", "y/val"):
     ...         (Path(root) / folder).mkdir(parents=True)
@@ -105,7 +105,7 @@ def grid_search(
     ...     }
     ...     results = nl.grid_search("Transformerseq2seq", options, training, enable_progress_bar=False)
     >>> sorted((result["hparams"]["d_model"], result["status"]) for result in results)
-    [(4, 'finished'), (8, 'finished')]
+    [(16, 'finished'), (32, 'finished')]
     """
     from tqdm.auto import tqdm
 
