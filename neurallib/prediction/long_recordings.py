@@ -25,8 +25,8 @@ from neurallib.signals.normalization import Scale, signal_scale, target_scale
 from neurallib.state import State
 from neurallib.tasks import Task, activate, describe
 
-OVERLAP = 0.2  # of a window: what a bidirectional GRU or attention hears of what comes before and after
-DEFAULT_WINDOW = 60.0  # seconds, of a state that was trained on whole signals
+OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
+MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 _STEPS = 100_000  # of a batch of windows
 _BLOCK = 1_000_000  # samples looked at together for gaps
 
@@ -37,7 +37,7 @@ def predict_recording(
     recording: Mapping[str, Any],
     *,
     window: float | None = None,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     output: str = "probabilities",
     path: str | Path | None = None,
     gpu_id: int | None = None,
@@ -58,8 +58,8 @@ def predict_recording(
         value. "sampling_frequency" (Hz), "channels" and "units" where they are known.
     window : float, optional
         Seconds (steps where no rate is known); by default what the state was trained on, or a minute.
-    overlap : float
-        The share of a window that the next one repeats, in [0, 1).
+    overlap : float, optional
+        The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute.
     output : str
         "probabilities" (of a regression: its values), or "logits".
     path : path, optional
@@ -89,8 +89,9 @@ def predict_recording(
 
     Notes
     -----
-    Windows hear nothing from beyond their ends. Measured on 30 minutes with a bidirectional GRU of three layers
-    (`python benchmarks/bench_long_recording.py`), probabilities differ from one pass over everything as it tells.
+    Windows hear nothing from beyond their ends. On 30 minutes through a bidirectional GRU of three layers that differed
+    from one pass over everything by less than 1e-6 (`python benchmarks/bench_long_recording.py`); a model that hears
+    from further than half of the overlap needs a larger one.
 
     Examples
     --------
@@ -106,7 +107,6 @@ def predict_recording(
     state = check_state(state)
     check_weights(state)
     choice("output", output, ("probabilities", "logits"))
-    number("overlap", overlap, 0, 1, high_open=True)
     boolean("enable_progress_bar", enable_progress_bar)
     signal, handed = _signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
@@ -159,16 +159,18 @@ def _signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
     return signal, handed
 
 
-def _steps(state: State, window: float | None, overlap: float, handed: Handed) -> tuple[int, int]:
+def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
     """The steps of a window, and from one to the next, at the state's rate."""
+    share = OVERLAP if overlap is None else number("overlap", overlap, 0, 1, high_open=True)
     rate = state["preprocessing"]["sampling_frequency"]
     if window is not None:
         steps = max(1, round(number("window", window, 0, low_open=True) * (rate or 1)))
     elif handed.window is not None:
         steps = handed.window
     else:
-        steps = round(DEFAULT_WINDOW * (rate or 360.0))
-    return steps, max(1, round(steps * (1 - overlap)))
+        steps = round(MINUTE * (rate or 360.0))
+        share = OVERLAP_OF_MINUTE if overlap is None else share
+    return steps, max(1, round(steps * (1 - share)))
 
 
 def _rows(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
