@@ -43,6 +43,7 @@ class Case(NamedTuple):
 
 
 QUIET = {"enable_progress_bar": False}
+AS_IT_COMES: dict[str, Any] = {"normalization": None, "target_normalization": None}  # of training
 CASES = [
     Case(name, kind) for name in ARCHITECTURES for kind in TASKS if kind == "regression" or not name.endswith("ED")
 ]

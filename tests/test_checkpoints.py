@@ -121,18 +121,20 @@ def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_p
         nl.load_checkpoint(saved / "hparams.yaml")
     (saved / "model_weights.safetensors").unlink()
     (saved / "model_weights.pth").unlink()
-    with pytest.raises(FileNotFoundError, match="has no weights.*holds: hparams.yaml, training_info.json"):
+    rest = "hparams.yaml, preprocessing.json, training_info.json"
+    with pytest.raises(FileNotFoundError, match=f"has no weights.*holds: {rest}"):
         nl.load_checkpoint(saved)
     (saved / "hparams.yaml").unlink()
-    with pytest.raises(FileNotFoundError, match="has no hparams.yaml.*holds: training_info.json"):
+    with pytest.raises(FileNotFoundError, match="has no hparams.yaml.*holds: preprocessing.json, training_info.json"):
         nl.get_hparams_from_checkpoints(saved)
     (saved / "training_info.json").unlink()
-    with pytest.raises(FileNotFoundError, match="has no training_info.json.*holds: none"):
+    with pytest.raises(FileNotFoundError, match="has no training_info.json.*holds: preprocessing.json"):
         nl.get_weights_and_info_from_checkpoints(saved)
 
 
 @pytest.mark.parametrize(
-    "name", ["model_weights.safetensors", "model_weights.pth", "training_info.json", "hparams.yaml"]
+    "name",
+    ["model_weights.safetensors", "model_weights.pth", "training_info.json", "hparams.yaml", "preprocessing.json"],
 )
 @pytest.mark.parametrize("share", [0.0, 0.6])
 def test_a_file_that_is_cut_off_is_named(name: str, share: float, saved: Path) -> None:
@@ -202,9 +204,14 @@ def test_unused_entries_of_the_originals_transformers_are_left_out(tmp_path: Pat
     assert same_state(nl.load_checkpoint(directory), as_loaded(state, directory))
 
 
-def test_preprocessing_that_is_not_known_is_left_out_with_a_warning(saved: Path) -> None:
+@pytest.mark.parametrize("of_the_original", [False, True])
+def test_preprocessing_that_is_not_known_is_left_out_with_a_warning(of_the_original: bool, saved: Path) -> None:
     info = json.loads((saved / "training_info.json").read_text())
     (saved / "training_info.json").write_text(json.dumps(info | {"normalization": "NA", "frozen": "NA"}))
+    if of_the_original:
+        (saved / "preprocessing.json").unlink()
+    else:
+        (saved / "preprocessing.json").write_text('{"preprocessing": {"normalization": "NA"}}')
     with pytest.warns(UserWarning, match="normalization='NA', none of minmax, zscore"):
         state = nl.load_checkpoint(saved)
     assert state["preprocessing"]["normalization"] is None and state["frozen"] == []

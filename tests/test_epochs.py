@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import CASES, QUIET, Case, make_pairs, make_state
+from cases import AS_IT_COMES, CASES, QUIET, Case, make_pairs, make_state
 from watching import Watch, marked
 
 import neurallib as nl
@@ -18,7 +18,7 @@ STILL = 1e-12  # a learning rate too small to change a float32
 
 def watched(state: nl.State, train: list, val: list, **options: object) -> tuple[nl.State, Watch]:
     watch = Watch()
-    given = {"epochs": 3, "batch_size": 3, "callbacks": [watch]} | QUIET | options
+    given = {"epochs": 3, "batch_size": 3, "callbacks": [watch]} | AS_IT_COMES | QUIET | options
     return nl.train(state, train, val, **given), watch  # type: ignore[arg-type]
 
 
@@ -68,8 +68,8 @@ def test_the_training_loss_is_that_of_all_signals_weighted_by_class(case: Case) 
     weight = {"binary": [4.0], "multilabel": [4.0, 0.5, 2.0], "multiclass": [4.0, 0.5, 2.0], "regression": None}
     trained = nl.train(state, pairs, pairs[:1], epochs=2, batch_size=4, class_weight=weight[case.kind], **QUIET)
     if case.architecture.endswith("ED"):  # taught in training, generating in `evaluate`
-        batch = nl.collate_fn(list(nl.prepare(state, pairs)))
-        expected = nl.training_step(nl.build_network(state), batch, nl.loss_function(state)).item()
+        batch = nl.collate_fn(list(nl.prepare(trained, pairs)))
+        expected = nl.training_step(nl.build_network(trained), batch, nl.loss_function(trained)).item()
     else:
         expected = nl.evaluate(trained, pairs)["loss"]
     assert trained["training_info"]["train_losses"] == pytest.approx([expected] * 2, rel=1e-5)
@@ -92,7 +92,7 @@ def test_best_is_chosen_by_the_validation_loss(architecture: str) -> None:
     signals = [x for x, _ in make_pairs(state, [6, 9, 8, 5])]
     outputs = nl.predict(state, signals)
     train, val = ([(x, y + shift) for x, y in zip(signals, outputs, strict=True)] for shift in (3, 0))
-    trained = nl.train(state, train, val, epochs=3, batch_size=4, save=True, **QUIET)
+    trained = nl.train(state, train, val, epochs=3, batch_size=4, save=True, **AS_IT_COMES, **QUIET)
     info = trained["training_info"]
     assert info["train_losses"] == sorted(info["train_losses"], reverse=True)
     assert info["val_losses"] == sorted(info["val_losses"]) and info["validation_loss"] == info["val_losses"][0]

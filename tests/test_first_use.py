@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from recurrence_cases import run_script
 
 from neurallib.progress import progress

@@ -19,17 +19,18 @@ FLOORS = """
 version warn progress state names checks sequences
 architectures tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors recurrence.products
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
-models.__init__ models.network models.gru_forward models.gru models.gru_encoder_decoder models.attention
+models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
-    signals.arrays signals.folders signals.sources signals.targets signals.preparing signals.batches signals.people
-    signals.peaks signals.synthetic signals.wfdb_records plots
+    signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.statistics
+    signals.preparing signals.batches signals.people signals.peaks signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
-    storage.__init__ storage.original storage.training_info storage.directories storage.checkpoints
-    storage.model_card storage.hub_errors storage.hub_files storage.hub transfer.__init__ transfer.freezing
-    transfer.reuse transfer.heads
+    measures.baseline storage.__init__ storage.original storage.training_info storage.directories
+    storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
+    transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
     training.history training.record training.saving training.tensorboard training.callbacks training.lightning
-    training.train prediction.__init__ prediction.evaluation prediction.confusion prediction.on_folders
+    training.parts training.train prediction.__init__ prediction.applying prediction.evaluation prediction.confusion
+    prediction.on_folders
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

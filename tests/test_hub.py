@@ -15,6 +15,7 @@ from hub_server import Hub
 from published import DENOISER, INFO, PEAK_DETECTOR, THREE, published
 
 import neurallib as nl
+from neurallib.state import new_preprocessing
 from neurallib.storage.hub import (
     NEURALLIB_COLLECTION,
     get_hparams_from_hugging,
@@ -40,7 +41,7 @@ def test_published_models_give_what_plain_torch_gives(
     assert state["hparams"]["bidir_per_layer"] == directions
     made = nl.gru_seq2seq(**online(get_hparams_from_hugging, f"nova/{hparams['model_name']}"))
     assert made["hparams"] == state["hparams"] and made["weights"].keys() == state["weights"].keys()
-    assert state["preprocessing"] == {"sampling_frequency": 360.0, "normalization": None}
+    assert state["preprocessing"] == new_preprocessing({"sampling_frequency": 360.0})
     signals = [np.random.default_rng(n).standard_normal((n, 1)).astype(np.float32) for n in (700, 333)]
     for signal, output in zip(signals, nl.predict(state, signals, output="logits"), strict=True):
         expected = stack(torch.from_numpy(signal)[None])[0].detach().numpy()

@@ -50,7 +50,9 @@ def test_a_pushed_repository_can_be_read_by_the_original(hub: Hub, online: Clien
     repository = hub.repositories["owner/Readable"]
     files = repository.files()
     card = ["README.md", "loss_plot.png"]
-    assert sorted(set(files) - {".gitattributes"}) == sorted([*THREE, *card, "model_weights.safetensors"])
+    assert sorted(set(files) - {".gitattributes"}) == sorted(
+        [*THREE, *card, "model_weights.safetensors", "preprocessing.json"]
+    )
     assert repository.messages[-1] == "first" and not repository.private and len(repository.messages) == 2
     hparams = yaml.safe_load(files["hparams.yaml"])
     keywords = "model_name n_features hid_dim n_layers dropout learning_rate bidirectional bidir_per_layer task "

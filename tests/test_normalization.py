@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from signal_files import one_feature
 
 import neurallib as nl
-from neurallib.signals.normalization import NORMALIZATIONS, normalize
+from neurallib.signals.normalization import OWN, normalize
 
-each_normalization = pytest.mark.parametrize("name", NORMALIZATIONS)
+each_normalization = pytest.mark.parametrize("name", OWN)
 
 
 def channels(n_steps: int = 40) -> np.ndarray:
@@ -57,9 +57,11 @@ def test_normalization_of_the_state_stands_before_everything_that_reads_signals(
     assert nl.evaluate(normalized, [(x, y)]) == pytest.approx(nl.evaluate(state, [(ready, y)]), rel=1e-5)
     np.testing.assert_allclose(nl.test_on_single_signal(normalized, x), nl.predict(state, [ready])[0], rtol=1e-5)
     options = {"epochs": 1, "batch_size": 1, "enable_progress_bar": False}
-    trained = (nl.train(s, [(a, y)], [(a, y)], **options) for s, a in ((normalized, x), (state, ready)))
-    for weight, other in zip(*(run["weights"].values() for run in trained), strict=True):
-        torch.testing.assert_close(weight, other)
+    runs = ((normalized, x, "auto"), (state, ready, None), (state, x, name))
+    trained = [nl.train(s, [(a, y)], [(a, y)], normalization=how, **options) for s, a, how in runs]
+    for weights in zip(*(run["weights"].values() for run in trained), strict=True):
+        torch.testing.assert_close(weights[0], weights[1])
+        torch.testing.assert_close(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("name", ["minmax", "zscore"])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, make_batch, make_pairs, make_state
+from cases import AS_IT_COMES, CASES, QUIET, Case, make_batch, make_pairs, make_state
 from pytorch_lightning.callbacks import Callback
 
 import neurallib as nl
@@ -107,7 +107,7 @@ def test_an_epoch_of_one_batch_is_one_step_of_adam(case: Case) -> None:
     by_hand = Adam(state["weights"], dict.fromkeys(state["weights"], 0.01))
     by_hand.step({name: parameter.grad.double().numpy() for name, parameter in network.named_parameters()})
     pairs = make_pairs(state, lengths)
-    trained = nl.train(state, pairs, pairs[:1], epochs=1, batch_size=3, **QUIET)
+    trained = nl.train(state, pairs, pairs[:1], epochs=1, batch_size=3, **AS_IT_COMES, **QUIET)
     for name, parameter in network.named_parameters():
         # Where a gradient is next to nothing, its sign, which is all that Adam's first step knows, is rounding.
         clear = parameter.grad.abs().numpy() > 1e-6

@@ -1,5 +1,6 @@
 """Retraining: what is taken from the source, and what from the state that is given beside it."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from cases import QUIET, Case, data, make_state, same_weights, write_folders
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
+from neurallib.state import new_preprocessing
 
 GRU = Case("GRUseq2seq", "regression")
 NAMED = {"dataset_name": "made up", "trained_for": "a test", **QUIET}
@@ -58,19 +60,21 @@ def test_what_the_source_froze_stays_frozen_unless_the_given_state_freezes_somet
 
 @pytest.mark.parametrize("given", [False, True])
 def test_sampling_frequency_and_normalization_go_on(given: bool, tmp_path: Path) -> None:
-    source = trained(make_state(GRU), sampling_frequency=250, normalization="zscore")
+    source = trained(make_state(GRU), sampling_frequency=250, normalization="zscore", target_normalization=None)
+    kept = copy.deepcopy(source["preprocessing"])
+    assert kept == new_preprocessing({"sampling_frequency": 250.0, "normalization": "zscore"})
     state = make_state(GRU) if given else None
     again = retrain(state, source, tmp_path)
-    assert again["preprocessing"] == {"sampling_frequency": 250.0, "normalization": "zscore"}
+    assert again["preprocessing"] == kept
     saved = nl.load_checkpoint(again["training_info"]["checkpoints_directory"])
     assert saved["preprocessing"] == again["preprocessing"]
     with pytest.warns(UserWarning) as told:
         other = retrain(state, source, tmp_path, sampling_frequency=100, normalization="minmax")
-    assert other["preprocessing"] == {"sampling_frequency": 100.0, "normalization": "minmax"}
+    assert other["preprocessing"] == new_preprocessing({"sampling_frequency": 100.0, "normalization": "minmax"})
     words = [str(warning.message) for warning in told]
     assert any("sampling_frequency changes from 250 to 100 Hz" in text for text in words)
     assert any("normalization changes from 'zscore' to 'minmax'" in text for text in words)
-    assert source["preprocessing"] == {"sampling_frequency": 250.0, "normalization": "zscore"}
+    assert source["preprocessing"] == kept
 
 
 def test_training_on_in_memory_keeps_them_too() -> None:

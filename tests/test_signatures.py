@@ -29,7 +29,8 @@ configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
-evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False)
+evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False,
+    sampling_frequency=None, channels=None, units=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
 freezing_plan(target, reuse_n_layers, strategy, depth=None)
@@ -40,14 +41,13 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None,
-    model_name='GRUED', seed=42)
+    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, seed=42)
 gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    pooling='final', model_name='GRUseq2one', seed=42)
+    pooling='final', model_name='GRUseq2one', fold=1, seed=42)
 gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    model_name='GRUseq2seq', seed=42)
+    model_name='GRUseq2seq', fold=1, seed=42)
 list_architectures()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
@@ -65,15 +65,18 @@ plot_losses(train_losses, val_losses, path=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
     title=None, signal_label='signal', prediction_label='probability', output_names=None, path=None)
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
-predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False)
-iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None)
+predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False,
+    sampling_frequency=None, channels=None, units=None)
+iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
+    channels=None, units=None)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
 push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
 read_record(path, *, channel=None, minutes=None, annotator='atr')
 retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False, samples=None,
     dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, checkpoints_directory=None,
-    hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization=None, sampling_frequency=None,
-    class_weight=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
+    hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
     enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
@@ -88,30 +91,33 @@ state_from_network(state, network)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
     ectopic_fraction=0.0, amplitude=1.1, amplitude_variation=0.05, morphology_variation=0.1, baseline_wander=0.1,
     muscle_noise=0.02, mains_hum=0.01, mains_frequency=50.0)
-test_on_single_signal(state, X, checkpoints_dir=None, gpu_id=None, post_process_fn=None)
+test_on_single_signal(state, X, checkpoints_dir=None, gpu_id=None, post_process_fn=None, sampling_frequency=None,
+    channels=None, units=None)
 test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoints_dir=None, gpu_id=None,
-    save_predictions=False, post_process_fn=None, batch_size=32, enable_progress_bar=False)
-train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization=None,
-    sampling_frequency=None, class_weight=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    save=False, results_directory=None, dataset_name=None, trained_for=None, enable_tensorboard=False,
-    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    save_predictions=False, post_process_fn=None, batch_size=32, enable_progress_bar=False, sampling_frequency=None,
+    channels=None, units=None)
+train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
+    dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
+    callbacks=(), **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
-    overlap=0.0, *, seed=42, normalization=None, sampling_frequency=None, class_weight=None, layer_learning_rates=None,
-    bucketing=False, memory_budget=1073741824, results_directory=None, enable_progress_bar=True, dry_run=False,
-    callbacks=(), **trainer_options)
+    overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
+    units=None, class_weight=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
+    results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,
     model_name=None, **more)
 transformer_encoder_decoder(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', seed=42)
+    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', fold=1, seed=42)
 transformer_seq2one(*, n_features, d_model, nhead, num_encoder_layers=1, dim_feedforward, dropout=0.0,
     learning_rate=0.001, num_classes=1, task='classification', multi_label=False, n_outputs=None,
-    model_name='Transformerseq2one', seed=42)
+    model_name='Transformerseq2one', fold=1, seed=42)
 transformer_seq2seq(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False,
-    n_outputs=None, model_name='Transformerseq2seq', seed=42)
+    dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False, n_outputs=None,
+    model_name='Transformerseq2seq', fold=1, seed=42)
 unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)

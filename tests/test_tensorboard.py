@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import Case, make_batch, make_pairs, make_state
+from cases import AS_IT_COMES, Case, make_batch, make_pairs, make_state
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -119,7 +119,7 @@ def test_the_examples_are_the_first_signals_of_the_validation_data(
     pairs = make_pairs(state, [6, 9, 8, 7])
     nl.train(
         state, pairs, pairs, epochs=2, batch_size=2, save=True, enable_tensorboard=True, enable_progress_bar=False,
-        results_directory=tmp_path,
+        results_directory=tmp_path, **AS_IT_COMES,
     )  # fmt: skip
     assert len(shown) == 2
     for x in shown:

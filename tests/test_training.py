@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from cases import CASES, QUIET, Case, data, make_state, same_weights
+from cases import AS_IT_COMES, CASES, QUIET, Case, data, make_state, same_weights
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.state import new_preprocessing
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 GRU = Case("GRUseq2seq", "binary")
@@ -93,7 +94,7 @@ def test_a_saved_run_leaves_the_whole_checkpoint_directory(results: Path) -> Non
     names = {path.name for path in directory.iterdir()}
     assert {
         "model_weights.safetensors", "model_weights.pth", "hparams.yaml", "training_info.json", "loss_plot.png",
-        "last.ckpt", "best.ckpt", "tensorboard_logs", "README.md",
+        "last.ckpt", "best.ckpt", "tensorboard_logs", "README.md", "preprocessing.json",
     } <= names  # fmt: skip
     logged = yaml.safe_load((directory / "tensorboard_logs" / "version_0" / "hparams.yaml").read_text())
     assert logged == state["hparams"] == nl.get_hparams_from_checkpoints(directory)
@@ -114,9 +115,9 @@ def test_normalization_is_kept_in_the_state_and_applied_when_predicting() -> Non
     pairs = data(state)
     scaled = [((x - x.mean(0)) / x.std(0), y) for x, y in pairs]
     a = nl.train(state, pairs, pairs, epochs=1, batch_size=4, normalization="zscore", sampling_frequency=250, **QUIET)
-    b = nl.train(state, scaled, scaled, epochs=1, batch_size=4, **QUIET)
-    assert a["preprocessing"] == {"sampling_frequency": 250.0, "normalization": "zscore"}
-    assert state["preprocessing"] == {"sampling_frequency": None, "normalization": None}
+    b = nl.train(state, scaled, scaled, epochs=1, batch_size=4, **AS_IT_COMES, **QUIET)
+    assert a["preprocessing"] == new_preprocessing({"sampling_frequency": 250.0, "normalization": "zscore"})
+    assert state["preprocessing"] == b["preprocessing"] == new_preprocessing()
     for mine, other in zip(
         nl.predict(a, [10 * x + 3 for x, _ in pairs]), nl.predict(b, [x for x, _ in scaled]), strict=True
     ):

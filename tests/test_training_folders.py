@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import QUIET, Case, make_state
+from cases import AS_IT_COMES, QUIET, Case, make_state
 from watching import Watch
 
 import neurallib as nl
@@ -29,7 +29,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def runs(folders: tuple[Path, Path], **options: Any) -> list[tuple[dict[str, Any], Watch]]:
     """The same training from scratch and as a retraining: what is told of it, and what it saw."""
     state = make_state(Case("GRUseq2seq", "binary"))
-    given = {"epochs": 1, "batch_size": 2, "dataset_name": "d", "trained_for": "t", **QUIET} | options
+    given = {"epochs": 1, "batch_size": 2, "dataset_name": "d", "trained_for": "t", **AS_IT_COMES, **QUIET} | options
     first, second = Watch(), Watch()
     trained = nl.train_from_scratch(state, *folders, callbacks=[first], **given)["training_info"]
     source = trained["checkpoints_directory"]

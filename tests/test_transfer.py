@@ -8,6 +8,7 @@ from cases import Case, make_pairs, make_state
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.state import new_preprocessing
 
 QUIET = {"epochs": 2, "batch_size": 2, "enable_progress_bar": False}
 
@@ -86,7 +87,7 @@ def test_preprocessing_that_differs_stays_the_targets_with_a_warning_of_each() -
     source["preprocessing"].update(sampling_frequency=360.0, normalization="zscore")
     with pytest.warns(UserWarning) as told:
         got = nl.reuse_layers(target, source, ["gru_layers.0"])["preprocessing"]
-    assert got == {"sampling_frequency": 100.0, "normalization": "minmax"}
+    assert got == new_preprocessing({"sampling_frequency": 100.0, "normalization": "minmax"})
     assert [str(warning.message) for warning in told] == [
         "the target's sampling_frequency is 100.0, the source's layers learnt with 360.0.",
         "the target's normalization is 'minmax', the source's layers learnt with 'zscore'.",

@@ -29,15 +29,13 @@ class Answers(NamedTuple):
     places: list[int]  # of the signals in the data
     logits: Tensor  # [B, T, K] or [B, K], on the device
     y: Tensor  # the targets of the same batch, normalized as the loss takes them
+    truth: Tensor  # and in their own units, on the CPU
     lengths: Tensor  # [B]
     scale: Scale | None  # of the targets: [B, 1 or T, K] or [B, K]
 
     def outputs(self, task: Task) -> Tensor:
         """Probabilities, or values in the target's own units, on the CPU."""
-        return self.in_units(activate(self.logits, task.kind).cpu())
-
-    def in_units(self, values: Tensor) -> Tensor:
-        """Normalized values, outputs or targets, in the target's own units."""
+        values = activate(self.logits, task.kind).cpu()
         return values if self.scale is None else torch.from_numpy(self.scale.undo(values.numpy())).float()
 
 
@@ -79,7 +77,8 @@ def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> 
     y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(list(ys))[0]
     if (scale := data.scales(places)) is not None:
         scale = scale.over_steps(logits.dim())
-    return Answers(places, logits, y.to(logits.device), lengths.to(logits.device), scale)
+    truth = data.truth(y, places) if y.numel() else y
+    return Answers(places, logits, y.to(logits.device), truth, lengths.to(logits.device), scale)
 
 
 def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Task) -> Answers:
@@ -108,6 +107,7 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
     logits = torch.stack(parts).mean(dim=0) if task.seq2one else torch.cat(parts)
     n_given = data.given_lengths[i]
     scale = data.scales([i])
+    truth = data.truth(y[None], [i]) if y.numel() and not of_window else y[None]
     if scales:
         scale = Scale(*(_at_steps(np.concatenate(side), n_given)[None] for side in zip(*scales, strict=True)))
         y = torch.from_numpy(scale.apply(y.numpy()[None])[0]) if y.numel() else y
@@ -115,7 +115,8 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
         scale = scale.over_steps(1 + logits.dim())
     if not task.seq2one and n_given != n_steps:
         logits = _mapped_back(logits, n_given, data, task)
-    return Answers([i], logits[None], y[None].to(logits.device), torch.tensor([n_given], device=logits.device), scale)
+    lengths = torch.tensor([n_given], device=logits.device)
+    return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
 
 
 def _mapped_back(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:

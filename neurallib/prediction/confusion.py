@@ -33,7 +33,7 @@ def confusion_matrix(
     state : State
         Stays as it is; what its preprocessing says is done to the signals.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
-        As for `evaluate`.
+        Signals [T, n_features] and their targets, whose labels may be unknown.
     batch_size : int
         Signals a batch; the numbers do not depend on it.
     gpu_id : int, optional

@@ -101,7 +101,7 @@ def evaluate(
     sums = torch.zeros(2, dtype=torch.float64)
     for some in answers(state, prepared, batch_size, device, enable_progress_bar):
         sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
-        metrics.update(some.outputs(task), some.in_units(some.y.cpu()), some.lengths.cpu())
+        metrics.update(some.outputs(task), some.truth, some.lengths.cpu())
     return {"loss": float(sums[0] / sums[1])} | metrics.values()
 
 

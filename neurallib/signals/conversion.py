@@ -87,7 +87,7 @@ def handed_to(
 def window_steps(known: Preprocessing) -> int | None:
     """The steps of the windows that a state was trained on."""
     window = known["window"]
-    return None if window is None else max(1, round(window * (known["sampling_frequency"] or 1)))
+    return None if window is None else max(1, round(min(window * (known["sampling_frequency"] or 1), 2.0**53)))
 
 
 def conversion(
@@ -122,13 +122,16 @@ def adopted(
     units: Sequence[str] | str | None,
 ) -> Preprocessing:
     """The preprocessing that has taken over the names of the channels and the units which it did not know."""
-    names, n_given = _names("channels", channels, None), n_features if channels is None else len(channels)
+    names = _names("channels", channels, None)
+    given_units = _names("units", units, n_features if names is None else len(names))
     if names is not None and known["channels"] is None:
         if len(names) != n_features:
             raise ValueError(f"channels has {len(names)} names; expected {n_features}, one a feature.")
         known = known | {"channels": names}
-    if units is not None and known["units"] is None and n_given == n_features:
-        known = known | {"units": _names("units", units, n_features)}
+    if given_units is not None and known["units"] is None:
+        if names is not None and known["channels"] is not None and set(known["channels"]) <= set(names):
+            given_units = [given_units[names.index(name)] for name in known["channels"]]
+        known = known | {"units": given_units}
     return known
 
 
@@ -201,4 +204,7 @@ def _rate(known: float | None, given: float | None) -> Fraction:
             f"sampling_frequency={given:g}, but the state does not know at which frequency it was trained: give it in "
             "state['preprocessing']['sampling_frequency'], or to train."
         )
-    return (Fraction(known) / Fraction(float(given))).limit_denominator(10_000)
+    rate = (Fraction(known) / Fraction(float(given))).limit_denominator(10_000)
+    if not 0 < rate < 10_000:
+        raise ValueError(f"sampling_frequency={given:g}; the state's is {known:g}, too far from it to be resampled.")
+    return rate

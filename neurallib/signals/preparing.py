@@ -60,6 +60,7 @@ class PreparedData(Dataset[Item]):
         self.targets = Moments(task.n_outputs)
         self._kept: dict[int, Item] = {}
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
+        self._unscaled: dict[int, Tensor] = {}  # targets of signals without a shape, which nothing scales back
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,6 +91,14 @@ class PreparedData(Dataset[Item]):
             return values
         return torch.from_numpy(scale.over_steps(values.dim()).undo(values.numpy())).float()
 
+    def truth(self, y: Tensor, places: Sequence[int]) -> Tensor:
+        """Normalized targets of some items, as `in_units`, in the target's own units."""
+        values = self.in_units(y, places)
+        for row, i in enumerate(places):
+            if i in self._unscaled:
+                values[row, : len(self._unscaled[i])] = self._unscaled[i]
+        return values
+
     def check(self, memory_budget: int, enable_progress_bar: bool, statistics: Statistics | None = None) -> None:
         """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
         `statistics` leave open is decided before anything is normalized."""
@@ -98,6 +107,8 @@ class PreparedData(Dataset[Item]):
         is_regression = self._has_targets and self._task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
+            if statistics is not None:
+                x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
@@ -151,6 +162,8 @@ class PreparedData(Dataset[Item]):
                 self._own[i] = own
             scale = target_scale(own, self.preprocessing)
             if self._has_targets and scale is not None:
+                if np.isinf(scale.scale).any():
+                    self._unscaled[i] = y
                 y = torch.from_numpy(scale.apply(y.numpy()))
         values = np.array(x, dtype=np.float32) if own is None else own.apply(x)
         return torch.from_numpy(np.ascontiguousarray(values)), y

@@ -126,7 +126,8 @@ class Statistics:
                 moments.add((y - shift) / own.scale)
             self._spreads.append(np.stack([own.factor, _spread(y)]))
         if self._wanted["normalization"] == "auto":
-            self._levels.append(np.concatenate([own.shift, np.log(np.maximum(own.factor, np.finfo(float).tiny))]))
+            size = np.log(np.where(own.factor > 0, own.factor, np.nan))  # nan: a flat channel has none
+            self._levels.append(np.concatenate([own.shift, size]))
             self._meanings.append(meaning(y, self._task))
 
     def decided(self) -> Preprocessing:
@@ -159,21 +160,27 @@ def tells(levels: np.ndarray, meanings: np.ndarray) -> bool:
     """Whether the own offsets and scales of signals [N, 2 C] say something of what is asked of them [N, K], so that
     taking them off would lose it: a quarter of the variance of some output in a line through them (adjusted for how
     many they are), which for muscles is half and for heart beats, whose size is the electrode's, a tenth."""
-    if len(levels) < 20:
-        return False
-    if len(levels) < 5 * levels.shape[1]:  # too many channels for so few signals: their mean
-        levels = levels.reshape(len(levels), 2, -1).mean(axis=2)
-    levels = levels[:, np.ptp(levels, axis=0) > 0]
-    lines = np.column_stack([np.ones(len(levels)), (levels - levels.mean(axis=0)) / levels.std(axis=0)])
-    n, free = len(levels), len(levels) - lines.shape[1]
     for column in meanings.T:
         known = np.isfinite(column)
-        if known.sum() < n or np.ptp(column) == 0:
-            continue
-        rest = column - lines @ np.linalg.lstsq(lines, column, rcond=None)[0]
-        if 1 - (rest @ rest) / (n * column.var()) * (n - 1) / free > 0.25:
+        if _told_by(levels[known], column[known]) > 0.25:
             return True
     return False
+
+
+def _told_by(levels: np.ndarray, values: np.ndarray) -> float:
+    """The share of the variance of `values` [N] in the best line through `levels` [N, 2 C], adjusted; 0 of few."""
+    n = len(levels)
+    if n < 20 or np.ptp(values) == 0:
+        return 0.0
+    known = np.isfinite(levels)
+    mean = np.where(known, levels, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    levels = np.where(known, levels, mean)
+    if n < 5 * levels.shape[1]:  # too many channels for so few signals: their mean
+        levels = levels.reshape(n, 2, -1).mean(axis=2)
+    levels = levels[:, np.ptp(levels, axis=0) > 0]
+    lines = np.column_stack([np.ones(n), (levels - levels.mean(axis=0)) / levels.std(axis=0)])
+    rest = values - lines @ np.linalg.lstsq(lines, values, rcond=None)[0]
+    return float(1 - (rest @ rest) / (n * values.var()) * (n - 1) / (n - lines.shape[1]))
 
 
 def rise_together(spreads: np.ndarray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,11 @@ def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
     fold = held.get("fold")
     known["target_offset"] = held["target_offset"] if isinstance(held.get("target_offset"), bool) else None
     known["fold"] = fold if isinstance(fold, int) and fold > 1 else None
-    for name in ("channels", "units", "steps", "x_shift", "x_scale", "y_shift", "y_scale"):
+    for name in ("steps", "x_shift", "x_scale", "y_shift", "y_scale"):
         known[name] = list(held[name]) if is_list(held.get(name)) else None
+    for name in ("channels", "units"):
+        texts = is_list(held.get(name)) and all(isinstance(entry, str) for entry in held[name])
+        known[name] = list(held[name]) if texts else None
     for name, there in (("normalization", NORMALIZATIONS), ("target_normalization", TARGET_NORMALIZATIONS)):
         given = held.get(name)
         if given not in (None, *there):
@@ -68,10 +72,15 @@ def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
     for name, side in (("normalization", "x"), ("target_normalization", "y")):
         if known[name] == "dataset" or (side == "y" and known[name] is not None):
             numbers = known[f"{side}_shift"], known[f"{side}_scale"]
-            if not all(isinstance(values, list) and all(map(_is_number, values)) for values in numbers):
-                raise ValueError(f"{source} has {name}={known[name]!r} without finite {side}_shift and {side}_scale.")
+            finite = all(isinstance(values, list) and all(map(_is_number, values)) for values in numbers)
+            if not finite or not all(scale > 0 for scale in numbers[1]):
+                raise ValueError(
+                    f"{source} has {name}={known[name]!r} without finite {side}_shift and {side}_scale above 0."
+                )
     return new_preprocessing(known)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float) and math.isfinite(value)

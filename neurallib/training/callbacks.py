@@ -7,7 +7,6 @@ import itertools
 import math
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +81,9 @@ class Recorder(Callback):
         if self._metrics is not None and self._logs is not None:
             first = self._n_seen  # validation signals come in their order
             self._n_seen += len(batch["x"])
-            in_units = partial(self._run.val_set.in_units, places=range(first, self._n_seen))
-            outputs = in_units(activate(outputs.float(), self._task.kind).cpu())
-            y, lengths = in_units(batch["y"].cpu()), batch["lengths"].cpu()
+            val_set, places = self._run.val_set, range(first, self._n_seen)
+            outputs = val_set.in_units(activate(outputs.float(), self._task.kind).cpu(), places)
+            y, lengths = val_set.truth(batch["y"].cpu(), places), batch["lengths"].cpu()
             self._metrics.update(outputs, y, lengths)
             if batch_idx == 0:  # the first signals of the data
                 self._logs.examples(batch["x"], y, lengths, outputs, trainer.current_epoch)

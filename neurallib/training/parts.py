@@ -9,6 +9,7 @@ from typing import Any
 from neurallib.checks import choice, number
 from neurallib.names import listing
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
+from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.preparing import PreparedData, prepare_handed, prepare_training
 from neurallib.state import Preprocessing, State, changed, new_preprocessing
@@ -38,16 +39,19 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
 def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocessing:
     """The preprocessing as the state has it and the options change it; what the training data are to decide is open: a
     target's normalization "auto", and "dataset" without its numbers."""
-    task, trained = describe(state), bool(state["training_info"])
+    task, info = describe(state), state["training_info"]
     known = adopted(state["preprocessing"], task.n_features, options["channels"], options["units"])
     frequency = options["sampling_frequency"]
     if frequency is not None:
         number("sampling_frequency", frequency, 0, low_open=True)
         if known["sampling_frequency"] not in (None, frequency):
             warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {frequency:g} Hz.")
+        if known["window"] is not None and known["sampling_frequency"] is None:  # in samples so far
+            known = new_preprocessing({**known, "window": known["window"] / frequency})
         known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
-    if (window := getattr(options["train_data"], "window", None)) is not None:
-        known = new_preprocessing({**known, "window": window / (known["sampling_frequency"] or 1)})
+    data = options["train_data"]
+    if isinstance(data, SignalFolder) and data.window is not None:
+        known = new_preprocessing({**known, "window": data.window / (known["sampling_frequency"] or 1)})
     for name, side, options_there in (
         ("normalization", "x", NORMALIZATIONS),
         ("target_normalization", "y", TARGET_NORMALIZATIONS),
@@ -56,11 +60,15 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
         if given is not None:
             choice(name, given, ("auto", *options_there))
         if given == "auto":
+            # Reused layers have seen signals as their source had them, but the outputs are new.
+            trained = bool(info if side == "x" else info.keys() - {"transfer"})
             if own is not None or trained:
                 continue
             given = "auto" if side == "x" or task.kind == "regression" else None
         elif own not in (None, given):
             warn(f"{name} changes from {own!r} to {given!r}.")
+            if known["target_normalization"] == "signal":  # whose numbers are in units of what signals are divided by
+                known = new_preprocessing({**known, "y_shift": None, "y_scale": None})
         known = new_preprocessing({**known, name: given, f"{side}_shift": None, f"{side}_scale": None})
     check_normalization(known, task, to_decide=True)
     return known
