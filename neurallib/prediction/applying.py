@@ -11,10 +11,10 @@ from torch import Tensor
 
 from neurallib.models.folding import forward_of
 from neurallib.models.registry import check_weights
+from neurallib.prediction.windows import cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
-from neurallib.signals.conversion import resampled
 from neurallib.signals.normalization import OWN, Scale, own_scale, target_scale
 from neurallib.signals.preparing import PreparedData
 from neurallib.state import State
@@ -72,7 +72,7 @@ def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> 
     given = [data.given_lengths[i] for i in places]
     logits = apply(x, lengths)
     if not task.seq2one and given != lengths.tolist():
-        rows = [_mapped_back(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
+        rows = [_given_steps(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
         logits, lengths = pad(rows)
     y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(list(ys))[0]
     if (scale := data.scales(places)) is not None:
@@ -86,23 +86,21 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
     middle it lies, and a model of one output a signal the mean of all."""
     x, y = data[i]
     n_steps = len(x)
-    starts = [*range(0, n_steps - window, max(1, window // 2)), n_steps - window]
     by_itself = data.preprocessing["normalization"] in OWN
     of_window = data.preprocessing["target_normalization"] == "signal"
-    ends = [(a + b + window) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+    windows = cut(0, n_steps, window, max(1, window // 2))
     parts: list[Tensor] = []
     scales: list[Scale] = []
     size = max(1, MAX_PADDED_STEPS // window)
-    for first in range(0, len(starts), size):
-        some = starts[first : first + size]
-        cut = [x[start : start + window].numpy() for start in some]
-        own = [own_scale(part, str(data.preprocessing["normalization"])) for part in cut] if by_itself else []
-        cut = [scale.apply(part) for scale, part in zip(own, cut, strict=True)] if by_itself else cut
-        logits = apply(torch.from_numpy(np.stack(cut)), torch.full((len(some),), window))
-        for k, rows in enumerate(logits, start=first):
-            low, high = (ends[k - 1] if k else 0), (ends[k] if k < len(ends) else n_steps)
-            parts.append(rows if task.seq2one else rows[low - starts[k] : high - starts[k]])
-            if of_window and (scale := target_scale(own[k - first], data.preprocessing)):
+    for first in range(0, len(windows), size):
+        some = windows[first : first + size]
+        xs = [x[one.start : one.stop].numpy() for one in some]
+        own = [own_scale(part, str(data.preprocessing["normalization"])) for part in xs] if by_itself else []
+        xs = [scale.apply(part) for scale, part in zip(own, xs, strict=True)] if by_itself else xs
+        logits = apply(torch.from_numpy(np.stack(xs)), torch.full((len(some),), window))
+        for k, (one, rows) in enumerate(zip(some, logits, strict=True)):
+            parts.append(rows if task.seq2one else rows[one.low - one.start : one.high - one.start])
+            if of_window and (scale := target_scale(own[k], data.preprocessing)):
                 scales.append(Scale(*(np.broadcast_to(part, parts[-1].shape) for part in scale)))
     logits = torch.stack(parts).mean(dim=0) if task.seq2one else torch.cat(parts)
     n_given = data.given_lengths[i]
@@ -114,20 +112,14 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
     elif scale is not None:
         scale = scale.over_steps(1 + logits.dim())
     if not task.seq2one and n_given != n_steps:
-        logits = _mapped_back(logits, n_given, data, task)
+        logits = _given_steps(logits, n_given, data, task)
     lengths = torch.tensor([n_given], device=logits.device)
     return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
 
 
-def _mapped_back(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:
-    """Logits [n, K] at the state's frequency as [n_given, K] at the one that was handed in: a regression's by the
-    filter that the signal went through, a classification's on the lines between them."""
-    rate, values = data.rate, logits.cpu().numpy().astype(np.float64)
-    if task.kind == "regression":
-        values = resampled(values, 1 / rate)[:n_given]
-    else:
-        at = np.arange(n_given) * float(rate)
-        values = np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], axis=1)
+def _given_steps(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:
+    """Logits [n, K] for the steps that were handed in."""
+    values = mapped_back(logits.cpu().numpy(), n_given, data.rate, task)
     return torch.from_numpy(values.astype(np.float32)).to(logits.device)
 
 
