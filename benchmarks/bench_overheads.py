@@ -1,4 +1,4 @@
-"""What surrounds the network: one call, files, steps, epochs, measures, pictures, peaks and the import.
+"""What surrounds the network: one call, files, steps, epochs, measures, pictures, peaks, the import, the first use.
 
 Each row has two sizes of the work and another side that does the same, or the least that must be done, in the same run;
 the exponent is that of our time in the size, the ratio of more that of what the larger work takes beyond the smaller,
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,9 @@ Side = Callable[[], Any]
 RNG = np.random.default_rng(0)
 
 
-def one_call(n_steps: int) -> tuple[Side, Side]:
+def one_call(n_steps: int, hid_dim: Sequence[int] = (32, 64, 64)) -> tuple[Side, Side]:
     """`predict` of one short signal, and the bare network."""
-    state = nl.gru_seq2seq(n_features=1, hid_dim=[32, 64, 64], n_layers=3, bidirectional=True)
+    state = nl.gru_seq2seq(n_features=1, hid_dim=[*hid_dim], n_layers=len(hid_dim), bidirectional=True)
     signal = RNG.standard_normal((n_steps, 1)).astype(np.float32)
     network, x = nl.build_network(state).eval(), torch.from_numpy(signal)[None]
 
@@ -56,6 +58,59 @@ def files(n_files: int, root: Path) -> tuple[Side, Side]:
     state, paths = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1), list(folder.rglob("*.npy"))
     data = nl.open_folder(folder / "x", folder / "y", "train")
     return lambda: nl.prepare(state, data), lambda: [path.read_bytes() for path in paths]
+
+
+def beyond_memory(n_files: int, root: Path) -> tuple[Side, Side]:
+    """An epoch's training steps on files that do not fit the memory budget, and on kept ones."""
+    folder = root / f"beyond {n_files}"
+    for side in "xy":
+        (folder / side / "train").mkdir(parents=True)
+        for i in range(n_files):
+            np.save(folder / side / "train" / f"{i}.npy", np.ones((200, 1), np.float32))
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    data = nl.open_folder(folder / "x", folder / "y", "train")
+    network, loss = nl.build_network(state), nl.loss_function(state)
+
+    def epoch(loader: Iterable[Any]) -> None:
+        for batch in loader:
+            _step(network, batch, loss)
+
+    beyond, kept = (
+        nl.make_loader(nl.prepare(state, data, memory_budget=bytes_), batch_size=8, shuffle=True)
+        for bytes_ in (0, 2**30)
+    )
+    return lambda: epoch(beyond), lambda: epoch(kept)
+
+
+def attention(n_steps: int) -> tuple[Side, Side]:
+    """A training step of a Transformer on eight times as many samples with fold=8, and of one on so many samples."""
+    sizes: dict[str, Any] = {"n_features": 1, "d_model": 64, "nhead": 4, "dim_feedforward": 128}
+    sides = []
+    for fold in (8, 1):
+        state, n = nl.transformer_seq2seq(**sizes, fold=fold), n_steps * fold
+        network, loss = nl.build_network(state), nl.loss_function(state)
+        batch = nl.collate_fn([(RNG.standard_normal((n, 1)).astype(np.float32), np.ones((n, 1), np.float32))])
+        sides.append(partial(_step, network, batch, loss))
+    return sides[0], sides[1]
+
+
+def _step(network: Any, batch: Any, loss: Any) -> None:
+    nl.training_step(network, batch, loss).backward()
+
+
+def first_use(n_steps: int, root: Path) -> tuple[Side, Side]:
+    """A process's first training step with no kernel kept, and with kept ones."""
+    code = (
+        "import torch, neurallib as nl; state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1);"
+        f"batch = nl.collate_fn([(torch.zeros({n_steps}, 1), torch.zeros({n_steps}, 1))]);"
+        "nl.training_step(nl.build_network(state), batch, nl.loss_function(state)).backward()"
+    )
+
+    def run(folder: Path) -> None:
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"NUMBA_CACHE_DIR": str(folder)})
+
+    run(root / "kept")
+    return lambda: run(Path(tempfile.mkdtemp(dir=root))), lambda: run(root / "kept")
 
 
 def steps(n_signals: int) -> tuple[Side, Side]:
@@ -137,8 +192,10 @@ def main() -> None:
         root = Path(directory)
         work: dict[str, tuple[Callable[[int], tuple[Side, Side]], tuple[int, int]]] = {
             "one call": (one_call, (100, 1000)),
+            "one call, tiny": (lambda n: one_call(n, [4]), (100, 1000)),
             "long among short": (long_among_short, (20_000 * scale, 40_000 * scale)),
             "files": (lambda n: files(n, root), (500 * scale, 1000 * scale)),
+            "beyond memory": (lambda n: beyond_memory(n, root), (100 * scale, 200 * scale)),
             "steps": (steps, (100 * scale, 200 * scale)),
             "saved epochs": (lambda n: epochs(n, root), (5 * scale, 10 * scale)),
             "TensorBoard": (lambda n: epochs(n, root, enable_tensorboard=True), (5 * scale, 10 * scale)),
@@ -146,13 +203,16 @@ def main() -> None:
             "picture": (picture, (300_000 * scale, 3_000_000 * scale)),
             "peaks": (peaks, (300_000 * scale, 3_000_000 * scale)),
             "matching": (matching, (10_000 * scale, 100_000 * scale)),
+            "attention": (attention, (100, 200)),
             "import": (imported, (1, 1)),
+            "first use": (lambda n: first_use(n, root), (10, 10)),
         }
         for what, (make, sizes) in work.items():
             seconds = []
             for size in sizes:
                 ours, other = make(size)
-                seconds.append(timing.alternating({"ours": ours, "other": other}, 5, warm_up=0.02))
+                repeats, warm_up = (1, 0.0) if what == "first use" else (5, 0.02)
+                seconds.append(timing.alternating({"ours": ours, "other": other}, repeats, warm_up))
                 ratio = seconds[-1]["ours"] / seconds[-1]["other"]
                 rows.append({"what": what, "size": size, **seconds[-1], "ratio": ratio})
             if sizes[1] > sizes[0]:

@@ -162,11 +162,11 @@ def test_a_kernel_is_compiled_where_an_interrupt_does_not_reach() -> None:
     ran_in = []
 
     class Kernel:
-        signatures: list[object] = []
+        overloads: list[object] = []
 
         def __call__(self) -> None:
             ran_in.append(threading.current_thread())
-            self.signatures.append("compiled")
+            self.overloads.append("compiled")
 
     kernel = Kernel()
     for _ in range(2):
