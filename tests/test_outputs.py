@@ -39,6 +39,7 @@ def test_a_regression_has_as_many_outputs_as_it_is_asked_for(architecture: str, 
 
 @each
 @each_number
+@pytest.mark.filterwarnings("ignore:retraining never beat its source")
 def test_its_number_of_outputs_goes_through_files_and_folders(architecture: str, k: int, tmp_path: Path) -> None:
     state = regression(architecture, k)
     path_x, path_y = write_folders(tmp_path / "data", state)

@@ -29,7 +29,7 @@ configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
-evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False,
+evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
@@ -69,6 +69,8 @@ predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, e
     sampling_frequency=None, channels=None, units=None)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
     channels=None, units=None)
+predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
+    enable_progress_bar=False)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
 push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
 read_record(path, *, channel=None, minutes=None, annotator='atr')

@@ -32,7 +32,7 @@ def evaluate(
     *,
     batch_size: int = 32,
     gpu_id: int | None = None,
-    memory_budget: int = 2**30,
+    memory_budget: int = 2**27,
     enable_progress_bar: bool = False,
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,

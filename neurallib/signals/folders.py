@@ -11,7 +11,7 @@ import numpy as np
 
 from neurallib.checks import as_path, integer, number, text
 from neurallib.names import hinted, listing
-from neurallib.signals.arrays import read_array
+from neurallib.signals.arrays import array_shape, read_array
 from neurallib.state import Pair
 from neurallib.warn import warn
 
@@ -218,20 +218,20 @@ def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> 
 def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) -> list[_Piece]:
     if window_size is None:
         return [_Piece(path_x, path_y, 0, 0, 0, False, None)]
-    x, y = read_array(path_x), read_array(path_y)
-    if x.ndim not in (1, 2):
-        raise ValueError(f"{path_x} has shape {x.shape}; expected [time] or [time, features].")
+    x, y = array_shape(path_x), array_shape(path_y)
+    if len(x) not in (1, 2):
+        raise ValueError(f"{path_x} has shape {x}; expected [time] or [time, features].")
     # The axis that the target shares is time; without one, a recording is longer than it has channels. An axis that
     # fits one window may as well be channels, as many as a target of the whole signal has values.
-    shared = [axis for axis in range(x.ndim) if x.shape[axis] > window_size and x.shape[axis] in y.shape]
-    axis = shared[0] if len(shared) == 1 else int(np.argmax(x.shape))
-    n_steps = x.shape[axis]
-    target_axis = y.shape.index(n_steps) if n_steps in y.shape else None
+    shared = [axis for axis in range(len(x)) if x[axis] > window_size and x[axis] in y]
+    axis = shared[0] if len(shared) == 1 else int(np.argmax(x))
+    n_steps = x[axis]
+    target_axis = y.index(n_steps) if n_steps in y else None
     windows = cut_windows(n_steps, window_size, overlap)
-    if target_axis is None and len(windows) > 1 and window_size > 1 and window_size in y.shape:
+    if target_axis is None and len(windows) > 1 and window_size > 1 and window_size in y:
         # It would pass for the target of every window.
         raise ValueError(
-            f"{path_y} has shape {y.shape}, as long as a window, but {path_x} has {n_steps} steps; expected one target "
+            f"{path_y} has shape {y}, as long as a window, but {path_x} has {n_steps} steps; expected one target "
             "for each step or one for the whole signal."
         )
     return [_Piece(path_x, path_y, axis, *window, len(windows) > 1, target_axis) for window in windows]

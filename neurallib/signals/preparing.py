@@ -239,7 +239,7 @@ def prepare_handed(
     has_targets: bool,
     handed: Handed,
     *,
-    memory_budget: int = 2**30,
+    memory_budget: int = 2**27,
     enable_progress_bar: bool = False,
     first: int = 0,
 ) -> PreparedData:

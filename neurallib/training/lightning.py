@@ -109,7 +109,9 @@ class _Training(pl.LightningModule):
         if last or (batch_idx + 1) % n_parts == 0:
             n_steps = trainer.strategy.reduce(self._n_steps.clone(), reduce_op="sum")
             scale = self._unit * self._world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
-            torch._foreach_mul_([p.grad for p in self.network.parameters() if p.grad is not None], scale)
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(scale)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -9,7 +9,6 @@ from typing import Any
 from neurallib.checks import choice, number
 from neurallib.names import listing
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
-from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.preparing import PreparedData, prepare_handed, prepare_training
 from neurallib.state import Preprocessing, State, changed, new_preprocessing
@@ -50,8 +49,8 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
             known = new_preprocessing({**known, "window": known["window"] / frequency})
         known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
     data = options["train_data"]
-    if isinstance(data, SignalFolder) and data.window is not None:
-        known = new_preprocessing({**known, "window": data.window / (known["sampling_frequency"] or 1)})
+    if isinstance(window := getattr(data, "window", None), int):  # of an opened folder, or a part of one
+        known = new_preprocessing({**known, "window": window / (known["sampling_frequency"] or 1)})
     for name, side, options_there in (
         ("normalization", "x", NORMALIZATIONS),
         ("target_normalization", "y", TARGET_NORMALIZATIONS),
