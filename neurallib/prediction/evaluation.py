@@ -167,7 +167,8 @@ def predict(
     [(100, 1), (80, 1)]
     """
     choice("output", output, ("probabilities", "logits"))
-    handed = handed_to(check_state(state), sampling_frequency, channels, units)
+    state = check_state(state)
+    handed = handed_to(state, sampling_frequency, channels, units)
     prepared = prepare_handed(state, signals, "signals", False, handed)
     return _predict(state, prepared, batch_size, output == "logits", gpu_id, enable_progress_bar)[0]
 
@@ -233,7 +234,8 @@ def iter_predict(
     choice("output", output, ("probabilities", "logits"))
     integer("batch_size", batch_size)
     configure_device(gpu_id)
-    check_weights(check_state(state))
+    state = check_state(state)
+    check_weights(state)
     handed = handed_to(state, sampling_frequency, channels, units)
     items = as_items(signals, "signals", handed.conversion.n_given or describe(state).n_features, False, keep=False)
     return _one_by_one(state, _blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)

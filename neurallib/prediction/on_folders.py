@@ -204,7 +204,7 @@ def _tested_state(
     if post_process_fn is not None and not callable(post_process_fn):
         raise TypeError(f"post_process_fn={post_process_fn!r} is no function; expected one of a prediction [T, K].")
     if state is not None:
-        check_state(state)
+        state = check_state(state)
     if checkpoints_dir is not None:
         return load_checkpoint(checkpoints_dir), Path(checkpoints_dir)
     if state is None:

@@ -221,7 +221,7 @@ def prepare(
     >>> prepared.lengths
     [100, 80]
     """
-    return _checked(state, data, name, True, memory_budget, enable_progress_bar, AS_GIVEN)
+    return _checked(check_state(state), data, name, True, memory_budget, enable_progress_bar, AS_GIVEN)
 
 
 def prepare_training(
@@ -259,7 +259,6 @@ def _checked(
     first: int = 0,
     decide: bool = False,
 ) -> PreparedData:
-    state = check_state(state)
     task, known = describe(state), state["preprocessing"]
     check_normalization(known, task, decide)
     items = as_items(data, name, handed.conversion.n_given or task.n_features, has_targets)
