@@ -35,7 +35,9 @@ def targets(task: str, per_step: bool, xs: list[np.ndarray]) -> list[np.ndarray]
     return [(value > 0).astype(float) if task == "binary" else 5 * value + 2 for value in values]
 
 
-def trained(task: str, per_step: bool, root: Path, frequency: float | None = None, normalization: str = "zscore") -> nl.State:
+def trained(
+    task: str, per_step: bool, root: Path, frequency: float | None = None, normalization: str = "zscore"
+) -> nl.State:
     """A model that learnt on windows of W samples, through folders."""
     factory = nl.gru_seq2seq if per_step else nl.gru_seq2one
     state = factory(n_features=1, hid_dim=3, n_layers=1, bidirectional=True, **TASKS[task])
