@@ -84,7 +84,7 @@ def test_what_a_model_was_trained_on_and_for_is_told_and_unknown_where_it_was_le
         assert (info["train_dataset"], info["task"]) == ("mine", "peaks")
     with pytest.warns(UserWarning, match="dataset_name and trained_for left out: recorded as unknown") as told:
         first, second = runs(folders, dataset_name=None, trained_for=None)
-    assert len([w for w in told if "left out" in str(w.message)]) == 2  # one for each run
+    assert sum("left out" in str(warning.message) for warning in told) == 2  # one for each run
     assert all((info["train_dataset"], info["task"]) == ("unknown", "unknown") for info, _ in (first, second))
 
 

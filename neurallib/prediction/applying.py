@@ -71,7 +71,7 @@ def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> 
     x, lengths = pad(list(xs))
     given = [data.given_lengths[i] for i in places]
     logits = apply(x, lengths)
-    if not task.seq2one and given != lengths.tolist():
+    if not task.seq2one and data.rate != 1:
         rows = [_given_steps(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
         logits, lengths = pad(rows)
     y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(list(ys))[0]
@@ -111,7 +111,7 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
         y = torch.from_numpy(scale.apply(y.numpy()[None])[0]) if y.numel() else y
     elif scale is not None:
         scale = scale.over_steps(1 + logits.dim())
-    if not task.seq2one and n_given != n_steps:
+    if not task.seq2one and data.rate != 1:
         logits = _given_steps(logits, n_given, data, task)
     lengths = torch.tensor([n_given], device=logits.device)
     return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)

@@ -65,11 +65,15 @@ AS_GIVEN = Handed()
 
 
 def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
-    """[ceil(T * rate), C] by a polyphase filter (scipy), the ends of the signal continued."""
+    """[ceil(T * rate), C] by a polyphase filter (scipy), the ends of the signal continued.
+
+    An offset goes around the filter: its phases differ a little in what they do to a constant, which would be seen
+    beside a small signal on a large one."""
     from scipy.signal import resample_poly
 
     x = np.asarray(x, dtype=np.float64)
-    return np.asarray(resample_poly(x, rate.numerator, rate.denominator, axis=0, padtype="edge"))
+    offset = x.mean(axis=0)
+    return np.asarray(resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge")) + offset
 
 
 def handed_to(

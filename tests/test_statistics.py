@@ -1,0 +1,121 @@
+"""Moments and quartiles over pieces, and whether scales of signals tell something or go with those of targets."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import neurallib as nl
+from neurallib.signals import statistics
+from neurallib.signals.normalization import IQR_OF_NORMAL
+from neurallib.signals.statistics import Moments, Quartiles, Statistics, rise_together, tells
+from neurallib.state import new_preprocessing
+from neurallib.tasks import describe
+
+cuts = st.lists(st.integers(0, 500), max_size=6)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def pieces(values: np.ndarray, places: list[int]) -> list[np.ndarray]:
+    return np.split(values, sorted(places))
+
+
+@given(cuts)
+def test_moments_are_numpys_however_the_values_are_cut(places: list[int]) -> None:
+    values = rng().normal([0, 1e4, -3], [1e-3, 1, 50], (500, 3))
+    moments = Moments(3)
+    for piece in pieces(values, places):
+        moments.add(piece)
+    np.testing.assert_allclose(moments.scale().shift, values.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(moments.scale().scale, values.std(axis=0), rtol=1e-6)
+
+
+def test_moments_of_more_values_than_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_STEPS", 16)
+    values = rng().normal(5, 2, (499, 2))
+    for size in (1, 7, 16, 50, 499):
+        moments = Moments(2)
+        for first in range(0, 499, size):
+            moments.add(values[first : first + size])
+        np.testing.assert_allclose(moments.scale(), [values.mean(axis=0), values.std(axis=0)], rtol=1e-9)
+
+
+@given(cuts)
+def test_what_is_not_known_has_no_part_in_moments(places: list[int]) -> None:
+    values = rng().normal(3, 2, (500, 2))
+    values[rng(1).random((500, 2)) < 0.4] = np.nan
+    values[100:300, 0] = np.nan  # whole pieces of nothing among them
+    moments = Moments(2)
+    for piece in pieces(values, places):
+        moments.add(piece)
+    np.testing.assert_allclose(moments.scale(), [np.nanmean(values, 0), np.nanstd(values, 0)], rtol=1e-9)
+
+
+def test_a_column_without_a_value_or_without_a_shape_is_left_in_its_units() -> None:
+    moments = Moments(3)
+    moments.add(np.column_stack([np.full(50, np.nan), np.full(50, 0.1), np.zeros(50)]))
+    np.testing.assert_allclose(moments.scale().shift, [0, 0.1, 0], rtol=1e-12)
+    assert moments.scale().scale.tolist() == [1, 1, 1]
+
+
+def by_numpy(values: np.ndarray) -> list[np.ndarray]:
+    low, median, high = np.percentile(values, [25, 50, 75], axis=0)
+    return [median, (high - low) / IQR_OF_NORMAL]
+
+
+@given(cuts)
+def test_quartiles_of_few_values_are_exact_however_they_are_cut(places: list[int]) -> None:
+    values = rng().normal([0, 7], [1, 30], (500, 2)).astype(np.float32)
+    quartiles = Quartiles()
+    for piece in pieces(values, places):
+        quartiles.add(piece)
+    np.testing.assert_allclose(quartiles.scale(), by_numpy(values), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 13, 640, 5000, 20_000])
+def test_quartiles_of_many_values_are_near_and_those_of_every_kth_row(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_SAMPLE", 2000)
+    values = rng().normal([0, 7], [1, 30], (20_000, 2)).astype(np.float32)
+    quartiles = Quartiles()
+    for first in range(0, len(values), size):
+        quartiles.add(values[first : first + size])
+    np.testing.assert_allclose(quartiles.scale(), by_numpy(values[::16]), rtol=1e-9)
+    np.testing.assert_allclose(quartiles.scale().scale, values.std(axis=0), rtol=0.05)
+    assert quartiles.scale().shift == pytest.approx([0, 7], abs=2)
+
+
+def test_what_tells_does_so_over_many_channels_and_in_few_signals_nothing_tells() -> None:
+    loud = rng().integers(0, 2, 40).astype(float)
+    levels = np.column_stack([rng(1).normal(size=(40, 30)), loud[:, None] + rng(2).normal(0, 0.1, (40, 30))])
+    assert tells(levels, loud[:, None])
+    assert not tells(rng(3).normal(size=(40, 60)), loud[:, None])
+    assert not tells(levels[:19], loud[:19, None])
+    assert not tells(np.ones((40, 2)), loud[:, None]) and not tells(levels, np.ones((40, 1)))
+
+
+def test_chance_tells_nothing_of_many_classes() -> None:
+    found = [tells(rng(i).normal(size=(60, 8)), rng(99 + i).integers(0, 2, (60, 4)).astype(float)) for i in range(50)]
+    assert sum(found) <= 3
+
+
+def test_scales_rise_together_or_do_not() -> None:
+    gain = np.exp(rng().normal(size=(40, 1)))
+    other = np.exp(rng(1).normal(size=(40, 1)))
+    assert rise_together(np.stack([gain, 3 * gain * np.exp(rng(2).normal(0, 0.3, (40, 1)))], axis=1))
+    assert not rise_together(np.stack([gain, other], axis=1))
+    assert not rise_together(np.stack([gain, 1 / gain], axis=1))
+    assert not rise_together(np.stack([gain, 0 * gain], axis=1))  # targets without a shape say nothing
+
+
+def test_nothing_is_looked_at_where_nothing_is_open() -> None:
+    model = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, task="regression")
+    assert not Statistics(describe(model), new_preprocessing()).anything
+    known = new_preprocessing({"normalization": "zscore", "target_normalization": "signal"})
+    assert Statistics(describe(model), known).anything
+    known |= {"y_shift": [0.0], "y_scale": [1.0]}
+    assert not Statistics(describe(model), known).anything
