@@ -27,10 +27,10 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
-training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
-    training.history training.record training.saving training.tensorboard training.callbacks training.lightning
-    training.parts training.train prediction.__init__ prediction.windows prediction.applying prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.long_recordings
+training.__init__ training.schedules training.optimization training.run training.options training.isolation
+    training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
+    training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
+    prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

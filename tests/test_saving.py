@@ -100,7 +100,8 @@ class Plain(pl.LightningModule):
 @pytest.mark.filterwarnings("ignore:.*(LeafSpec|does not have many workers)")
 def test_lightnings_trainer_goes_on_from_a_checkpoint() -> None:
     state = make_state(GRU, learning_rate=0.01)
-    trained = nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4, save=True, **QUIET)
+    options: Any = {"batch_size": 4, "schedule": "step", **QUIET}
+    trained = nl.train(state, data(state), data(state, 3), epochs=3, save=True, **options)
     module = Plain(state)
     loader = nl.make_loader(nl.prepare(state, data(state)), batch_size=4)
     trainer = pl.Trainer(
@@ -110,7 +111,7 @@ def test_lightnings_trainer_goes_on_from_a_checkpoint() -> None:
     last = f"{trained['training_info']['checkpoints_directory']}/last.ckpt"
     trainer.fit(module, loader, loader, ckpt_path=last)
     assert trainer.current_epoch == 4 and trainer.global_step == 8  # of which two are its own
-    goes_on = nl.train(state, data(state), data(state, 3), epochs=4, batch_size=4, **QUIET)
+    goes_on = nl.train(state, data(state), data(state, 3), epochs=4, **options)
     for name, weight in nl.state_from_network(state, module.network)["weights"].items():
         assert not torch.equal(weight, trained["weights"][name])
         torch.testing.assert_close(weight, goes_on["weights"][name], rtol=0.2, atol=0.02)

@@ -89,7 +89,7 @@ class Rates(Callback):
 def test_a_sweep_of_learning_rates_is_no_training_and_the_rate_that_ran_is_told() -> None:
     rates, losses = Rates(), Losses()
     finder = LearningRateFinder(min_lr=1e-4, max_lr=1.0, num_training_steps=30)
-    state = trained(finder, rates, losses, epochs=4, batch_size=1)
+    state = trained(finder, rates, losses, epochs=4, batch_size=1, schedule="step")
     info = state["training_info"]
     assert info["epochs"] == len(info["val_losses"]) == len(info["train_losses"]) == 4
     assert len(losses.seen) == 4 and len(rates.seen) == 32

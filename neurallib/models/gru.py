@@ -25,7 +25,7 @@ def gru_seq2seq(
     hid_dim: int | Sequence[int],
     n_layers: int,
     dropout: float | Sequence[float] = 0.0,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     bidirectional: bool = False,
     bidir_per_layer: Sequence[bool] | None = None,
     task: str = "classification",
@@ -50,7 +50,7 @@ def gru_seq2seq(
     dropout : float or sequence of float
         Dropout after every layer, or after each, in [0, 1).
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
         Whether the layers read the signal in both directions, which makes their outputs twice as wide.
     bidir_per_layer : sequence of bool, optional
@@ -113,7 +113,7 @@ def gru_seq2one(
     hid_dim: int | Sequence[int],
     n_layers: int,
     dropout: float | Sequence[float] = 0.0,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     bidirectional: bool = False,
     bidir_per_layer: Sequence[bool] | None = None,
     task: str = "classification",
@@ -139,7 +139,7 @@ def gru_seq2one(
     dropout : float or sequence of float
         Dropout after every layer, or after each, in [0, 1).
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
         Whether the layers read the signal in both directions, which makes their outputs twice as wide.
     bidir_per_layer : sequence of bool, optional

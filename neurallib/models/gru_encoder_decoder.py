@@ -29,7 +29,7 @@ def gru_encoder_decoder(
     enc_layers: int = 1,
     dec_layers: int = 1,
     dropout: float = 0.0,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     bidirectional: bool = False,
     fc_out_bool: bool = True,
     n_outputs: int | None = None,
@@ -55,7 +55,7 @@ def gru_encoder_decoder(
     dropout : float
         Dropout between the layers of each, in [0, 1).
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
         Whether the encoder reads the signal in both directions.
     fc_out_bool : bool

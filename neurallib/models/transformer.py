@@ -54,7 +54,7 @@ def transformer_seq2seq(
         Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     task : str
         "classification" or "regression".
     num_classes : int or None
@@ -152,7 +152,7 @@ def transformer_seq2one(
         Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     num_classes : int or None
         K of a classification; 1 is binary. Of a regression leave this out, or give None.
     task : str
@@ -244,7 +244,7 @@ def transformer_encoder_decoder(
         Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     n_outputs : int, optional
         K of a regression; by default n_features.
     model_name : str

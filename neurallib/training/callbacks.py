@@ -21,9 +21,9 @@ from neurallib.progress import counter
 from neurallib.state import copy_weights
 from neurallib.tasks import activate, describe
 from neurallib.training.history import History, differ
-from neurallib.training.optimization import schedule_words
 from neurallib.training.run import Fit, Run
 from neurallib.training.saving import Saving
+from neurallib.training.schedules import schedule_words
 from neurallib.training.tensorboard import Logs, learning_rates
 from neurallib.warn import warn
 
@@ -39,7 +39,7 @@ class Recorder(Callback):
         self.history = History()
         self.optimizers: list[str] = []
         self.schedules: list[str] = []
-        self.learning_rate = float("nan")
+        self.learning_rate = self.first_rate = float("nan")
         self._ran: tuple[Any, Any] = (None, None)
         self._measured_at = 0
         self._handed_over = False
@@ -167,7 +167,9 @@ class Recorder(Callback):
         """Note the optimizer and the schedule that run, with their first learning rates; callbacks may change them."""
         schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
         if not self.optimizers:
-            self.learning_rate = float(module.hparams["learning_rate"])
+            self.learning_rate, group = float(module.hparams["learning_rate"]), trainer.optimizers[0].param_groups[0]
+            own = callable(self._run.optimizer)
+            self.first_rate = float(group.get("initial_lr", group["lr"])) if own else self.learning_rate
         later = f" from epoch {trainer.current_epoch + 1} on" if self.optimizers else ""
         for running, told, words in (
             (trainer.optimizers[0], self.optimizers, str(trainer.optimizers[0])),
@@ -189,6 +191,7 @@ class Recorder(Callback):
             optimizer="; ".join(self.optimizers),
             schedule="; ".join(self.schedules),
             learning_rate=self.learning_rate,
+            first_rate=self.first_rate,
             handed_over=self._handed_over,
             training_time=time.perf_counter() - self._began,
             interrupted=interrupted,

@@ -34,6 +34,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
+            # It puts a schedule of its own in the place of the one that it says this of.
+            warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

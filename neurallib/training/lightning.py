@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pytorch_lightning.callbacks import (
     Callback,
     Checkpoint,
     EarlyStopping,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     ModelPruning,
     ProgressBar,
@@ -34,8 +36,9 @@ from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Bar, NoProfiler, Recorder
 from neurallib.training.isolation import isolated
-from neurallib.training.optimization import make_optimizer, training_step
+from neurallib.training.optimization import build_optimizer, training_step
 from neurallib.training.run import Fit, Run
+from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
 from neurallib.warn import warn
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
@@ -53,7 +56,7 @@ class _Training(pl.LightningModule):
         self.save_hyperparameters(file_hparams(run.state))
         self.add_module("network", network)
         self.directory: Path | None = None
-        self._run = run
+        self._run, self._rate = run, float(run.state["hparams"]["learning_rate"])
         task = describe(run.state)
         self._terms = loss_terms(task, run.state["training_info"].get("class_weight"))
         self._n_steps = torch.zeros(())  # valid ones, of the optimizer step so far
@@ -75,13 +78,40 @@ class _Training(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         # Lightning clips no gradients of an optimizer that could unscale them itself, which the fused one could.
-        fused, rates = not self.trainer.gradient_clip_val, self._run.layer_learning_rates
-        optimizer, schedule = make_optimizer(
-            self.network, self._run.state["hparams"], layer_learning_rates=rates, fused=fused
+        run, fused = self._run, not self.trainer.gradient_clip_val
+        optimizer = build_optimizer(
+            self.network, run.state["hparams"], run.layer_learning_rates, fused, run.optimizer
         )
-        return [optimizer], [schedule]
+        schedule = build_schedule(run.schedule, optimizer, self._n_updates())
+        if schedule is None:
+            return optimizer
+        interval = "step" if is_each_step(schedule) else "epoch"
+        return [optimizer], [{"scheduler": schedule, "interval": interval, "monitor": "val_loss"}]
+
+    def _n_updates(self) -> int:
+        """How often the optimizer will step: Lightning's estimate, which has no word for parts that change by epoch."""
+        trainer = self.trainer
+        parts = [callback for callback in self._run.callbacks if isinstance(callback, GradientAccumulationScheduler)]
+        if not parts:
+            return int(trainer.estimated_stepping_batches)
+        trainer.fit_loop.setup_data()
+        n_batches, n_epochs = int(trainer.num_training_batches), trainer.max_epochs or 1
+        n = sum(math.ceil(n_batches / parts[0].get_accumulate_grad_batches(epoch)) for epoch in range(n_epochs))
+        return n if trainer.max_steps == -1 else min(n, trainer.max_steps)
+
+    def on_fit_start(self) -> None:
+        self._take_rate()
+
+    def _take_rate(self) -> None:
+        """Begin anew at the rate that a LearningRateFinder has set, of which the schedule does not know."""
+        rate = float(self.hparams["learning_rate"])
+        if rate != self._rate:
+            schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+            set_rate_(self.trainer.optimizers[0], schedules[0] if schedules else None, rate)
+        self._rate = rate
 
     def on_train_epoch_start(self) -> None:
+        self._take_rate()
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

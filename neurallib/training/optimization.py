@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +11,16 @@ from torch import Tensor, nn
 
 from neurallib.checks import number
 from neurallib.measures.losses import Loss
-from neurallib.names import hinted, is_named, listing
+from neurallib.names import did_you_mean, hinted, is_named, listing
 from neurallib.state import Batch, Hparams
+from neurallib.training.schedules import SCHEDULES, Schedule, build_schedule
+
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, {"weight_decay": 1e-5}),
+    "adamw": (torch.optim.AdamW, {"weight_decay": 1e-2}),
+    "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+}
+OptimizerChoice = str | Callable[..., torch.optim.Optimizer]
 
 
 def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
@@ -62,8 +71,11 @@ def make_optimizer(
     *,
     layer_learning_rates: Mapping[str, float] | None = None,
     fused: bool = True,
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam over the parameters that learn, and its schedule: a tenth of the learning rate every 10 epochs.
+    optimizer: OptimizerChoice = "adam",
+    schedule: Schedule = "step",
+    n_steps: int | None = None,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler | None]:
+    """An optimizer of the parameters that learn, and the schedule of its learning rate.
 
     Parameters
     ----------
@@ -75,16 +87,27 @@ def make_optimizer(
         Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern; the first that fits.
     fused : bool
         Update all parameters in one kernel: a loop over them costs more than the arithmetic on small networks.
+    optimizer : str or function
+        "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
+        that gives a torch optimizer of the network's parameters. `layer_learning_rates` are handed to one that has an
+        argument of that name, and refused with any other.
+    schedule : str, function or None
+        "step", a tenth of the rate every 10 epochs; "plateau", a tenth when 5 epochs have not brought a lower loss, to
+        be stepped with it; "cosine", to be stepped after each step of the optimizer, up over the first 5 % of `n_steps`
+        and down to 0 over the others; None; or a function of the optimizer that gives a torch scheduler.
+    n_steps : int, optional
+        How often the optimizer is to step in all, for "cosine".
 
     Returns
     -------
     optimizer, scheduler
-        Adam with weight decay 1e-5, and StepLR(10, 0.1), to be stepped once an epoch.
+        By default Adam and StepLR(10, 0.1), to be stepped once an epoch. No schedule is None.
 
     Raises
     ------
     TypeError, ValueError
-        If no parameter is left to learn, a layer of `layer_learning_rates` has none, or a rate is no positive number.
+        If no parameter is left to learn, a layer of `layer_learning_rates` has none, a rate is no positive number, a
+        name is unknown, or a function gives something else than it should.
 
     See Also
     --------
@@ -93,20 +116,62 @@ def make_optimizer(
     Examples
     --------
     >>> import neurallib as nl
-    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=0.01)
     >>> optimizer, scheduler = nl.make_optimizer(nl.build_network(state), state["hparams"])
     >>> optimizer.param_groups[0]["lr"]
-    0.001
+    0.01
     """
     if not isinstance(network, nn.Module):
         raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
+    made = build_optimizer(network, hparams, layer_learning_rates or {}, fused, optimizer)
+    _check_known("schedule", schedule, SCHEDULES, "optimizer -> torch scheduler")
+    return made, build_schedule(schedule, made, n_steps)
+
+
+def build_optimizer(
+    network: nn.Module, hparams: Hparams, rates: Mapping[str, float], fused: bool, optimizer: OptimizerChoice
+) -> torch.optim.Optimizer:
+    """The optimizer of a name or a function; `make_optimizer` says which."""
+    _check_known("optimizer", optimizer, OPTIMIZERS, "(network, hparams) -> torch optimizer")
     learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    groups = learning_groups(learning, hparams, rates)
+    if callable(optimizer):
+        return _of_function(optimizer, network, hparams, rates)
     parameters: list[dict[str, Any]] = []
-    for group in learning_groups(learning, hparams, layer_learning_rates or {}):
-        named = {"name": group.pattern} if layer_learning_rates else {}
+    for group in groups:
+        named = {"name": group.pattern} if rates else {}
         parameters.append({"params": [learning[name] for name in group.names], "lr": group.rate} | named)
-    optimizer = torch.optim.Adam(parameters, lr=hparams["learning_rate"], weight_decay=1e-5, fused=fused)
-    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.1)
+    kind, settings = OPTIMIZERS[optimizer]
+    more: dict[str, Any] = {"lr": hparams["learning_rate"], "fused": fused}
+    return kind(parameters, **settings, **more)
+
+
+def _check_known(name: str, value: Any, known: Iterable[Any], function: str) -> None:
+    """Raise unless `value` is one of the names, or may be a function of this kind."""
+    known = list(known)
+    if callable(value) and not (isinstance(value, type) and issubclass(value, torch.optim.Optimizer)):
+        return
+    expected = f"expected one of {listing(map(repr, known))}, or a function {function}"
+    if not isinstance(value, (str, type(None))):
+        came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        raise TypeError(f"{name} is {came}; {expected}.")
+    if value not in known:
+        raise ValueError(f"{name}={value!r}; {expected}.{did_you_mean(value, known)}")
+
+
+def _of_function(
+    function: Callable[..., Any], network: nn.Module, hparams: Hparams, rates: Mapping[str, float]
+) -> torch.optim.Optimizer:
+    more = {"layer_learning_rates": dict(rates)} if rates else {}
+    if rates and "layer_learning_rates" not in inspect.signature(function).parameters:
+        raise ValueError("layer_learning_rates with a function as optimizer, which has no argument of that name.")
+    made = function(network, dict(hparams), **more)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"the function optimizer gave a {type(made).__name__}; expected an optimizer of torch.")
+    own = set(map(id, network.parameters()))
+    if not own.issuperset(id(parameter) for group in made.param_groups for parameter in group["params"]):
+        raise ValueError("the function optimizer gave one of other parameters than the network's that it was given.")
+    return made
 
 
 class Group(NamedTuple):
@@ -143,18 +208,3 @@ def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates
         Group(pattern, group, number("learning rate", rates[pattern], 0, low_open=True))
         for pattern, group in groups.items()
     ]
-
-
-def schedule_words(scheduler: Any) -> str:
-    """A schedule of learning rates as text: its kind, and the plain settings that it has."""
-    if scheduler is None:
-        return "none"
-    state = {"last_epoch": 0, "base_lrs": 0} | scheduler.state_dict()
-    settings = {
-        name: value
-        for name, value in state.items()
-        if name not in ("last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs", "cooldown_counter")
-        and not name.startswith("_")
-        and isinstance(value, (int, float, str))
-    }
-    return f"{type(scheduler).__name__}({', '.join(f'{name}={value}' for name, value in settings.items())})"

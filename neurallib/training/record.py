@@ -45,6 +45,7 @@ def trained_state(run: Run, fit: Fit) -> State:
         efficiency_flops=count_flops(start, round(sum(run.train_set.lengths) / len(run.train_set))),
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
         schedule=fit.schedule,
+        learning_rate=fit.first_rate,
         trainer_options={name: _plain(value) for name, value in run.trainer_options.items()},
         callbacks=[type(callback).__name__ for callback in run.callbacks],
         best_epoch=fit.best_epoch,
@@ -98,7 +99,7 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
         return
     constant = constant_loss(run.val_set, describe(run.state), run.state["training_info"]["class_weight"])
     if fit.validation_loss >= constant:
-        rate = f"another learning_rate than {fit.learning_rate:g}, more epochs than {len(fit.val_losses)}"
+        rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.val_losses)}"
         warn(
             f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
             f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "

@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 from neurallib.signals.batches import make_loader
 from neurallib.signals.preparing import PreparedData
 from neurallib.state import Batch, State
+from neurallib.training.optimization import OptimizerChoice
+from neurallib.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -30,6 +32,8 @@ class Run(NamedTuple):
     patience: int | None
     seed: int
     bucketing: bool
+    optimizer: OptimizerChoice
+    schedule: Schedule
     layer_learning_rates: Mapping[str, float]
     device: torch.device
     save: bool  # whether it writes into a checkpoints directory of its own
@@ -73,7 +77,8 @@ class Fit(NamedTuple):
     val_losses: list[float]
     optimizer: str  # the one that ran, with its settings
     schedule: str  # of its learning rate
-    learning_rate: float  # the one that it began with
+    learning_rate: float  # the model's, as hyperparameter
+    first_rate: float  # the one that the optimizer began with, which a function may have set otherwise
     handed_over: bool  # whether the weights are those that callbacks left at the end, not those of the best epoch
     training_time: float  # seconds
     interrupted: bool

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, as_seed, boolean, integer, text
-from neurallib.devices import configure_device
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
-from neurallib.names import matching
 from neurallib.signals.preparing import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
-from neurallib.training.optimization import learning_groups
+from neurallib.training.optimization import OptimizerChoice
+from neurallib.training.options import checked_options
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.run import Run
+from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import warn
 
@@ -45,6 +44,8 @@ def train(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    optimizer: OptimizerChoice = "adam",
+    schedule: Schedule = "cosine",
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
@@ -98,8 +99,17 @@ def train(
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
         because other data may be balanced otherwise; a warning says so.
+    optimizer : str or function
+        "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
+        that gives a torch optimizer of the network's parameters. What is frozen stays as it is with each of them.
+    schedule : str, function or None
+        Of the learning rate: "cosine", up in a straight line over the first 5 % of the optimizer's steps and down to 0
+        over all that follow, of `epochs` or of Lightning's `max_steps`; "step", the original's: a tenth every 10
+        epochs; "plateau", a tenth when 5 epochs have not brought better weights; None, one rate; or a function of the
+        optimizer that gives a torch scheduler, which goes on with each epoch.
     layer_learning_rates : mapping of str to float, optional
-        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern. A function as
+        `optimizer` gets them where it has an argument of that name.
     bucketing : bool
         Put signals of similar length in a batch, which saves padding.
     memory_budget : int
@@ -156,26 +166,15 @@ def train(
     from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
 
     start = check_state(state)
-    _check_plain_options(given)
     check_callbacks(callbacks, layer_learning_rates)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
-    epochs, batch_size = integer("epochs", epochs), integer("batch_size", batch_size)
-    seed, patience = as_seed(seed), None if patience is None else integer("patience", patience)
-    device, rates = configure_device(gpu_id), layer_learning_rates or {}
-    learning_groups(_learning(start), start["hparams"], rates)
-    enable_tensorboard = enable_tensorboard and _can_log(save)
+    options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
     check_weights(start)
     if dry_run:
         return start
-    run = Run(
-        state=start, before=state["training_info"], train_set=train_set, val_set=val_set, epochs=epochs,
-        batch_size=batch_size, patience=patience, seed=seed, bucketing=bucketing, layer_learning_rates=rates,
-        device=device, save=save, results_directory=results_directory, dataset_name=dataset_name,
-        trained_for=trained_for, enable_tensorboard=enable_tensorboard, enable_progress_bar=enable_progress_bar,
-        callbacks=callbacks, trainer_options=trainer_options,
-    )  # fmt: skip
+    run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
     trained = trained_state(run, result)
@@ -185,35 +184,8 @@ def train(
     return trained
 
 
-def _check_plain_options(given: Mapping[str, Any]) -> None:
-    for name in ("bucketing", "save", "enable_tensorboard", "enable_progress_bar", "dry_run"):
-        boolean(name, given[name])
-    for name in ("dataset_name", "trained_for"):
-        if given[name] is not None:
-            text(name, given[name])
-    if given["results_directory"] is not None:
-        as_path("results_directory", given["results_directory"])
-
-
-def _learning(state: State) -> list[str]:
-    """The weights that are not frozen."""
-    frozen = {name for pattern in state["frozen"] for name in matching(state["weights"], pattern)}
-    return [name for name in state["weights"] if name not in frozen]
-
-
 def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
     weight = decided_class_weight(given, describe(state), data.class_counts)
     if weight is None and (before := state["training_info"].get("class_weight")):
         warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
     return weight
-
-
-def _can_log(save: bool) -> bool:
-    if not save:
-        raise ValueError("enable_tensorboard=True needs save=True: its logs go into the checkpoints directory.")
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError:
-        warn("tensorboard is not installed: training goes on without its logs.")
-        return False
-    return True

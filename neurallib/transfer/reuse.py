@@ -117,7 +117,7 @@ def transfer_hparams(
     fc_out_bool : bool
         Whether a linear layer makes the outputs. Without it (regression only) they are the last layer's own.
     learning_rate : float
-        Adam's first learning rate, above 0.
+        The optimizer's learning rate, above 0, which its schedule changes.
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.state import State
+from neurallib.training.optimization import OptimizerChoice
+from neurallib.training.schedules import Schedule
 from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def train_from_scratch(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    optimizer: OptimizerChoice = "adam",
+    schedule: Schedule = "cosine",
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
@@ -100,8 +104,17 @@ def train_from_scratch(
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.
+    optimizer : str or function
+        "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
+        that gives a torch optimizer of the network's parameters. What is frozen stays as it is with each of them.
+    schedule : str, function or None
+        Of the learning rate: "cosine", up in a straight line over the first 5 % of the optimizer's steps and down to 0
+        over all that follow, of `epochs` or of Lightning's `max_steps`; "step", the original's: a tenth every 10
+        epochs; "plateau", a tenth when 5 epochs have not brought better weights; None, one rate; or a function of the
+        optimizer that gives a torch scheduler, which goes on with each epoch.
     layer_learning_rates : mapping of str to float, optional
-        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
+        Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern. A function as
+        `optimizer` gets them where it has an argument of that name.
     bucketing : bool
         Put signals of similar length in a batch, which saves padding.
     memory_budget : int
