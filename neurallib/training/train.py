@@ -12,7 +12,8 @@ from neurallib.devices import configure_device
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
 from neurallib.names import matching
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.augmentation import Augment
+from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
@@ -45,6 +46,7 @@ def train(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    augment: Augment | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
@@ -74,7 +76,8 @@ def train(
     patience : int, optional
         Stop after so many epochs without a lower validation loss.
     seed : int
-        For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
+        For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
+        weights.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     normalization : str or None
@@ -98,6 +101,12 @@ def train(
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
         because other data may be balanced otherwise; a warning says so.
+    augment : function, optional
+        (x, y, generator) -> (x, y), of each training signal in each epoch, never in validation. x [T, n_features] is
+        float32 or float64 in the signals' own units, y as the task asks, both free to be changed. What comes back is
+        checked like data, may have another T, and is then normalized, by itself or as the training data without
+        augmentation decide. The numpy Generator draws what seed, epoch and the signal's place in the data decide alone,
+        whatever the batches and processes are; a function that draws from it alone gives the same run again.
     layer_learning_rates : mapping of str to float, optional
         Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern.
     bucketing : bool
@@ -178,10 +187,13 @@ def train(
     )  # fmt: skip
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
-    trained = trained_state(run, result)
-    if result.directory is not None:
-        save_checkpoint(trained, result.directory)
-        save_model_card(trained, result.directory)
+    return _saved(trained_state(run, result), result.directory)
+
+
+def _saved(trained: State, directory: Path | None) -> State:
+    if directory is not None:
+        save_checkpoint(trained, directory)
+        save_model_card(trained, directory)
     return trained
 
 
