@@ -21,8 +21,9 @@ architectures tasks files devices recurrence.__init__ recurrence.compiling recur
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
-    signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.statistics
-    signals.preparing signals.batches signals.people signals.peaks signals.synthetic signals.wfdb_records plots
+    signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
+    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
+    signals.synthetic signals.wfdb_records plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub

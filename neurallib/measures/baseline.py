@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.prepared import PreparedData
 from neurallib.tasks import Task
 
 

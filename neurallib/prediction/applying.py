@@ -16,7 +16,7 @@ from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.normalization import OWN, Scale, own_scale, target_scale
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.prepared import PreparedData
 from neurallib.state import State
 from neurallib.tasks import Task, activate, describe
 

@@ -19,7 +19,8 @@ from neurallib.names import hinted
 from neurallib.prediction.applying import answers
 from neurallib.signals.conversion import Handed, handed_to
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.preparing import PreparedData, prepare_handed
+from neurallib.signals.prepared import PreparedData
+from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Data, Signals, as_items, is_numbered
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -286,8 +287,7 @@ def _predict(
     enable_progress_bar: bool,
     terms: LossTerms | None = None,
 ) -> tuple[list[np.ndarray], list[float]]:
-    integer("batch_size", batch_size)
-    device = configure_device(gpu_id)
+    batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
     task = describe(state)
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}

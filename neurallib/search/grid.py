@@ -184,7 +184,8 @@ def _plain(name: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, default=plain))
     except TypeError as error:
-        raise TypeError(f"{name}: {error} A trial is told by plain values: numbers, text, lists, paths.") from error
+        expected = "A trial is told by plain values: numbers, text, lists, paths"
+        raise TypeError(f"{name}: {error} {expected}; functions are for train_from_scratch.") from error
 
 
 def _search_directory(architecture: str, options: Mapping[str, list[Any]], train_params: Mapping[str, Any]) -> Path:

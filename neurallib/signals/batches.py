@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from neurallib.checks import as_seed, boolean, integer
 from neurallib.names import hinted
 from neurallib.sequences import pad
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch
 
 
@@ -130,6 +130,11 @@ class BatchOrder:
             sizes = [len(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
         self._ends = np.cumsum(sizes)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0, whose order comes next."""
+        return self._epoch
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; without it, each pass is one epoch on."""
         self._epoch = epoch
@@ -151,6 +156,36 @@ class BatchOrder:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         for i in range(self._rank, len(self) * self._world_size, self._world_size):
             yield batches[i % len(batches)]
+
+
+class _Draws:
+    """The batches of an order as a loader asks for them: of each signal the epoch and its place in the data."""
+
+    def __init__(self, order: BatchOrder) -> None:
+        self._order = order
+        self.set_epoch = order.set_epoch
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch = self._order.epoch
+        for batch in self._order:
+            yield [(epoch, place) for place in batch]
+
+
+class _Drawn(Dataset[Any]):
+    """Prepared data as training sees them: by the epoch and the place of a signal."""
+
+    def __init__(self, data: PreparedData) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Any:
+        epoch, place = draw
+        return self._data.drawn(place, epoch)
 
 
 @hinted
@@ -226,7 +261,8 @@ def make_loader(
     )
     # DataLoader draws a number for its workers, from the global generator unless it is given another.
     generator = torch.Generator()
-    return DataLoader(data, batch_sampler=order, collate_fn=collate_fn, generator=generator)  # type: ignore[arg-type]
+    draws: Any = _Draws(order)
+    return DataLoader(_Drawn(data), batch_sampler=draws, collate_fn=collate_fn, generator=generator)  # type: ignore
 
 
 def _tensor(value: Any) -> Tensor:

@@ -112,6 +112,8 @@ class _Training(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._take_rate()
+        # Passes of Lightning's tuners are no epochs, and a run that goes on does not begin with the first.
+        self.trainer.train_dataloader.batch_sampler.set_epoch(self.current_epoch)  # type: ignore[union-attr]
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

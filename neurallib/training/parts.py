@@ -8,9 +8,11 @@ from typing import Any
 
 from neurallib.checks import choice, number
 from neurallib.names import listing
+from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
-from neurallib.signals.preparing import PreparedData, prepare_handed, prepare_training
+from neurallib.signals.prepared import PreparedData
+from neurallib.signals.preparing import prepare_handed, prepare_training
 from neurallib.state import Preprocessing, State, changed, new_preprocessing
 from neurallib.tasks import describe
 from neurallib.warn import warn
@@ -25,7 +27,10 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     names = options["channels"], options["units"]
     handed = Handed(conversion(known, describe(state).n_features, None, *names))
     reading = {name: options[name] for name in ("memory_budget", "enable_progress_bar")}
-    state, train_set = prepare_training(state, options["train_data"], "train_data", handed=handed, **reading)
+    augmentation = as_augmentation(options["augment"], options["seed"])
+    state, train_set = prepare_training(
+        state, options["train_data"], "train_data", handed=handed, augmentation=augmentation, **reading
+    )
     val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:

@@ -14,6 +14,7 @@ from neurallib.measures.baseline import constant_loss
 from neurallib.measures.losses import loss_terms
 from neurallib.models.registry import build_network
 from neurallib.names import is_named
+from neurallib.signals.augmentation import function_name
 from neurallib.state import State, changed
 from neurallib.storage.training_info import save_training_information
 from neurallib.tasks import describe
@@ -54,6 +55,7 @@ def trained_state(run: Run, fit: Fit) -> State:
         seed=run.seed,
         batch_size=run.batch_size,
         class_weight=start["training_info"]["class_weight"],
+        augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
         n_train_signals=len(run.train_set),
         n_val_signals=len(run.val_set),
         train_losses=fit.train_losses,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.signals.batches import make_loader
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch, State
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from neurallib.architectures import check_state
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.models.registry import check_weights
-from neurallib.signals.preparing import PreparedData
+from neurallib.signals.augmentation import Augment
+from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
@@ -46,6 +47,7 @@ def train(
     class_weight: str | Sequence[float] | float | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
+    augment: Augment | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
@@ -75,7 +77,8 @@ def train(
     patience : int, optional
         Stop after so many epochs without a lower validation loss.
     seed : int
-        For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
+        For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
+        weights.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     normalization : str or None
@@ -107,6 +110,12 @@ def train(
         over all that follow, of `epochs` or of Lightning's `max_steps`; "step", the original's: a tenth every 10
         epochs; "plateau", a tenth when 5 epochs have not brought better weights; None, one rate; or a function of the
         optimizer that gives a torch scheduler, which goes on with each epoch.
+    augment : function, optional
+        (x, y, generator) -> (x, y), of each training signal in each epoch, never in validation. x [T, n_features] is
+        float32 or float64 in the signals' own units, y as the task asks, both free to be changed. What comes back is
+        checked like data, may have another T, and is then normalized, by itself or as the training data without
+        augmentation decide. The numpy Generator draws what seed, epoch and the signal's place in the data decide alone,
+        whatever the batches and processes are; a function that draws from it alone gives the same run again.
     layer_learning_rates : mapping of str to float, optional
         Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern. A function as
         `optimizer` gets them where it has an argument of that name.
@@ -177,10 +186,13 @@ def train(
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
-    trained = trained_state(run, result)
-    if result.directory is not None:
-        save_checkpoint(trained, result.directory)
-        save_model_card(trained, result.directory)
+    return _saved(trained_state(run, result), result.directory)
+
+
+def _saved(trained: State, directory: Path | None) -> State:
+    if directory is not None:
+        save_checkpoint(trained, directory)
+        save_model_card(trained, directory)
     return trained
 
 

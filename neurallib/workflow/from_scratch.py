@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
+from neurallib.signals.augmentation import Augment
 from neurallib.state import State
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
@@ -41,6 +42,7 @@ def train_from_scratch(
     class_weight: str | Sequence[float] | float | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
+    augment: Augment | None = None,
     layer_learning_rates: Mapping[str, float] | None = None,
     bucketing: bool = False,
     memory_budget: int = 2**30,
@@ -83,7 +85,8 @@ def train_from_scratch(
     overlap : float
         The share of a window that the next one repeats, in [0, 1).
     seed : int
-        For the order of the batches and for dropout. The same seed, data and machine give bitwise the same weights.
+        For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
+        weights.
     normalization : str or None
         Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
         interquartile range of the training data; None, as they come. By default what the
@@ -112,6 +115,12 @@ def train_from_scratch(
         over all that follow, of `epochs` or of Lightning's `max_steps`; "step", the original's: a tenth every 10
         epochs; "plateau", a tenth when 5 epochs have not brought better weights; None, one rate; or a function of the
         optimizer that gives a torch scheduler, which goes on with each epoch.
+    augment : function, optional
+        (x, y, generator) -> (x, y), of each training signal in each epoch, never in validation. x [T, n_features] is
+        float32 or float64 in the signals' own units, y as the task asks, both free to be changed. What comes back is
+        checked like data, may have another T, and is then normalized, by itself or as the training data without
+        augmentation decide. The numpy Generator draws what seed, epoch and the signal's place in the data decide alone,
+        whatever the batches and processes are; a function that draws from it alone gives the same run again.
     layer_learning_rates : mapping of str to float, optional
         Other first learning rates for some layers, by layer ("gru_layers.0"), weight or pattern. A function as
         `optimizer` gets them where it has an argument of that name.

@@ -1,0 +1,74 @@
+"""Augmentation: training signals as a function changes them, anew each epoch, with what numbers alone decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from neurallib.signals.arrays import as_numbers
+from neurallib.signals.targets import as_target
+from neurallib.tasks import Task
+
+Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[Any, Any]]
+
+
+class Augmentation(NamedTuple):
+    """A function of a signal [T, C], its target and a generator, and the seed of what the generator draws."""
+
+    function: Augment
+    seed: int
+
+    def draw(
+        self, x: np.ndarray, y: Tensor, *, place: int, epoch: int, task: Task, name: str
+    ) -> tuple[np.ndarray, Tensor]:
+        """The signal at `place` in the data as it is in an epoch, checked; the function gets arrays of its own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If what the function gives is no signal with a target.
+        """
+        # Seed, epoch and place in one list would be ambiguous: numpy takes (7, 1) and (7, 1, 0) for the same.
+        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, place)))
+        try:
+            given = self.function(as_floats(x), y.numpy().copy(), generator)
+        except Exception as error:
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"augment was given {name} in epoch {epoch + 1}.")
+            raise
+        what = f"{name} as augment gave it in epoch {epoch + 1}"
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise TypeError(f"{what} is a {type(given).__name__}; expected a pair (x, y).")
+        new_x = as_numbers(given[0], f"x of {what}")
+        if new_x.ndim != 2 or new_x.shape[1] != x.shape[1] or len(new_x) == 0:
+            raise ValueError(f"x of {what} has shape {new_x.shape}; expected (T, {x.shape[1]}), one step at least.")
+        new_y, corrections = as_target(given[1], len(new_x), task, what)
+        if corrections:
+            raise ValueError(f"y of {what} has shape {np.shape(given[1])}; expected {tuple(new_y.shape)}.")
+        return new_x, new_y
+
+
+def as_augmentation(function: Any, seed: int) -> Augmentation | None:
+    """What `train` is given as `augment`, or TypeError."""
+    if function is None:
+        return None
+    if not callable(function):
+        kind = type(function).__name__
+        raise TypeError(f"augment is a {kind}; expected a function (x [T, C], y, generator) -> (x, y).")
+    return Augmentation(function, seed)
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Where a function can be found, module.qualname; of what wraps one or can be called the best there is."""
+    function = getattr(function, "func", function)  # of functools.partial
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def as_floats(x: np.ndarray) -> np.ndarray:
+    """A copy in float32, or in float64 where that would lose something."""
+    double = np.result_type(x.dtype, np.float32).itemsize > 4
+    return np.array(x, dtype=np.float64 if double else np.float32, order="C")

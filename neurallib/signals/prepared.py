@@ -1,0 +1,201 @@
+"""Prepared data: items checked, kept within a budget or read again, normalized, and the way back to their own units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from neurallib.names import listing
+from neurallib.progress import progress
+from neurallib.signals.arrays import as_numbers
+from neurallib.signals.augmentation import Augmentation, as_floats
+from neurallib.signals.conversion import Conversion, Handed
+from neurallib.signals.normalization import OWN, Scale, signal_scale, target_scale
+from neurallib.signals.sources import signal_of
+from neurallib.signals.statistics import Moments, Statistics
+from neurallib.signals.targets import as_target, class_counts
+from neurallib.state import Preprocessing
+from neurallib.tasks import Task
+from neurallib.warn import warn
+
+Item = tuple[Tensor, Tensor]
+
+
+class PreparedData(Dataset[Item]):
+    """Items (x [T, C] float32, y) ready to be collated; made by `prepare`, which has checked every one.
+
+    A regression's y is normalized as the state says; `scales` undoes it.
+
+    Attributes
+    ----------
+    names : list of str
+        What errors call the items.
+    lengths : list of int
+        T of each, at the state's sampling frequency.
+    given_lengths : list of int
+        T of each as it was handed in.
+    class_counts : np.ndarray
+        float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
+    targets : Moments
+        Of a regression's targets, normalized as the state that `prepare` was given says.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        names: list[str],
+        task: Task,
+        preprocessing: Preprocessing,
+        has_targets: bool,
+        handed: Handed,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._source, self._task, self._has_targets, self._handed = source, task, has_targets, handed
+        self.preprocessing = preprocessing
+        self.augmentation = augmentation
+        self.names = names
+        self.lengths: list[int] = []
+        self.given_lengths: list[int] = []
+        self.class_counts = np.zeros((2, task.n_outputs))
+        self.targets = Moments(task.n_outputs)
+        self._kept: dict[int, Item] = {}
+        self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
+        self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
+        self._unscaled: dict[int, Tensor] = {}  # targets of signals without a shape, which nothing scales back
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> Item:
+        return self._kept[i] if i in self._kept else self._item(i, *self._in_own_numbers(i))
+
+    def drawn(self, i: int, epoch: int) -> Item:
+        """An item as training sees it in an epoch, from 0: augmented, where that is asked for, and then normalized."""
+        if self.augmentation is None:
+            return self[i]
+        x, y = self._in_own_numbers(i)
+        return self._item(i, *self.augmentation.draw(x, y, place=i, epoch=epoch, task=self._task, name=self.names[i]))
+
+    @property
+    def rate(self) -> Fraction:
+        """Steps that the network sees for one that was handed in."""
+        return self._handed.conversion.rate
+
+    def cut(self, i: int) -> int | None:
+        """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
+        window = self._handed.window
+        return window if window is not None and self.lengths[i] > window else None
+
+    def scales(self, places: Sequence[int]) -> Scale | None:
+        """What undoes the normalization of the targets of some items: shift and scale [B, K]."""
+        if self._task.kind != "regression" or self.preprocessing["target_normalization"] is None:
+            return None
+        each = [target_scale(self._own.get(i), self.preprocessing) for i in places]
+        return Scale(*(np.stack(parts) for parts in zip(*filter(None, each), strict=True)))
+
+    def in_units(self, values: Tensor, places: Sequence[int]) -> Tensor:
+        """Normalized outputs or targets of some items, [B, T, K] or [B, K] on the CPU, in the target's own units."""
+        if (scale := self.scales(places)) is None:
+            return values
+        return torch.from_numpy(scale.over_steps(values.dim()).undo(values.numpy())).float()
+
+    def truth(self, y: Tensor, places: Sequence[int]) -> Tensor:
+        """Normalized targets of some items, as `in_units`, in the target's own units."""
+        values = self.in_units(y, places)
+        for row, i in enumerate(places):
+            if i in self._unscaled:
+                values[row, : len(self._unscaled[i])] = self._unscaled[i]
+        return values
+
+    def check(self, memory_budget: int, enable_progress_bar: bool, statistics: Statistics | None = None) -> None:
+        """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
+        `statistics` leave open is decided before anything is normalized."""
+        corrected: dict[str, list[str]] = {}
+        is_regression = self._has_targets and self._task.kind == "regression"
+        for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
+            x, y, corrections = self._read(i)
+            if self.augmentation is not None:
+                x = as_floats(x)
+            elif statistics is not None:
+                x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
+            self.lengths.append(len(x))
+            for correction in corrections:
+                corrected.setdefault(correction, []).append(self.names[i])
+            if self._has_targets:
+                self.class_counts += class_counts(y, self._task)
+            size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
+            fits = size <= memory_budget
+            memory_budget -= size * fits
+            if statistics is not None:
+                statistics.add(x, y.numpy())
+            if statistics is not None or self.augmentation is not None:
+                if fits:
+                    self._raw[i] = x, y
+            elif fits or is_regression:
+                item = self._item(i, x, y)
+                if is_regression:
+                    self.targets.add(item[1].numpy().reshape(-1, self._task.n_outputs))
+                if fits:
+                    self._kept[i] = item
+        for correction, names in corrected.items():
+            warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        if statistics is not None:
+            self.preprocessing = statistics.decided()
+        while self._raw and self.augmentation is None:
+            i, (x, y) = self._raw.popitem()
+            self._kept[i] = self._item(i, x, y)
+
+    def _in_own_numbers(self, i: int) -> tuple[np.ndarray, Tensor]:
+        return self._raw[i] if i in self._raw else self._read(i)[:2]
+
+    def _read(self, i: int) -> tuple[np.ndarray, Tensor, list[str]]:
+        """An item checked and shaped, in its own numbers."""
+        given, name = self._source[i], self.names[i]
+        if not self._has_targets:
+            x, corrections = _signal(signal_of(given), self._handed.conversion, self._task, name)
+            return self._converted(i, x), torch.empty(0), corrections
+        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
+        x, corrections = _signal(given[0], self._handed.conversion, self._task, name)
+        y, more = as_target(given[1], len(x), self._task, name)
+        return self._converted(i, x), y, corrections + more
+
+    def _converted(self, i: int, x: np.ndarray) -> np.ndarray:
+        if len(self.given_lengths) == i:
+            self.given_lengths.append(len(x))
+        return self._handed.conversion.apply(x)
+
+    def _item(self, i: int, x: np.ndarray, y: Tensor) -> Item:
+        """An item normalized. A long signal that is taken in windows is not, where each window is by itself; neither
+        is its target, where that goes by the window."""
+        cut = self.cut(i) is not None
+        own = None if cut and self.preprocessing["normalization"] in OWN else signal_scale(x, self.preprocessing)
+        kind = self.preprocessing["target_normalization"]
+        if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
+            if kind == "signal" and own is not None:
+                self._own[i] = own
+            scale = target_scale(own, self.preprocessing)
+            if self._has_targets and scale is not None:
+                if np.isinf(scale.scale).any():
+                    self._unscaled[i] = y
+                y = torch.from_numpy(scale.apply(y.numpy()))
+        values = np.array(x, dtype=np.float32) if own is None else own.apply(x)
+        return torch.from_numpy(np.ascontiguousarray(values)), y
+
+
+def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.ndarray, list[str]]:
+    x, corrections = as_numbers(given, f"x of {name}"), []
+    n = handed.n_given or task.n_features
+    if x.ndim == 1 and n == 1:
+        x, corrections = x[:, None], ["x is [T], taken as [T, 1],"]
+    elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
+        x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
+    if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
+        raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
+    return x, corrections
