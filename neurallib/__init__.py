@@ -48,6 +48,10 @@ from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
+from neurallib.signals.event_finding import find_events
+from neurallib.signals.intervals import find_intervals
+from neurallib.signals.heart_rate import rr_intervals
+from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
@@ -79,6 +83,9 @@ __all__ = [
     "create_checkpoints_directory",
     "cross_validate",
     "evaluate",
+    "find_events",
+    "find_intervals",
+    "find_r_peaks",
     "flip_valid",
     "freeze",
     "freezing_plan",
@@ -114,6 +121,7 @@ __all__ = [
     "replace_head",
     "retrain",
     "reuse_layers",
+    "rr_intervals",
     "save_checkpoint",
     "save_model_card",
     "save_training_information",

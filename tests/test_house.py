@@ -23,7 +23,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
     signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
-    signals.synthetic signals.wfdb_records plots
+    signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic
+    signals.wfdb_records signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
@@ -32,6 +33,7 @@ training.__init__ training.schedules training.optimization training.run training
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
     training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
     prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
+    prediction.r_peaks
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

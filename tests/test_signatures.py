@@ -31,6 +31,10 @@ cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, la
     enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
+find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
+find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
+    channel=None, gpu_id=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
 freezing_plan(target, reuse_n_layers, strategy, depth=None)
@@ -82,6 +86,7 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
+rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
 save_checkpoint(state, directory)
 save_model_card(state, directory, *, metrics=None, measured_on=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,

@@ -73,7 +73,8 @@ def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
 
     x = np.asarray(x, dtype=np.float64)
     offset = x.mean(axis=0)
-    return np.asarray(resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge")) + offset
+    y: np.ndarray = resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge") + offset
+    return y
 
 
 def handed_to(

@@ -1,0 +1,88 @@
+"""From beats to heart rate: `rr_intervals`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neurallib.checks import number
+from neurallib.names import hinted
+from neurallib.signals.peaks import as_samples
+
+
+@hinted
+def rr_intervals(
+    peaks: ArrayLike,
+    sampling_frequency: float,
+    *,
+    gaps: ArrayLike | None = None,
+    max_gap: float | None = None,
+) -> dict[str, np.ndarray]:
+    """The times from beat to beat, and the heart rate of each.
+
+    Parameters
+    ----------
+    peaks : array-like of int
+        [n] samples of the beats, in any order.
+    sampling_frequency : float
+        Hz.
+    gaps : array-like, optional
+        Where the signal says nothing: bool [T], or from where (included) to where (not included), int [g, 2] samples.
+        An interval that such a gap lies in is nan.
+    max_gap : float, optional
+        Seconds; a longer interval is nan, since beats may be missing in it.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        "rr", float64 [n - 1] in seconds, nan across gaps; "bpm", 60 / rr; "time", in seconds, of the beat that ends
+        each interval.
+
+    Raises
+    ------
+    TypeError
+        If peaks or gaps are not whole numbers, or another argument is no number.
+    ValueError
+        If two peaks are on one sample, `gaps` has another shape, or an argument is out of its range.
+
+    See Also
+    --------
+    find_r_peaks : the beats of a recording.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> beats = nl.rr_intervals([0, 250, 550, 1450], 250, gaps=[[600, 1000]])
+    >>> beats["rr"], beats["bpm"].round(), beats["time"]
+    (array([1. , 1.2, nan]), array([60., 50., nan]), array([1. , 2.2, 5.8]))
+    """
+    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    samples = np.sort(as_samples("peaks", peaks))
+    rr = np.diff(samples) / rate
+    if (rr == 0).any():
+        raise ValueError(f"peaks holds {samples[1:][rr == 0][0]} twice; expected each beat once.")
+    if gaps is not None:
+        start, stop = _gaps(gaps)
+        # gaps that begin before a beat but do not end before the one ahead of it
+        begun = np.searchsorted(start, samples[1:], "left")
+        ended = np.searchsorted(np.sort(stop), samples[:-1], "right")
+        rr[begun > ended] = np.nan
+    if max_gap is not None:
+        rr[rr > number("max_gap", max_gap, 0, low_open=True)] = np.nan
+    return {"rr": rr, "bpm": 60 / rr, "time": samples[1:] / rate}
+
+
+def _gaps(gaps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted starts, and stops, of gaps that hold something."""
+    values = np.asarray(gaps)
+    if values.dtype == bool and values.ndim == 1:
+        change = np.diff(np.concatenate([[0], values.astype(np.int8), [0]]))
+        return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    if values.size == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if values.ndim != 2 or values.shape[1] != 2:
+        raise ValueError(f"gaps has shape {values.shape}; expected bool [T], or samples [g, 2].")
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"gaps has dtype {values.dtype}; expected bool, or whole numbers of samples.")
+    values = values[values[:, 1] > values[:, 0]]
+    return np.sort(values[:, 0]), values[:, 1]

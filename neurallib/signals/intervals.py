@@ -1,0 +1,154 @@
+"""Intervals of classes: `find_intervals`, for outputs of any length."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from neurallib.checks import number
+from neurallib.names import hinted
+from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, smoothed
+
+
+@hinted
+def find_intervals(
+    output: ArrayLike | Tensor,
+    sampling_frequency: float,
+    *,
+    smoothing: float = 0.0,
+    min_duration: float = 0.0,
+    names: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """The intervals of one class each that classes or probabilities by step tell of, such as sleep stages.
+
+    Parameters
+    ----------
+    output : array-like or Tensor
+        Probabilities [T, K], of which the highest names the class; probabilities of yes, [T] or [T, 1] of floats, with
+        the classes 0 and 1 (above 0.5); or classes [T] of whole numbers. nan and -1 are unknown: in no interval.
+    sampling_frequency : float
+        Hz, of the output.
+    smoothing : float
+        Seconds over which probabilities are averaged first, or classes have a majority; 0 for none.
+    min_duration : float
+        Seconds. Of what is shorter, the shortest first becomes part of the longer interval beside it, of equally long
+        ones the earlier; one that stands alone between unknown steps is left out.
+    names : sequence of str, optional
+        Of the classes [K], such as `state["postprocessing"]["outputs"]`.
+
+    Returns
+    -------
+    dict
+        "onset" and "duration", float64 [n] in seconds, in the order of time; "class", int64 [n]; "name", list of str
+        [n], from `names`, else the class as text; "sample", int64 [n], of the onset.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no number, or `output` holds none.
+    ValueError
+        If an argument is out of its range, `output` has another shape, or a class has no name.
+
+    See Also
+    --------
+    find_events : moments in place of intervals.
+    class_scores : how well classes meet the true ones.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> found = nl.find_intervals([0, 0, 0, 2, 0, 1, 1, 1], 1.0, min_duration=2, names=["wake", "light", "deep"])
+    >>> found["name"], found["onset"], found["duration"]
+    (['wake', 'light'], array([0., 5.]), array([5., 3.]))
+    """
+    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    least = int(np.ceil(number("min_duration", min_duration, 0) * rate - 1e-6))
+    half = half_width(smoothing, rate)
+    values = as_numbers(output)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim not in (1, 2):
+        raise ValueError(f"output has shape {values.shape}; expected [T] or [T, K].")
+    if values.ndim == 2 or values.dtype.kind == "f":
+        as_probabilities(values)
+    runs = _without_short(*_runs(values, half), least)
+    starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
+    if names is not None and len(classes) and classes.max() >= len(names):
+        raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
+    named = [str(k) for k in classes] if names is None else [str(names[k]) for k in classes]
+    return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
+
+
+def _runs(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, lengths and classes [n] of the runs of one class; of unknown steps the class is -1."""
+    starts, classes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for low in range(0, len(values), PART):
+        found = _found(values, low, min(low + PART, len(values)), half)
+        change = np.concatenate([[0], np.flatnonzero(np.diff(found)) + 1])
+        starts.append(change + low)
+        classes.append(found[change])
+    start, kind = np.concatenate(starts), np.concatenate(classes)
+    new = np.diff(kind, prepend=-2) != 0
+    return start[new], np.diff(start[new], append=len(values)), kind[new]
+
+
+def _found(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
+    """The classes, int64, of steps low to high; -1 where they are unknown."""
+    if values.ndim == 1 and values.dtype.kind in "iub":
+        begin = max(low - half, 0)
+        some = np.maximum(values[begin : high + half].astype(np.int64), -1)
+        if not half or some.max() < 0:
+            return some[low - begin : high - begin]
+        columns: Iterator[np.ndarray] = (np.where(some < 0, np.nan, some == k) for k in range(some.max() + 1))
+        low, high = low - begin, high - begin
+    elif values.ndim == 1:
+        level = smoothed(values, low, high, half)
+        return np.where(np.isnan(level), -1, level > 0.5).astype(np.int64)
+    else:
+        columns = (values[:, k] for k in range(values.shape[1]))
+    level = np.stack([smoothed(column, low, high, half) for column in columns], axis=1)
+    unknown = np.isnan(level).any(axis=1)
+    return np.where(unknown, -1, np.where(unknown[:, None], 0, level).argmax(axis=1)).astype(np.int64)
+
+
+def _without_short(
+    start: np.ndarray, length: np.ndarray, kind: np.ndarray, least: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs of which none that is known is shorter than `least` steps: the shortest goes first."""
+    lengths, kinds, n = length.tolist(), kind.tolist(), len(length)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+
+    def take(i: int, into: int) -> None:
+        """Run i becomes part of the one beside it."""
+        lengths[into] += lengths[i]
+        lengths[i] = 0
+        if into > i:
+            start[into] = start[i]
+        if before[i] >= 0:
+            after[before[i]] = after[i]
+        if after[i] < n:
+            before[after[i]] = before[i]
+
+    short = [(lengths[i], i) for i in range(n) if kinds[i] >= 0 and lengths[i] < least]
+    heapq.heapify(short)
+    while short:
+        size, i = heapq.heappop(short)
+        if lengths[i] != size:
+            continue
+        beside = [j for j in (before[i], after[i]) if 0 <= j < n and kinds[j] >= 0]
+        if not beside:
+            kinds[i] = -1
+            continue
+        into = max(beside, key=lambda j: lengths[j])
+        take(i, into)
+        for j in (before[into], after[into]):
+            if 0 <= j < n and kinds[j] == kinds[into]:
+                take(j, into)
+        if lengths[into] < least:
+            heapq.heappush(short, (lengths[into], into))
+    rest = [i for i in range(n) if lengths[i]]
+    return start[rest], np.array([lengths[i] for i in rest], np.int64), np.array([kinds[i] for i in rest], np.int64)

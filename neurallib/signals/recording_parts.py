@@ -1,0 +1,114 @@
+"""What a recording says beside its signal: beats, flutter, classes by step, and where it says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurallib.checks import number
+from neurallib.names import did_you_mean, listing
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+
+Recording = Mapping[str, Any]
+_PART = 1 << 20  # samples that are read together
+
+
+def check_recording(recording: Any, what: str = "recording") -> None:
+    """Raise unless it is one: a dict with a signal [T, C] and its sampling frequency."""
+    if not isinstance(recording, Mapping):
+        expected = "expected a recording, as read_recording gives it"
+        raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
+    if missing := [key for key in ("signal", "sampling_frequency") if recording.get(key) is None]:
+        raise ValueError(f"{what} has no {listing(missing)}; it has {listing(map(str, recording))}.")
+    number(f"the sampling_frequency of {what}", recording["sampling_frequency"], 0, low_open=True)
+    shape = tuple(getattr(recording["signal"], "shape", ()))
+    if len(shape) not in (1, 2) or 0 in shape:
+        raise ValueError(f"the signal of {what} has shape {shape}; expected [T, C], neither of them 0.")
+
+
+def name_of(recording: Recording) -> str:
+    """Its name, else "recording"."""
+    return str(recording.get("name") or "recording")
+
+
+def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[str] | None = None) -> int:
+    """The column of a channel, by its name or number; by default the first of those that are wanted, else 0."""
+    names = [str(name) for name in recording.get("channels") or ()]
+    n_channels = rows_of(recording, 0, 1).shape[1]
+    if channel is None:
+        return next((names.index(name) for name in wanted or () if name in names), 0)
+    if isinstance(channel, str):
+        if channel not in names:
+            hint = did_you_mean(channel, names)
+            raise ValueError(f"channel={channel!r}; {name_of(recording)} has {listing(names)}.{hint}")
+        return names.index(channel)
+    if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)):
+        raise TypeError(f"channel={channel!r} is a {type(channel).__name__}; expected a name or a number.")
+    if not 0 <= channel < n_channels:
+        raise ValueError(f"channel={channel}; {name_of(recording)} has {n_channels}, from 0 on.")
+    return int(channel)
+
+
+def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Samples int64 [n], symbols [n] and durations float64 [n] in seconds of what is annotated."""
+    events = recording.get("events") or {}
+    samples = np.asarray(events.get("sample", ()), np.int64)
+    symbols = [str(symbol) for symbol in events.get("symbol", ())]
+    duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)
+    return samples, symbols, duration
+
+
+def beats_of(recording: Recording) -> np.ndarray:
+    """int64 [n], samples of the QRS complexes, ascending."""
+    samples, symbols, _ = events_of(recording)
+    return np.sort(samples[[symbol in BEAT_SYMBOLS for symbol in symbols]])
+
+
+def flutter_of(recording: Recording) -> np.ndarray:
+    """int64 [n, 2], the samples from each "[" to its "]", or to the end of the recording."""
+    samples, symbols, _ = events_of(recording)
+    found: list[tuple[int, int]] = []
+    start: int | None = None
+    for i in np.argsort(samples, kind="stable"):
+        if symbols[i] == "[" and start is None:
+            start = int(samples[i])
+        elif symbols[i] == "]" and start is not None:
+            found.append((start, int(samples[i]) + 1))
+            start = None
+    if start is not None:
+        found.append((start, len(recording["signal"])))
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def gaps_of(recording: Recording) -> np.ndarray:
+    """int64 [n, 2], from where to where no channel has a value."""
+    edges = [np.zeros(0, np.int64)]
+    before = False
+    for low in range(0, len(recording["signal"]), _PART):
+        none = np.isnan(rows_of(recording, low, low + _PART)).all(axis=1)
+        edges.append(low + np.flatnonzero(np.diff(none, prepend=before)))
+        before = bool(none[-1])
+    ends = np.concatenate([*edges, [len(recording["signal"])] if before else []]).astype(np.int64)
+    return ends.reshape(-1, 2)
+
+
+def rows_of(recording: Recording, start: int, stop: int) -> np.ndarray:
+    """Samples start to stop, [n, C], of a signal that may be read only now; nan for what is masked or no number."""
+    rows = np.ma.filled(np.ma.asarray(recording["signal"][start:stop]).astype(np.float64), np.nan)
+    return rows[:, None] if rows.ndim == 1 else rows
+
+
+def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
+    """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. An
+    annotation without a duration goes on to the next one."""
+    samples, symbols, duration = events_of(recording)
+    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
+    found = np.full(n_steps, -1, np.int64)
+    order = np.argsort(samples, kind="stable")
+    nexts = np.append(samples[order][1:], n_steps)
+    for i, following in zip(order, nexts, strict=True):
+        stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else following
+        found[max(samples[i], 0) : stop] = names.index(symbols[i]) if symbols[i] in names else -1
+    return found

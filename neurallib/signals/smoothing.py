@@ -1,0 +1,60 @@
+"""Outputs as they come, and means over steps that stop at gaps, a part of a long output at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.checks import number
+
+PART = 1 << 20  # steps that are looked at together
+_UNIT = 2.0**36  # probabilities are summed as whole numbers of its inverse: equal ones have equal means
+
+
+def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
+    """Steps low to high of [T], float64, each the mean of those up to `half` steps away on its side of gaps."""
+    if half == 0:
+        return np.asarray(values[low:high], np.float64)
+    begin, end = max(low - half, 0), min(high + half, len(values))
+    part = np.asarray(values[begin:end], np.float64)
+    gap = np.isnan(part)
+    total = np.concatenate([[0], np.cumsum(np.rint(np.where(gap, 0, part) * _UNIT).astype(np.int64))])
+    steps = np.arange(low - begin, high - begin)
+    first, last = np.maximum(steps - half, 0), np.minimum(steps + half + 1, len(part))
+    if gap.any():
+        place = np.arange(len(part))
+        first = np.maximum(first, np.maximum.accumulate(np.where(gap, place + 1, 0))[steps])
+        last = np.minimum(last, np.minimum.accumulate(np.where(gap, place, len(part))[::-1])[::-1][steps])
+    mean = (total[last] - total[first]) / (np.maximum(last - first, 1) * _UNIT)
+    return np.where(gap[steps], np.nan, mean)
+
+
+def half_width(smoothing: float, rate: float) -> int:
+    """The steps on either side that a mean over `smoothing` seconds takes."""
+    return round(number("smoothing", smoothing, 0) * rate) // 2
+
+
+def as_numbers(output: Any, name: str = "output") -> np.ndarray:
+    """`output` as an array of numbers; a long one is not copied."""
+    if isinstance(output, Tensor):
+        output = output.detach().cpu()
+        output = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
+    values: np.ndarray = np.asarray(output)
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
+    return values
+
+
+def as_probabilities(values: np.ndarray) -> np.ndarray:
+    """`values`, all of which lie in [0, 1] or are nan; none is copied."""
+    if values.size:
+        low, high = (end.reduce(values, axis=None) for end in (np.fmin, np.fmax))
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"output goes from {low:g} to {high:g}; expected probabilities in [0, 1]. "
+                "Logits become probabilities through a sigmoid or softmax, which predict applies by itself."
+            )
+    return values

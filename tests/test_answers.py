@@ -1,0 +1,233 @@
+"""From outputs to answers: events, intervals, heart rates and R-peaks, against plain loops over single steps."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import neurallib as nl
+from neurallib.signals import event_finding, intervals, smoothing
+
+LEVELS = st.lists(st.sampled_from([math.nan, 0.0, 0.3, 0.6, 0.6, 0.7, 0.9, 1.0]), max_size=80)
+CLASSES = st.lists(st.integers(-1, 2), max_size=50)
+
+
+def mean_around(values: np.ndarray, half: int) -> np.ndarray:
+    """Each step's mean over those up to `half` away that no gap lies before, one by one."""
+    found = np.full(len(values), np.nan)
+    for i in np.flatnonzero(~np.isnan(values)):
+        low, high = i, i
+        while low > max(i - half, 0) and not np.isnan(values[low - 1]):
+            low -= 1
+        while high < min(i + half, len(values) - 1) and not np.isnan(values[high + 1]):
+            high += 1
+        found[i] = values[low : high + 1].mean()
+    return found
+
+
+def events_one_by_one(values: np.ndarray, threshold: float, distance: int) -> list[int]:
+    events, i = [], 0
+    while i < len(values):
+        j = i
+        while j < len(values) and values[j] > threshold:
+            j += 1
+        if j > i:
+            highest = [k for k in range(i, j) if values[k] == values[i:j].max()]
+            events.append(highest[(len(highest) - 1) // 2])
+        i = max(j, i + 1)
+    kept: list[int] = []
+    for event in sorted(events, key=lambda k: (-values[k], k)):
+        if all(abs(event - other) >= distance for other in kept):
+            kept.append(event)
+    return sorted(kept)
+
+
+@given(LEVELS, st.integers(0, 12), st.sampled_from([7, 1 << 20]))
+def test_events_are_those_of_a_loop_over_steps_however_the_output_is_cut(
+    levels: list[float], distance: int, part: int
+) -> None:
+    values = np.array(levels, dtype=float)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_finding, "PART", part)
+        found = nl.find_events(values, 10.0, threshold=0.5, min_distance=distance / 10)
+    assert found.tolist() == events_one_by_one(values, 0.5, distance) and found.dtype == np.int64
+
+
+@given(LEVELS, st.integers(0, 9), st.sampled_from([7, 1 << 20]))
+def test_smoothed_probabilities_are_means_that_stop_at_gaps(levels: list[float], half: int, part: int) -> None:
+    values = np.array(levels, dtype=float)
+    parts = [smoothing.smoothed(values, low, min(low + part, len(values)), half) for low in range(0, len(values), part)]
+    got = np.concatenate([*parts, []])
+    np.testing.assert_allclose(got, mean_around(values, half), atol=1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_finding, "PART", part)
+        found = nl.find_events(values, 10.0, smoothing=half / 5, min_distance=0.5)
+    assert found.tolist() == events_one_by_one(got, 0.5, 5)
+
+
+def test_an_event_at_the_first_and_at_the_last_sample_is_found() -> None:
+    output = np.zeros(100)
+    output[0], output[-2:] = 0.9, (0.7, 0.8)
+    assert nl.find_events(output, 100).tolist() == [0, 99]
+    assert nl.find_events(np.ones(9), 100).tolist() == [4]
+    assert len(nl.find_events(np.zeros(0), 100)) == 0
+
+
+def test_the_smoothed_top_of_a_box_is_its_middle() -> None:
+    output = np.zeros((60, 1), np.float32)
+    output[20:31] = 1.0
+    for seconds in (0, 0.05, 0.2):
+        assert nl.find_events(output, 100, smoothing=seconds).tolist() == [25]
+
+
+def test_of_two_near_events_the_higher_stays_and_a_gap_keeps_two_runs_apart() -> None:
+    output = np.zeros(100)
+    output[[10, 20, 60, 61, 62]] = 0.7, 0.9, 0.8, np.nan, 0.8
+    assert nl.find_events(output, 100, min_distance=0.11).tolist() == [20, 60]
+    assert nl.find_events(output, 100, min_distance=0.10).tolist() == [10, 20, 60]
+    assert nl.find_events(output, 100, min_distance=0).tolist() == [10, 20, 60, 62]
+
+
+def test_a_distance_in_seconds_is_not_lost_to_rounding() -> None:
+    output = np.zeros(20)
+    output[[0, 7]] = 0.9
+    assert nl.find_events(output, 100, min_distance=0.07).tolist() == [0, 7]  # the product is a little more than 7
+    assert nl.find_events(output, 100, min_distance=0.08).tolist() == [0]
+
+
+def test_tensors_and_files_on_disk_are_outputs(tmp_path) -> None:
+    output = np.zeros((40, 1), np.float32)
+    output[7] = 0.8
+    np.save(tmp_path / "o.npy", output)
+    for given_as in (output[:, 0], torch.from_numpy(output), np.load(tmp_path / "o.npy", mmap_mode="r")):
+        assert nl.find_events(given_as, 40).tolist() == [7]
+
+
+def absorbed_one_by_one(classes: list[int], least: int) -> list[tuple[int, int, int]]:
+    """(start, length, class) of known runs, the shortest joined to the longer beside it until none is short."""
+    runs: list[list[int]] = []
+    for k in classes:
+        if runs and runs[-1][1] == k:
+            runs[-1][0] += 1
+        else:
+            runs.append([1, k])
+    while short := [(n, i) for i, (n, k) in enumerate(runs) if k >= 0 and n < least]:
+        _, i = min(short)
+        beside = [j for j in (i - 1, i + 1) if 0 <= j < len(runs) and runs[j][1] >= 0]
+        runs[i][1] = runs[max(beside, key=lambda j: runs[j][0])][1] if beside else -2
+        joined: list[list[int]] = []
+        for n, k in runs:
+            if joined and joined[-1][1] == k:
+                joined[-1][0] += n
+            else:
+                joined.append([n, k])
+        runs = joined
+    starts = np.cumsum([0] + [n for n, _ in runs])
+    return [(int(start), n, k) for start, (n, k) in zip(starts, runs) if k >= 0]
+
+
+@given(CLASSES, st.integers(0, 6), st.sampled_from([7, 1 << 20]))
+def test_intervals_are_those_of_a_loop_however_the_output_is_cut(classes: list[int], least: int, part: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "PART", part)
+        found = nl.find_intervals(np.array(classes, dtype=int), 10.0, min_duration=least / 10)
+    rows = zip(found["sample"], (found["duration"] * 10).round(), found["class"], strict=True)
+    assert [tuple(map(int, row)) for row in rows] == absorbed_one_by_one(classes, least)
+
+
+def test_intervals_of_probabilities_are_named_and_smoothed() -> None:
+    probabilities = np.zeros((100, 3))
+    probabilities[:50, 0] = probabilities[50:, 2] = 1
+    probabilities[20] = 0, 1, 0
+    probabilities[90:] = np.nan
+    plain = nl.find_intervals(probabilities, 10, names=["wake", "light", "deep"])
+    assert plain["name"] == ["wake", "light", "wake", "deep"]
+    smooth = nl.find_intervals(torch.from_numpy(probabilities), 10, smoothing=0.5, names=["wake", "light", "deep"])
+    assert smooth["name"] == ["wake", "deep"]
+    np.testing.assert_allclose((smooth["onset"], smooth["duration"]), [[0, 5], [5, 4]])
+    yes = nl.find_intervals(np.array([0.2, 0.9, 0.8, 0.1]), 1)
+    assert yes["class"].tolist() == [0, 1, 0] and yes["name"] == ["0", "1", "0"]
+
+
+def test_smoothed_classes_are_those_of_the_majority() -> None:
+    classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
+    assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]
+
+
+def test_heart_rates_are_nan_across_gaps_alone() -> None:
+    peaks = [0, 100, 200, 300, 400]
+    for gaps in ([[150, 160]], [[150, 160], [155, 170]]):
+        np.testing.assert_array_equal(nl.rr_intervals(peaks, 100, gaps=gaps)["rr"], [1, np.nan, 1, 1])
+    mask = np.zeros(500, bool)
+    mask[[150, 450]] = True
+    np.testing.assert_array_equal(nl.rr_intervals(peaks[::-1], 100, gaps=mask)["bpm"], [60, np.nan, 60, 60])
+    np.testing.assert_array_equal(nl.rr_intervals([0, 100, 400], 100, max_gap=2.0)["rr"], [1, np.nan])
+    assert len(nl.rr_intervals([5], 100)["rr"]) == 0
+
+
+def known_detector(rate: float, **events: float) -> nl.State:
+    """A state whose probability follows its input: sigmoid(12 * tanh(...)) rises with x."""
+    state = nl.gru_seq2seq(n_features=1, hid_dim=1, n_layers=1)
+    zero = {name: torch.zeros_like(weight) for name, weight in state["weights"].items()}
+    zero["gru_layers.0.weight_ih_l0"] = torch.tensor([[0.0], [0.0], [9.0]])
+    zero["gru_layers.0.bias_ih_l0"] = torch.tensor([0.0, -20.0, -3.0])
+    zero["fc_out.weight"], zero["fc_out.bias"] = torch.tensor([[12.0]]), torch.tensor([0.0])
+    post = {"outputs": ["R-peak"], "events": events}
+    return {**state, "weights": zero, "postprocessing": post,
+            "preprocessing": {**state["preprocessing"], "sampling_frequency": rate}}  # fmt: skip
+
+
+def ecg_recording(sign: float = 1.0) -> tuple[dict, np.ndarray]:
+    signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=250, seed=3)
+    both = np.stack([np.zeros_like(signal), sign * signal], axis=1)
+    return {"name": "r", "signal": both, "sampling_frequency": 250.0, "channels": ["V", "II"]}, r_peaks
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_snapped_events_lie_at_the_extremum_of_the_larger_deflection(sign: float) -> None:
+    from neurallib.prediction.r_peaks import snapped
+
+    recording, r_peaks = ecg_recording(sign)
+    moved = np.clip(r_peaks + np.resize([-5, 0, 7, 3], len(r_peaks)), 0, 7499)
+    found = snapped(recording, moved, 0.05, "auto", 1)
+    assert np.abs(found - r_peaks).max() <= 1
+    other = snapped(recording, moved, 0.05, "negative" if sign > 0 else "positive", 1)
+    assert np.abs(other - r_peaks).mean() > 3
+    recording["signal"][:] = np.nan
+    np.testing.assert_array_equal(snapped(recording, moved, 0.05, "auto", 1), moved)
+
+
+def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:
+    recording, r_peaks = ecg_recording()
+    one = recording | {"signal": recording["signal"][:, 1:], "channels": ["II"]}
+    state = known_detector(250.0, threshold=0.9, min_distance=0.3)
+    found = nl.find_r_peaks(state, one)
+    assert nl.peak_scores(r_peaks, found, sampling_frequency=250, tolerance=0.012)["f1"] == 1
+    assert len(nl.find_r_peaks(state, one, threshold=1.0)) == 0
+    raw = nl.find_r_peaks(state, one, snap=0)
+    np.testing.assert_array_equal(raw, nl.find_events(nl.predict(state, [one["signal"]])[0], 250, threshold=0.9,
+                                                      min_distance=0.3))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: nl.find_events(np.full(5, 2.0), 10), ValueError, "output goes from 2 to 2; expected probabilities"),
+        (lambda: nl.find_events(np.zeros((5, 2)), 10), ValueError, r"output has shape \(5, 2\)"),
+        (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
+        (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
+        (lambda: nl.find_intervals([0, 3], 10, names=["a"]), ValueError, "output holds class 3; names has 1"),
+        (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
+        (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),
+        (lambda: nl.rr_intervals([4, 9], 10, gaps=[3, 4]), ValueError, r"gaps has shape \(2,\)"),
+        (lambda: nl.find_r_peaks(known_detector(10.0), {"name": "a"}), ValueError, "recording has no signal"),
+        (lambda: nl.find_r_peaks(known_detector(10.0), ecg_recording()[0], channel="MLI"), ValueError, "has V, II"),
+        (lambda: nl.find_r_peaks(nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1), {}), ValueError, "of each step"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_named(call, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
