@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,9 @@ from neurallib.models.registry import check_weights
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.folders import SignalFolder
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed
-from neurallib.signals.sources import Data, Signals, as_items, is_numbered
+from neurallib.signals.sources import Data, Signals, as_items, in_blocks
 from neurallib.state import State
 from neurallib.tasks import describe
 
@@ -239,7 +237,7 @@ def iter_predict(
     check_weights(state)
     handed = handed_to(state, sampling_frequency, channels, units)
     items = as_items(signals, "signals", handed.conversion.n_given or describe(state).n_features, False, keep=False)
-    return _one_by_one(state, _blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)
+    return _one_by_one(state, in_blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)
 
 
 def _one_by_one(
@@ -250,16 +248,6 @@ def _one_by_one(
         prepared = prepare_handed(state, block, "signals", False, handed, first=first)
         yield from _predict(state, prepared, batch_size, raw, gpu_id, False)[0]
         first += len(block)
-
-
-def _blocks(items: Any, size: int) -> Iterator[Any]:
-    """So many items at a time, of a folder (which keeps their names), a sequence, a Dataset or an iterable."""
-    if isinstance(items, SignalFolder):
-        yield from (items[i : i + size] for i in range(0, len(items), size))
-        return
-    rest = (items[i] for i in range(len(items))) if is_numbered(items) else iter(items)
-    while block := list(islice(rest, size)):
-        yield block
 
 
 def predict_and_measure(

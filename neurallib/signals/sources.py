@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,16 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
 def is_numbered(data: Any) -> bool:
     """Whether items can be asked for by number: the iteration of a Dataset that only has numbers may never end."""
     return hasattr(data, "__len__") and hasattr(data, "__getitem__")
+
+
+def in_blocks(items: Any, size: int) -> Iterator[Any]:
+    """So many items at a time, of a folder (which keeps their names), a sequence, a Dataset or an iterable."""
+    if isinstance(items, SignalFolder):
+        yield from (items[i : i + size] for i in range(0, len(items), size))
+        return
+    rest = (items[i] for i in range(len(items))) if is_numbered(items) else iter(items)
+    while block := list(islice(rest, size)):
+        yield block
 
 
 def signal_of(item: Any) -> Any:
