@@ -45,13 +45,13 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, seed=42)
+    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, steps=None, seed=42)
 gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    pooling='final', model_name='GRUseq2one', fold=1, seed=42)
+    pooling='final', model_name='GRUseq2one', fold=1, steps=None, seed=42)
 gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    model_name='GRUseq2seq', fold=1, seed=42)
+    model_name='GRUseq2seq', fold=1, steps=None, seed=42)
 list_architectures()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
@@ -118,13 +118,13 @@ transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,
     model_name=None, **more)
 transformer_encoder_decoder(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', fold=1, seed=42)
+    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', fold=1, steps=None, seed=42)
 transformer_seq2one(*, n_features, d_model, nhead, num_encoder_layers=1, dim_feedforward, dropout=0.0,
     learning_rate=0.001, num_classes=1, task='classification', multi_label=False, n_outputs=None,
-    model_name='Transformerseq2one', fold=1, seed=42)
+    model_name='Transformerseq2one', fold=1, steps=None, seed=42)
 transformer_seq2seq(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
     dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False, n_outputs=None,
-    model_name='Transformerseq2seq', fold=1, seed=42)
+    model_name='Transformerseq2seq', fold=1, steps=None, seed=42)
 unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)

@@ -10,6 +10,7 @@ from typing import Any
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
+from neurallib.models.folding import folding
 from neurallib.models.registry import factory_arguments, state_from_files
 from neurallib.names import hinted, listing
 from neurallib.state import Hparams, State, copy_weights
@@ -139,7 +140,7 @@ def loaded_state(
         raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
     before = read_preprocessing(directory or info_path.parent, info, info_path)
     try:
-        state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before["fold"] or 1)
+        state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
     state["preprocessing"] = before
@@ -241,13 +242,13 @@ def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callab
     file is asked for only where it says more than the others."""
     if info.get("architecture") not in ARCHITECTURES:
         return hparams
-    folds = {"fold": info["fold"]} if info.get("fold") else {}  # an argument of factories beside hyperparameters
+    beside = folding(info)  # arguments of factories beside hyperparameters
     entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
     known = hyperparameters(entry.factory)
     missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
     if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
         return hparams
-    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | folds
+    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | beside
 
 
 def _with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:
