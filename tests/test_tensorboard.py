@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import AS_IT_COMES, Case, make_batch, make_pairs, make_state
+from cases import AS_IT_COMES, QUIET, Case, make_batch, make_pairs, make_state
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
