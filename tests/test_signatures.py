@@ -45,11 +45,11 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, seed=42)
-gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
+    learning_rate=0.003, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, seed=42)
+gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     pooling='final', model_name='GRUseq2one', fold=1, seed=42)
-gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
+gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     model_name='GRUseq2seq', fold=1, seed=42)
 list_architectures()
@@ -60,7 +60,8 @@ load_checkpoint(directory, *, task=None, multi_label=False)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
 make_loader(data, *, batch_size, shuffle=False, bucketing=False, seed=42, rank=0, world_size=1)
-make_optimizer(network, hparams, *, layer_learning_rates=None, fused=True)
+make_optimizer(network, hparams, *, layer_learning_rates=None, fused=True, optimizer='adam', schedule='step',
+    n_steps=None)
 match_peaks(true, found, tolerance)
 open_folder(path_x, path_y, part, *, all_samples=True, samples=None, window_size=None, overlap=0.0)
 peak_labels(peaks, n_steps, half_width=0)
@@ -81,9 +82,10 @@ read_record(path, *, channel=None, minutes=None, annotator='atr')
 retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False, samples=None,
     dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, checkpoints_directory=None,
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
-    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None, augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
-    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(),
+    **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
@@ -104,15 +106,16 @@ test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoi
     save_predictions=False, post_process_fn=None, batch_size=32, enable_progress_bar=False, sampling_frequency=None,
     channels=None, units=None)
 train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
-    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None, augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
-    dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
-    callbacks=(), **trainer_options)
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, save=False, results_directory=None, dataset_name=None, trained_for=None,
+    enable_tensorboard=False, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
-    units=None, class_weight=None, augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    units=None, outputs=None, class_weight=None, optimizer='adam', schedule='cosine', augment=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
+    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

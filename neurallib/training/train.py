@@ -17,7 +17,7 @@ from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
 from neurallib.training.optimization import OptimizerChoice
-from neurallib.training.options import checked_options
+from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.run import Run
@@ -44,6 +44,7 @@ def train(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
+    outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
@@ -98,6 +99,9 @@ def train(
         Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
     units : sequence of str or str, optional
         Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
+    outputs : sequence of str, optional
+        Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
+        their units ("heart rate (bpm)"); kept in the state. By default what the state says.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
@@ -174,7 +178,7 @@ def train(
     given = dict(locals())
     from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
 
-    start = check_state(state)
+    start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)
