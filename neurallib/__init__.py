@@ -50,7 +50,8 @@ from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
-from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
+from neurallib.signals.recordings import Recording, list_recordings, read_recording
+from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
@@ -68,10 +69,11 @@ __all__ = [
     "Architecture",
     "Batch",
     "Network",
-    "Record",
+    "Recording",
     "SignalFolder",
     "State",
     "TrialResult",
+    "beats",
     "build_network",
     "collate_fn",
     "configure_device",
@@ -79,6 +81,7 @@ __all__ = [
     "create_checkpoints_directory",
     "cross_validate",
     "evaluate",
+    "event_target",
     "flip_valid",
     "freeze",
     "freezing_plan",
@@ -90,10 +93,12 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "interval_target",
     "iter_predict",
+    "label_target",
     "list_architectures",
     "list_production_models",
-    "list_records",
+    "list_recordings",
     "load_checkpoint",
     "load_from_hub",
     "loss_function",
@@ -110,7 +115,7 @@ __all__ = [
     "predict_recording",
     "prepare",
     "push_to_hub",
-    "read_record",
+    "read_recording",
     "replace_head",
     "retrain",
     "reuse_layers",
@@ -119,7 +124,6 @@ __all__ = [
     "save_training_information",
     "save_training_information_to_file",
     "split_people",
-    "split_records",
     "state_from_network",
     "synthetic_ecg",
     "test_on_single_signal",
