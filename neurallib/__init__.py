@@ -52,6 +52,7 @@ from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
+from neurallib.signals.make_dataset import make_dataset
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
@@ -102,6 +103,7 @@ __all__ = [
     "load_checkpoint",
     "load_from_hub",
     "loss_function",
+    "make_dataset",
     "make_loader",
     "make_optimizer",
     "match_peaks",

@@ -23,7 +23,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
     signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.statistics
     signals.preparing signals.batches signals.people signals.peaks signals.synthetic signals.lazy
-    signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets plots
+    signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
+    signals.dataset_files signals.make_dataset plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub

@@ -59,6 +59,9 @@ list_recordings(directory)
 load_checkpoint(directory, *, task=None, multi_label=False)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
+make_dataset(recordings, directory, *, target, window=None, overlap=0.0, each_window=False, sampling_frequency=None,
+    channels=None, units=None, val=None, test=None, person=None, seed=42, read_options=None, n_workers=1,
+    enable_progress_bar=True)
 make_loader(data, *, batch_size, shuffle=False, bucketing=False, seed=42, rank=0, world_size=1)
 make_optimizer(network, hparams, *, layer_learning_rates=None, fused=True)
 match_peaks(true, found, tolerance)

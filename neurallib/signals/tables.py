@@ -35,7 +35,6 @@ class _Table(NamedTuple):
     names: list[str]  # [] where the first line is numbers
     n_columns: int
     separator: str | None  # None: blanks
-    decimal_comma: bool
     skipped: int  # lines before the numbers
 
 
@@ -164,8 +163,7 @@ def _layout(path: Path) -> _Table:
         if separator is None and not all(_is_number(piece, None) for piece in rows[begin]):
             continue  # prose
         names = rows[begin - 1] if begin and len(rows[begin - 1]) == width else []
-        comma = separator != "," and any("," in piece for row in rows[begin:] for piece in row)
-        return _Table(path, names, width, separator, comma, lines[begin][0])
+        return _Table(path, names, width, separator, lines[begin][0])
     raise ValueError(f"{path} is no table of numbers, nor any other recording that is known.")
 
 
@@ -187,11 +185,10 @@ def _number(piece: str) -> float:
 
 def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
     """Columns [T, C] of the table; nan where nothing stands."""
-    if not table.decimal_comma:
-        try:
-            return _loaded(table, columns)
-        except ValueError:  # something is missing, or is no number
-            pass
+    try:
+        return _loaded(table, columns)
+    except ValueError:  # something is missing, is no number, or has a decimal comma
+        pass
     try:
         return _loaded(table, columns, converters=_number)
     except ValueError as error:
