@@ -54,7 +54,9 @@ from neurallib.signals.heart_rate import rr_intervals
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
-from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
+from neurallib.signals.recordings import Recording, list_recordings, read_recording
+from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
+from neurallib.signals.make_dataset import make_dataset
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
@@ -72,10 +74,11 @@ __all__ = [
     "Architecture",
     "Batch",
     "Network",
-    "Record",
+    "Recording",
     "SignalFolder",
     "State",
     "TrialResult",
+    "beats",
     "build_network",
     "collate_fn",
     "configure_device",
@@ -86,6 +89,7 @@ __all__ = [
     "find_events",
     "find_intervals",
     "find_r_peaks",
+    "event_target",
     "flip_valid",
     "freeze",
     "freezing_plan",
@@ -97,13 +101,16 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "interval_target",
     "iter_predict",
+    "label_target",
     "list_architectures",
     "list_production_models",
-    "list_records",
+    "list_recordings",
     "load_checkpoint",
     "load_from_hub",
     "loss_function",
+    "make_dataset",
     "make_loader",
     "make_optimizer",
     "match_peaks",
@@ -117,7 +124,7 @@ __all__ = [
     "predict_recording",
     "prepare",
     "push_to_hub",
-    "read_record",
+    "read_recording",
     "replace_head",
     "retrain",
     "reuse_layers",
@@ -127,7 +134,6 @@ __all__ = [
     "save_training_information",
     "save_training_information_to_file",
     "split_people",
-    "split_records",
     "state_from_network",
     "synthetic_ecg",
     "test_on_single_signal",
