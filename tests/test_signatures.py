@@ -31,6 +31,7 @@ cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, la
     enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+export_onnx(state, path, *, stateful=False, int8=False, signals=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
 freezing_plan(target, reuse_n_layers, strategy, depth=None)
