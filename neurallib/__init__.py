@@ -40,6 +40,7 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
+from neurallib.storage.onnx_export import export_onnx
 from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.transfer.heads import replace_head
@@ -86,10 +87,11 @@ __all__ = [
     "create_checkpoints_directory",
     "cross_validate",
     "evaluate",
+    "event_target",
+    "export_onnx",
     "find_events",
     "find_intervals",
     "find_r_peaks",
-    "event_target",
     "flip_valid",
     "freeze",
     "freezing_plan",

@@ -29,6 +29,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
+    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.run training.options training.isolation
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
@@ -152,7 +153,7 @@ HEAVY = {
     "huggingface_hub": set(),
     "training.tensorboard": set(),
     "wfdb": set(),
-    "edfio": set(),
+    "edfio": set(), "onnxruntime": "onnx":
     "tqdm": set(),
 }
 
@@ -172,8 +173,8 @@ def test_a_heavy_import_in_a_folder_is_seen(tmp_path: Path) -> None:
 def test_importing_neurallib_loads_nothing_heavy_and_writes_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, torch, numpy; before = set(sys.modules); import neurallib; "
-        "heavy = set('pytorch_lightning matplotlib huggingface_hub tensorboard numba scipy torchmetrics wfdb edfio '"
-        "'tqdm sympy torch._dynamo torch._inductor'.split());"
+    "heavy = set('pytorch_lightning matplotlib huggingface_hub tensorboard numba scipy torchmetrics wfdb tqdm edfio '"
+    "'onnx onnxruntime "'tqdm sympy torch._dynamo torch._inductor'.split());"
         "found = heavy & (set(sys.modules) - before); sys.exit(str(found) if found else 0)"
     )
     run = subprocess.run(

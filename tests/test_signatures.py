@@ -37,6 +37,7 @@ find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, n
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
     channel=None, gpu_id=None)
 event_target(recording, *, symbols=None, width=0.0, shape='window')
+export_onnx(state, path, *, stateful=False, int8=False, signals=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
 freezing_plan(target, reuse_n_layers, strategy, depth=None)
