@@ -35,11 +35,12 @@ def write_signals(root: Path, lengths: list[int]) -> nl.SignalFolder:
 def read_recordings(directory: Path, minutes: float, seconds: float = 15) -> list[tuple[np.ndarray, np.ndarray]]:
     """Windows of WFDB records with their R-peaks."""
     pairs = []
-    for name in nl.list_records(directory):
-        record = nl.read_record(directory / name, channel=0, minutes=minutes)
-        labels = nl.peak_labels(record.beats, len(record.signal), 9)[:, None]
-        size = int(seconds * record.sampling_frequency)
-        pairs += [(record.signal[i : i + size], labels[i : i + size]) for i in range(0, len(labels) - size + 1, size)]
+    for path in nl.list_recordings(directory):
+        recording = nl.read_recording(path, channels=[0], stop=60 * minutes, units="mV")
+        signal = recording["signal"]
+        labels = nl.peak_labels(nl.beats(recording), len(signal), 9)[:, None]
+        size = int(seconds * recording["sampling_frequency"])
+        pairs += [(signal[i : i + size], labels[i : i + size]) for i in range(0, len(labels) - size + 1, size)]
     return pairs
 
 

@@ -19,6 +19,17 @@ from neurallib.models.registry import build_network, state_from_network
 from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
+from neurallib.signals.augmentations import (
+    augment_channels,
+    augment_crop,
+    augment_dropout,
+    augment_hum,
+    augment_motion,
+    augment_noise,
+    augment_scale,
+    augment_stretch,
+    compose_augmentations,
+)
 from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.storage.training_info import (
@@ -40,6 +51,7 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
+from neurallib.storage.onnx_export import export_onnx
 from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
 from neurallib.transfer.reuse import reuse_layers, transfer_hparams
 from neurallib.transfer.heads import replace_head
@@ -54,7 +66,9 @@ from neurallib.signals.heart_rate import rr_intervals
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
-from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
+from neurallib.signals.recordings import Recording, list_recordings, read_recording
+from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
+from neurallib.signals.make_dataset import make_dataset
 from neurallib.measures.events import match_peaks, peak_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
@@ -72,17 +86,29 @@ __all__ = [
     "Architecture",
     "Batch",
     "Network",
-    "Record",
+    "Recording",
     "SignalFolder",
     "State",
     "TrialResult",
+    "beats",
+    "augment_channels",
+    "augment_crop",
+    "augment_dropout",
+    "augment_hum",
+    "augment_motion",
+    "augment_noise",
+    "augment_scale",
+    "augment_stretch",
     "build_network",
     "collate_fn",
+    "compose_augmentations",
     "configure_device",
     "confusion_matrix",
     "create_checkpoints_directory",
     "cross_validate",
     "evaluate",
+    "event_target",
+    "export_onnx",
     "find_events",
     "find_intervals",
     "find_r_peaks",
@@ -97,13 +123,16 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "interval_target",
     "iter_predict",
+    "label_target",
     "list_architectures",
     "list_production_models",
-    "list_records",
+    "list_recordings",
     "load_checkpoint",
     "load_from_hub",
     "loss_function",
+    "make_dataset",
     "make_loader",
     "make_optimizer",
     "match_peaks",
@@ -117,7 +146,7 @@ __all__ = [
     "predict_recording",
     "prepare",
     "push_to_hub",
-    "read_record",
+    "read_recording",
     "replace_head",
     "retrain",
     "reuse_layers",
@@ -127,7 +156,6 @@ __all__ = [
     "save_training_information",
     "save_training_information_to_file",
     "split_people",
-    "split_records",
     "state_from_network",
     "synthetic_ecg",
     "test_on_single_signal",

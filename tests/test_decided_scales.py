@@ -83,8 +83,10 @@ def test_what_tells_does_so_beside(spoilt: str) -> None:
     xs = [g * x for g, x in zip(1 + 4 * loud, signals(60, np.ones(60), n_channels=2), strict=True)]
     pairs = labelled("binary", False, loud, xs)
     for i in range(60):
-        if spoilt == "a dead channel" or (spoilt == "a flat signal" and i < 2):
+        if spoilt == "a dead channel":
             pairs[i][0][:, 1] = 0.7
+        if spoilt == "a flat signal" and i < 2:
+            pairs[i][0][:] = 0.7
         if spoilt == "unknown labels" and i % 3 == 0:
             pairs[i][1][:] = np.nan
     assert decided(state(n_features=2), pairs)["normalization"] == "dataset"

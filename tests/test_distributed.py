@@ -24,7 +24,7 @@ DISTRIBUTED = """
     told = {
         "weights": sum(float(weight.double().sum()) for weight in trained["weights"].values()),
         "train": watch.orders(), "validated": watch.validated, "val_losses": info["val_losses"],
-        "directory": info["checkpoints_directory"],
+        "directory": info["checkpoints_directory"], "schedule": info["schedule"],
     }
     with open(os.environ["REPORT"] + os.environ.get("LOCAL_RANK", "0"), "w") as file:
         json.dump(told, file)
@@ -53,6 +53,11 @@ def test_two_processes_train_one_model_into_one_directory(told: list[dict[str, A
     for name in ("weights", "val_losses", "directory"):
         assert told[0][name] == told[1][name]
     assert len(list(Path(told[0]["directory"]).parent.iterdir())) == 1
+
+
+def test_the_rate_falls_to_nothing_over_the_steps_that_processes_take_together(told: list[dict[str, Any]]) -> None:
+    """Eight signals in batches of two are two steps of two processes."""
+    assert [each["schedule"] for each in told] == ["WarmUpCosine(n_steps=6, n_warm_up=0)"] * 2
 
 
 def test_two_processes_share_each_epoch_and_validate_on_everything(told: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from neurallib.storage.hub import NEURALLIB_COLLECTION
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXTRAS = {"numba": "fast", "wfdb": "wfdb", "distributed": "cluster"}
+EXTRAS = {"numba": "fast", "wfdb": "wfdb", "edfio": "edf", "distributed": "cluster", "onnx": "onnx"}
 EXAMPLES = documented()
 
 

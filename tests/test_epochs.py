@@ -53,7 +53,7 @@ def test_the_learning_rate_falls_to_a_tenth_after_every_ten_epochs() -> None:
     state = make_state(GRU, learning_rate=0.01)
     rates = {"fc_out": 0.5}
     _, watch = watched(state, marked(state, [4] * 3), marked(state, [4]), epochs=25, batch_size=2,
-                       layer_learning_rates=rates)  # fmt: skip
+                       schedule="step", layer_learning_rates=rates)  # fmt: skip
     assert len(watch.epochs) == 25
     for epoch, steps in enumerate(watch.epochs):
         assert len(steps) == 2

@@ -22,12 +22,15 @@ architectures steps tasks files devices recurrence.__init__ recurrence.compiling
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
     signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
+    signals.augmentations
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
-    signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic
-    signals.wfdb_records signals.recording_parts plots
+    signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic signals.lazy
+    signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
+    signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
+    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.run training.options training.isolation
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
@@ -151,6 +154,9 @@ HEAVY = {
     "huggingface_hub": set(),
     "training.tensorboard": set(),
     "wfdb": set(),
+    "edfio": set(),
+    "onnx": set(),
+    "onnxruntime": set(),
     "tqdm": set(),
 }
 
@@ -170,8 +176,8 @@ def test_a_heavy_import_in_a_folder_is_seen(tmp_path: Path) -> None:
 def test_importing_neurallib_loads_nothing_heavy_and_writes_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, torch, numpy; before = set(sys.modules); import neurallib; "
-        "heavy = set('pytorch_lightning matplotlib huggingface_hub tensorboard numba scipy torchmetrics wfdb tqdm '"
-        "'sympy torch._dynamo torch._inductor'.split());"
+        "heavy = set('pytorch_lightning matplotlib huggingface_hub tensorboard numba scipy torchmetrics wfdb edfio '"
+        "'onnx onnxruntime tqdm sympy torch._dynamo torch._inductor'.split());"
         "found = heavy & (set(sys.modules) - before); sys.exit(str(found) if found else 0)"
     )
     run = subprocess.run(

@@ -135,6 +135,34 @@ def test_what_is_not_known_is_said_to_be_unknown(tmp_path: Path) -> None:
     assert "**Trained on:** not recorded\n" in written(trained(train_dataset=None), tmp_path)
 
 
+def test_the_card_tells_every_scale_that_travels(tmp_path: Path) -> None:
+    state = make_state(Case("GRUseq2seq", "regression"))
+    numbers = {"x_shift": [0.1234567, 2.0], "x_scale": [3.0, 4.0], "y_shift": [5.0, 6.0], "y_scale": [7.0, 8.0]}
+    known = {"normalization": "dataset", "target_normalization": "dataset", "window": 400.0, "units": ["mV", "uV"]}
+    state["preprocessing"].update(known | numbers)  # type: ignore[typeddict-item]
+    card = written(state, tmp_path)
+    for fact in (
+        "**Normalization:** each channel by shift 0.1235, 2 and scale 3, 4 of the training data, which `predict` ap",
+        "**Targets:** by shift 5, 6 and scale 7, 8 of the training data, which `predict` undoes\n",
+        "**Window:** 400 samples: longer signals are taken in windows that overlap by half\n",
+        "**Channels:** channel 0 (mV), channel 1 (uV)\n",
+    ):
+        assert fact in card
+    named = {"target_normalization": "signal", "normalization": "robust", "sampling_frequency": 200.0, "units": None}
+    state["preprocessing"].update(named | {"channels": ["II", "V5"]})  # type: ignore[typeddict-item]
+    card = written(state, tmp_path)
+    for fact in (
+        "**Normalization:** robust of each signal, which `predict` applies\n",
+        "**Targets:** by what their signals are normalized with, which `predict` undoes\n",
+        "**Window:** 400 s: longer signals",
+        "**Channels:** II (unit not recorded), V5 (unit not recorded)\n",
+        "**Sampling frequency:** 200 Hz; with `sampling_frequency` given, `predict` resamples others\n",
+    ):
+        assert fact in card
+    bare = written(make_state(GRU), tmp_path)
+    assert not any(word in bare for word in ("**Targets:**", "**Window:**", "**Channels:**"))
+
+
 def test_moving_a_card_to_a_repository_changes_its_loading_alone(tmp_path: Path) -> None:
     card = written(trained(), tmp_path) + "\nBy hand: see `load_checkpoint`.\n"
     moved = for_repository(card, "owner/name")

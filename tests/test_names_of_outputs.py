@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, as_loaded, make_pairs, make_state, same_state
+from cases import CASES, QUIET, Case, as_loaded, data, make_pairs, make_state, same_state, write_folders
 
 import neurallib as nl
 from neurallib.tasks import describe
@@ -97,3 +97,26 @@ def test_a_legend_names_the_lines_of_a_prediction() -> None:
     assert legend is not None and [text.get_text() for text in legend.get_texts()] == STAGES
     with pytest.raises(ValueError, match="expected 2, one for each column"):
         nl.plot_prediction(np.zeros(9), np.zeros((9, 2)), output_names=STAGES)
+
+
+def test_training_names_outputs_and_training_on_keeps_the_names(tmp_path: Path) -> None:
+    state = make_state(CLASSES)
+    path_x, path_y = write_folders(tmp_path / "data", state)
+    told: dict[str, Any] = {"dataset_name": "made up", "trained_for": "sleep stages", "epochs": 1, **QUIET}
+    trained = nl.train_from_scratch(state, path_x, path_y, outputs=STAGES, **told)
+    assert trained["postprocessing"] == {"outputs": STAGES, "events": {}} and state["postprocessing"]["outputs"] is None
+    directory = trained["training_info"]["checkpoints_directory"]
+    assert nl.load_checkpoint(directory)["postprocessing"]["outputs"] == STAGES
+    on = nl.retrain(None, path_x, path_y, checkpoints_directory=directory, **told)
+    assert on["postprocessing"]["outputs"] == STAGES
+    with pytest.warns(UserWarning, match=r"outputs change from \['wake', .* to \['W', 'N', 'R'\]"):
+        renamed = nl.retrain(None, path_x, path_y, checkpoints_directory=directory, outputs=("W", "N", "R"), **told)
+    assert renamed["postprocessing"]["outputs"] == ["W", "N", "R"] and "f1_N" in nl.evaluate(renamed, data(state))
+
+
+@pytest.mark.parametrize("names", [["wake", "sleep"], ["a", "b", "b"], "abc", [1, 2, 3]], ids=str)
+def test_names_that_do_not_fit_the_task_are_told_before_training(names: Any, results: Path) -> None:
+    state = make_state(CLASSES)
+    with pytest.raises((TypeError, ValueError), match="outputs=.*expects a list of 3 different names"):
+        nl.train(state, data(state), data(state), epochs=1, batch_size=2, outputs=names, save=True, **QUIET)
+    assert not results.exists()

@@ -17,11 +17,12 @@ Architecture(factory, weight_shapes, forward, seq2one, sizes, stack, optional, p
     file_defaults, complete, unused)
 Batch(x, y, lengths)
 Network(weights, hparams, forward)
-Record(name, signal, channels, sampling_frequency, beats, symbols)
+Recording(name, person, signal, sampling_frequency, channels, units, events, source, start_time, notes)
 SignalFolder(pieces)
 State(architecture, hparams, weights, preprocessing, postprocessing, frozen, training_info)
 TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weights, training_time,
     checkpoints_directory, error)
+beats(recording)
 build_network(state, device='cpu')
 collate_fn(items)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
@@ -35,6 +36,8 @@ find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoo
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
     channel=None, gpu_id=None)
+event_target(recording, *, symbols=None, width=0.0, shape='window')
+export_onnx(state, path, *, stateful=False, int8=False, signals=None)
 flip_valid(x, lengths)
 freeze(state, patterns)
 freezing_plan(target, reuse_n_layers, strategy, depth=None)
@@ -45,22 +48,29 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.001, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, steps=None, seed=42)
-gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
+    learning_rate=0.003, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1,
+    steps=None, seed=42)
+gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     pooling='final', model_name='GRUseq2one', fold=1, steps=None, seed=42)
-gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.001, bidirectional=False,
+gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     model_name='GRUseq2seq', fold=1, steps=None, seed=42)
+interval_target(recording, classes, *, background=None, binary=False)
+label_target(recording, classes, *, least=0.5, binary=False)
 list_architectures()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
-list_records(directory)
+list_recordings(directory)
 load_checkpoint(directory, *, task=None, multi_label=False)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
+make_dataset(recordings, directory, *, target, window=None, overlap=0.0, each_window=False, sampling_frequency=None,
+    channels=None, units=None, val=None, test=None, person=None, seed=42, read_options=None, n_workers=1,
+    enable_progress_bar=True)
 make_loader(data, *, batch_size, shuffle=False, bucketing=False, seed=42, rank=0, world_size=1)
-make_optimizer(network, hparams, *, layer_learning_rates=None, fused=True)
+make_optimizer(network, hparams, *, layer_learning_rates=None, fused=True, optimizer='adam', schedule='step',
+    n_steps=None)
 match_peaks(true, found, tolerance)
 open_folder(path_x, path_y, part, *, all_samples=True, samples=None, window_size=None, overlap=0.0)
 peak_labels(peaks, n_steps, half_width=0)
@@ -77,13 +87,15 @@ predict_recording(state, recording, *, window=None, overlap=None, output='probab
     enable_progress_bar=False)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
 push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
-read_record(path, *, channel=None, minutes=None, annotator='atr')
+read_recording(path, *, channels=None, start=0.0, stop=None, sampling_frequency=None, units=None, annotator=None,
+    time=None, labels=None, lazy=None)
 retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False, samples=None,
     dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, checkpoints_directory=None,
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
-    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None, augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
-    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(),
+    **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
@@ -93,7 +105,6 @@ save_training_information(state, trainer, optimizer, train_dataset_name, trained
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
 split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
-split_records(names, *, val=0.15, test=0.25, seed=42)
 state_from_network(state, network)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
     ectopic_fraction=0.0, amplitude=1.1, amplitude_variation=0.05, morphology_variation=0.1, baseline_wander=0.1,
@@ -104,15 +115,16 @@ test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoi
     save_predictions=False, post_process_fn=None, batch_size=32, enable_progress_bar=False, sampling_frequency=None,
     channels=None, units=None)
 train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
-    target_normalization='auto', sampling_frequency=None, channels=None, units=None, class_weight=None, augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
-    dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
-    callbacks=(), **trainer_options)
+    target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, save=False, results_directory=None, dataset_name=None, trained_for=None,
+    enable_tensorboard=False, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
-    units=None, class_weight=None, augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    units=None, outputs=None, class_weight=None, optimizer='adam', schedule='cosine', augment=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
+    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import AS_IT_COMES, Case, make_batch, make_pairs, make_state
+from cases import AS_IT_COMES, QUIET, Case, make_batch, make_pairs, make_state
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -28,10 +28,10 @@ def test_the_event_files_hold_the_run(
     case: Case, metrics: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path))
-    state = make_state(case)
+    state = make_state(case, learning_rate=0.001)
     pairs = make_pairs(state, [6, 9, 8, 7, 5, 6])
     trained = nl.train(
-        state, pairs, pairs, epochs=3, batch_size=2, save=True, enable_tensorboard=True, enable_progress_bar=False
+        state, pairs, pairs, epochs=3, batch_size=2, schedule="step", save=True, enable_tensorboard=True, **QUIET
     )
     info = trained["training_info"]
     logs = Path(info["checkpoints_directory"]) / "tensorboard_logs" / "version_0"

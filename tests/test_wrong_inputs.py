@@ -95,7 +95,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
     "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore
     "freezing_plan of None": (lambda: nl.freezing_plan(None, 1, "all"), "target is None"),  # type: ignore[arg-type]
-    "split_records of text": (lambda: nl.split_records("abc"), "names is one text, 'abc'"),
+    "event_target of one text": (
+        lambda: nl.event_target({"sampling_frequency": 1.0}, symbols="NV"),  # type: ignore[typeddict-item]
+        "symbols is one text, 'NV'",
+    ),
+    "interval_target of one text": (
+        lambda: nl.interval_target({}, "NV"),  # type: ignore[typeddict-item]
+        "classes is one text, 'NV'",
+    ),
     "post_process_fn='peaks'": (
         lambda: nl.test_on_single_signal(STATE, X, post_process_fn="peaks"),  # type: ignore[arg-type]
         "post_process_fn='peaks' is no function",

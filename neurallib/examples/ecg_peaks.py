@@ -112,12 +112,14 @@ def recorded_examples(directory: Path, minutes: float, seed: int) -> Iterator[Ex
     """The first minutes of every WFDB record, resampled and cut: each part has people of its own."""
     from scipy.signal import resample_poly
 
-    for part, names in nl.split_records(nl.list_records(directory), seed=seed).items():
-        for name in names:
-            record = nl.read_record(directory / name, channel=0, minutes=minutes)
-            ratio = Fraction(SAMPLING_FREQUENCY / record.sampling_frequency).limit_denominator(1000)
-            signal = resample_poly(record.signal[:, 0], ratio.numerator, ratio.denominator).astype(np.float32)
-            beats = np.rint(record.beats * float(ratio)).astype(np.int64)
+    options: dict[str, Any] = {"channels": [0], "stop": 60 * minutes, "units": "mV"}
+    recordings = [nl.read_recording(path, **options) for path in nl.list_recordings(directory)]
+    for part, members in nl.split_people(recordings, seed=seed).items():
+        for recording in members:
+            name, ratio = recording["name"], Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"])
+            ratio = ratio.limit_denominator(1000)
+            signal = resample_poly(recording["signal"][:, 0], ratio.numerator, ratio.denominator).astype(np.float32)
+            beats = np.rint(nl.beats(recording) * float(ratio)).astype(np.int64)
             size = SECONDS[part] * SAMPLING_FREQUENCY
             for start in range(0, len(signal) - size + 1, size):
                 inside = beats[(beats >= start) & (beats < start + size)] - start

@@ -66,10 +66,10 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        "loss", averaged over all valid, known labels; the measures of the task, which the README lists, such as
-        "accuracy" and (of a binary task's positive class) "f1"; those of each class, label or output by its name or
-        number, such as "f1_2"; and "baseline_accuracy" or "baseline_mse", which the best constant reaches. Soft labels
-        count as yes from 0.5 on. nan is what the data do not tell, such as the recall of a class that does not occur.
+        "loss", over all valid, known labels (of a regression, of targets as the state normalizes them); the measures of
+        the task, in the target's own units, which the README lists, such as "accuracy" and (of a binary task's positive
+        class) "f1"; those of each class, label or output by its name or number, such as "f1_2"; and "baseline_accuracy"
+        or "baseline_mse", of the best constant. Soft labels count as yes from 0.5 on; nan is what the data do not tell.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def predict(
     batch_size : int
         Signals a batch; the outputs do not depend on it.
     output : str
-        "probabilities" (of a regression: its values), or "logits", as the network gives them.
+        "probabilities" (of a regression: values in the target's own units), or "logits", as the network gives them.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     enable_progress_bar : bool
@@ -197,7 +197,7 @@ def iter_predict(
     batch_size : int
         Signals a batch; so many are read ahead at the most.
     output : str
-        "probabilities" (of a regression: its values), or "logits", as the network gives them.
+        "probabilities" (of a regression: values in the target's own units), or "logits", as the network gives them.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     sampling_frequency : float, optional

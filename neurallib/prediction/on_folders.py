@@ -73,9 +73,11 @@ def test_on_test_set(
     Returns
     -------
     predictions : list
-        One a file, in natural order: probabilities or values [T, K] (or [K]), post-processed where asked.
+        One a file, in natural order: probabilities, or values in the target's own units, [T, K] (or [K]);
+        post-processed where asked.
     average_test_loss : float
-        The mean over signals of each one's own loss; those without a known label are left out.
+        The mean over signals of each one's own loss (of a regression, of targets as the state normalizes them); those
+        without a known label are left out.
 
     Raises
     ------
@@ -161,8 +163,8 @@ def test_on_single_signal(
     Returns
     -------
     np.ndarray
-        Probabilities or values: [T, K] (or [K]), with B in front where X had it. With `post_process_fn`, what it makes
-        of each signal's: a list of B where X had it.
+        Probabilities, or values in the target's own units: [T, K] (or [K]), with B in front where X had it. With
+        `post_process_fn`, what it makes of each signal's: a list of B where X had it.
 
     Raises
     ------

@@ -177,13 +177,19 @@ def _factors(known: list[str] | None, given: list[str] | None) -> np.ndarray | N
     return factors
 
 
-def _factor(given: str, known: str) -> float:
-    if given.strip() == known.strip():
+def unit_factor(given: str, wanted: str) -> float | None:
+    """What values in `given` are multiplied by to be in `wanted`; None where nothing converts one to the other."""
+    if given.strip() == wanted.strip() or not given.strip():  # "" is a recording's word for a unit that it does not say
         return 1.0
-    (dimension, size), (wanted, own) = _measure(given), _measure(known)
-    if dimension != wanted:
+    (dimension, size), (other, own) = _measure(given), _measure(wanted)
+    return size / own if dimension == other else None
+
+
+def _factor(given: str, known: str) -> float:
+    factor = unit_factor(given, known)
+    if factor is None:
         raise ValueError(f"units={given!r}; the state was trained on {known!r}, and nothing converts one to the other.")
-    return size / own
+    return factor
 
 
 def _measure(unit: str) -> tuple[str, float]:

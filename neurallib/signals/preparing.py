@@ -33,7 +33,8 @@ def prepare(
     Parameters
     ----------
     state : State
-        Names features, task and normalization.
+        Names features, task and normalization. One that has never been trained has none: `train` with dry_run=True
+        gives it back with what the data decide.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
         Pairs of signal and target, or one pair of stacked arrays ([N, T, n_features], [N, ...]). x: [T, n_features];
         also [T] (one feature) and [n_features, T], each with one warning for all of them. y, for one output a step:
@@ -51,7 +52,8 @@ def prepare(
     Returns
     -------
     PreparedData
-        For `make_loader`. x: float32 [T, n_features]; y: float32 [T, K] or [K], int64 [T] or [] for multiclass.
+        For `make_loader`. x: float32 [T, n_features]; y: float32 [T, K] or [K], int64 [T] or [] for multiclass. Both as
+        the state normalizes them; long signals stay whole.
 
     Raises
     ------

@@ -1,284 +1,247 @@
-"""Recordings in WFDB format (PhysioNet): signals in mV with their reference beats, and splits by person."""
+"""Recordings in WFDB format (PhysioNet): headers, segments, samples of every channel's own rate, annotations."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import as_path, as_seed, integer, number
-from neurallib.names import hinted, listing
+from neurallib.names import listing
+from neurallib.signals.conversion import unit_factor
+from neurallib.signals.lazy import Contents
+from neurallib.warn import warn
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
-MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
-SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database (its directory, record 201)
+# Who is who in the MIT-BIH databases, all at 360 Hz: records 201 and 202 are of one man, and the records of the noise
+# stress test are 118 and 119 with noise added.
+MIT_BIH = re.compile(r"(20[12]|11[89])(?:e_?\d+)?")
 
 
-class Record(NamedTuple):
-    """A recording with its reference beats, as `read_record` gives it.
+class _Segment(NamedTuple):
+    """A piece of a record: files of its own, or none where nothing was recorded."""
 
-    Attributes
-    ----------
-    name : str
-        Of the record, such as "100".
-    signal : np.ndarray
-        float32 [T, C], mV; nan where the recording marks a sample as invalid.
-    channels : list of str
-        [C], such as "MLII".
-    sampling_frequency : float
-        Hz.
-    beats : np.ndarray
-        int64 [n], samples of the QRS complexes, ascending.
-    symbols : list of str
-        [n], the kind of each beat, such as "N" or "V".
+    stem: Path | None
+    start: int  # frames
+    n_frames: int
+    told: bool = True  # by the header
 
-    Examples
-    --------
-    >>> import neurallib as nl
-    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
-    >>> record = nl.Record("r1", signal[:, None], ["MLII"], 360.0, r_peaks, ["N"] * len(r_peaks))
-    >>> record.signal.shape
-    (3600, 1)
-    """
 
-    name: str
-    signal: np.ndarray
+class _Record(NamedTuple):
+    """What reading the samples needs: it travels to other processes."""
+
+    segments: list[_Segment]
     channels: list[str]
-    sampling_frequency: float
-    beats: np.ndarray
-    symbols: list[str]
+    units: list[str]
+    per_frame: list[int]
+    by_name: bool  # each segment has channels of its own, which are found by their names
 
 
-@hinted
-def read_record(
-    path: str | os.PathLike[str],
-    *,
-    channel: int | None = None,
-    minutes: float | None = None,
-    annotator: str | None = "atr",
-) -> Record:
-    """Read a WFDB record and its reference beats.
-
-    Parameters
-    ----------
-    path : path
-        Folder and name of the record, without an ending (or with .hea).
-    channel : int, optional
-        One channel, counted from 0; by default all.
-    minutes : float, optional
-        Only the beginning, so long; by default all.
-    annotator : str, optional
-        Ending of the annotation file, "atr" for reference beats; None reads none, and there are no beats.
-
-    Returns
-    -------
-    Record
-        A header's gain of 0 (uncalibrated) counts as 200 units per mV, as everywhere in WFDB.
+def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Contents:
+    """What a WFDB record holds; `annotator` is the ending of its annotations, by default .atr where there is one.
 
     Raises
     ------
     ModuleNotFoundError
         If wfdb is not installed.
     FileNotFoundError
-        If the header, or a signal or annotation file is missing; names it.
-    TypeError
-        If `path` is no path, `channel` no integer or `minutes` no number.
+        If a header, signal or annotation file is missing; names it.
     ValueError
-        If a channel does not exist or is no voltage, or a file cannot be read.
-
-    See Also
-    --------
-    list_records : the records of a folder.
-    split_records : which of them are for training.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> import wfdb
-    >>> import neurallib as nl
-    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     wfdb.wrsamp("r1", 360, ["mV"], ["MLII"], signal[:, None].astype(float), fmt=["16"], write_dir=folder)
-    ...     wfdb.wrann("r1", "atr", r_peaks, ["N"] * len(r_peaks), write_dir=folder)
-    ...     record = nl.read_record(f"{folder}/r1")
-    >>> record.signal.shape, record.channels, record.sampling_frequency
-    ((3600, 1), ['MLII'], 360.0)
-    >>> bool((record.beats == r_peaks).all())
-    True
+        If a file cannot be read, or is shorter than its header says.
     """
     wfdb = _wfdb()
-    path = as_path("path", path)
-    stem = path.with_suffix("") if path.suffix == ".hea" else path
-    header_file = _there(stem.with_name(f"{stem.name}.hea"))
-    try:
-        header = wfdb.rdheader(str(stem))
-        names, rate, n_steps = list(header.sig_name or []), float(header.fs), header.sig_len
-        files = set(header.file_name or [])
-    except Exception as error:  # wfdb's parser raises whatever its parts raise
-        raise ValueError(f"cannot read {header_file}: {error}") from error
-    if not names:
-        raise ValueError(f"{header_file} names no signal.")
-    for file in sorted(files - {"~"}):
-        _there(stem.with_name(file))
-    if channel is not None and integer("channel", channel, minimum=0) >= len(names):
-        raise ValueError(f"channel={channel}; {stem.name} has {len(names)}: {listing(names)}.")
-    if minutes is not None:
-        wanted = max(1, round(number("minutes", minutes, 0, low_open=True) * 60 * rate))
-        n_steps = min(n_steps or wanted, wanted)
-    picked = list(range(len(names))) if channel is None else [channel]
-    try:
-        record = wfdb.rdrecord(str(stem), channels=picked, sampto=n_steps)
-    except Exception as error:
-        raise ValueError(f"cannot read the signals of {header_file}: {error}") from error
-    # wfdb drops what is not ASCII, and would take the µV of a header for V
-    lines = [line for line in header_file.read_bytes().splitlines() if line.strip() and line[:1] != b"#"][1:]
-    micro = [bool(re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V\b", line)) for line in lines[: len(names)]]
-    units = ["uV" if micro[k] else unit for k, unit in zip(picked, record.units, strict=True)]
-    scale = [_millivolts(stem.name, *each) for each in zip(record.sig_name, units, strict=True)]
-    beats, symbols = _beats(wfdb, stem, annotator, len(record.p_signal))
-    return Record(
-        name=stem.name,
-        signal=(record.p_signal * scale).astype(np.float32),
-        channels=list(record.sig_name),
-        sampling_frequency=rate,
-        beats=beats,
-        symbols=symbols,
+    header = _header(wfdb, stem)
+    record = _layout(wfdb, stem, header)
+    rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
+    contents = Contents(
+        channels=record.channels,
+        units=record.units,
+        rates=[rate * n for n in record.per_frame],
+        lengths=[n_frames * n for n in record.per_frame],
+        read=partial(_read, record),
+        events=_events(wfdb, stem, annotator, rate, n_frames),
+        person=_person(stem.name, rate),
+        start_time=header.base_datetime.isoformat() if header.base_datetime else None,
+        notes=[comment.strip() for comment in header.comments or [] if comment.strip()],
     )
+    # The first and the last frame: a file that is cut says so now, and not in the middle of a long job.
+    for start in {0, max(0, n_frames - 1)} if n_frames else ():
+        for column, n in enumerate(record.per_frame):
+            if column == 0 or n != record.per_frame[0]:
+                contents.read([column], start * n, (start + 1) * n)
+    return contents
 
 
-def list_records(directory: str | os.PathLike[str]) -> list[str]:
-    """Names of the WFDB records in a folder (of its .hea files), sorted.
-
-    Parameters
-    ----------
-    directory : path
-        The folder; those within it are not looked at.
-
-    Returns
-    -------
-    list of str
-        Such as ["100", "101"].
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder is missing or holds no record.
-    TypeError, ValueError
-        If `directory` is no path, or an empty one.
-
-    See Also
-    --------
-    read_record : one of them.
-    split_records : which of them are for training.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import neurallib as nl
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for file in ("101.hea", "101.dat", "100.hea", "100.dat"):
-    ...         Path(folder, file).touch()
-    ...     nl.list_records(folder)
-    ['100', '101']
-    """
-    folder = as_path("directory", directory)
-    names = sorted(file.stem for file in folder.glob("*.hea"))
-    if not names:
-        raise FileNotFoundError(
-            f"no WFDB record (.hea) in {folder}{'' if folder.is_dir() else ', which is no folder'}."
-        )
-    return names
+def wfdb_stem(path: Path) -> Path:
+    """Folder and name of a record, without an ending, of one of its files."""
+    return path.with_suffix("") if path.suffix in {".hea", ".dat"} else path
 
 
-@hinted
-def split_records(
-    names: Sequence[str], *, val: float = 0.15, test: float = 0.25, seed: int = 42
-) -> dict[str, list[str]]:
-    """Divide records into "train", "val" and "test" so that no person is in two of them.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Record names. Each is a person of its own, except that 201 and 202 of MIT-BIH are one.
-    val, test : float
-        Shares of the people, each in (0, 1) and together less than 1; every part gets one person at least.
-    seed : int
-        Which people. The order of `names` makes no difference.
-
-    Returns
-    -------
-    dict of str to list of str
-        Sorted names by part.
-
-    Raises
-    ------
-    TypeError
-        If a share is no number or `seed` no integer.
-    ValueError
-        If a share is out of its range, a name comes twice, or there are fewer than three people.
-
-    See Also
-    --------
-    list_records : the names of a folder.
-
-    Examples
-    --------
-    >>> import neurallib as nl
-    >>> nl.split_records(["100", "101", "103", "105", "201", "202"], val=0.2, test=0.2)
-    {'train': ['100', '101', '105'], 'val': ['103'], 'test': ['201', '202']}
-    """
-    for name, share in (("val", val), ("test", test)):
-        number(name, share, 0, 1, low_open=True, high_open=True)
-    if isinstance(names, str):
-        raise TypeError(f"names is one text, {names!r}; expected a list of names.")
-    if val + test >= 1:
-        raise ValueError(f"val={val} and test={test} leave nothing for training; expected a sum below 1.")
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"names holds {listing(sorted({name for name in names if list(names).count(name) > 1}))} twice."
-        )
-    people = sorted({SAME_PERSON.get(name, name) for name in names})
-    if len(people) < 3:
-        raise ValueError(f"names holds {len(people)} people; expected at least 3, one a part.")
-    shuffled = [people[i] for i in np.random.default_rng(as_seed(seed)).permutation(len(people))]
-    n_test = min(max(1, round(test * len(people))), len(people) - 2)
-    n_val = min(max(1, round(val * len(people))), len(people) - 1 - n_test)
-    parts = {
-        "train": shuffled[n_test + n_val :],
-        "val": shuffled[n_test : n_test + n_val],
-        "test": shuffled[:n_test],
-    }
-    return {
-        part: sorted(name for name in names if SAME_PERSON.get(name, name) in members)
-        for part, members in parts.items()
-    }
+def segment_names(header: Path) -> set[str]:
+    """The records that are parts of this one, layouts too; none of a record of one piece."""
+    lines = [line.split() for line in header.read_text("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in lines if not line[0].startswith("#")]
+    return {line[0] for line in lines[1:]} - {"~"} if lines and "/" in lines[0][0] else set()
 
 
-def _beats(wfdb: Any, stem: Path, annotator: str | None, n_steps: int) -> tuple[np.ndarray, list[str]]:
-    if annotator is None:
-        return np.zeros(0, dtype=np.int64), []
-    file = _there(stem.with_name(f"{stem.name}.{annotator}"))
+def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
+    """The segments of a record, one where it is of one piece, and what its channels are called."""
+    if not hasattr(header, "seg_name"):
+        whole = _Segment(stem, 0, _n_frames(wfdb, stem, header), bool(header.sig_len))
+        return _of_header(stem, header, [whole], by_name=False)
+    segments, start = [], 0
+    for name, length in zip(header.seg_name, header.seg_len, strict=True):
+        if length:
+            segments.append(_Segment(None if name == "~" else stem.with_name(name), start, int(length)))
+            start += int(length)
+    variable = header.seg_len[0] == 0
+    first = stem.with_name(next((name for name in header.seg_name if name != "~"), "~"))
+    for segment in segments:
+        if segment.stem is not None:
+            _there(_hea(segment.stem))
+    return _of_header(first, _header(wfdb, first), segments, by_name=variable)
+
+
+def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool) -> _Record:
+    if not header.sig_name:
+        raise ValueError(f"{_hea(stem)} names no signal.")
+    if not by_name:
+        for file in sorted(set(header.file_name or []) - {"~"}):
+            _there(stem.with_name(file))
+    per_frame = [int(n or 1) for n in header.samps_per_frame]
+    return _Record(segments, list(header.sig_name), _units(stem, header.units), per_frame, by_name)
+
+
+def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
+    if header.sig_len:
+        return int(header.sig_len)
+    try:  # the header does not say: as long as its files are
+        return int(wfdb.rdrecord(str(stem), channels=[0], physical=False).sig_len)
+    except Exception as error:
+        raise ValueError(f"cannot read the signals of {_hea(stem)}: {error}") from error
+
+
+def _read(record: _Record, columns: list[int], start: int, stop: int) -> np.ndarray:
+    """Samples [stop - start, C] of channels that have as many a frame; nan in gaps and where a segment lacks one."""
+    n = record.per_frame[columns[0]]
+    values = np.full((stop - start, len(columns)), np.nan)
+    for segment in record.segments:
+        first, last = max(start, segment.start * n), min(stop, (segment.start + segment.n_frames) * n)
+        if segment.stem is None or first >= last:
+            continue
+        inside, theirs = _columns_of(record, segment.stem, columns)
+        offset = segment.start * n
+        begin, end = (first - offset) // n, -(-(last - offset) // n)
+        if inside:
+            read = _segment_values(record, segment, [columns[k] for k in inside], theirs, begin, end)
+            skipped = first - offset - begin * n
+            values[first - start : last - start, inside] = read[skipped : skipped + last - first]
+    return values
+
+
+def _columns_of(record: _Record, stem: Path, columns: list[int]) -> tuple[list[int], list[int]]:
+    """Which of the columns this segment has, and where it has them."""
+    if not record.by_name:
+        return list(range(len(columns))), columns
+    names = list(_header(_wfdb(), stem).sig_name or [])
+    inside = [k for k, column in enumerate(columns) if record.channels[column] in names]
+    return inside, [names.index(record.channels[columns[k]]) for k in inside]
+
+
+def _segment_values(
+    record: _Record, segment: _Segment, columns: list[int], theirs: list[int], begin: int, end: int
+) -> np.ndarray:
+    """Frames `begin` to `end` of a segment in the units of the record, checked against what its header says."""
+    stem = segment.stem
+    assert stem is not None
     try:
-        annotation = wfdb.rdann(str(stem), annotator)
+        range_ = {"sampfrom": begin, "sampto": end} if segment.told else {}  # wfdb takes none of an unknown length
+        read = _wfdb().rdrecord(str(stem), **range_, channels=theirs, physical=False, smooth_frames=False)
+        physical = np.stack(read.dac(expanded=True), axis=1)
+        if not segment.told:
+            physical = physical[begin * read.samps_per_frame[0] : end * read.samps_per_frame[0]]
+    except Exception as error:  # wfdb raises whatever its parts raise
+        raise ValueError(f"cannot read the signals of {_hea(stem)} (cut off?): {error}") from error
+    _check_sums(stem, read, whole=(begin, end) == (0, segment.n_frames))
+    wanted = [record.units[column] for column in columns]
+    factors = [unit_factor(*pair) for pair in zip(_units(stem, read.units, theirs), wanted, strict=True)]
+    if None in factors:
+        raise ValueError(f"{_hea(stem)} has units {listing(read.units)}; its record has {listing(wanted)}.")
+    values: np.ndarray = physical * np.array(factors, dtype=float)
+    return values
+
+
+def _check_sums(stem: Path, read: Any, whole: bool) -> None:
+    """Warn where the sum of a channel's samples is not what its header says."""
+    if not whole or read.checksum is None:
+        return
+    for name, values, told, skew in zip(read.sig_name, read.e_d_signal, read.checksum, read.skew, strict=True):
+        if told is not None and not skew and (int(values.sum(dtype=np.int64)) - told) % 65536:
+            warn(f"channel {name!r} of {stem} does not fit the checksum of its header: other data, or a wrong byte.")
+
+
+def _events(
+    wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None, rate: float, n_frames: int
+) -> list[tuple[float, str, float]]:
+    ending = "atr" if annotator is None else os.fspath(annotator).rpartition(".")[2]
+    file = stem.with_name(f"{stem.name}.{ending}")
+    if annotator is None and not file.is_file():
+        return []
+    try:
+        read = wfdb.rdann(str(_there(file).with_suffix("")), ending)
+    except FileNotFoundError:
+        raise
     except Exception as error:
         raise ValueError(f"cannot read {file}: {error}") from error
-    samples = np.asarray(annotation.sample, dtype=np.int64)
-    is_beat = np.array([symbol in BEAT_SYMBOLS for symbol in annotation.symbol], dtype=bool)
-    keep = np.flatnonzero(is_beat & (samples >= 0) & (samples < n_steps))
-    return samples[keep], [annotation.symbol[i] for i in keep]
+    clock = float(read.fs or rate)  # an annotation file may count on a clock of its own
+    texts = [text.strip("\0 ") for text in read.aux_note]
+    symbols = [
+        text if text and symbol not in BEAT_SYMBOLS else symbol
+        for symbol, text in zip(read.symbol, texts, strict=True)
+    ]
+    times = np.asarray(read.sample, dtype=np.float64) / clock
+    return list(zip(times.tolist(), symbols, _durations(times, symbols, n_frames / rate), strict=True))
 
 
-def _millivolts(record: str, channel: str, unit: str) -> float:
-    """What a value in `unit` is multiplied by."""
-    if unit not in MILLIVOLTS:
-        raise ValueError(f"channel {channel!r} of {record} is in {unit!r}; expected one of {listing(MILLIVOLTS)}.")
-    return MILLIVOLTS[unit]
+def _durations(times: np.ndarray, symbols: list[str], end: float) -> list[float]:
+    """A rhythm lasts until the next one, flutter from its "[" until its "]"; everything else is a moment."""
+    durations, rhythm, flutter = [0.0] * len(symbols), end, end
+    for i in reversed(range(len(symbols))):
+        if symbols[i].startswith("(") and len(symbols[i]) > 1:
+            durations[i], rhythm = max(0.0, rhythm - times[i]), times[i]
+        elif symbols[i] == "]":
+            flutter = times[i]
+        elif symbols[i] == "[":
+            durations[i] = max(0.0, flutter - times[i])
+    return [float(duration) for duration in durations]
+
+
+def _person(name: str, rate: float) -> str | None:
+    known = MIT_BIH.fullmatch(name) if rate == 360 else None
+    return None if known is None else "201" if known[1] == "202" else known[1]
+
+
+def _units(stem: Path, units: list[str], columns: list[int] | None = None) -> list[str]:
+    """The units of a header; wfdb drops what is not ASCII, and would take µV for V."""
+    lines = [line for line in _hea(stem).read_bytes().splitlines() if line.strip() and line[:1] != b"#"][1:]
+    micro = [bool(re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V\b", line)) for line in lines]
+    columns = list(range(len(units))) if columns is None else columns
+    return ["uV" if micro[k] else unit for k, unit in zip(columns, units, strict=True)]
+
+
+def _header(wfdb: Any, stem: Path) -> Any:
+    file = _there(_hea(stem))
+    try:
+        return wfdb.rdheader(str(stem))
+    except Exception as error:  # wfdb's parser raises whatever its parts raise
+        raise ValueError(f"cannot read {file}: {error}") from error
+
+
+def _hea(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}.hea")
 
 
 def _there(file: Path) -> Path:

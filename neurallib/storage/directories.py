@@ -55,7 +55,7 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
     >>> with tempfile.TemporaryDirectory() as results:
     ...     directory = nl.create_checkpoints_directory(state, retraining=False, results_directory=results)
     >>> directory.parent.parent.name, directory.name[:41]
-    ('RPeaks', 'GRUseq2seq_32-64hid_2l_lr0.001_drop0.0_20')
+    ('RPeaks', 'GRUseq2seq_32-64hid_2l_lr0.003_drop0.0_20')
     """
     hparams = check_state(state)["hparams"]
     root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"

@@ -15,7 +15,7 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
-from neurallib.state import State, count_parameters
+from neurallib.state import Preprocessing, State, count_parameters
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 
@@ -145,7 +145,6 @@ def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | Non
 
 def _description(state: State) -> str:
     info, preprocessing = state["training_info"], state["preprocessing"]
-    frequency, normalization = preprocessing["sampling_frequency"], preprocessing["normalization"]
     trained, transfer = _is_trained(info), info.get("transfer") or {}
     facts = {
         "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
@@ -153,10 +152,41 @@ def _description(state: State) -> str:
         **{f"Layers of {source['model_name']}": _origin(source) for source in transfer.get("sources", [])},
         "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
         "Output": _output(state),
-        "Sampling frequency": "not recorded" if frequency is None else f"{frequency:g} Hz: resample others first",
-        "Normalization": normalization and f"{normalization} of each signal, which `predict` applies" or "not recorded",
+        **_scales(preprocessing),
     }
     return "\n".join(f"- **{name}:** {_line(value)}" for name, value in facts.items())
+
+
+def _scales(known: Preprocessing) -> dict[str, str]:
+    """What stands between a recording and the answer, in words."""
+    frequency, window, channels, units = known["sampling_frequency"], known["window"], known["channels"], known["units"]
+    words = {
+        None: "not recorded",
+        "dataset": f"each channel by {_numbers(known['x_shift'], known['x_scale'])}, which `predict` applies",
+    }
+    own = f"{known['normalization']} of each signal, which `predict` applies"
+    of_target = {
+        "dataset": f"by {_numbers(known['y_shift'], known['y_scale'])}, which `predict` undoes",
+        "signal": "by what their signals are normalized with, which `predict` undoes",
+    }
+    facts = {"Sampling frequency": "not recorded", "Normalization": words.get(known["normalization"], own)}
+    if frequency is not None:
+        facts["Sampling frequency"] = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
+    if known["target_normalization"] is not None:
+        facts["Targets"] = of_target[known["target_normalization"]]
+    if window is not None:
+        unit = "samples" if frequency is None else "s"
+        facts["Window"] = f"{window:g} {unit}: longer signals are taken in windows that overlap by half"
+    if both := channels or units:
+        names = channels or [f"channel {i}" for i in range(len(both))]
+        named = zip(names, units or ["unit not recorded"] * len(both))
+        facts["Channels"] = ", ".join(f"{name} ({unit})" for name, unit in named)
+    return facts
+
+
+def _numbers(*shift_and_scale: list[float] | None) -> str:
+    shift, scale = (", ".join(f"{value:.4g}" for value in values or []) for values in shift_and_scale)
+    return f"shift {shift} and scale {scale} of the training data"
 
 
 def _origin(source: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from neurallib.checks import as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
 from neurallib.models.registry import build_network
-from neurallib.state import State
+from neurallib.state import State, changed, new_postprocessing
+from neurallib.tasks import check_names, describe
 from neurallib.training.optimization import make_optimizer
 from neurallib.training.run import Run
 from neurallib.warn import warn
@@ -42,6 +43,17 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     logs = given["enable_tensorboard"] and _can_log(given["save"])
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+
+
+def with_names(state: State, outputs: Any) -> State:
+    """A new state whose outputs have these names, checked; None: those that it has."""
+    if outputs is None:
+        return state
+    unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))
+    names = list(check_names("outputs", outputs, describe(unnamed)))
+    if (known := state["postprocessing"]["outputs"]) not in (None, names):
+        warn(f"outputs change from {known} to {names}.")
+    return changed(unnamed, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": names}))
 
 
 def _can_log(save: bool) -> bool:

@@ -17,7 +17,7 @@ from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
 from neurallib.training.optimization import OptimizerChoice
-from neurallib.training.options import checked_options
+from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.run import Run
@@ -44,6 +44,7 @@ def train(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
+    outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
@@ -83,10 +84,10 @@ def train(
         Which GPU; by default one where there is one, else the CPU.
     normalization : str or None
         Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
-        interquartile range of the training data; None, as they come. By default what the
-        state says; for an untrained one that says nothing the training data decide, "dataset" where the offsets and
-        scales of signals tell something of their targets, else "zscore". Kept in the state, so that `evaluate` and
-        `predict` do the same; the numbers of "dataset" stay when it is trained on, unless it is asked for.
+        interquartile range of the training data; None, as they come. By default what the state says; for an untrained
+        one that says nothing the training data decide, "dataset" where the offsets and scales of signals tell something
+        of their targets, else "zscore". Kept in the state, so that `evaluate` and `predict` do the same; the numbers of
+        "dataset" stay when it is trained on, unless it is asked for.
     target_normalization : str or None
         Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
         "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
@@ -98,6 +99,9 @@ def train(
         Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
     units : sequence of str or str, optional
         Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
+    outputs : sequence of str, optional
+        Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
+        their units ("heart rate (bpm)"); kept in the state. By default what the state says.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
@@ -174,7 +178,7 @@ def train(
     given = dict(locals())
     from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
 
-    start = check_state(state)
+    start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)

@@ -39,6 +39,7 @@ def train_from_scratch(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
+    outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
@@ -104,6 +105,9 @@ def train_from_scratch(
         Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
     units : sequence of str or str, optional
         Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
+    outputs : sequence of str, optional
+        Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
+        their units ("heart rate (bpm)"); kept in the state. By default what the state says.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.

@@ -1,0 +1,209 @@
+"""The files of one recording of a data set: pieces without gaps, resampled, with their targets."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.files import atomic_write, read_json
+from neurallib.signals.conversion import resampled
+from neurallib.signals.lazy import events_between, in_units, picked
+from neurallib.signals.recordings import Recording, read_recording
+
+Target = Callable[[Recording], Any] | Mapping[str, Any]
+MANIFEST = "manifest.json"
+LEAST = 1.0  # seconds: a shorter piece between two gaps is left out
+
+
+class Job(NamedTuple):
+    """What is needed to make the files of one recording, in this process or another."""
+
+    root: Path
+    name: str
+    source: Any
+    person: str
+    part: str
+    target: Target
+    settings: dict[str, Any]  # all that makes a difference, the recording's stamp too
+    reading: dict[str, Any]
+
+
+def make_files(job: Job) -> dict[str, Any]:
+    """Write the files of a recording; what the manifest says of it.
+
+    Raises
+    ------
+    ValueError
+        If the recording cannot be read, or its target does not fit; names it.
+    """
+    recording = _read(job)
+    own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
+    recording["signal"] = signal = _as_signal(recording["signal"], job.name)
+    files: dict[str, list[float]] = {}
+    stretches = _stretches(signal)
+    for start, stop in stretches:
+        if len(stretches) > 1 and stop - start < LEAST * own:
+            continue
+        piece = at_rate(cut_recording(recording, start, stop), rate)
+        for a, b, y in _windows(job, piece):
+            single = len(stretches) == 1 and job.settings["window"] is None
+            file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
+            _save(job.root / "x" / job.part / file, piece["signal"][a:b])
+            _save(job.root / "y" / job.part / file, y)
+            files[file] = [start / own + a / rate, start / own + b / rate]
+    source = recording["source"]
+    return {
+        "source": None if source is None else os.fspath(source),
+        "person": job.person,
+        "part": job.part,
+        "sampling_frequency": rate,
+        "channels": recording["channels"],
+        "units": recording["units"],
+        "target": job.settings["target"],
+        "window": job.settings["window"],
+        "says_person": recording["person"],
+        "made_from": job.settings,
+        "files": files,
+    }
+
+
+def dataset_said(path_x: Path) -> dict[str, Any]:
+    """What the manifest beside a folder x says that all its signals share: "sampling_frequency", "channels", "units",
+    and "window" in steps; nothing where there is none."""
+    file = path_x.parent / MANIFEST
+    if not file.is_file():
+        return {}
+    entries = [entry for entry in read_json(file).get("recordings", {}).values() if entry and entry.get("files")]
+    names = ("sampling_frequency", "channels", "units", "window")
+    said = {name: [entry[name] for entry in entries] for name in names if entries}
+    shared = {name: values[0] for name, values in said.items() if all(value == values[0] for value in values)}
+    if not all(shared.get("units") or [""]):
+        shared.pop("units", None)
+    window, rate = shared.pop("window", None), shared.get("sampling_frequency")
+    return shared | ({"window": round(window * rate)} if window and rate else {})
+
+
+def described(target: Target) -> str:
+    """A target maker in words that stay the same from run to run, and change with its code."""
+    if isinstance(target, functools.partial):
+        options = [repr(value) for value in target.args] + [f"{k}={v!r}" for k, v in sorted(target.keywords.items())]
+        return f"{described(target.func)}({', '.join(options)})"
+    if isinstance(target, Mapping):
+        return f"by name, {_sum(repr(sorted(target.items())))}"
+    name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', type(target).__qualname__)}"
+    code = getattr(inspect.unwrap(target), "__code__", None)
+    return name if code is None else f"{name} {_sum(code.co_code.hex() + repr(code.co_names))}"
+
+
+def stamp_of(source: Any) -> str:
+    """What changes when a recording does: sizes and times of its files, or the numbers of one in memory."""
+    if isinstance(source, Mapping):
+        signal, events = source["signal"], [np.asarray(value).tolist() for value in source["events"].values()]
+        in_memory = isinstance(signal, np.ndarray)
+        numbers = zlib.crc32(np.ascontiguousarray(signal).data) if in_memory else source["source"]
+        return f"{tuple(signal.shape)} {numbers} {_sum(repr(events))} {source['sampling_frequency']}"
+    path = Path(source)
+    stem = path.stem if path.is_file() else path.name
+    there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    files = [file for file in there if file.name.startswith(f"{stem}.")]
+    return "; ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+
+
+def cut_recording(recording: Recording, start: int, stop: int) -> Recording:
+    """The samples `start` to `stop`, with their events, as a recording of its own."""
+    rate, events = recording["sampling_frequency"], recording["events"]
+    listed = [
+        (float(sample) / rate, symbol, float(duration))
+        for sample, symbol, duration in zip(events["sample"], events["symbol"], events["duration"], strict=True)
+    ]
+    inside = events_between(listed, rate, start, stop)
+    return {**recording, "signal": recording["signal"][start:stop], "events": inside}
+
+
+def at_rate(recording: Recording, rate: float) -> Recording:
+    """The recording, which has no gaps, resampled (polyphase), its events on the new clock."""
+    ratio = (Fraction(rate) / Fraction(recording["sampling_frequency"])).limit_denominator(10_000)
+    if ratio == 1:
+        return recording
+    signal = resampled(recording["signal"], ratio).astype(np.float32)
+    samples = np.rint(recording["events"]["sample"] * float(ratio)).astype(np.int64)
+    events = {**recording["events"], "sample": np.minimum(samples, len(signal) - 1)}
+    resampled_: Any = {**recording, "signal": signal, "sampling_frequency": float(rate), "events": events}
+    made: Recording = resampled_
+    return made
+
+
+def _read(job: Job) -> Recording:
+    """The recording with the channels and units that are asked for."""
+    if not isinstance(job.source, Mapping):
+        return read_recording(job.source, **job.reading)
+    recording: Any = dict(job.source)
+    columns = picked(job.reading.get("channels"), list(recording["channels"]), job.name)
+    own = [recording["units"][column] for column in columns]
+    units, factors = in_units(own, job.reading.get("units"), job.name)
+    signal = recording["signal"][:]
+    signal = (signal[:, None] if signal.ndim == 1 else signal)[:, columns]
+    recording |= {"signal": signal if factors is None else signal * factors, "units": units}
+    read: Recording = recording | {"channels": [recording["channels"][column] for column in columns]}
+    return read
+
+
+def _as_signal(signal: Any, name: str) -> np.ndarray:
+    """float32 [T, C]; nan where it is masked."""
+    values: np.ndarray = np.asarray(np.ma.filled(np.ma.asarray(signal, dtype=np.float32), np.nan))
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"the signal of {name!r} has shape {values.shape}; expected [time, channels].")
+    return values
+
+
+def _stretches(signal: np.ndarray) -> list[tuple[int, int]]:
+    """Where every channel has a value, from and to."""
+    there = np.concatenate([[False], np.isfinite(signal).all(axis=1), [False]])
+    edges = np.flatnonzero(np.diff(there))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _windows(job: Job, piece: Recording) -> Iterator[tuple[int, int, np.ndarray]]:
+    """From, to, and the target of each file that a piece without gaps gives."""
+    n_steps, rate = len(piece["signal"]), piece["sampling_frequency"]
+    window, whole = job.settings["window"], None
+    size = n_steps if window is None else max(1, round(window * rate))
+    stride = max(1, round(size * (1 - job.settings["overlap"])))
+    for start in range(0, n_steps - size + 1, stride):
+        stop = start + size
+        if job.settings["each_window"]:
+            y = _target(job, cut_recording(piece, start, stop))
+        else:
+            whole = _target(job, piece) if whole is None else whole
+            y = whole[start:stop] if whole.ndim and len(whole) == n_steps else whole
+        # What is no class is a column of its own, as training expects it.
+        yield start, stop, y[:, None] if y.dtype.kind == "f" and y.shape == (size,) else y
+
+
+def _target(job: Job, recording: Recording) -> np.ndarray:
+    if isinstance(job.target, Mapping):
+        if job.name not in job.target:
+            raise ValueError(f"target has nothing for {job.name!r}; expected a value for every recording.")
+        values = np.asarray(job.target[job.name])
+    else:
+        values = np.asarray(job.target(recording))
+    if values.dtype.kind not in "fiub" or not values.size:
+        raise ValueError(f"the target of {job.name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
+    return values
+
+
+def _save(path: Path, values: np.ndarray) -> None:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values)
+
+
+def _sum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"

@@ -1,0 +1,239 @@
+"""Recordings in EDF, EDF+ and BDF: headers, annotations, and samples straight from the file; gaps of EDF+D are nan."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.signals.lazy import Contents
+
+MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the bytes of a sample
+ANNOTATIONS = {"EDF Annotations", "BDF Annotations"}
+
+
+class _Layout(NamedTuple):
+    """Where the samples are: it travels to other processes."""
+
+    path: Path
+    header_bytes: int
+    record_bytes: int
+    width: int  # bytes of a sample
+    offsets: list[int]  # bytes from the begin of a data record, of each channel
+    per_record: list[int]  # samples of each channel in a data record
+    gains: list[float]
+    shifts: list[float]
+    onsets: np.ndarray  # float64 [n], seconds from the first data record
+    duration: float  # seconds of a data record
+
+
+def read_edf(path: Path) -> Contents:
+    """What an EDF, EDF+ or BDF file holds; its events are the annotations.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If edfio is not installed.
+    ValueError
+        If the file is cut, its header cannot be read, or it holds no signal.
+    """
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)  # the header and at least one data record, which tells fractions of a second
+    width = MAGIC[head[:8]]
+    try:
+        read = _edfio(head, width)
+        n_header, n_records, duration = int(head[184:192]), int(head[236:244]), float(head[244:252])
+        labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+        signals = list(read.signals)
+        scales = [_scale(path, signal) for signal in signals]
+        units = [signal.physical_dimension.strip() for signal in signals]
+    except (ValueError, IndexError, UnicodeError, ArithmeticError) as error:
+        raise ValueError(f"cannot read the header of {path}: {error}") from error
+    if not signals or duration <= 0:
+        raise ValueError(f"{path} holds no signal, only annotations; name it as the annotator of its recording.")
+    starts = (np.cumsum([0, *per_record]) * width).tolist()
+    n_records = _whole_records(path, n_header, starts[-1], n_records)
+    places = [i for i, label in enumerate(labels) if label not in ANNOTATIONS]
+    blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
+    onsets, events = _annotations(path, n_header, starts[-1], n_records, blocks)
+    if len(onsets) != n_records:  # plain EDF
+        onsets = np.arange(n_records) * duration
+    if (np.diff(onsets) < 0.5 * duration).any():
+        at = int(np.argmin(np.diff(onsets))) + 1
+        raise ValueError(f"{path} goes back in time: data record {at} begins at {onsets[at]:g} s.")
+    zero, lengths = float(onsets[0]), [per_record[i] for i in places]
+    rates = [n / duration for n in lengths]
+    layout = _Layout(
+        path, n_header, starts[-1], width, [starts[i] for i in places], lengths,
+        [gain for gain, _ in scales], [shift for _, shift in scales], onsets - zero, duration,
+    )  # fmt: skip
+    return Contents(
+        channels=[signal.label for signal in signals],
+        units=units,
+        rates=rates,
+        lengths=[round(float(onsets[-1] - zero) * rate) + n for rate, n in zip(rates, lengths, strict=True)],
+        read=partial(_read, layout),
+        events=[(onset - zero, text, length) for onset, text, length in events],
+        person=_person(read),
+        start_time=_start_time(read),
+        notes=_notes(read, signals),
+    )
+
+
+def read_edf_annotations(path: Path) -> list[tuple[float, str, float]]:
+    """The annotations of an EDF+ or BDF+ file, in seconds from its start time, whether or not it holds signals."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)
+    try:
+        width, n_header = MAGIC[head[:8]], int(head[184:192])
+        labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+        n_records = int(head[236:244])
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"cannot read the header of {path}: {error}") from error
+    starts = (np.cumsum([0, *per_record]) * width).tolist()
+    blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
+    n_records = _whole_records(path, n_header, starts[-1], n_records)
+    return _annotations(path, n_header, starts[-1], n_records, blocks)[1]
+
+
+def holds_signals(path: Path) -> bool:
+    """Whether there is more in a file than annotations."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    try:
+        return bool(set(_fields(head, 0, 16, str)) - ANNOTATIONS)
+    except ValueError:
+        return True  # reading it tells what is wrong
+
+
+def _edfio(head: bytes, width: int) -> Any:
+    """The header's fields, read by edfio from the begin of the file."""
+    try:
+        import edfio
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "EDF and BDF files need the package edfio: pip install neurallib[edf]", name="edfio"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are fewer data records than the header says
+        # µ of files that are not ASCII, as the format demands
+        function = edfio.read_edf if width == 2 else edfio.read_bdf
+        return function(io.BytesIO(head), header_encoding="latin-1")
+
+
+def _fields(head: bytes, column: int, size: int, kind: Any) -> list[Any]:
+    """A field of every signal's header, annotations too: where in a data record they are follows from all."""
+    n = int(head[252:256])
+    at = 256 + n * column
+    return [kind(head[at + i * size : at + (i + 1) * size].decode("latin-1").strip()) for i in range(n)]
+
+
+def _scale(path: Path, signal: Any) -> tuple[float, float]:
+    """(gain, shift): a physical value is gain * digital + shift."""
+    low, high = signal.digital_min, signal.digital_max
+    if low >= high or signal.physical_min == signal.physical_max:
+        raise ValueError(
+            f"channel {signal.label!r} maps {low}..{high} to {signal.physical_min:g}..{signal.physical_max:g}, which "
+            "is no scale"
+        )
+    gain = (signal.physical_max - signal.physical_min) / (high - low)
+    return gain, signal.physical_min - gain * low
+
+
+def _whole_records(path: Path, n_header: int, record_bytes: int, told: int) -> int:
+    """How many data records there are; -1 in a header stands for a recording that was not closed."""
+    there = (path.stat().st_size - n_header) // record_bytes if record_bytes else 0
+    if told > there or there < 1:
+        raise ValueError(f"{path} is cut: its header tells of {told} data records, and {max(there, 0)} are there.")
+    return there if told < 0 else told
+
+
+def _annotations(
+    path: Path, n_header: int, record_bytes: int, n_records: int, blocks: list[tuple[int, int]]
+) -> tuple[np.ndarray, list[tuple[float, str, float]]]:
+    """When each data record begins (none in plain EDF), and the annotations (onset, text, duration); in seconds."""
+    onsets: list[float] = []
+    events: list[tuple[float, str, float]] = []
+    records = np.memmap(path, np.uint8, "r", n_header, (n_records, record_bytes))
+    for first, (start, size) in enumerate(blocks):
+        for row in np.ascontiguousarray(records[:, start : start + size]):
+            stamp = first == 0  # the first list of the first annotation channel tells the time
+            for entry in row.tobytes().split(b"\0"):
+                when, *texts = entry.split(b"\x14")
+                if not when:
+                    continue
+                onset, _, duration = when.partition(b"\x15")
+                try:
+                    seconds, lasts = float(onset), float(duration or 0)
+                except ValueError as error:
+                    raise ValueError(f"{path} holds an annotation at {when!r}, which is no time.") from error
+                if stamp:
+                    onsets.append(seconds)
+                    stamp = False
+                events += [(seconds, text.decode("utf-8", "replace"), lasts) for text in texts if text]
+    events.sort(key=lambda event: event[0])
+    return np.array(onsets), events
+
+
+def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndarray:
+    """Samples [stop - start, C] of channels that have as many a data record; nan where data records are apart."""
+    n = layout.per_record[columns[0]]
+    places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)
+    # Onsets are told in decimals: less than a sample is no gap.
+    apart = np.abs(np.diff(layout.onsets) - layout.duration) * n / layout.duration > 1
+    runs = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(places)]])
+    values = np.full((stop - start, len(columns)), np.nan)
+    records = np.memmap(layout.path, np.uint8, "r", layout.header_bytes, (len(places), layout.record_bytes))
+    for i, j in zip(runs[:-1].tolist(), runs[1:].tolist(), strict=True):
+        begin = int(places[i])
+        first, last = max(start, begin), min(stop, begin + (j - i) * n)
+        if first >= last:
+            continue
+        low, high = i + (first - begin) // n, i - (-(last - begin) // n)
+        skipped = first - begin - (low - i) * n
+        for k, column in enumerate(columns):
+            at = layout.offsets[column]
+            digital = _digital(records[low:high, at : at + n * layout.width], layout.width)
+            scaled = digital[skipped : skipped + last - first] * layout.gains[column] + layout.shifts[column]
+            values[first - start : last - start, k] = scaled
+    return values
+
+
+def _digital(raw: np.ndarray, width: int) -> np.ndarray:
+    """Little-endian whole numbers of two or three bytes."""
+    flat = np.ascontiguousarray(raw).reshape(-1)
+    if width == 2:
+        return flat.view("<i2")
+    parts = flat.reshape(-1, 3)
+    high = parts[:, 2].astype(np.int8).astype(np.int32)  # the third byte has the sign
+    return parts[:, 0].astype(np.int32) | parts[:, 1].astype(np.int32) << 8 | high << 16
+
+
+def _person(read: Any) -> str | None:
+    """The patient's code, or name, where the file is EDF+ and says one; X is anonymous."""
+    if "+" not in read.reserved:
+        return None
+    said = [*read.local_patient_identification.split(), "X", "X", "X", "X"]
+    return next((who for who in (said[0], said[3]) if who != "X"), None)
+
+
+def _start_time(read: Any) -> str | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the two dates of a header may differ: that of EDF+ counts
+        try:
+            return datetime.datetime.combine(read.startdate, read.starttime).isoformat()
+        except (ValueError, IndexError):  # anonymous, or blank
+            return None
+
+
+def _notes(read: Any, signals: list[Any]) -> list[str]:
+    """What the header says besides: who and how, and of each channel its sensor and filters."""
+    said = [f"patient: {read.local_patient_identification}", f"recording: {read.local_recording_identification}"]
+    for signal in signals:
+        said += [f"{signal.label}: {text.strip()}" for text in (signal.transducer_type, signal.prefiltering)]
+    return [text for text in said if not text.rstrip().endswith(":")]

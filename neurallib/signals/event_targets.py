@@ -1,0 +1,233 @@
+"""From the events of a recording to the target of a model: an output a sample, or one for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from neurallib.checks import boolean, choice, number
+from neurallib.names import hinted
+from neurallib.signals.recordings import Recording
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+
+Classes = Sequence[str] | Mapping[str, int]
+
+
+def beats(recording: Recording) -> np.ndarray:
+    """The samples of the QRS complexes that a recording's events mark.
+
+    Parameters
+    ----------
+    recording : Recording
+        With WFDB's symbols of beats: N L R B A a J S V r F e j n E / f Q ?.
+
+    Returns
+    -------
+    np.ndarray
+        int64 [n], ascending, on the clock of the recording's signal.
+
+    Raises
+    ------
+    KeyError
+        If `recording` is none.
+
+    See Also
+    --------
+    event_target : a target with them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> events = {"sample": np.array([3, 90, 460]), "symbol": ["(AFIB", "N", "V"], "duration": np.zeros(3)}
+    >>> nl.beats({"events": events})
+    array([ 90, 460])
+    """
+    return _samples(recording, BEAT_SYMBOLS)
+
+
+@hinted
+def event_target(
+    recording: Recording, *, symbols: Iterable[str] | None = None, width: float = 0.0, shape: str = "window"
+) -> np.ndarray:
+    """The target of a model that is to find moments: 1 at each, 0 elsewhere.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its events.
+    symbols : iterable of str, optional
+        The events that count; by default beats.
+    width : float
+        Seconds: of the whole window that is 1; of a Gaussian its standard deviation. 0: one sample.
+    shape : str
+        "window", or "gaussian": values fall off from 1 to either side.
+
+    Returns
+    -------
+    np.ndarray
+        float32 [T].
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    interval_target : of what lasts.
+    make_dataset : takes this as `target`, with options as functools.partial(nl.event_target, width=0.1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> events = {"sample": np.array([2, 7]), "symbol": ["N", "V"], "duration": np.zeros(2)}
+    >>> recording = {"signal": np.zeros((10, 1)), "sampling_frequency": 10.0, "events": events}
+    >>> nl.event_target(recording, width=0.3)
+    array([0., 1., 1., 1., 0., 0., 1., 1., 1., 0.], dtype=float32)
+    >>> nl.event_target(recording, symbols=["V"], width=0.1, shape="gaussian").round(2)[5:]
+    array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
+    """
+    choice("shape", shape, ("window", "gaussian"))
+    steps = number("width", width, 0) * recording["sampling_frequency"]
+    samples = _samples(recording, BEAT_SYMBOLS if symbols is None else _names(symbols))
+    n_steps = len(recording["signal"])
+    target = np.zeros(n_steps, dtype=np.float32)
+    reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
+    for shift in range(-reach, reach + 1):
+        at = samples + shift
+        at = at[(at >= 0) & (at < n_steps)]
+        height = np.exp(-0.5 * (shift / steps) ** 2) if shape == "gaussian" and shift else 1.0
+        target[at] = np.maximum(target[at], height)
+    return target
+
+
+@hinted
+def interval_target(
+    recording: Recording, classes: Classes, *, background: int | None = None, binary: bool = False
+) -> np.ndarray:
+    """The target of a model that is to say what each sample belongs to: sleep stages, rhythms, gestures.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its events that last; a later one takes over from one before.
+    classes : list of str, or mapping from str to int
+        The symbols in order of their classes, or the class of each symbol; -1 for one that is to be unknown.
+    background : int, optional
+        The class of samples that no such event covers; by default they are unknown.
+    binary : bool
+        Whether the two classes are those of a binary task: float32, with nan for unknown.
+
+    Returns
+    -------
+    np.ndarray
+        int64 [T] with -1 for unknown, or float32 [T] with nan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, or `classes` is empty.
+
+    See Also
+    --------
+    label_target : one class for the whole.
+    event_target : of moments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> events = {"sample": np.array([1, 4]), "symbol": ["rest", "fist"], "duration": np.array([0.3, 0.2])}
+    >>> recording = {"name": "a", "signal": np.zeros((8, 1)), "sampling_frequency": 10.0, "events": events}
+    >>> nl.interval_target(recording, ["rest", "fist"])
+    array([-1,  0,  0,  0,  1,  1, -1, -1])
+    """
+    class_of = _classes(classes)
+    boolean("binary", binary)
+    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
+    target = np.full(n_steps, -1 if background is None else background, dtype=np.int64)
+    for start, symbol, duration in _in_order(recording):
+        if symbol in class_of and duration > 0:
+            target[start : max(start, round(start + duration * rate))] = class_of[symbol]
+    return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
+
+
+@hinted
+def label_target(
+    recording: Recording, classes: Classes, *, least: float = 0.5, binary: bool = False
+) -> np.ndarray:
+    """The one class of a recording, or of a window: the one that takes most of its time.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its events that last.
+    classes : list of str, or mapping from str to int
+        The symbols in order of their classes, or the class of each symbol.
+    least : float
+        The share of time, in [0, 1], that this class has to take; with less it is unknown.
+    binary : bool
+        Whether the two classes are those of a binary task: float32, with nan for unknown.
+
+    Returns
+    -------
+    np.ndarray
+        A scalar: int64 with -1 for unknown, or float32 with nan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    interval_target : a class for each sample.
+    make_dataset : with each_window=True asks for one a window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> events = {"sample": np.array([0, 2]), "symbol": ["rest", "fist"], "duration": np.array([0.2, 0.6])}
+    >>> recording = {"name": "a", "signal": np.zeros((8, 1)), "sampling_frequency": 10.0, "events": events}
+    >>> nl.label_target(recording, ["rest", "fist"])
+    array(1)
+    """
+    number("least", least, 0, 1)
+    steps = interval_target(recording, classes)
+    counts = np.bincount(steps[steps >= 0], minlength=1)
+    best = int(counts.argmax())
+    known = counts[best] > 0 and counts[best] >= least * len(steps)
+    if boolean("binary", binary):
+        return np.array(best if known else np.nan, dtype=np.float32)
+    return np.array(best if known else -1, dtype=np.int64)
+
+
+def _samples(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
+    events, wanted = recording["events"], set(symbols)
+    keep = np.array([symbol in wanted for symbol in events["symbol"]], dtype=bool)
+    return np.sort(np.asarray(events["sample"], dtype=np.int64)[keep])
+
+
+def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
+    events = recording["events"]
+    rows = zip(events["sample"], events["symbol"], events["duration"], strict=True)
+    return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
+
+
+def _names(symbols: Iterable[str]) -> list[str]:
+    if isinstance(symbols, str):
+        raise TypeError(f"symbols is one text, {symbols!r}; expected a list of symbols.")
+    return list(symbols)
+
+
+def _classes(classes: Classes) -> dict[str, int]:
+    if isinstance(classes, str):
+        raise TypeError(f"classes is one text, {classes!r}; expected a list of symbols, or a mapping from them.")
+    given = dict(classes) if isinstance(classes, Mapping) else {symbol: i for i, symbol in enumerate(classes)}
+    if not given:
+        raise ValueError("classes is empty; expected the symbols of events.")
+    return given

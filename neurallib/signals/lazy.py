@@ -1,0 +1,194 @@
+"""Signals that are read when they are asked for; what a reader of one format gives, and what is asked for of it."""
+
+from __future__ import annotations
+
+import datetime
+import operator
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from neurallib.names import did_you_mean, listing
+from neurallib.signals.conversion import unit_factor
+
+Reader = Callable[[list[int], int, int], np.ndarray]  # columns, start, stop in samples -> [stop - start, C]
+
+
+class Contents(NamedTuple):
+    """What a file says of itself, channel by channel, and how its samples are read."""
+
+    channels: list[str]
+    units: list[str]  # "" where the file says none
+    rates: list[float]  # Hz
+    lengths: list[int]  # samples
+    read: Reader  # of channels that share a rate; nan where the file marks no value
+    events: list[tuple[float, str, float]] = []  # seconds from the first sample, symbol, seconds it lasts
+    person: str | None = None
+    start_time: str | None = None  # ISO 8601, as the recording's own clock tells
+    notes: list[str] = []
+
+
+class Events(TypedDict):
+    """What is marked in a recording, in order of time.
+
+    `sample` int64 [n] on the clock of the recording's signal; `symbol` [n], WFDB's symbol of a beat, else the text that
+    was noted, such as "(AFIB" or "Sleep stage 2"; `duration` float64 [n] in seconds, 0 for a moment.
+    """
+
+    sample: np.ndarray
+    symbol: list[str]
+    duration: np.ndarray
+
+
+class LazySignal:
+    """A signal [T, C] float32 that stays in its file: slices of time are read, and `np.asarray` reads all."""
+
+    dtype = np.dtype(np.float32)
+    ndim = 2
+
+    def __init__(self, read: Callable[[int, int], np.ndarray], n_steps: int, n_channels: int) -> None:
+        self._read = read
+        self.shape = (n_steps, n_channels)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        steps, *rest = key if isinstance(key, tuple) else (key,)
+        if steps is Ellipsis:
+            return np.asarray(self)[key]
+        if isinstance(steps, slice):
+            start, stop, step = steps.indices(len(self))
+            if step > 0:
+                part: tuple[Any, ...] = (slice(None, None, step), *rest)
+                return self._read(start, max(start, stop))[part]
+        elif isinstance(steps, (int, np.integer)):
+            at = range(len(self))[operator.index(steps)]
+            part = (0, *rest)
+            return self._read(at, at + 1)[part]
+        return np.asarray(self)[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a lazily read signal has no array to share; expected copy=None or True.")
+        values = self._read(0, len(self))
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"LazySignal(shape={self.shape}, dtype=float32)"
+
+
+def lazy_signal(
+    read: Reader, columns: list[int], start: int, stop: int, factors: np.ndarray | None = None
+) -> LazySignal:
+    """The samples `start` to `stop` of some columns, multiplied by `factors`, as a signal of its own."""
+    return LazySignal(partial(_part, read, columns, start, factors), stop - start, len(columns))
+
+
+def _part(
+    read: Reader, columns: list[int], offset: int, factors: np.ndarray | None, start: int, stop: int
+) -> np.ndarray:
+    if stop <= start:
+        return np.zeros((0, len(columns)), dtype=np.float32)
+    values = read(columns, offset + start, offset + stop)
+    return np.asarray(values if factors is None else values * factors, dtype=np.float32)
+
+
+def picked(channels: Sequence[Any] | str | int | None, known: list[str], source: str) -> list[int]:
+    """The columns that are asked for, by name, by number, or the first of several names that is there.
+
+    Raises
+    ------
+    TypeError
+        If what is asked for is none of these.
+    ValueError
+        If a channel is not there or its name occurs twice; those that are there are listed.
+    """
+    if channels is None:
+        return list(range(len(known)))
+    asked = [channels] if isinstance(channels, (str, int)) else channels
+    if isinstance(asked, bool) or not isinstance(asked, Sequence) or not len(asked):
+        raise TypeError(f"channels={channels!r}; expected a list of names or of numbers from 0.")
+    return [_column(each, known, source) for each in asked]
+
+
+def _column(asked: Any, known: list[str], source: str) -> int:
+    alternatives = list(asked) if isinstance(asked, (tuple, list)) else [asked]
+    for each in alternatives:
+        if isinstance(each, (int, np.integer)) and not isinstance(each, bool):
+            if 0 <= each < len(known):
+                return int(each)
+        elif not isinstance(each, str):
+            raise TypeError(f"channels asks for {each!r}; expected a name, a number, or a tuple of names.")
+        elif (count := known.count(each)) == 1:
+            return known.index(each)
+        elif count:
+            at = listing(str(i) for i, name in enumerate(known) if name == each)
+            raise ValueError(f"{source} has {count} channels named {each!r}; ask for one by its number: {at}.")
+    wanted = " or ".join(map(repr, alternatives))
+    hint = did_you_mean(alternatives[0], known)
+    raise ValueError(f"{source} has no channel {wanted}; there are {len(known)}: {listing(known)}.{hint}")
+
+
+def common_rate(contents: Contents, columns: list[int], source: str) -> float:
+    rates: dict[float, list[str]] = {}
+    for column in columns:
+        rates.setdefault(contents.rates[column], []).append(contents.channels[column])
+    if len(rates) > 1:
+        groups = listing(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
+        raise ValueError(f"channels of {source} have different rates: {groups}. Ask for channels that share one.")
+    return next(iter(rates))
+
+
+def in_units(own: list[str], wanted: Sequence[str] | str | None, source: str) -> tuple[list[str], np.ndarray | None]:
+    """The units of the signal, and what its channels are multiplied by."""
+    if wanted is None:
+        return own, None
+    names = [wanted] * len(own) if isinstance(wanted, str) else list(wanted)
+    if len(names) != len(own):
+        raise ValueError(f"units has {len(names)} names; expected {len(own)}, one a channel, or one for all.")
+    factors = [unit_factor(unit, name) for unit, name in zip(own, names, strict=True)]
+    if None in factors:
+        at = factors.index(None)
+        raise ValueError(f"{source} has a channel in {own[at]!r}; nothing converts it to {names[at]!r}.")
+    scale = np.array(factors, dtype=np.float64)
+    return names, None if (scale == 1).all() else scale
+
+
+def check_events(contents: Contents, seconds: float, source: str) -> None:
+    """An event at the end itself marks the end; one beyond it belongs to another signal."""
+    slack = 1 / min(contents.rates)
+    beyond = [(time, symbol) for time, symbol, _ in contents.events if time > seconds + slack]
+    if beyond:
+        time, symbol = beyond[0]
+        raise ValueError(
+            f"{source} lasts {seconds:g} s, but {len(beyond)} of its {len(contents.events)} events come later, the "
+            f"first ({symbol!r}) at {time:g} s: a signal that is cut, or events of another. With stop={seconds:g} they "
+            "are left out."
+        )
+
+
+def events_between(events: list[tuple[float, str, float]], rate: float, begin: int, end: int) -> Events:
+    """The events between two samples; one that lasts into them begins with them, and ends with them at the latest."""
+    kept = []
+    for time, symbol, duration in events:
+        sample, last = round(time * rate), (time + duration) * rate
+        if begin <= sample < end or (sample < begin < last):
+            inside = max(sample, begin)
+            kept.append((inside - begin, symbol, max(0.0, min(last, end) - inside) / rate if duration else 0.0))
+    return {
+        "sample": np.array([sample for sample, _, _ in kept], dtype=np.int64),
+        "symbol": [symbol for _, symbol, _ in kept],
+        "duration": np.array([duration for _, _, duration in kept], dtype=np.float64),
+    }
+
+
+def later(start_time: str | None, seconds: float) -> str | None:
+    if start_time is None or not seconds:
+        return start_time
+    try:
+        return (datetime.datetime.fromisoformat(start_time) + datetime.timedelta(seconds=seconds)).isoformat()
+    except ValueError:
+        return None

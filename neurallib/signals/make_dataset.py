@@ -1,0 +1,299 @@
+"""From recordings to the x / y folders that training reads: parts by person, and a manifest of what each file is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurallib.checks import as_path, boolean, integer, number
+from neurallib.files import read_json, write_json
+from neurallib.names import hinted, listing
+from neurallib.progress import progress
+from neurallib.signals.dataset_files import MANIFEST, Job, Target, described, make_files, stamp_of
+from neurallib.signals.people import ByName, Size, people_of, split_people
+from neurallib.signals.recordings import Recording, list_recordings, read_recording
+from neurallib.warn import warn
+
+_SECONDS = 5.0  # between two times that a manifest is written
+Source = str | os.PathLike[str] | Recording | Mapping[str, Any]
+
+
+@hinted
+def make_dataset(
+    recordings: str | os.PathLike[str] | Sequence[Source] | Mapping[str, Source],
+    directory: str | os.PathLike[str],
+    *,
+    target: Target,
+    window: float | None = None,
+    overlap: float = 0.0,
+    each_window: bool = False,
+    sampling_frequency: float | None = None,
+    channels: Sequence[Any] | str | int | None = None,
+    units: Sequence[str] | str | None = None,
+    val: Size | None = None,
+    test: Size | None = None,
+    person: ByName | None = None,
+    seed: int = 42,
+    read_options: Mapping[str, Any] | None = None,
+    n_workers: int = 1,
+    enable_progress_bar: bool = True,
+) -> Path:
+    """Write recordings and their targets as the folders that training reads: directory/x/PART/NAME.npy, and y.
+
+    No person is in two parts. Gaps (nan) are left out: a file lies between two of them. What is there already and would
+    be the same is not made again, so that a run that was stopped goes on; what is no longer wanted is taken away.
+
+    Parameters
+    ----------
+    recordings : path, sequence or mapping
+        A folder; or paths and recordings, by themselves or by the names that they are to have.
+    directory : path
+        Where to write; a new or empty folder, or one that this function made.
+    target : function or mapping
+        Of a recording, as it is written (resampled, without gaps): its target, an output a sample [T] or [T, K], or one
+        for all of it. `event_target`, `interval_target` or `label_target`, with options as
+        functools.partial(nl.event_target, width=0.1), or a function of your own. A mapping: one for each name.
+    window : float, optional
+        Seconds; files are windows of so long, and what is left at the end of a recording is left out. By default whole.
+    overlap : float
+        The share of a window that the next one repeats, in [0, 1).
+    each_window : bool
+        Whether `target` is asked about each window, as about a recording of its own.
+    sampling_frequency : float, optional
+        Hz, of what is written; by default the recordings' own, which has to be one.
+    channels : list of str, int or tuple, optional
+        Which, and in which order; a tuple of names takes the first that is there: [("MLII", "II"), "V1"].
+    units : str or list of str, optional
+        What to convert them to.
+    val, test : float, int, or iterable of persons, optional
+        A share of the recordings, how many people, or which ones, as `split_people` takes them.
+    person : function, mapping, sequence or str, optional
+        Who a recording is of, by its name; by default what the recording says, and else each is a person of its own.
+    seed : int
+        Which people.
+    read_options : mapping, optional
+        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none.
+    n_workers : int
+        Processes. With more than one, a script needs `if __name__ == "__main__":`, and `target` no lambda.
+    enable_progress_bar : bool
+        Show the progress.
+
+    Returns
+    -------
+    Path
+        The folder. `manifest.json` in it says of each recording its source, person, part, rate, channels, units, target
+        and the range in seconds of each file. Training takes rate, channels, units and window from it.
+
+    Raises
+    ------
+    FileNotFoundError, ModuleNotFoundError
+        If a recording is missing, or the package that reads it.
+    TypeError, ValueError
+        If an argument is wrong, a recording cannot be read, lacks a channel or has another rate or number of channels
+        than the others, a name comes twice, a target does not fit, nothing could be written, or the folder holds what
+        this function did not make.
+
+    See Also
+    --------
+    read_recording : what a recording is.
+    split_people : how the parts are found.
+    train_from_scratch : takes the folders.
+
+    Examples
+    --------
+    >>> import functools, tempfile
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for i in range(4):
+    ...         signal, r_peaks = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=i)
+    ...         beats = {"sample": r_peaks, "symbol": ["N"] * len(r_peaks)}
+    ...         np.savez(f"{root}/{i}.npz", signal=signal, sampling_frequency=250, **beats)
+    ...     target = functools.partial(nl.event_target, width=0.1)
+    ...     made = nl.make_dataset(
+    ...         root, f"{root}/data", target=target, window=5, sampling_frequency=125, enable_progress_bar=False
+    ...     )
+    ...     folder = nl.open_folder(made / "x", made / "y", "train")
+    ...     [(x.shape, y.shape) for x, y in folder][:2], len(folder)
+    ([((625, 1), (625, 1)), ((625, 1), (625, 1))], 8)
+    """
+    root = as_path("directory", directory)
+    _check_options(target, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
+    reading = {"channels": channels, "units": units, **(read_options or {})}
+    sources = _named(recordings, reading)
+    old = _old(root)
+    settings = {
+        "target": described(target), "window": window, "overlap": overlap, "each_window": each_window,
+        "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
+    }  # fmt: skip
+    stamps = {name: stamp_of(source) for name, source in sources.items()}
+    people = _people(sources, person, reading, old, stamps)
+    divided = split_people(
+        [{"name": name, "person": who} for name, who in people.items()], val=val, test=test, seed=seed
+    )
+    parts = {item["name"]: part for part, items in divided.items() for item in items}
+    jobs = [
+        Job(root, name, source, people[name], parts[name], target, settings | {"stamp": stamps[name]}, reading)
+        for name, source in sources.items()
+    ]
+    manifest = {job.name: old[job.name] for job in jobs if _is_made(job, old.get(job.name))}
+    _clear(root, {*old, *sources}, keep=manifest)
+    waiting = [job for job in jobs if job.name not in manifest]
+    try:
+        _make(waiting, manifest, n_workers, enable_progress_bar)
+    finally:
+        _write(root, manifest, sources)
+    _check_made(manifest)
+    return root
+
+
+def _check_options(
+    target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, n_workers: Any, bar: Any
+) -> None:
+    if not callable(target) and not isinstance(target, Mapping):
+        raise TypeError(f"target is a {type(target).__name__}; expected a function of a recording, or one a name.")
+    if window is not None:
+        number("window", window, 0, low_open=True)
+    number("overlap", overlap, 0, 1, high_open=True)
+    if boolean("each_window", each_window) and window is None:
+        raise ValueError("each_window=True, but there is no window: give its seconds.")
+    if sampling_frequency is not None:
+        number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    integer("n_workers", n_workers)
+    boolean("enable_progress_bar", bar)
+
+
+def _named(recordings: Any, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """The recordings by their names; paths stay paths, so that one is in memory at a time."""
+    if isinstance(recordings, (str, os.PathLike)):
+        recordings = list_recordings(recordings)
+    if isinstance(recordings, Mapping):
+        if "signal" in recordings:
+            raise TypeError("recordings is one recording; expected a list of them.")
+        pairs = list(recordings.items())
+    elif isinstance(recordings, Sequence):
+        pairs = [(_name(item, i, reading), item) for i, item in enumerate(recordings)]
+    else:
+        raise TypeError(f"recordings is a {type(recordings).__name__}; expected a folder, or a list of recordings.")
+    if not pairs:
+        raise ValueError("recordings is empty; expected some.")
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"recordings holds {listing(twice)} twice; give them by names of their own: {{name: path}}.")
+    if wrong := [name for name in names if not name or name.startswith(".") or "/" in name or os.sep in name]:
+        raise ValueError(f"recordings has the name {wrong[0]!r}; expected one that a file can have.")
+    return dict(pairs)
+
+
+def _name(item: Any, i: int, reading: Mapping[str, Any]) -> str:
+    if isinstance(item, Mapping) and isinstance(item.get("name"), str):
+        return str(item["name"])
+    if not isinstance(item, (str, os.PathLike)):
+        raise TypeError(f"recordings[{i}] is a {type(item).__name__}; expected a path, or a recording with a name.")
+    path = Path(item)
+    return path.stem if path.is_file() else path.name.removesuffix(".hea")
+
+
+def _people(
+    sources: Mapping[str, Any],
+    person: Any,
+    reading: Mapping[str, Any],
+    old: Mapping[str, Any],
+    stamps: Mapping[str, str],
+) -> dict[str, str]:
+    """Who each recording is of; files are opened where nobody else says it."""
+    names = list(sources)
+    if person is not None:
+        return dict(zip(names, people_of(names, person), strict=True))
+    own = []
+    for name, source in sources.items():
+        before = old.get(name) or {}
+        if isinstance(source, Mapping):
+            who = source.get("person")
+        elif before and before["made_from"]["stamp"] == stamps[name]:
+            who = before["says_person"]
+        else:
+            who = read_recording(source, **{"lazy": True, **reading})["person"]
+        own.append(name if who is None else who)
+    return dict(zip(names, people_of(names, own), strict=True))
+
+
+def _old(root: Path) -> dict[str, Any]:
+    """The entries of an earlier run; what else there is, is not to be touched."""
+    if (root / MANIFEST).is_file():
+        return dict(read_json(root / MANIFEST).get("recordings", {}))
+    if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
+        raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
+    return {}
+
+
+def _is_made(job: Job, entry: Any) -> bool:
+    """Whether a recording's files are there, and would be the same."""
+    if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
+        return False
+    return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
+
+
+def _clear(root: Path, known: set[str], keep: Mapping[str, Any]) -> None:
+    """Make the folders, and take away the files of recordings that are made anew or no longer wanted."""
+    for side in "xy":
+        for part in ("train", "val", "test"):
+            folder = root / side / part
+            folder.mkdir(parents=True, exist_ok=True)
+            wanted = {file for entry in keep.values() if entry["part"] == part for file in entry["files"]}
+            for file in folder.iterdir():
+                name = file.stem if file.stem in known else file.stem.rpartition("_")[0]
+                if file.name in wanted:
+                    continue
+                if name not in known and not file.name.startswith("."):
+                    raise ValueError(f"{file} is of no recording that make_dataset wrote here: move it away.")
+                file.unlink()
+
+
+def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) -> None:
+    """Make the files of each recording, and write down each that is finished."""
+    written = time.monotonic()
+    for job, entry in _made(jobs, n_workers, bar):
+        manifest[job.name] = entry
+        if time.monotonic() - written > _SECONDS:
+            _write(job.root, manifest, {each.name: None for each in jobs})
+            written = time.monotonic()
+
+
+def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dict[str, Any]]]:
+    if n_workers == 1 or len(jobs) < 2:
+        for job in progress(jobs, bar, "recordings", unit="recording"):
+            yield job, make_files(job)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # A fork after torch has used threads hangs.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(n_workers, len(jobs)), context) as pool:
+        futures = [(job, pool.submit(make_files, job)) for job in jobs]
+        try:
+            for job, future in progress(futures, bar, "recordings", unit="recording"):
+                yield job, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    """The manifest; None stands for what is not finished."""
+    write_json(root / MANIFEST, {"recordings": {name: manifest.get(name) for name in {**names, **manifest}}})
+
+
+def _check_made(manifest: Mapping[str, Any]) -> None:
+    empty = sorted(name for name, entry in manifest.items() if not entry["files"])
+    if len(empty) == len(manifest):
+        raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
+    if empty:
+        warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
+    shapes = {(entry["sampling_frequency"], len(entry["channels"])) for entry in manifest.values() if entry["files"]}
+    if len(shapes) > 1:
+        told = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))
+        raise ValueError(f"recordings have different rates or channels: {told}. Give sampling_frequency and channels.")

@@ -1,0 +1,279 @@
+"""Recordings: a plain dict, whatever file it comes from; which reader a file takes, and which files of a folder are
+recordings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from neurallib.checks import as_path, boolean, number
+from neurallib.names import did_you_mean, hinted
+from neurallib.signals import edf, tables, wfdb_records
+from neurallib.signals.lazy import (
+    Contents,
+    Events,
+    check_events,
+    common_rate,
+    events_between,
+    in_units,
+    later,
+    lazy_signal,
+    picked,
+)
+
+LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
+TABLES = {".csv", ".tsv", ".txt"}
+ENDINGS = {".hea", ".edf", ".bdf", ".npy", ".npz"}
+
+
+class Recording(TypedDict):
+    """A recording, as `read_recording` gives it.
+
+    Attributes
+    ----------
+    name : str
+        Of the record, or of the file without its ending.
+    person : str or None
+        Who it is of, where the file says: an EDF+ patient code; of MIT-BIH, where 201 and 202 are one man.
+    signal : array
+        [T, C] float32, nan where the file marks no value; where it is long an object that is read when it is sliced,
+        with `shape`, `dtype` and `np.asarray`.
+    sampling_frequency : float
+        Hz, of this signal.
+    channels : list of str
+        [C] names.
+    units : list of str
+        [C], such as "mV"; "" where the file says none.
+    events : dict
+        "sample" int64 [n], "symbol" [n] str and "duration" float64 [n] in seconds.
+    source : str or None
+        The file.
+    start_time : str or None
+        Date and time of the first sample (ISO 8601), as the file tells them.
+    notes : list of str
+        What the file says besides, such as age, diagnoses, filters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
+    >>> beats = {"sample": r_peaks, "symbol": ["N"] * len(r_peaks), "duration": np.zeros(len(r_peaks))}
+    >>> recording: nl.Recording = {
+    ...     "name": "a1", "person": "a", "signal": signal[:, None], "sampling_frequency": 360.0, "channels": ["MLII"],
+    ...     "units": ["mV"], "events": beats, "source": None, "start_time": None, "notes": [],
+    ... }
+    >>> recording["signal"].shape
+    (3600, 1)
+    """
+
+    name: str
+    person: str | None
+    signal: Any
+    sampling_frequency: float
+    channels: list[str]
+    units: list[str]
+    events: Events
+    source: str | None
+    start_time: str | None
+    notes: list[str]
+
+
+@hinted
+def read_recording(
+    path: str | os.PathLike[str],
+    *,
+    channels: Sequence[Any] | str | int | None = None,
+    start: float = 0.0,
+    stop: float | None = None,
+    sampling_frequency: float | None = None,
+    units: Sequence[str] | str | None = None,
+    annotator: str | os.PathLike[str] | None = None,
+    time: Any = None,
+    labels: str | int | None = None,
+    lazy: bool | None = None,
+) -> Recording:
+    """Read a recording: WFDB (extra `wfdb`), EDF, EDF+ or BDF (extra `edf`), text such as CSV, .npy or .npz.
+
+    Parameters
+    ----------
+    path : path
+        The file; of a WFDB record also without an ending. What it is, is read from its content.
+    channels : list of str, int or tuple, optional
+        Which, by name or by number from 0; a tuple of names takes the first that is there: [("MLII", "II"), "V1"]. By
+        default all. They have to share a rate, as the channels of EDF and WFDB need not.
+    start, stop : float, optional
+        Seconds from the beginning; only what lies between is read. By default all.
+    sampling_frequency : float, optional
+        Hz, where the file does not say: text without a time column, .npy. With a time column, the rate to interpolate
+        at.
+    units : str or list of str, optional
+        Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
+        converted; where the file says no unit, this is what it is. By default the file's own.
+    annotator : str or path, optional
+        WFDB: the ending of the annotation file, by default .atr where there is one. EDF: another file that holds the
+        annotations, as the hypnograms of Sleep-EDF do.
+    time : str, int or tuple, optional
+        Text: the column that is the clock, by name or number, or with its unit ("tick", "ms"). By default one that is
+        called so, or that goes up all the time. Uneven samples are interpolated, gaps are nan.
+    labels : str or int, optional
+        Text: the column of which each run of one value is an event.
+    lazy : bool, optional
+        Whether "signal" is an object that reads slices when they are asked for; by default from 64 MB on. The numbers
+        of a text file are in memory all the same.
+
+    Returns
+    -------
+    Recording
+        A dict; see there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or one that it needs is missing.
+    ModuleNotFoundError
+        If the package for the format is not installed; names the extra.
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If the file is cut or no recording, a channel is not there, channels have different rates, a unit cannot be
+        converted, the rate is not known, or an event lies beyond the end; names the file.
+
+    See Also
+    --------
+    list_recordings : the recordings of a folder.
+    make_dataset : from recordings to the folders that training reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/walk.csv"
+    ...     np.savetxt(path, np.ones((500, 2)), delimiter=",", header="left (mV),right (mV)", comments="")
+    ...     recording = nl.read_recording(path, sampling_frequency=100, channels=["right"], stop=2)
+    >>> recording["signal"].shape, recording["channels"], recording["units"]
+    ((200, 1), ['right'], ['mV'])
+    """
+    path = as_path("path", path)
+    first, last = number("start", start, 0), None if stop is None else number("stop", stop, start, low_open=True)
+    if sampling_frequency is not None:
+        number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    if lazy is not None:
+        boolean("lazy", lazy)
+    if path.name.startswith("._"):
+        raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
+    contents, name, source = _contents(path, sampling_frequency, annotator, time, labels)
+    columns = picked(channels, contents.channels, source)
+    rate = common_rate(contents, columns, source)
+    if sampling_frequency is not None and abs(rate - sampling_frequency) > 1e-6 * rate:
+        raise ValueError(f"sampling_frequency={sampling_frequency:g}, but {source} says {rate:g} Hz.")
+    n_steps = min(contents.lengths[column] for column in columns)
+    begin, end = round(first * rate), n_steps if last is None else min(n_steps, max(round(last * rate), 1))
+    if begin >= n_steps:
+        raise ValueError(f"start={start:g}, but {source} lasts {n_steps / rate:g} s.")
+    end = max(end, begin + 1)
+    names, factors = in_units([contents.units[column] for column in columns], units, source)
+    signal = lazy_signal(contents.read, columns, begin, end, factors)
+    check_events(contents, n_steps / rate if stop is None else np.inf, source)
+    return {
+        "name": name,
+        "person": contents.person,
+        "signal": signal if (signal.shape[0] * signal.shape[1] >= LONG if lazy is None else lazy) else signal[:],
+        "sampling_frequency": rate,
+        "channels": [contents.channels[column] for column in columns],
+        "units": names,
+        "events": events_between(contents.events, rate, begin, end),
+        "source": source,
+        "start_time": later(contents.start_time, begin / rate),
+        "notes": contents.notes,
+    }
+
+
+def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
+    """The recordings of a folder, as `read_recording` takes them, in natural order.
+
+    Parameters
+    ----------
+    directory : path
+        The folder; those within it are not looked at.
+
+    Returns
+    -------
+    list of Path
+        WFDB records without an ending, and without those that are segments of others; EDF and BDF files that hold
+        signals; .npy and .npz; text files that are tables of numbers, where there are none of the others.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is missing or holds no recording.
+    TypeError, ValueError
+        If `directory` is no path, or an empty one.
+
+    See Also
+    --------
+    read_recording : one of them.
+    split_people : which of them are for training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("night10", "night2"):
+    ...         np.savez(f"{folder}/{name}.npz", signal=np.zeros(1000), sampling_frequency=100)
+    ...     [path.name for path in nl.list_recordings(folder)]
+    ['night2.npz', 'night10.npz']
+    """
+    folder = as_path("directory", directory)
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [path for path in inside if path.is_file() and not path.name.startswith(".")]  # macOS leaves ._ files
+    headers = [path for path in files if path.suffix.lower() == ".hea"]
+    parts = set().union(*map(wfdb_records.segment_names, headers))
+    found = [path.with_suffix("") for path in headers if path.stem not in parts]
+    found += [path for path in files if path.suffix.lower() in ENDINGS - {".hea"} and _holds_signals(path)]
+    if not found:
+        found = [path for path in files if path.suffix.lower() in TABLES and tables.is_table(path)]
+    if not found:
+        missing = "" if folder.is_dir() else ", which is no folder"
+        raise FileNotFoundError(f"no recording (WFDB, EDF, BDF, .npy, .npz, text) in {folder}{missing}.")
+    return sorted(found, key=lambda path: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", path.name)])
+
+
+def _holds_signals(path: Path) -> bool:
+    return path.suffix.lower() not in {".edf", ".bdf"} or edf.holds_signals(path)
+
+
+def _contents(
+    path: Path, sampling_frequency: float | None, annotator: Any, time: Any, labels: str | int | None
+) -> tuple[Contents, str, str]:
+    """What a file holds, by what it is, and what it is called."""
+    stem = wfdb_records.wfdb_stem(path)
+    beside = stem.with_name(f"{stem.name}.hea").is_file()
+    if path.suffix == ".hea" or beside and (stem != path or not path.is_file()):
+        return wfdb_records.read_wfdb(stem, annotator), stem.name, str(stem)
+    if not path.is_file():
+        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, near)
+        raise FileNotFoundError(f"{path} is missing, and {path.name}.hea is missing too.{hint}")
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if not head:
+        raise ValueError(f"{path} is empty.")
+    if head in edf.MAGIC:
+        contents = edf.read_edf(path)
+        if annotator is not None:
+            contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator)))
+    elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
+        contents = tables.read_numpy(path, sampling_frequency)
+    else:
+        contents = tables.read_table(path, sampling_frequency, time, labels)
+    return contents, path.stem, str(path)

@@ -1,0 +1,262 @@
+"""Recordings as tables of numbers: CSV and other text, with or without names and a time column; .npy and .npz."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import re
+import zipfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.checks import choice
+from neurallib.names import listing
+from neurallib.signals.arrays import read_array
+from neurallib.signals.lazy import Contents, picked
+from neurallib.signals.uneven import on_a_grid
+
+TIMES = re.compile(
+    r"t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time( ?stamps?)?|elapsed)( ?elapsed)?"
+)
+CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
+WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
+MISSING = {"", "na", "n/a", "nan", "null", "none"}
+EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
+
+
+class _Table(NamedTuple):
+    """How the lines of a text are to be read."""
+
+    path: Path
+    names: list[str]  # [] where the first line is numbers
+    n_columns: int
+    separator: str | None  # None: blanks
+    skipped: int  # lines before the numbers
+
+
+def read_table(
+    path: Path, sampling_frequency: float | None, time: Any = None, labels: str | int | None = None
+) -> Contents:
+    """What a text of numbers holds: a line a sample, a column a channel; events are the runs of the column `labels`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such table, a column that is named is not there, time goes back, or no rate is known.
+    """
+    table = _layout(path)
+    heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
+    names = [name for name, _ in heads]
+    label_columns = [] if labels is None else picked([labels], names, str(path))
+    clocks, clock = _clock_columns(table, heads, time, guess=sampling_frequency is None)
+    if not clocks and sampling_frequency is None:
+        raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
+    columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
+    if not columns:
+        raise ValueError(f"{path} holds no signal beside its time.")
+    values, start_time = _numbers(table, columns), None
+    if clocks:
+        times, start_time = _seconds(table, clocks[0], clock)
+        values, rate = on_a_grid(values, times, sampling_frequency, str(path))
+        times = times - times[0]
+    else:
+        rate = float(sampling_frequency or 0)
+        times = np.arange(len(values)) / rate
+    return Contents(
+        channels=[names[k] for k in columns],
+        units=[heads[k][1] for k in columns],
+        rates=[rate] * len(columns),
+        lengths=[len(values)] * len(columns),
+        read=partial(_of_array, values, 0),
+        events=_runs(_texts(table, label_columns[0]), times, 1 / rate) if label_columns else [],
+        start_time=start_time,
+    )
+
+
+def read_numpy(path: Path, sampling_frequency: float | None) -> Contents:
+    """What a .npy or .npz holds: numbers [time], [time, channels] or [channels, time], the longer axis being time.
+
+    A .npz has them as "signal", or as its only array, and may say "sampling_frequency", "channels", "units", "person",
+    "start_time" and the events' "sample", "symbol" and "duration".
+
+    Raises
+    ------
+    ValueError
+        If it is cut or pickled, holds several signals or none, or no rate is known.
+    """
+    said: dict[str, Any] = _archive(path) if zipfile.is_zipfile(path) else {"signal": read_array(path)}
+    signal = said["signal"]
+    if signal.ndim not in (1, 2) or not signal.size or signal.dtype.kind not in "fiub":
+        found = f"{signal.dtype} of shape {signal.shape}"
+        raise ValueError(f"{path} holds {found}; expected numbers [time] or [time, channels].")
+    rate = float(said.get("sampling_frequency", said.get("fs", sampling_frequency or 0)))
+    if rate <= 0:
+        raise ValueError(f"{path} does not say its sampling frequency: give sampling_frequency.")
+    axis = int(np.argmax(signal.shape))
+    n_channels = signal.size // signal.shape[axis]
+    channels = [str(name) for name in np.ravel(said.get("channels", range(n_channels)))]
+    units = [str(unit) for unit in np.ravel(said.get("units", [""] * n_channels))]
+    if not len(channels) == len(units) == n_channels:
+        raise ValueError(f"{path} names {len(channels)} channels and {len(units)} units for {n_channels} columns.")
+    samples = np.ravel(said.get("sample", []))
+    symbols = np.ravel(said.get("symbol", [""] * len(samples)))
+    durations = np.ravel(said.get("duration", np.zeros(len(samples))))
+    return Contents(
+        channels=channels,
+        units=units,
+        rates=[rate] * n_channels,
+        lengths=[signal.shape[axis]] * n_channels,
+        read=partial(_of_array, path if isinstance(signal, np.memmap) else signal, axis),
+        events=[(float(s) / rate, str(t), float(d)) for s, t, d in zip(samples, symbols, durations, strict=True)],
+        person=str(said["person"]) if "person" in said else None,
+        start_time=str(said["start_time"]) if "start_time" in said else None,
+    )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a text file looks like a table of numbers."""
+    try:
+        return bool(_layout(path))
+    except (ValueError, OSError):
+        return False
+
+
+def _of_array(source: np.ndarray | Path, axis: int, columns: list[int], start: int, stop: int) -> np.ndarray:
+    values = read_array(source) if isinstance(source, Path) else source
+    values = values[:, None] if values.ndim == 1 else values.T if axis == 1 else values
+    return np.asarray(values[start:stop, columns], dtype=np.float64)
+
+
+def _archive(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            said = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read (pickled, or cut off?): {error}") from error
+    if "signal" not in said:
+        signals = [name for name, array in said.items() if array.dtype.kind in "fiu" and array.size > 1]
+        if len(signals) != 1:
+            raise ValueError(f"{path} holds {listing(said)}; expected an array 'signal'.")
+        said["signal"] = said.pop(signals[0])
+    return said
+
+
+def _layout(path: Path) -> _Table:
+    """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [(i, line.strip()) for i, line in enumerate(itertools.islice(file, 200))]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text, nor any other recording that is known: {error}") from error
+    lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
+    for separator in (";", "\t", ",", "|", None):
+        rows = [_pieces(line, separator) for _, line in lines]
+        width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+        told = [len(row) == width and any(_is_number(piece, separator) for piece in row) for row in rows]
+        if width < (1 if separator is None else 2) or sum(told) < 0.5 * len(rows):
+            continue
+        begin = told.index(True)
+        if separator is None and not all(_is_number(piece, None) for piece in rows[begin]):
+            continue  # prose
+        names = rows[begin - 1] if begin and len(rows[begin - 1]) == width else []
+        return _Table(path, names, width, separator, lines[begin][0])
+    raise ValueError(f"{path} is no table of numbers, nor any other recording that is known.")
+
+
+def _pieces(line: str, separator: str | None) -> list[str]:
+    return [piece.strip().strip('"').strip() for piece in line.split(separator)]
+
+
+def _is_number(piece: str, separator: str | None) -> bool:
+    try:
+        return bool(np.isfinite(float(piece if separator == "," else piece.replace(",", "."))))
+    except ValueError:
+        return False
+
+
+def _number(piece: str) -> float:
+    piece = piece.strip().strip('"').strip()
+    return np.nan if piece.lower() in MISSING else float(piece.replace(",", "."))
+
+
+def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
+    """Columns [T, C] of the table; nan where nothing stands."""
+    try:
+        return _loaded(table, columns)
+    except ValueError:  # something is missing, is no number, or has a decimal comma
+        pass
+    try:
+        return _loaded(table, columns, converters=_number)
+    except ValueError as error:
+        begin = table.skipped + 1
+        raise ValueError(f"{table.path} cannot be read (cut off?), lines counted from {begin}: {error}") from error
+
+
+def _texts(table: _Table, column: int) -> list[str]:
+    return [text.strip().strip('"').strip() for text in _loaded(table, [column], dtype=str)[:, 0].tolist()]
+
+
+def _loaded(table: _Table, columns: list[int], dtype: Any = np.float64, converters: Any = None) -> np.ndarray:
+    return np.loadtxt(
+        table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
+        quotechar='"',
+    )  # fmt: skip
+
+
+def _name_and_unit(name: str) -> tuple[str, str]:
+    """("ECG", "mV") of "ECG (mV)"."""
+    found = WITH_UNIT.fullmatch(name)
+    return (found[1], found[2]) if found else (name, "")
+
+
+def _clock_columns(table: _Table, heads: list[tuple[str, str]], time: Any, guess: bool) -> tuple[list[int], str | None]:
+    """The columns that are clocks, the one that is used first, and the unit of that one where it is known."""
+    names = [name for name, _ in heads]
+    plain = [re.sub(r"[_\s-]+", " ", re.sub(r"[_ ](ms|us|ns|s)$", "", name.lower())).strip() for name in names]
+    known = [i for i, name in enumerate(plain) if table.names and TIMES.fullmatch(name)]
+    unit = None
+    if time is not None:
+        time, unit = time if isinstance(time, tuple) else (time, None)
+        first = picked([time], names, str(table.path))[0]
+        known = [first, *(i for i in known if i != first)]
+    elif not table.names and guess and table.n_columns > 1 and (np.diff(_numbers(table, [0])[:, 0]) > 0).all():
+        known = [0]  # nothing but a clock goes up all the time
+    if unit is None and known:
+        said = re.search(r"(?:^|[_ ])(ms|us|ns|s)$", names[known[0]].lower())
+        unit = heads[known[0]][1] or (said[1] if said else None)
+    if unit is not None:
+        choice(f"the unit of the time column of {table.path}", unit.lower(), CLOCKS)
+    return known, unit
+
+
+def _seconds(table: _Table, column: int, unit: str | None) -> tuple[np.ndarray, str | None]:
+    """A clock in seconds, and the date and time of its begin where it tells them."""
+    try:
+        times = _numbers(table, [column])[:, 0]
+    except ValueError as error:
+        texts = [re.sub(r"(Z|[+-]\d\d:?\d\d)$", "", text) for text in _texts(table, column)]
+        try:
+            moments = np.array(texts, dtype="datetime64[ns]")
+        except ValueError:
+            raise error from None
+        return (moments - moments[0]).astype(np.int64) * 1e-9, str(moments[0].astype("datetime64[ms]"))
+    # A clock that counts from 1970 shows its unit by its size.
+    by_size = next((size for least, size in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if times[0] > least), 1.0)
+    scale = by_size if unit is None else CLOCKS[unit.lower()]
+    start = None
+    if times[0] * scale > EPOCH:
+        start = datetime.datetime.fromtimestamp(times[0] * scale, datetime.timezone.utc).isoformat()
+    return (times - times[0]) * scale, start
+
+
+def _runs(labels: list[str], times: np.ndarray, period: float) -> list[tuple[float, str, float]]:
+    """Each run of one label as an event: when it begins, the label, how long it lasts."""
+    begins = [i for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
+    ends = [float(times[i]) for i in begins[1:]] + [float(times[-1]) + period]
+    return [
+        (float(times[i]), labels[i], end - float(times[i])) for i, end in zip(begins, ends, strict=True) if labels[i]
+    ]

@@ -1,0 +1,54 @@
+"""Samples that were taken unevenly, as those of phones, on an even grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+GAP = 3.5  # samples: neighbours that are further apart have a gap between them
+
+
+def on_a_grid(
+    values: np.ndarray, times: np.ndarray, sampling_frequency: float | None, source: str
+) -> tuple[np.ndarray, float]:
+    """Values [T, C] of moments `times` [T] (s) as even samples, and their rate: interpolated between neighbours, nan
+    where neighbours are more than a few samples apart.
+
+    Raises
+    ------
+    ValueError
+        If time goes back or is not known, or does not move on.
+    """
+    steps = np.diff(times)
+    if not (steps >= 0).all():
+        at = int(np.flatnonzero(~(steps >= 0))[0]) + 1
+        raise ValueError(f"the time column of {source} goes back, or says nothing, at sample {at}.")
+    times, first = np.unique(times, return_index=True)  # phones tell some moments twice
+    if len(times) < 2:
+        raise ValueError(f"the time column of {source} does not move on; expected at least two moments.")
+    values, times, steps = values[first], times - times[0], np.diff(times)
+    # The median alone takes 360 Hz in whole milliseconds for 333, the mean alone lost samples for longer ones.
+    near = steps[steps <= GAP * np.median(steps)]
+    period = float(near.sum() / np.maximum(np.rint(near / np.median(near)), 1).sum())
+    rate = sampling_frequency or _round_rate(1 / period, float(times[-1]))
+    # An even clock of which the last decimals are cut off is even.
+    index = np.rint(times * rate)
+    if (np.diff(index) > 0).all() and np.abs(times - index / rate).max() <= max(0.02 / rate, 0.51 * _last_place(times)):
+        times = index / rate
+    grid = np.arange(int(times[-1] * rate + 1e-6) + 1) / rate
+    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
+    apart = np.diff(times)[after - 1] > GAP * period
+    gap = apart & (grid != times[after]) & (grid != times[after - 1])
+    even = np.stack([np.interp(grid, times, column) for column in values.T], axis=1)
+    even[gap] = np.nan
+    return even, float(rate)
+
+
+def _round_rate(rate: float, span: float) -> float:
+    """The rate, or the round number that cannot be told from it: within half a sample over the whole span."""
+    near = (float(round(rate, digits)) for digits in (0, 1, 2))
+    return next((each for each in near if each > 0 and abs(each - rate) * span < 0.5), rate)
+
+
+def _last_place(times: np.ndarray) -> float:
+    """The unit of the last decimal that a clock shows, down to microseconds."""
+    return next((10.0**-k for k in range(1, 7) if np.abs(np.round(times, k) - times).max() < 1e-9), 0.0)

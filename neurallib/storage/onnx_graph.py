@@ -1,0 +1,132 @@
+"""ONNX graphs put together by expressions: nodes and the constants they read, masks, linear layers, loops, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Value = str | np.ndarray | float | int | list[int]  # what a node reads: another's output by name, or a constant
+
+OPSET = 18
+IR_VERSION = 8  # of the first onnx with that opset: an older runtime reads what a newer onnx has written
+FLOAT, INT32, INT64, BOOL, DOUBLE = 1, 6, 7, 9, 11  # of onnx.TensorProto, which is imported when it is asked for
+
+
+class Graph:
+    """Nodes in their order and the constants that they read; `graph("Add", a, 1.0)` appends one and names its output.
+
+    Parameters
+    ----------
+    outer : Graph, optional
+        Around a loop's body, which shares its constants and names.
+    """
+
+    def __init__(self, outer: Graph | None = None) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, np.ndarray] = outer.constants if outer else {}
+        self._count: list[int] = outer._count if outer else [0]
+
+    def __call__(self, kind: str, *inputs: Value, **attributes: Any) -> str:
+        return self.several(1, kind, *inputs, **attributes)[0]
+
+    def several(self, n_outputs: int, kind: str, *inputs: Value, **attributes: Any) -> list[str]:
+        """Append a node of several outputs, and name them."""
+        from onnx import helper
+
+        outputs = [self.name(kind) for _ in range(n_outputs)]
+        self.nodes.append(helper.make_node(kind, [self._named(value) for value in inputs], outputs, **attributes))
+        return outputs
+
+    def name(self, kind: str) -> str:
+        """A name that nothing has yet."""
+        self._count[0] += 1
+        return f"{kind.lower()}_{self._count[0]}"
+
+    def _named(self, value: Value) -> str:
+        if isinstance(value, str):
+            return value
+        array = np.asarray(value, dtype=np.float32 if isinstance(value, float) else None)
+        name = self.name("constant")
+        self.constants[name] = array
+        return name
+
+
+def n_steps(g: Graph, x: str) -> str:
+    """T of [B, T, ...], int64 scalar."""
+    return g("Squeeze", g("Shape", x, start=1, end=2))
+
+
+def valid_mask(g: Graph, x: str, lengths: str) -> str:
+    """Where the padded batch `x` [B, T, C] holds signal: [B, T, 1] bool."""
+    steps = g("Range", 0, n_steps(g, x), 1)
+    return g("Unsqueeze", g("Less", steps, g("Unsqueeze", lengths, [1])), [2])
+
+
+def where_valid(g: Graph, mask: str, x: str, other: float = 0.0) -> str:
+    """`x` with another value beyond the lengths."""
+    return g("Where", mask, x, other)
+
+
+def as_double(g: Graph, x: str) -> str:
+    """`x` as float64."""
+    return g("Cast", x, to=DOUBLE)
+
+
+def linear(g: Graph, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+    """A linear layer [..., H] -> [..., K]."""
+    return g("Add", g("MatMul", x, np.ascontiguousarray(weight.T)), bias)
+
+
+def loop(
+    g: Graph,
+    n_times: str,
+    first: Sequence[str],
+    shapes: Sequence[list[Any]],
+    step: Callable[..., tuple[list[str], str]],
+) -> str:
+    """Repeat a step `n_times` with what it hands on, first the values `first` of these shapes; the outputs of all.
+
+    `step(graph, number, *values)` gives the next values and the output of this time; outputs are stacked in front.
+    """
+    from onnx import helper
+
+    body = Graph(g)
+    names = [body.name("state") for _ in first]
+    number, going_on = body.name("number"), body.name("condition")
+    values, output = step(body, number, *names)
+    inputs = [
+        helper.make_tensor_value_info(number, INT64, []),
+        helper.make_tensor_value_info(going_on, BOOL, []),
+        *(helper.make_tensor_value_info(n, FLOAT, s) for n, s in zip(names, shapes, strict=True)),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(body("Identity", going_on), BOOL, []),
+        *(helper.make_tensor_value_info(body("Identity", v), FLOAT, s)
+          for v, s in zip(values, shapes, strict=True)),
+        helper.make_tensor_value_info(body("Identity", output), FLOAT, shapes[0]),
+    ]  # fmt: skip
+    inner = helper.make_graph(body.nodes, body.name("body"), inputs, outputs)
+    return g.several(len(first) + 1, "Loop", n_times, np.array(True), *first, body=inner)[-1]
+
+
+def model_of(
+    g: Graph, inputs: Mapping[str, list[Any]], outputs: Mapping[str, tuple[str, list[Any]]], told: Mapping[str, str]
+) -> Any:
+    """The whole model: inputs with their shapes (`lengths` is int64, all else float32); outputs with the values that
+    they are and their shapes."""
+    from onnx import helper, numpy_helper
+
+    given = [
+        helper.make_tensor_value_info(name, INT64 if name == "lengths" else FLOAT, shape)
+        for name, shape in inputs.items()
+    ]
+    nodes = [*g.nodes, *(helper.make_node("Identity", [value], [name]) for name, (value, _) in outputs.items())]
+    made = [helper.make_tensor_value_info(name, FLOAT, shape) for name, (_, shape) in outputs.items()]
+    constants = [numpy_helper.from_array(value, name) for name, value in g.constants.items()]
+    graph = helper.make_graph(nodes, "neurallib", given, made, constants)
+    opset = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="neurallib")
+    helper.set_model_props(model, dict(told))
+    return model

@@ -1,0 +1,288 @@
+"""What each architecture computes, as ONNX nodes: from a normalized padded batch to logits, without dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from neurallib.state import Hparams
+from neurallib.storage.onnx_graph import FLOAT, INT32, Graph, as_double, linear, loop, n_steps, valid_mask, where_valid
+from neurallib.tasks import n_outputs
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Batch(NamedTuple):
+    """A padded batch within a graph, by the names of its values."""
+
+    x: str  # [B, T, C], zero beyond a length
+    lengths: str  # [B] int64
+    mask: str  # [B, T, 1] bool
+
+
+class Logits(NamedTuple):
+    """What a network says, and the states that go on with the signal where it was given some."""
+
+    value: str  # [B, T, K] or [B, K]
+    states: list[str]  # [B, H] each
+
+
+def batch_of(g: Graph, x: str, lengths: str) -> Batch:
+    """The batch, with zeros beyond the lengths: whatever stands there, nan included, is not looked at."""
+    mask = valid_mask(g, x, lengths)
+    return Batch(where_valid(g, mask, x), lengths, mask)
+
+
+def gru_seq2seq(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]) -> Logits:
+    """Logits [B, T, K]."""
+    x, _, states = _gru_stack(g, weights, hparams, batch, int8, states)
+    return Logits(_head(g, weights, g("Transpose", x, perm=[1, 0, 2])), states)
+
+
+def gru_seq2one(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]) -> Logits:
+    """Logits [B, K]."""
+    x, pooled, states = _gru_stack(g, weights, hparams, batch, int8, states)
+    x = g("Transpose", x, perm=[1, 0, 2])
+    match hparams["pooling"]:
+        case "last":
+            steps = g("Range", 0, n_steps(g, x), 1)
+            is_last = g("Equal", steps, g("Sub", g("Unsqueeze", batch.lengths, [1]), 1))
+            pooled = g("ReduceSum", where_valid(g, g("Unsqueeze", is_last, [2]), x), [1], keepdims=0)
+        case "mean":
+            pooled = _mean(g, x, batch)
+        case "max":
+            pooled = g("ReduceMax", where_valid(g, batch.mask, x, -np.inf), [1], keepdims=0)
+    return Logits(_head(g, weights, pooled), states)
+
+
+def gru_encoder_decoder(
+    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
+) -> Logits:
+    """Outputs [B, T, K]: the decoder's own outputs are its next inputs, in a loop."""
+    x, encoded = g("Transpose", batch.x, perm=[1, 0, 2]), []
+    for k in range(hparams["enc_layers"]):
+        x, last = _gru(g, weights, "encoder.", f"_l{k}", hparams["bidirectional"], x, batch.lengths, int8)
+        encoded.append(last)
+    first, hidden, size = hparams["enc_layers"] - hparams["dec_layers"], hparams["dec_hid_dim"], n_outputs(hparams)
+    start = []
+    for k in range(hparams["dec_layers"]):
+        state = encoded[max(0, first + k)]
+        if f"bridge.{k}.weight" in weights:
+            state = g("Tanh", linear(g, state, weights[f"bridge.{k}.weight"], weights[f"bridge.{k}.bias"]))
+        start.append(state)
+
+    def step(inner: Graph, number: str, value: str, *states: str) -> tuple[list[str], str]:
+        value, after = inner("Unsqueeze", value, [0]), []
+        for k, state in enumerate(states):
+            value, last = _gru(inner, weights, "decoder.", f"_l{k}", False, value, None, int8, state)
+            after.append(last)
+        value = _head(inner, weights, inner("Squeeze", value, [0]))
+        return [value, *after], value
+
+    shapes = [["batch", size], *[["batch", hidden]] * len(start)]
+    output = loop(g, n_steps(g, batch.x), [_zeros(g, batch.x, size), *start], shapes, step)
+    return Logits(g("Transpose", output, perm=[1, 0, 2]), [])
+
+
+def transformer_seq2seq(
+    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
+) -> Logits:
+    """Logits [B, T, K]."""
+    hidden = _key_bias(g, batch.mask)
+    x = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
+    y, memory = x, _encode(g, weights, hparams, x, hidden)
+    for i in range(hparams["num_decoder_layers"]):
+        name, keys = f"decoder.layers.{i}", _projected(g, weights, f"decoder.layers.{i}.self_attn", hparams, y, (1, 3))
+        y = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, keys, hidden)
+        keys = _projected(g, weights, f"{name}.multihead_attn", hparams, memory, (1, 3))
+        y = _attended(g, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, keys, hidden)
+        y = _feed_forward(g, weights, name, 3, y)
+    return Logits(_layer(g, weights, "fc_out", y), [])
+
+
+def transformer_seq2one(
+    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
+) -> Logits:
+    """Logits [B, K]."""
+    x = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
+    x = _encode(g, weights, hparams, x, _key_bias(g, batch.mask))
+    return Logits(_layer(g, weights, "fc_out", _mean(g, where_valid(g, batch.mask, x), batch)), [])
+
+
+def transformer_encoder_decoder(
+    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
+) -> Logits:
+    """Outputs [B, T, K]: the decoder's own outputs are its next inputs, in a loop that keeps past keys and values."""
+    d, nhead, size = hparams["d_model"], hparams["nhead"], n_outputs(hparams)
+    hidden, positions = _key_bias(g, batch.mask), _positions(g, batch.x, d)
+    x = g("Add", _layer(g, weights, "input_projection", batch.x), positions)
+    memory = _encode(g, weights, hparams, x, hidden)
+    layers = [f"decoder.layers.{i}" for i in range(hparams["num_decoder_layers"])]
+    kept = [_projected(g, weights, f"{name}.multihead_attn", hparams, memory, (1, 3)) for name in layers]
+    projection = "target_projection" if "target_projection.weight" in weights else "input_projection"
+
+    def step(inner: Graph, number: str, value: str, *past: str) -> tuple[list[str], str]:
+        y = inner("Add", _layer(inner, weights, projection, value), inner("Gather", positions, number, axis=0))
+        y, after = inner("Unsqueeze", y, [1]), []
+        for i, name in enumerate(layers):
+            own = _projected(inner, weights, f"{name}.self_attn", hparams, y, (1, 3))
+            own = [inner("Concat", old, new, axis=2) for old, new in zip(past[2 * i : 2 * i + 2], own, strict=True)]
+            y = _attended(inner, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, own, None)
+            y = _attended(inner, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, kept[i], hidden)
+            y = _feed_forward(inner, weights, name, 3, y)
+            after += own
+        value = inner("Squeeze", _layer(inner, weights, "fc_out", y), [1])
+        return [value, *after], value
+
+    n_batch = g("Shape", batch.x, start=0, end=1)
+    nothing = g("Expand", np.zeros((1, nhead, 0, d // nhead), np.float32), g("Concat", n_batch, [1, 1, 1], axis=0))
+    shapes = [["batch", size], *[["batch", nhead, None, d // nhead]] * (2 * len(layers))]
+    first = [_zeros(g, batch.x, size), *[nothing] * (2 * len(layers))]
+    output = loop(g, n_steps(g, batch.x), first, shapes, step)
+    return Logits(g("Transpose", output, perm=[1, 0, 2]), [])
+
+
+def quantized(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix as int8 with a float32 scale for each row."""
+    scale = np.maximum(np.abs(weight).max(axis=1), np.finfo(np.float32).tiny * 127) / 127
+    return np.rint(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)
+
+
+def _gru_stack(
+    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
+) -> tuple[str, str, list[str]]:
+    """The last layer's output [T, B, D*H], its last states [B, D*H], and those of each layer."""
+    x, lasts = g("Transpose", batch.x, perm=[1, 0, 2]), []
+    for i, both in enumerate(hparams["bidir_per_layer"]):
+        first = states[i] if states else None
+        x, last = _gru(g, weights, f"gru_layers.{i}.", "_l0", both, x, batch.lengths, int8, first)
+        lasts.append(last)
+    return x, lasts[-1], lasts
+
+
+def _gru(
+    g: Graph,
+    weights: Arrays,
+    prefix: str,
+    suffix: str,
+    both: bool,
+    x: str,
+    lengths: str | None,
+    int8: bool,
+    first: str | None = None,
+) -> tuple[str, str]:
+    """One GRU layer on [T, B, C], from zeros or states [B, H]: its output [T, B, D*H] and last states [B, D*H]."""
+    ends = [f"{suffix}{reverse}" for reverse in ("", "_reverse")[: 1 + both]]
+    kinds = [[_gates_in_order(weights[f"{prefix}{kind}{end}"]) for end in ends] for kind in _KINDS]
+    size = kinds[1][0].shape[1]
+    matrices = [_matrices(g, kind, int8) for kind in kinds[:2]]
+    biases = np.stack([np.concatenate(pair) for pair in zip(*kinds[2:], strict=True)])
+    last_lengths = g("Cast", lengths, to=INT32) if lengths else ""
+    start = g("Unsqueeze", first, [0]) if first else ""
+    output, last = g.several(
+        2, "GRU", x, *matrices, biases, last_lengths, start, hidden_size=size, linear_before_reset=1,
+        direction="bidirectional" if both else "forward",
+    )  # fmt: skip
+    output = g("Reshape", g("Transpose", output, perm=[0, 2, 1, 3]), [0, 0, size * (1 + both)])
+    return output, g("Reshape", g("Transpose", last, perm=[1, 0, 2]), [0, size * (1 + both)])
+
+
+_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def _matrices(g: Graph, directions: Sequence[np.ndarray], int8: bool) -> np.ndarray | str:
+    """[D, 3H, C]; of int8 weights what becomes of them where the model runs."""
+    if not int8:
+        return np.stack(directions)
+    each = [g("DequantizeLinear", *quantized(weight), axis=0) for weight in directions]
+    return g("Concat", *(g("Unsqueeze", weight, [0]) for weight in each), axis=0)
+
+
+def _gates_in_order(weight: np.ndarray) -> np.ndarray:
+    """torch's gates r, z, n as ONNX's z, r, h."""
+    r, z, n = np.split(weight, 3)
+    return np.concatenate([z, r, n])
+
+
+def _head(g: Graph, weights: Arrays, x: str) -> str:
+    return _layer(g, weights, "fc_out", x) if "fc_out.weight" in weights else x
+
+
+def _layer(g: Graph, weights: Arrays, name: str, x: str) -> str:
+    return linear(g, x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+
+def _mean(g: Graph, x: str, batch: Batch) -> str:
+    """The mean [B, C] over valid steps of what is zero elsewhere."""
+    total = g("ReduceSum", where_valid(g, batch.mask, x), [1], keepdims=0)
+    return g("Div", total, g("Unsqueeze", g("CastLike", batch.lengths, total), [1]))
+
+
+def _zeros(g: Graph, x: str, size: int) -> str:
+    """[B, size] for a batch x."""
+    return g("Expand", np.zeros((1, size), np.float32), g("Concat", g("Shape", x, start=0, end=1), [1], axis=0))
+
+
+def _key_bias(g: Graph, mask: str) -> str:
+    """0 for steps that may be attended to, minus infinity beyond a length: [B, 1, 1, T]."""
+    return g("Where", g("Unsqueeze", g("Transpose", mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
+
+
+def _positions(g: Graph, x: str, d: int) -> str:
+    """The position encoding [T, d] of `neurallib.models.attention.positions`, in float64 as there."""
+    channel = np.arange(d)
+    rate = 10000.0 ** (-2 * (channel // 2) / d)
+    step = g("Unsqueeze", as_double(g, g("Range", 0, n_steps(g, x), 1)), [1])
+    return g("Cast", g("Sin", g("Add", g("Mul", step, rate), channel % 2 * (np.pi / 2))), to=FLOAT)
+
+
+def _encode(g: Graph, weights: Arrays, hparams: Hparams, x: str, hidden: str) -> str:
+    for i in range(hparams["num_encoder_layers"]):
+        name = f"encoder.layers.{i}"
+        keys = _projected(g, weights, f"{name}.self_attn", hparams, x, (1, 3))
+        x = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", x, keys, hidden)
+        x = _feed_forward(g, weights, name, 2, x)
+    return x
+
+
+def _projected(g: Graph, weights: Arrays, name: str, hparams: Hparams, x: str, thirds: tuple[int, int]) -> list[str]:
+    """Queries (third 0), keys (1) and values (2) of an attention, [B, H, T, D] each."""
+    parts = (np.split(weights[f"{name}.in_proj_{kind}"], 3)[slice(*thirds)] for kind in ("weight", "bias"))
+    heads = [0, 0, hparams["nhead"], hparams["d_model"] // hparams["nhead"]]
+    made = [linear(g, x, weight, bias) for weight, bias in zip(*parts, strict=True)]
+    return [g("Transpose", g("Reshape", part, heads), perm=[0, 2, 1, 3]) for part in made]
+
+
+def _attended(
+    g: Graph, weights: Arrays, hparams: Hparams, name: str, norm: str, x: str, keys: Sequence[str], hidden: str | None
+) -> str:
+    """`x` [B, T, d] with what it attends to, normalized."""
+    (query,) = _projected(g, weights, name, hparams, x, (0, 1))
+    query = g("Mul", query, float((hparams["d_model"] // hparams["nhead"]) ** -0.5))
+    scores = g("MatMul", query, g("Transpose", keys[0], perm=[0, 1, 3, 2]))
+    scores = g("Add", scores, hidden) if hidden else scores
+    attended = g("Transpose", g("MatMul", g("Softmax", scores, axis=-1), keys[1]), perm=[0, 2, 1, 3])
+    merged = g("Reshape", attended, [0, 0, hparams["d_model"]])
+    return _add_norm(g, weights, norm, x, _layer(g, weights, f"{name}.out_proj", merged))
+
+
+def _feed_forward(g: Graph, weights: Arrays, name: str, k: int, x: str) -> str:
+    update = _layer(g, weights, f"{name}.linear2", g("Relu", _layer(g, weights, f"{name}.linear1", x)))
+    return _add_norm(g, weights, f"{name}.norm{k}", x, update)
+
+
+def _add_norm(g: Graph, weights: Arrays, name: str, x: str, update: str) -> str:
+    scale, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    return g("LayerNormalization", g("Add", x, update), scale, bias, axis=-1, epsilon=1e-5)
+
+
+NETWORKS = {
+    "GRUseq2seq": gru_seq2seq,
+    "GRUseq2one": gru_seq2one,
+    "GRUED": gru_encoder_decoder,
+    "Transformerseq2seq": transformer_seq2seq,
+    "Transformerseq2one": transformer_seq2one,
+    "TransformerED": transformer_encoder_decoder,
+}

@@ -1,0 +1,132 @@
+"""EDF, EDF+ and BDF files, written by edfio and, where it has no words for them, by hand."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurallib import list_recordings, read_recording
+
+edfio = pytest.importorskip("edfio", reason="edfio is not installed (extra edf)")
+ECG, RESP = np.sin(np.arange(2000) / 15), 5 * np.cos(np.arange(200) / 15)
+
+
+def write(path: Path, **more: Any) -> Path:
+    """20 s of ECG at 100 Hz in mV and of respiration at 10 Hz in no unit."""
+    kind, signal = (edfio.Bdf, edfio.BdfSignal) if path.suffix == ".bdf" else (edfio.Edf, edfio.EdfSignal)
+    signals = [
+        signal(ECG, 100, label="ECG II", physical_dimension="mV", physical_range=(-1.5, 2), prefiltering="HP:0.5Hz"),
+        signal(RESP, 10, label="Resp"),
+    ]
+    kind(signals, **{"data_record_duration": 1} | more).write(path)
+    return path
+
+
+def patch(path: Path, *pairs: tuple[bytes, bytes]) -> Path:
+    content = path.read_bytes()
+    for old, new in pairs:
+        assert content.count(old) == 1 and len(old) == len(new), old
+        content = content.replace(old, new)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("ending, places", [("edf", 1e-4), ("bdf", 1e-6)])
+def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path, ending: str, places: float) -> None:
+    path = write(tmp_path / f"night.{ending}")
+    read = read_recording(path, channels=["ECG II"])
+    np.testing.assert_allclose(read["signal"][:, 0], ECG, atol=places)
+    assert (read["name"], read["units"], read["sampling_frequency"]) == ("night", ["mV"], 100)
+    assert read["source"] == str(path) and any("HP:0.5Hz" in note for note in read["notes"])
+    slow = read_recording(path, channels=["Resp"], start=10, stop=12.5, lazy=True)
+    assert slow["signal"].shape == (25, 1) and slow["units"] == [""]
+    np.testing.assert_allclose(slow["signal"][3:7, 0], RESP[103:107], atol=10 * places)
+    with pytest.raises(ValueError, match=r"night.* have different rates: 100 Hz \(ECG II\), 10 Hz \(Resp\)"):
+        read_recording(path)
+
+
+def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "n.edf",
+        annotations=[edfio.EdfAnnotation(3, 2.5, "apnea"), edfio.EdfAnnotation(7.25, None, "lights off \u00e4")],
+        patient=edfio.Patient(code="MCH-0234567", sex="F"),
+        recording=edfio.Recording(startdate=datetime.date(2002, 3, 5)),
+        starttime=datetime.time(22, 15, 3, 250000),
+    )
+    read = read_recording(path, channels=["ECG II"])
+    assert read["events"]["symbol"] == ["apnea", "lights off \u00e4"]
+    assert read["events"]["sample"].tolist() == [300, 725] and read["events"]["duration"].tolist() == [2.5, 0]
+    assert (read["person"], read["start_time"]) == ("MCH-0234567", "2002-03-05T22:15:03.250000")
+    later = read_recording(path, channels=["ECG II"], start=4)
+    assert later["events"]["sample"].tolist() == [0, 325] and later["events"]["duration"].tolist() == [1.5, 0]
+    assert later["start_time"] == "2002-03-05T22:15:07.250000"
+
+
+def test_anonymous_file_says_no_person(tmp_path: Path) -> None:
+    assert read_recording(write(tmp_path / "x.edf", annotations=[]), channels=[0])["person"] is None
+
+
+@pytest.mark.parametrize("ending", ["edf", "bdf"])
+def test_gaps_of_a_discontinuous_file_are_nan(tmp_path: Path, ending: str) -> None:
+    """Data records 12 to 19 begin 5 s later: the onsets in the file are moved, and its annotation with them."""
+    path = write(tmp_path / f"gap.{ending}", annotations=[edfio.EdfAnnotation(13.5, None, "beat")])
+    kind = ending.upper().encode()
+    moved = [(b"+%d\x14\x14" % i, b"+%d\x14\x14" % (i + 5)) for i in range(19, 11, -1)]
+    patch(path, *moved, (b"+13.5\x14beat", b"+18.5\x14beat"), (kind + b"+C", kind + b"+D"))
+    read = read_recording(path, channels=["ECG II"])
+    expected = np.concatenate([ECG[:1200], np.full(500, np.nan), ECG[1200:]])
+    np.testing.assert_allclose(read["signal"][:, 0], expected, atol=1e-4)
+    assert read["events"]["sample"].tolist() == [1850]
+    part = read_recording(path, channels=["ECG II"], start=11.55, stop=17.45)["signal"][:, 0]
+    np.testing.assert_allclose(part, expected[1155:1745], atol=1e-4)
+
+
+def test_file_that_is_cut_or_was_not_closed(tmp_path: Path) -> None:
+    path = write(tmp_path / "cut.edf")
+    content = path.read_bytes()
+    path.write_bytes(content[:-300])
+    with pytest.raises(ValueError, match=r"cut\.edf is cut: its header tells of 20 data records, and 18 are there"):
+        read_recording(path)
+    path.write_bytes(content[:236] + b"-1      " + content[244:-300])
+    assert read_recording(path, channels=[0])["signal"].shape == (1800, 1)
+    path.write_bytes(content[:100])
+    with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf"):
+        read_recording(path)
+
+
+def test_scale_that_is_none_and_annotation_beyond_the_end_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.edf")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"-1.5    ", b"2       "))
+    with pytest.raises(ValueError, match=r"a\.edf: channel 'ECG II' maps -32768..32767 to 2..2, which is no scale"):
+        read_recording(path)
+    write(path, annotations=[edfio.EdfAnnotation(25, None, "late")])
+    with pytest.raises(ValueError, match=r"a\.edf lasts 20 s, but 1 of its 1 events come later"):
+        read_recording(path, channels=[0])
+
+
+def test_units_that_are_no_ascii_are_read(tmp_path: Path) -> None:
+    path = patch(write(tmp_path / "u.edf"), (b"mV      ", "\u00b5V      ".encode("latin-1")))
+    assert read_recording(path, channels=[0])["units"] == ["\u00b5V"]
+    np.testing.assert_allclose(read_recording(path, channels=[0], units="mV")["signal"][:, 0], ECG / 1000, atol=1e-6)
+
+
+def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tmp_path: Path) -> None:
+    night = write(tmp_path / "SC4001-PSG.edf")
+    stages = [edfio.EdfAnnotation(0, 10, "Sleep stage W"), edfio.EdfAnnotation(10, 30, "Sleep stage 2")]
+    hypnogram = tmp_path / "SC4001-Hypnogram.edf"
+    edfio.Edf([], annotations=stages).write(hypnogram)
+    assert list_recordings(tmp_path) == [night]
+    events = read_recording(night, channels=[0], annotator=hypnogram)["events"]
+    assert events["symbol"] == ["Sleep stage W", "Sleep stage 2"] and events["duration"].tolist() == [10, 10]
+    with pytest.raises(ValueError, match="holds no signal, only annotations"):
+        read_recording(hypnogram)
+
+
+def test_missing_edfio_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "n.edf")
+    monkeypatch.setitem(__import__("sys").modules, "edfio", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install neurallib\[edf\]"):
+        read_recording(path)

@@ -1,0 +1,66 @@
+"""Targets from the events of a recording."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+
+def recording(events: list[tuple[int, str, float]], n_steps: int = 100, rate: float = 10.0) -> Any:
+    sample, symbol, duration = zip(*events) if events else ((), (), ())
+    marked = {"sample": np.array(sample, dtype=np.int64), "symbol": list(symbol), "duration": np.array(duration, float)}
+    return {"name": "a", "signal": np.zeros((n_steps, 1)), "sampling_frequency": rate, "events": marked}
+
+
+def test_event_target_marks_one_sample_a_beat_and_no_other_event() -> None:
+    target = nl.event_target(recording([(3, "(AFIB", 5.0), (20, "N", 0), (40, "~", 0), (60, "V", 0)]))
+    assert target.dtype == np.float32 and np.flatnonzero(target).tolist() == [20, 60]
+    assert nl.event_target(recording([])).sum() == 0
+
+
+def test_event_target_is_as_wide_as_the_seconds_say_and_ends_with_the_signal() -> None:
+    target = nl.event_target(recording([(0, "N", 0), (50, "N", 0), (99, "N", 0)]), width=0.5)
+    assert np.flatnonzero(target).tolist() == [0, 1, 2, 48, 49, 50, 51, 52, 97, 98, 99]
+
+
+def test_gaussian_target_has_its_top_at_the_event_and_keeps_the_higher_of_two() -> None:
+    target = nl.event_target(recording([(50, "x", 0), (53, "x", 0)]), symbols=["x"], width=0.2, shape="gaussian")
+    steps = np.arange(100)
+    expected = np.maximum(*(np.exp(-0.5 * ((steps - at) / 2) ** 2) for at in (50, 53)))
+    np.testing.assert_allclose(target, expected, atol=4e-4)
+
+
+def test_interval_target_has_a_class_a_sample_and_unknown_where_nothing_is_annotated() -> None:
+    stages = recording([(10, "W", 2.0), (30, "N2", 3.0), (40, "W", 1.0), (70, "?", 2.0)])
+    target = nl.interval_target(stages, {"W": 0, "N1": 1, "N2": 1, "?": -1})
+    expected = np.full(100, -1)
+    expected[10:30], expected[30:60], expected[40:50] = 0, 1, 0
+    assert target.dtype == np.int64 and (target == expected).all()
+    assert (nl.interval_target(stages, ["W"], background=1) == np.where(expected == 0, 0, 1)).all()
+    binary = nl.interval_target(stages, ["W", "N2"], binary=True)
+    np.testing.assert_array_equal(binary, np.where(expected < 0, np.nan, expected))
+    assert binary.dtype == np.float32
+
+
+def test_label_is_the_class_of_most_of_the_time_or_unknown() -> None:
+    window = recording([(0, "W", 3.0), (30, "N2", 6.0)])
+    assert nl.label_target(window, ["W", "N2"]) == 1 and nl.label_target(window, ["W", "N2"]).shape == ()
+    assert nl.label_target(window, ["W", "N2"], least=0.7) == -1
+    assert np.isnan(nl.label_target(recording([]), ["W", "N2"], least=0, binary=True))
+    assert nl.label_target(window, ["W", "N2"], binary=True).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "call, told",
+    [
+        (lambda r: nl.event_target(r, shape="box"), "shape='box'"),
+        (lambda r: nl.event_target(r, width=-1), "width=-1"),
+        (lambda r: nl.label_target(r, ["N"], least=2), "least=2"),
+        (lambda r: nl.interval_target(r, []), "classes is empty"),
+    ],
+)
+def test_wrong_options_are_named(call: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        call(recording([]))

@@ -1,0 +1,224 @@
+"""Data sets from recordings: parts by person, targets, gaps, going on after a stop; and training on them."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+RATE = 250.0
+
+
+def recording(name: str, seconds: float = 20, person: str | None = None, **more: Any) -> Any:
+    signal, r_peaks = nl.synthetic_ecg(duration=seconds, sampling_frequency=RATE, seed=sum(map(ord, name)))
+    beats = {"sample": r_peaks, "symbol": ["N"] * len(r_peaks), "duration": np.zeros(len(r_peaks))}
+    given = {
+        "name": name, "person": person, "signal": signal[:, None], "sampling_frequency": RATE, "channels": ["MLII"],
+        "units": ["mV"], "events": beats, "source": None, "start_time": None, "notes": [],
+    }  # fmt: skip
+    return given | more
+
+
+def make(recordings: Any, directory: Path, **more: Any) -> Path:
+    return nl.make_dataset(recordings, directory, **{"target": nl.event_target, "enable_progress_bar": False} | more)
+
+
+def entries(made: Path) -> dict[str, Any]:
+    return json.loads((made / "manifest.json").read_text())["recordings"]
+
+
+def files(made: Path) -> dict[str, int]:
+    """Every file below x and y, and when it was written."""
+    return {str(path.relative_to(made)): path.stat().st_mtime_ns for side in "xy" for path in made.rglob(f"{side}/*/*")}
+
+
+FOUR = [recording(name) for name in "abcd"]
+
+
+def test_each_recording_is_a_signal_and_its_target_and_the_manifest_says_what_they_are(tmp_path: Path) -> None:
+    made = make(FOUR, tmp_path / "data")
+    said = entries(made)
+    assert made == tmp_path / "data" and list(said) == ["a", "b", "c", "d"]
+    for each in FOUR:
+        entry = said[each["name"]]
+        x, y = (np.load(made / side / entry["part"] / f"{each['name']}.npy") for side in "xy")
+        np.testing.assert_array_equal(x, each["signal"].astype(np.float32))
+        assert np.flatnonzero(y).tolist() == each["events"]["sample"].tolist()
+        assert entry["files"] == {f"{each['name']}.npy": [0.0, 20.0]} and entry["person"] == each["name"]
+        assert (entry["sampling_frequency"], entry["channels"], entry["units"]) == (RATE, ["MLII"], ["mV"])
+        assert "event_target" in entry["target"]
+    assert {entry["part"] for entry in said.values()} == {"train", "val", "test"}
+
+
+def test_no_person_is_in_two_parts_whoever_says_who_is_who(tmp_path: Path) -> None:
+    twelve = [recording(f"r{i}", 3, person=f"p{i // 3}") for i in range(12)]
+    for i, more in enumerate(({}, {"person": lambda name: int(name[1:]) % 4})):
+        parts: dict[str, set[str]] = {}
+        for entry in entries(make(twelve, tmp_path / f"{i}", **more)).values():
+            parts.setdefault(entry["person"], set()).add(entry["part"])
+        assert len(parts) == 4 and all(len(part) == 1 for part in parts.values())
+
+
+def test_windows_are_of_equal_length_and_their_targets_are_cut_with_them(tmp_path: Path) -> None:
+    made = make(FOUR, tmp_path, window=6, overlap=0.5)
+    entry = entries(made)["a"]
+    assert list(entry["files"].values()) == [[0, 6], [3, 9], [6, 12], [9, 15], [12, 18]]
+    for file, (start, stop) in entry["files"].items():
+        x, y = (np.load(made / side / entry["part"] / file) for side in "xy")
+        np.testing.assert_array_equal(x, FOUR[0]["signal"][int(start * RATE) : int(stop * RATE)].astype(np.float32))
+        inside = FOUR[0]["events"]["sample"] - start * RATE
+        assert np.flatnonzero(y).tolist() == inside[(inside >= 0) & (inside < 1500)].tolist()
+
+
+def test_resampling_takes_the_events_with_it(tmp_path: Path) -> None:
+    made = make(FOUR, tmp_path, sampling_frequency=125)
+    entry = entries(made)["a"]
+    x, y = (np.load(made / side / entry["part"] / "a.npy") for side in "xy")
+    assert x.shape == (2500, 1) and entry["sampling_frequency"] == 125
+    assert np.flatnonzero(y).tolist() == np.rint(FOUR[0]["events"]["sample"] / 2).tolist()
+    assert np.corrcoef(x[:, 0], FOUR[0]["signal"][::2, 0])[0, 1] > 0.99
+
+
+def test_gaps_are_left_out_and_masked_values_are_gaps(tmp_path: Path) -> None:
+    whole = FOUR[0]
+    gap, masked = whole["signal"].copy(), np.ma.masked_array(whole["signal"], False)
+    gap[1000:1250] = np.nan
+    masked[1000:1250] = np.ma.masked
+    for i, signal in enumerate((gap, masked)):
+        made = make([whole | {"signal": signal}, *FOUR[1:]], tmp_path / f"{i}")
+        entry = entries(made)["a"]
+        assert entry["files"] == {"a_00000.npy": [0, 4], "a_00001.npy": [5, 20]}
+        x, y = (np.load(made / side / entry["part"] / "a_00001.npy") for side in "xy")
+        np.testing.assert_array_equal(x, whole["signal"][1250:].astype(np.float32))
+        at = whole["events"]["sample"] - 1250
+        assert np.flatnonzero(y).tolist() == at[at >= 0].tolist()
+
+
+def test_one_label_is_that_of_a_recording_or_of_each_window(tmp_path: Path) -> None:
+    stages = {"sample": np.array([0, 2500]), "symbol": ["W", "N2"], "duration": np.array([10.0, 10.0])}
+    nights = [recording(name, events=stages) for name in "abcd"]
+    label = functools.partial(nl.label_target, classes=["W", "N2"])
+    made = make(nights, tmp_path / "windows", target=label, window=5, each_window=True)
+    entry = entries(made)["a"]
+    assert [int(np.load(made / "y" / entry["part"] / file)) for file in entry["files"]] == [0, 0, 1, 1]
+    made = make(nights, tmp_path / "names", target={"a": 0, "b": 1, "c": 2, "d": 3}, window=5)
+    for name, entry in entries(made).items():
+        assert {int(np.load(made / "y" / entry["part"] / file)) for file in entry["files"]} == {"abcd".index(name)}
+
+
+def test_what_is_there_is_not_made_again_and_what_changed_or_is_not_wanted_is(tmp_path: Path) -> None:
+    first = files(make(FOUR, tmp_path, window=5))
+    assert len(first) == 2 * 4 * 4 and files(make(FOUR, tmp_path, window=5)) == first
+    part = entries(tmp_path)["b"]["part"]
+    (tmp_path / "x" / part / "b_00001.npy").unlink()
+    again = files(make(FOUR, tmp_path, window=5))
+    assert again.keys() == first.keys()
+    assert {name[-11] for name in first if again[name] != first[name]} == {"b"}
+    assert files(make(FOUR, tmp_path, window=5, target=functools.partial(nl.event_target, width=0.1))) != again
+    assert len(files(make(FOUR[:3], tmp_path, window=10))) == 2 * 3 * 2
+    assert list(entries(tmp_path)) == ["a", "b", "c"]
+
+
+def test_run_that_was_stopped_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+    def stops(recording: Any) -> np.ndarray:
+        if recording["name"] == "c" and not (tmp_path / "again").exists():
+            raise KeyboardInterrupt
+        return nl.event_target(recording)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(FOUR, tmp_path / "data", target=stops)
+    before = files(tmp_path / "data")
+    assert len(before) == 4
+    assert [name for name, entry in entries(tmp_path / "data").items() if entry] == ["a", "b"]
+    (tmp_path / "data/x/train/c.npy").touch()  # what a run that is killed may leave
+    (tmp_path / "again").touch()
+    after = files(make(FOUR, tmp_path / "data", target=stops))
+    assert len(after) == 8 and {name: after[name] for name in before} == before
+
+
+def test_files_that_are_of_no_recording_are_left_alone_and_named(tmp_path: Path) -> None:
+    (tmp_path / "x/train").mkdir(parents=True)
+    (tmp_path / "x/train/mine.npy").touch()
+    with pytest.raises(ValueError, match=r"holds x/train/mine\.npy and no manifest\.json"):
+        make(FOUR, tmp_path)
+    make(FOUR, tmp_path / "data")
+    (tmp_path / "data/y/val/mine.npy").touch()
+    with pytest.raises(ValueError, match=r"mine\.npy is of no recording that make_dataset wrote"):
+        make(FOUR, tmp_path / "data")
+    assert (tmp_path / "data/y/val/mine.npy").exists()
+
+
+def test_processes_make_the_same_files(tmp_path: Path) -> None:
+    target = functools.partial(nl.event_target, width=0.1)
+    alone = make(FOUR, tmp_path / "1", window=5, target=target)
+    together = make(FOUR, tmp_path / "2", window=5, target=target, n_workers=2)
+    assert files(alone).keys() == files(together).keys() and entries(alone) == entries(together)
+    for name in files(alone):
+        assert (alone / name).read_bytes() == (together / name).read_bytes()
+
+
+def folder_of_records(folder: Path) -> Path:
+    """WFDB records of 8 people, 250 Hz; the second channel is called otherwise in half of them."""
+    wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed (extra wfdb)")
+    folder.mkdir()
+    for i in range(8):
+        signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=RATE, seed=i)
+        names = ["V1", "MLII"] if i % 2 else ["II", "V1"]
+        both = np.stack([0 * signal, signal][:: 1 if i % 2 else -1], 1).astype(float)
+        wfdb.wrsamp(f"r{i}", RATE, ["mV", "mV"], names, both, fmt=["16", "16"], write_dir=str(folder))
+        wfdb.wrann(f"r{i}", "atr", r_peaks, ["N"] * len(r_peaks), write_dir=str(folder))
+    return folder
+
+
+def test_what_is_made_of_records_trains_without_another_word(tmp_path: Path) -> None:
+    made = make(
+        folder_of_records(tmp_path / "records"), tmp_path / "data", window=5, sampling_frequency=125, val=0.25,
+        target=functools.partial(nl.event_target, width=0.08), channels=[("MLII", "II")], units="uV",
+    )  # fmt: skip
+    state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=1, bidirectional=True, learning_rate=0.01)
+    state = nl.train_from_scratch(
+        state, made / "x", made / "y", epochs=24, dataset_name="records", trained_for="R-peaks",
+        enable_progress_bar=False, results_directory=tmp_path,
+    )  # fmt: skip
+    known = state["preprocessing"]
+    assert (known["sampling_frequency"], known["window"], known["units"]) == (125, 5, ["uV"])
+    measured = nl.evaluate(state, nl.open_folder(made / "x", made / "y", "test"))
+    assert measured["f1"] > 0.8
+    read = nl.read_recording(tmp_path / "records" / "r0", channels=["II"])
+    with pytest.warns(UserWarning, match="units are mV: converted to the state's, uV"):
+        assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
+
+
+@pytest.mark.parametrize(
+    "change, error, told",
+    [
+        ({"recordings": []}, ValueError, "recordings is empty"),
+        ({"recordings": FOUR[0]}, TypeError, "recordings is one recording"),
+        ({"recordings": [*FOUR, FOUR[0]]}, ValueError, "recordings holds a twice"),
+        ({"recordings": {"a/b": FOUR[0]}}, ValueError, "recordings has the name 'a/b'"),
+        ({"target": "beats"}, TypeError, "target is a str"),
+        ({"target": {"a": 1}}, ValueError, "target has nothing for"),
+        ({"target": lambda recording: "N"}, ValueError, "expected numbers"),
+        ({"window": 0}, ValueError, "window=0"),
+        ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
+        ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),
+        ({"window": 30}, ValueError, "no recording has a window, or a second, without gaps"),
+        ({"n_workers": 0}, ValueError, "n_workers=0"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path: Path, change: dict[str, Any], error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        make(**{"recordings": FOUR, "directory": tmp_path} | change)
+
+
+def test_recordings_that_differ_or_are_too_short_are_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="1 of 4 recordings gave no file, being too short or all gaps: e"):
+        make([*FOUR[:3], recording("e", 2)], tmp_path / "1", window=5)
+    slow = recording("e", sampling_frequency=100.0)
+    with pytest.raises(ValueError, match="100 Hz with 1 channels, 250 Hz with 1 channels. Give sampling_frequency"):
+        make([*FOUR[:3], slow], tmp_path / "2")
+    assert len(entries(make([*FOUR[:3], slow], tmp_path / "2", sampling_frequency=100))) == 4

@@ -1,0 +1,214 @@
+"""Recordings as tables and arrays, lazily read signals, and what is asked for that is not there."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurallib import list_recordings, read_recording
+
+X = np.stack([np.sin(np.arange(1000) / 15), np.cos(np.arange(1000) / 9)], 1)
+
+
+def csv(path: Path, columns: Any, header: str = "", separator: str = ",", form: str = "%.6f") -> Path:
+    np.savetxt(path, np.column_stack(columns), form, separator, header=header, comments="", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "  "])
+@pytest.mark.parametrize("header", [True, False])
+def test_table_is_read_with_its_separator_names_and_units(tmp_path: Path, separator: str, header: bool) -> None:
+    names = separator.join(["ECG(mV)", "acc[g]"]) if header else ""
+    read = read_recording(csv(tmp_path / "a.csv", [X], names, separator), sampling_frequency=100)
+    np.testing.assert_allclose(read["signal"], X, atol=1e-6)
+    assert (read["channels"], read["units"]) == ((["ECG", "acc"], ["mV", "g"]) if header else (["0", "1"], ["", ""]))
+    assert read["sampling_frequency"] == 100 and read["signal"].dtype == np.float32
+
+
+def test_single_column_comments_and_lines_before_the_names_are_read_over(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("# from a device\n0.5\n1.5\n2.5\n")
+    assert read_recording(tmp_path / "a.txt", sampling_frequency=10)["signal"][:, 0].tolist() == [0.5, 1.5, 2.5]
+    rows = "\n".join(f"{a};{b}" for a, b in X.round(3)).replace(".", ",")
+    (tmp_path / "b.csv").write_text(f"Exported by a program\n\nleft;right\n{rows}\n")
+    read = read_recording(tmp_path / "b.csv", sampling_frequency=10)
+    assert read["channels"] == ["left", "right"]
+    np.testing.assert_allclose(read["signal"], X.round(3), atol=1e-6)
+
+
+def test_missing_values_are_nan_and_a_cut_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n,4\n5,NA\n7,8\n")
+    read = read_recording(tmp_path / "a.csv", sampling_frequency=10)
+    np.testing.assert_array_equal(read["signal"], [[1, 2], [np.nan, 4], [5, np.nan], [7, 8]])
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n5\n")
+    with pytest.raises(ValueError, match=r"a\.csv cannot be read \(cut off\?\)"):
+        read_recording(tmp_path / "a.csv", sampling_frequency=10)
+
+
+@pytest.mark.parametrize(
+    "name, scale", [("time", 1), ("Time (s)", 1), ("timestamp_ms", 1e3), ("seconds_elapsed", 1), ("t [us]", 1e6)]
+)
+def test_time_column_tells_the_rate_and_is_no_channel(tmp_path: Path, name: str, scale: float) -> None:
+    times = np.arange(1000) / 250
+    read = read_recording(csv(tmp_path / "a.csv", [times * scale, X], f"{name},a,b"))
+    assert read["sampling_frequency"] == 250 and read["channels"] == ["a", "b"]
+    np.testing.assert_allclose(read["signal"], X, atol=1e-6)
+
+
+def test_time_column_without_a_name_is_one_that_goes_up_all_the_time(tmp_path: Path) -> None:
+    path = csv(tmp_path / "a.csv", [np.arange(1000) / 50, X])
+    assert read_recording(path)["sampling_frequency"] == 50
+    assert read_recording(path, sampling_frequency=50)["channels"] == ["0", "1", "2"]
+    with pytest.raises(ValueError, match="a.csv has no time column that is known as one: give sampling_frequency"):
+        read_recording(csv(path, [X]))
+
+
+def test_clock_of_whole_milliseconds_is_even(tmp_path: Path) -> None:
+    times = np.round(np.arange(1000) / 360, 3)
+    read = read_recording(csv(tmp_path / "a.csv", [times, X], "time,a,b"))
+    assert read["sampling_frequency"] == pytest.approx(360, rel=1e-4)
+    np.testing.assert_allclose(read["signal"], X, atol=1e-6)
+
+
+def test_uneven_samples_are_interpolated_by_their_times_and_gaps_are_nan(tmp_path: Path) -> None:
+    times = np.arange(2000) / 100 + np.random.default_rng(0).uniform(-0.003, 0.003, 2000)
+    times = np.delete(times, np.r_[300, 700:900])  # one lost sample, and two seconds
+    read = read_recording(csv(tmp_path / "a.csv", [times, np.sin(times)], "time,a"), sampling_frequency=100)
+    signal, truth = read["signal"][:, 0], np.sin(times[0] + np.arange(2000) / 100)
+    gap = np.isnan(signal)
+    assert 198 <= gap.sum() <= 202 and gap[702:898].all() and not gap[:698].any() and not gap[902:].any()
+    np.testing.assert_allclose(signal[~gap], truth[: len(signal)][~gap], atol=1e-3)
+    even = csv(tmp_path / "b.csv", [np.r_[0:5, 7:12], np.ones(10)], "time,a")
+    assert np.isnan(read_recording(even)["signal"][:, 0]).tolist() == [False] * 12  # two lost samples
+    even = csv(tmp_path / "b.csv", [np.r_[0:5, 9:12], np.ones(8)], "time,a")
+    assert np.isnan(read_recording(even)["signal"][:, 0]).tolist() == [False] * 5 + [True] * 4 + [False] * 3
+
+
+def test_clocks_that_tell_the_date_tell_the_start(tmp_path: Path) -> None:
+    since_1970 = 1_700_000_000_000 + np.arange(1000) * 10
+    read = read_recording(csv(tmp_path / "a.csv", [since_1970, X], "timestamp,a,b", form="%.3f"))
+    assert read["sampling_frequency"] == 100 and read["start_time"] == "2023-11-14T22:13:20+00:00"
+    rows = [f"2024-02-29 10:00:{i / 10:06.3f}Z,{i}" for i in range(100)]
+    (tmp_path / "b.csv").write_text("\n".join(["Date,a", *rows]) + "\n")
+    read = read_recording(tmp_path / "b.csv")
+    assert read["sampling_frequency"] == 10 and read["start_time"] == "2024-02-29T10:00:00.000"
+    assert read["signal"][:, 0].tolist() == list(range(100))
+
+
+def test_time_that_goes_back_is_refused_and_the_clock_can_be_named(tmp_path: Path) -> None:
+    path = csv(tmp_path / "a.csv", [np.r_[0:10, 5:10], np.ones(15)], "time,a")
+    with pytest.raises(ValueError, match=r"the time column of .*a\.csv goes back, or says nothing, at sample 10"):
+        read_recording(path)
+    read = read_recording(csv(path, [np.arange(1000) * 4, X], "tick,a,b"), time=("tick", "ms"))
+    assert read["sampling_frequency"] == 250 and read["channels"] == ["a", "b"]
+
+
+def test_runs_of_a_label_column_are_events(tmp_path: Path) -> None:
+    (tmp_path / "emg.txt").write_text("".join(f"{i},{-i},{'rest' if i < 60 else 'fist'}\n" for i in range(100)))
+    read = read_recording(tmp_path / "emg.txt", sampling_frequency=200, labels=2)
+    assert read["channels"] == ["0", "1"] and read["events"]["symbol"] == ["rest", "fist"]
+    assert read["events"]["sample"].tolist() == [0, 60]
+    assert read["events"]["duration"].tolist() == pytest.approx([0.3, 0.2])
+
+
+@pytest.mark.parametrize("array", [X, X.T, X[:, 0], (100 * X).astype(np.int16), np.tile(X, (100, 1))])
+def test_npy_is_read_with_the_rate_that_is_given(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ValueError, match=r"a\.npy does not say its sampling frequency"):
+        read_recording(tmp_path / "a.npy")
+    read = read_recording(tmp_path / "a.npy", sampling_frequency=100, start=1, stop=2.5)
+    expected = array.T if array.shape[0] == 2 else array.reshape(len(array), -1)
+    np.testing.assert_array_equal(read["signal"], expected[100:250].astype(np.float32))
+
+
+def test_npz_says_what_it_holds(tmp_path: Path) -> None:
+    said = {"channels": ["a", "b"], "units": ["mV", "uV"], "person": "anna", "sample": [5, 50], "symbol": ["N", "V"]}
+    np.savez(tmp_path / "a.npz", signal=X, sampling_frequency=100, **said)
+    read = read_recording(tmp_path / "a.npz", units="mV")
+    np.testing.assert_allclose(read["signal"], X * [1, 0.001], rtol=1e-6)
+    assert (read["person"], read["channels"], read["units"]) == ("anna", ["a", "b"], ["mV", "mV"])
+    assert read["events"]["sample"].tolist() == [5, 50] and read["events"]["symbol"] == ["N", "V"]
+    with pytest.raises(ValueError, match=r"sampling_frequency=50, but .*a\.npz says 100 Hz"):
+        read_recording(tmp_path / "a.npz", sampling_frequency=50)
+
+
+def test_lazy_signal_is_sliced_as_an_array_and_travels_to_other_processes(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((200_000, 2))
+    np.save(tmp_path / "a.npy", x)
+    read = read_recording(tmp_path / "a.npy", sampling_frequency=100, lazy=True)
+    lazy, x = read["signal"], x.astype(np.float32)
+    assert (lazy.shape, lazy.dtype, lazy.ndim, len(lazy)) == (x.shape, x.dtype, 2, len(x))
+    for key in (slice(5, 9), slice(-3, None), slice(9, 5), slice(0, 100, 7), slice(9, 2, -1), 7, -1, np.int64(3)):
+        np.testing.assert_array_equal(lazy[key], x[key])
+    for key in ((slice(5, 9), 1), (3, [0]), (slice(None), [1, 0]), ..., [1, 5]):
+        np.testing.assert_array_equal(lazy[key], x[key])
+    with pytest.raises(IndexError):
+        lazy[200_000]
+    np.testing.assert_array_equal(np.asarray(lazy), x)
+    assert len(pickle.dumps(lazy)) < 2000
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy))[10:20], x[10:20])
+
+
+def test_long_recordings_are_lazy_and_short_ones_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", X)
+    assert isinstance(read_recording(tmp_path / "a.npy", sampling_frequency=1)["signal"], np.ndarray)
+    monkeypatch.setattr("neurallib.signals.recordings.LONG", 1000)
+    assert not isinstance(read_recording(tmp_path / "a.npy", sampling_frequency=1)["signal"], np.ndarray)
+
+
+def test_channels_are_picked_by_name_by_number_or_by_the_first_name_that_is_there(tmp_path: Path) -> None:
+    path = csv(tmp_path / "a.csv", [X, X], "II,V1,V2,V2")
+    for asked, found in ((["V1"], ["V1"]), ("II", ["II"]), ([1, 0], ["V1", "II"]), ([("MLII", "II"), 3], ["II", "V2"])):
+        assert read_recording(path, sampling_frequency=1, channels=asked)["channels"] == found
+    for asked, told in (
+        (["MLII"], r"a\.csv has no channel 'MLII'; there are 4: II, V1, V2, V2\. Did you mean 'II'"),
+        ([("I", "III")], "has no channel 'I' or 'III'"),
+        (["V2"], "has 2 channels named 'V2'; ask for one by its number: 2, 3"),
+        ([4], "has no channel 4"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read_recording(path, sampling_frequency=1, channels=asked)
+    for asked in ([], [True], [1.5], 2.5):
+        with pytest.raises(TypeError, match="channels"):
+            read_recording(path, sampling_frequency=1, channels=asked)
+
+
+def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("These recordings were made in 2 rooms.\nThey are short.\n")
+    (tmp_path / "blob.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "empty.csv").touch()
+    np.save(tmp_path / "names.npy", np.array(["a", "b"]))
+    for name, told in (
+        ("notes.txt", r"notes\.txt is no table of numbers"),
+        ("blob.bin", r"blob\.bin is no text, nor any other recording"),
+        ("empty.csv", r"empty\.csv is empty"),
+        ("names.npy", r"names\.npy"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read_recording(tmp_path / name, sampling_frequency=1)
+    with pytest.raises(FileNotFoundError, match=r"note\.txt is missing.* Did you mean 'notes\.txt'"):
+        read_recording(tmp_path / "note.txt")
+    np.save(tmp_path / "a.npy", X)
+    for options, told in (
+        ({"start": 20}, "start=20, but .*lasts 10 s"),
+        ({"start": 3, "stop": 3}, "stop=3"),
+        ({"units": ["mV"]}, "units has 1 names; expected 2"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read_recording(tmp_path / "a.npy", sampling_frequency=100, **options)
+
+
+def test_folder_lists_its_recordings_in_natural_order_and_one_without_is_named(tmp_path: Path) -> None:
+    for name in ("b10.csv", "b9.csv"):
+        csv(tmp_path / name, [X])
+    (tmp_path / "README.txt").write_text("Made in 2024.\n")
+    (tmp_path / "._b9.csv").write_bytes(b"\0\5\x16\7")
+    assert [path.name for path in list_recordings(tmp_path)] == ["b9.csv", "b10.csv"]
+    np.save(tmp_path / "a.npy", X)
+    assert [path.name for path in list_recordings(tmp_path)] == ["a.npy"]
+    with pytest.raises(FileNotFoundError, match="nowhere, which is no folder"):
+        list_recordings(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty\.$"):
+        list_recordings(tmp_path / "empty")
