@@ -38,7 +38,7 @@ class Postprocessing(TypedDict):
     """What turns outputs into answers."""
 
     outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
-    events: dict[str, Any]  # how probabilities become events: threshold, min_distance (s), smoothing (s); or nothing
+    events: dict[str, Any]  # how probabilities become events: threshold, min_distance, smoothing, snap (s); or nothing
 
 
 class State(TypedDict):
@@ -54,9 +54,9 @@ class State(TypedDict):
         float32 on the CPU, detached, sharing memory with nothing.
     preprocessing : dict
         What stood before the network's input: "sampling_frequency" (Hz), "channels" and "units" of x, "window" (what
-        longer signals were cut into), "steps", "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale"; and
-        what a regression's target was normalized by, "target_normalization", "target_offset" (whether its signal's shift was
-        taken off it), "y_shift" and "y_scale". None where unknown.
+        longer signals were cut into), "steps", "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale";
+        and what a regression's target was normalized by, "target_normalization", "target_offset" (whether its signal's
+        shift was taken off it), "y_shift" and "y_scale". None where unknown.
     postprocessing : dict
         What turns outputs into answers: "outputs", the names of classes or quantities [K] (None where unknown), and
         "events", how probabilities become events (empty where they do not).

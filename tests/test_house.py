@@ -22,14 +22,15 @@ architectures steps tasks files devices recurrence.__init__ recurrence.compiling
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
     signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
-    signals.augmentations
+    signals.augmentations signals.disturbances
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
     signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic signals.lazy
     signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
     signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
+    storage.preprocessing storage.checkpoints storage.pretrained storage.model_card storage.hub_errors
+    storage.hub_files storage.hub
     storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.run training.options training.isolation
@@ -42,7 +43,8 @@ workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
 search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
-    examples.publish_model examples.transfer_learning examples.use_published_model
+    examples.publish_model examples.train_ecg_r_peaks
+    examples.transfer_learning examples.use_published_model
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

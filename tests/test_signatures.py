@@ -23,8 +23,17 @@ State(architecture, hparams, weights, preprocessing, postprocessing, frozen, tra
 TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weights, training_time,
     checkpoints_directory, error)
 beats(recording)
+augment_channels(*, dropout=0.1, rotation=0)
+augment_crop(n_steps)
+augment_dropout(sampling_frequency, *, duration=(0.3, 2.5))
+augment_hum(sampling_frequency, *, frequencies=(50.0, 60.0), snr=(4.0, 30.0), reference='beats')
+augment_motion(sampling_frequency, *, snr=(-6.0, 18.0), reference='beats')
+augment_noise(noise=None, *, snr=(-6.0, 18.0), reference='beats', speed=(1.0, 1.0), burst=False)
+augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)
+augment_stretch(factor=(0.8, 1.25))
 build_network(state, device='cpu')
 collate_fn(items)
+compose_augmentations(*parts)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
@@ -34,7 +43,7 @@ evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, en
     sampling_frequency=None, channels=None, units=None)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
-find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
+find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
     channel=None, gpu_id=None)
 event_target(recording, *, symbols=None, width=0.0, shape='window')
 export_onnx(state, path, *, stateful=False, int8=False, signals=None)
@@ -59,10 +68,12 @@ gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, 
 interval_target(recording, classes, *, background=None, binary=False)
 label_target(recording, classes, *, least=0.5, binary=False)
 list_architectures()
+list_pretrained()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
 list_recordings(directory)
 load_checkpoint(directory, *, task=None, multi_label=False)
+load_pretrained(name)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
 make_dataset(recordings, directory, *, target, window=None, overlap=0.0, each_window=False, sampling_frequency=None,

@@ -21,8 +21,8 @@ from neurallib.tasks import n_outputs, task_kind
 
 
 def check_fold(fold: int, seq2one: bool, hparams: Hparams, steps: Steps | None = None) -> Hparams:
-    """The sizes that a network of these hyperparameters has inside: the features that steps make of a signal's and, when
-    it folds, `fold` times these and, with an output at each sample, the outputs.
+    """The sizes that a network of these hyperparameters has inside: the features that steps make of a signal's and,
+    when it folds, `fold` times these and, with an output at each sample, the outputs.
 
     Raises
     ------

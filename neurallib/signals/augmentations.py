@@ -1,22 +1,45 @@
-"""What happens to biosignals on their way: functions (x, y, generator) -> (x, y) that compose, for `augment=` of train."""
+"""What happens to a signal on its way: functions (x, y, generator) -> (x, y) that compose, for `augment` of `train`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from neurallib.checks import choice, integer, number
-from neurallib.signals.augmentation import Augment
-
-Range = tuple[float, float]
-Pair = tuple[np.ndarray, np.ndarray]
-REFERENCES = ("beats", "signal")
-_BLOCKS = 8  # of a signal, whose median size is that of its beats
+from neurallib.checks import integer, interval, number
+from neurallib.signals.augmentation import Augment, Pair, between, is_per_step
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
+    """One augmentation after the other, each always or at times.
+
+    Parameters
+    ----------
+    *parts : callable, or (float, callable)
+        Augmentations in their order; with a probability, how often one is applied.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a part is no function, or its probability not in [0, 1].
+
+    See Also
+    --------
+    train : takes the result as `augment`.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.compose_augmentations(nl.augment_crop(500), (0.5, nl.augment_noise(snr=(0, 20))))
+    >>> x, y = augment(np.ones((900, 1)), np.zeros((900, 1)), np.random.default_rng(0))
+    >>> x.shape, y.shape
+    ((500, 1), (500, 1))
+    """
     functions = [_part(i, part) for i, part in enumerate(parts)]
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Any:
@@ -28,72 +51,53 @@ def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
     return augment
 
 
-def augment_noise(
-    noise: Sequence[np.ndarray] | None = None,
-    *,
-    snr: Range = (-6.0, 18.0),
-    reference: str = "beats",
-    speed: Range = (1.0, 1.0),
-    burst: bool = False,
-) -> Augment:
-    records = None if noise is None else [_record(i, one) for i, one in enumerate(noise)]
-    _range("snr", snr, -np.inf), _range("speed", speed, 0)
-    choice("reference", reference, REFERENCES)
-
-    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        columns = [_noise(records, len(x), generator.uniform(*speed), generator) for _ in range(x.shape[1])]
-        added = np.stack(columns, axis=1)
-        if burst:
-            middle, width = generator.uniform(0, len(x)), generator.uniform(0.03, 0.3) * len(x)
-            added *= np.exp(-0.5 * ((np.arange(len(x)) - middle) / width) ** 2)[:, None]
-        return x + added * _gain(x, generator.uniform(*snr), reference), y
-
-    return augment
-
-
-def augment_motion(sampling_frequency: float, *, snr: Range = (-6.0, 18.0), reference: str = "beats") -> Augment:
-    rate = number("sampling_frequency", sampling_frequency, 30)
-    _range("snr", snr, -np.inf)
-    choice("reference", reference, REFERENCES)
-
-    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        make = _rumble if generator.random() < 0.6 else _steps
-        added = np.stack([make(len(x), rate, generator) for _ in range(x.shape[1])], axis=1)
-        return x + added * _gain(x, generator.uniform(*snr), reference), y
-
-    return augment
-
-
-def augment_hum(
-    sampling_frequency: float,
-    *,
-    frequencies: Sequence[float] = (50.0, 60.0),
-    snr: Range = (4.0, 30.0),
-    reference: str = "beats",
-) -> Augment:
-    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    _range("snr", snr, -np.inf)
-    choice("reference", reference, REFERENCES)
-
-    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        phase = 2 * np.pi * generator.choice(frequencies) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
-        return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
-
-    return augment
-
-
 def augment_scale(
-    factor: Range = (0.5, 2.0), *, drift: Range | None = None, inversion: float = 0.0
+    factor: tuple[float, float] = (0.5, 2.0), *, drift: tuple[float, float] | None = None, inversion: float = 0.0
 ) -> Augment:
-    _range("factor", factor, 0)
+    """Another gain, one that drifts, or an electrode the other way round.
+
+    A normalization of each signal takes off a gain, not one that drifts.
+
+    Parameters
+    ----------
+    factor : (float, float)
+        Between which the gain is drawn, on a scale of ratios.
+    drift : (float, float), optional
+        Between which a further gain is drawn at five moments, and goes from one to the next.
+    inversion : float
+        How often the signal is turned upside down, in [0, 1].
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    compose_augmentations : with others.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_scale((3, 3), inversion=1.0)
+    >>> augment(np.ones((2, 1)), np.zeros(2), np.random.default_rng(0))[0]
+    array([[-3.],
+           [-3.]])
+    """
+    interval("factor", factor, 0)
     number("inversion", inversion, 0, 1)
     if drift is not None:
-        _range("drift", drift, 0)
+        interval("drift", drift, 0)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        gain = np.full((len(x), 1), _between(factor, generator))
+        gain = np.full((len(x), 1), between(factor, generator))
         if drift is not None:
-            knots = [np.log(_between(drift, generator)) for _ in range(5)]
+            knots = [np.log(between(drift, generator)) for _ in range(5)]
             gain *= np.exp(np.interp(np.arange(len(x)), np.linspace(0, len(x), 5), knots))[:, None]
         if generator.random() < inversion:
             gain = -gain
@@ -102,29 +106,92 @@ def augment_scale(
     return augment
 
 
-def augment_stretch(factor: Range = (0.8, 1.25)) -> Augment:
-    _range("factor", factor, 0)
+def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
+    """Time goes faster or slower, and what is said of each step goes with it: other heart rates.
+
+    Parameters
+    ----------
+    factor : (float, float)
+        How many times as long a signal becomes; drawn between the two on a scale of ratios. Each step takes the label
+        of the nearest moment; a target of the whole signal stays as it is.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_crop : back to one length.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_stretch((2, 2))
+    >>> x, y = augment(np.arange(4.0)[:, None], np.array([0, 0, 1, 0]), np.random.default_rng(0))
+    >>> len(x), y
+    (8, array([0, 0, 0, 0, 1, 1, 0, 0]))
+    """
+    interval("factor", factor, 0)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        n_steps = max(1, round(len(x) * _between(factor, generator)))
+        n_steps = max(1, round(len(x) * between(factor, generator)))
         at = np.linspace(0, len(x) - 1, n_steps)
         stretched = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
-        return stretched, y[np.rint(at).astype(np.int64)] if _is_per_step(x, y) else y
+        return stretched, y[np.rint(at).astype(np.int64)] if is_per_step(x, y) else y
 
     return augment
 
 
-def augment_dropout(sampling_frequency: float, *, duration: Range = (0.3, 2.5)) -> Augment:
+def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] = (0.3, 2.5)) -> Augment:
+    """The signal is lost for a while, and with it the events whose middle lies in the gap.
+
+    The gap holds the last value before it, or 0.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        Hz, of the signals.
+    duration : (float, float)
+        Seconds, between which the length of the gap is drawn.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_channels : whole channels are lost.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_dropout(100.0, duration=(0.5, 0.5))
+    >>> x, y = augment(np.arange(1.0, 101)[:, None], np.ones((100, 1)), np.random.default_rng(1))
+    >>> int((np.diff(x[:, 0]) != 1).sum())
+    50
+    """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    _range("duration", duration, 0)
+    interval("duration", duration, 0)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         size = min(len(x), max(1, round(generator.uniform(*duration) * rate)))
         start = int(generator.integers(0, len(x) - size + 1))
         x, y = x.copy(), y.copy()
         x[start : start + size] = x[start] if generator.random() < 0.5 else 0
-        if _is_per_step(x, y):
-            for low, high in _events(y):
+        if is_per_step(x, y):
+            for low, high in label_runs(y):
                 if start <= (low + high - 1) / 2 < start + size:
                     y[low:high] = 0
         return x, y
@@ -133,25 +200,84 @@ def augment_dropout(sampling_frequency: float, *, duration: Range = (0.3, 2.5)) 
 
 
 def augment_crop(n_steps: int) -> Augment:
+    """A part of the signal, anew each time.
+
+    Parameters
+    ----------
+    n_steps : int
+        How long; a shorter signal stays whole. Of a target of each step the same part.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_stretch : faster or slower.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> x, y = nl.augment_crop(3)(np.arange(9.0)[:, None], np.arange(9), np.random.default_rng(0))
+    >>> len(x), bool((x[:, 0] == y).all())
+    (3, True)
+    """
     size = integer("n_steps", n_steps)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         start = int(generator.integers(0, max(len(x) - size, 0) + 1))
         kept = slice(start, start + size)
-        return x[kept], y[kept] if _is_per_step(x, y) else y
+        return x[kept], y[kept] if is_per_step(x, y) else y
 
     return augment
 
 
 def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
+    """Channels are lost, or an armband or cap of electrodes is turned.
+
+    Parameters
+    ----------
+    dropout : float
+        How often each channel is 0, in [0, 1); one is always left.
+    rotation : int
+        By how many places at the most channels move round, either way.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_dropout : all channels are lost for a while.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_channels(dropout=0.9)
+    >>> x, _ = augment(np.ones((1, 8)), np.zeros(1), np.random.default_rng(0))
+    >>> int(x.sum())
+    1
+    """
     number("dropout", dropout, 0, 1, high_open=True)
     integer("rotation", rotation, minimum=0)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         x = np.roll(x, int(generator.integers(-rotation, rotation + 1)), axis=1)
-        lost = generator.random(x.shape[1]) < dropout
-        lost[generator.integers(x.shape[1])] = False  # one is left
-        return np.where(lost, 0, x), y
+        kept: np.ndarray = np.asarray(generator.random(x.shape[1]) >= dropout)
+        kept[generator.integers(x.shape[1])] = True  # one is left
+        return np.where(kept, x, 0), y
 
     return augment
 
@@ -164,97 +290,8 @@ def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(change == 1).tolist(), np.flatnonzero(change == -1).tolist(), strict=True))
 
 
-_events = label_runs
-
-
 def _part(i: int, part: Any) -> tuple[float, Augment]:
     probability, function = part if isinstance(part, tuple) and len(part) == 2 else (1.0, part)
     if not callable(function):
         raise TypeError(f"part {i} is {part!r}; expected a function (x, y, generator) -> (x, y), or (probability, it).")
     return number(f"the probability of part {i}", probability, 0, 1), function
-
-
-def _range(name: str, value: Any, low: float) -> None:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise TypeError(f"{name}={value!r}; expected two numbers, from which to which it is drawn.")
-    first, last = (number(name, side, low, low_open=True) for side in value)
-    if first > last:
-        raise ValueError(f"{name}={value!r}; expected the lower number first.")
-
-
-def _record(i: int, noise: Any) -> np.ndarray:
-    values: np.ndarray = np.asarray(noise, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"noise[{i}] has shape {values.shape}; expected [n] or [n, C], finite, of the signals' rate.")
-    return values
-
-
-def _between(factor: Range, generator: np.random.Generator) -> float:
-    """A factor, as likely above as below the middle of its range on a scale of ratios."""
-    return float(np.exp(generator.uniform(*np.log(factor))))
-
-
-def _is_per_step(x: np.ndarray, y: np.ndarray) -> bool:
-    return y.ndim > 0 and len(y) == len(x)
-
-
-def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:
-    """What noise of unit power is multiplied by, for each channel [C]."""
-    if reference == "signal":
-        power = x.var(axis=0)
-    else:
-        parts = np.array_split(x, min(_BLOCKS, len(x)))
-        power = np.median([np.ptp(part, axis=0) for part in parts], axis=0) ** 2 / 8
-    gain: np.ndarray = np.sqrt(power / 10 ** (snr / 10))
-    return gain
-
-
-def _noise(
-    records: list[np.ndarray] | None, n_steps: int, speed: float, generator: np.random.Generator
-) -> np.ndarray:
-    """A piece of noise [T] of about unit power: recorded noise keeps half of how loud it was there and then."""
-    if records is None:
-        return generator.standard_normal(n_steps)
-    record = records[generator.integers(len(records))]
-    column = record[:, generator.integers(record.shape[1])]
-    wanted = min(int(n_steps * speed) + 2, len(column))
-    start = int(generator.integers(0, len(column) - wanted + 1))
-    piece = column[start : start + wanted]
-    piece = np.interp(np.linspace(0, wanted - 1, n_steps), np.arange(wanted), piece)
-    piece = piece - piece.mean()
-    loudness = 0.5 * piece.std() + 0.5 * column.std()
-    return piece * generator.choice([-1.0, 1.0]) / (loudness if loudness > 0 else 1.0)
-
-
-def _rumble(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Slow waves that look like beats, loud and quiet in turn."""
-    from scipy.signal import butter, sosfilt
-
-    high = min(10 ** generator.uniform(0.0, 1.1) + 0.4, 0.45 * rate)
-    sections = butter(int(generator.integers(1, 3)), [0.6, high], "bandpass", fs=rate, output="sos")
-    lead_in = round(2 * rate)
-    waves = sosfilt(sections, generator.standard_normal(n_steps + lead_in))[lead_in:]
-    if generator.random() < 0.5:
-        waves = waves * np.interp(
-            np.arange(n_steps), np.linspace(0, n_steps, 8), 10 ** generator.uniform(-1, 0.3, 8)
-        )
-    if generator.random() < 0.3:  # spikes
-        waves = np.sign(waves) * np.abs(waves) ** generator.uniform(1.2, 2)
-    return _of_unit_power(waves)
-
-
-def _steps(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Jumps that decay, as an electrode moves."""
-    steps = np.zeros(n_steps)
-    for _ in range(generator.integers(1, 4)):
-        start = int(generator.integers(0, n_steps))
-        t = np.arange(n_steps - start) / rate
-        decay, rise = 10 ** generator.uniform(-1.3, 0.3), 10 ** generator.uniform(-2, -0.7)
-        steps[start:] += generator.uniform(-1, 1) * np.exp(-t / decay) * (1 - np.exp(-t / rise))
-    return _of_unit_power(steps)
-
-
-def _of_unit_power(values: np.ndarray) -> np.ndarray:
-    size = values.std()
-    return values / size if size > 0 else values
