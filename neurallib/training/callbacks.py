@@ -204,7 +204,7 @@ class Bar(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown, self._bar, self._due = True, None, 0.0
+        self._shown, self._bar, self._due, self._words = True, None, 0.0, ""
 
     def enable(self) -> None:
         self._shown = True
@@ -236,8 +236,12 @@ class Bar(ProgressBar):
         if self._bar is None or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + 0.1
-        self._bar.n, self._bar.total = done, total
-        self._bar.set_description(f"epoch {self.trainer.current_epoch + 1}{what}", refresh=False)
+        words = f"epoch {self.trainer.current_epoch + 1}{what}"
+        if words != self._words:  # its rate is counted anew
+            self._bar.reset(total)
+            self._bar.set_description(words, refresh=False)
+            self._words = words
+        self._bar.n = done
         self._bar.set_postfix(self._numbers(), refresh=True)
 
     def _numbers(self) -> dict[str, Any]:
