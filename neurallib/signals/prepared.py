@@ -16,6 +16,7 @@ from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
+from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import OWN, Scale, signal_scale, target_scale
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
@@ -25,6 +26,7 @@ from neurallib.tasks import Task
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
+_PLAIN = (list, tuple, np.ndarray, Tensor, SignalFolder)  # what gives the same items whenever it is asked
 
 
 class PreparedData(Dataset[Item]):
@@ -117,12 +119,14 @@ class PreparedData(Dataset[Item]):
         """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
         `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
+        twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
+        drawn: list[str] = []  # what reading draws anew
         is_regression = self._has_targets and self._task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
             if self.augmentation is not None:
                 x = as_floats(x)
-            elif statistics is not None:
+            elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
             for correction in corrections:
@@ -132,6 +136,8 @@ class PreparedData(Dataset[Item]):
             size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
             fits = size <= memory_budget
             memory_budget -= size * fits
+            if fits and i in twice and not _same((x, y), self._read(i)[:2]):
+                drawn.append(self.names[i])
             if statistics is not None:
                 statistics.add(x, y.numpy())
             if statistics is not None or self.augmentation is not None:
@@ -145,6 +151,11 @@ class PreparedData(Dataset[Item]):
                     self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        if drawn:
+            warn(
+                f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "
+                "all epochs, as far as memory_budget reaches. What is to be drawn anew each epoch is for train's augment=."
+            )
         if statistics is not None:
             self.preprocessing = statistics.decided()
         while self._raw and self.augmentation is None:
@@ -199,3 +210,8 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
     return x, corrections
+
+
+def _same(one: tuple[np.ndarray, Tensor], other: tuple[np.ndarray, Tensor]) -> bool:
+    (x, y), (again, target) = one, other
+    return np.array_equal(x, again.astype(x.dtype)) and np.array_equal(y.numpy(), target.numpy(), equal_nan=True)
