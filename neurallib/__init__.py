@@ -48,6 +48,7 @@ from neurallib.training.train import train
 from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
@@ -92,6 +93,7 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "init_stream",
     "iter_predict",
     "list_architectures",
     "list_production_models",
@@ -123,6 +125,7 @@ __all__ = [
     "split_people",
     "split_records",
     "state_from_network",
+    "stream_step",
     "synthetic_ecg",
     "test_on_single_signal",
     "test_on_test_set",

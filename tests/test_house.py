@@ -31,7 +31,7 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
 training.__init__ training.optimization training.run training.isolation training.seldom training.trainer_options
     training.history training.record training.saving training.tensorboard training.callbacks training.lightning
     training.parts training.train prediction.__init__ prediction.windows prediction.applying prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.long_recordings
+    prediction.confusion prediction.on_folders prediction.long_recordings prediction.stream_events prediction.streaming
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
