@@ -48,6 +48,7 @@ from neurallib.training.train import train
 from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
@@ -104,6 +105,7 @@ __all__ = [
     "gru_seq2one",
     "gru_seq2seq",
     "interval_target",
+    "init_stream",
     "iter_predict",
     "label_target",
     "list_architectures",
@@ -137,6 +139,7 @@ __all__ = [
     "save_training_information_to_file",
     "split_people",
     "state_from_network",
+    "stream_step",
     "synthetic_ecg",
     "test_on_single_signal",
     "test_on_test_set",

@@ -35,7 +35,7 @@ training.__init__ training.schedules training.optimization training.run training
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
     training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
     prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
-    prediction.r_peaks
+    prediction.stream_events prediction.streaming prediction.r_peaks
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

@@ -80,6 +80,7 @@ plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+init_stream(state, *, batch_size=1, look_ahead=None)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
     channels=None, units=None)
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
@@ -105,6 +106,7 @@ save_training_information(state, trainer, optimizer, train_dataset_name, trained
 save_training_information_to_file(state, directory)
 split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
 state_from_network(state, network)
+stream_step(network, chunk, carry)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
     ectopic_fraction=0.0, amplitude=1.1, amplitude_variation=0.05, morphology_variation=0.1, baseline_wander=0.1,
     muscle_noise=0.02, mains_hum=0.01, mains_frequency=50.0)
