@@ -59,6 +59,16 @@ def test_the_state_says_the_window_in_seconds() -> None:
     assert nl.predict_recording(state, {"signal": np.ones((400, 2))})["windows"][0].tolist() == [0, 120]
 
 
+def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_length() -> None:
+    state = make_state(GRU)
+    pairs = [(RNG.standard_normal((n, 2)), RNG.random((n, 1)) > 0.5) for n in (90, 100, 130)]
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "sampling_frequency": 50.0, "enable_progress_bar": False}
+    trained = nl.train(state, pairs, pairs, normalization="zscore", **options)
+    assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
+    trained = nl.train(state, pairs, pairs, normalization=None, **options)
+    assert nl.predict_recording(trained, recording(400))["windows"].tolist() == [[0, 400]]
+
+
 def test_windows_with_what_they_hear_of_their_neighbours_come_near_one_pass() -> None:
     state, given = known(), recording(3000)
     whole = nl.predict(state, [given["signal"]])[0]

@@ -20,8 +20,9 @@ from neurallib.names import hinted, listing
 from neurallib.prediction.windows import Window, cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
+from neurallib.signals.batches import MAX_PADDED_STEPS
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.normalization import Scale, signal_scale, target_scale
+from neurallib.signals.normalization import OWN, Scale, signal_scale, target_scale
 from neurallib.state import State
 from neurallib.tasks import Task, activate, describe
 
@@ -57,7 +58,8 @@ def predict_recording(
         "signal" [T, C] (or [T]), an array or what can be sliced like one, read piece by piece; nan where there is no
         value. "sampling_frequency" (Hz), "channels" and "units" where they are known.
     window : float, optional
-        Seconds (steps where no rate is known); by default what the state was trained on, or a minute.
+        Seconds (steps where no rate is known); by default what the state was trained on: its windows, or the length of
+        most of its signals where each is normalized by itself; else a minute.
     overlap : float, optional
         The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute.
     output : str
@@ -169,7 +171,11 @@ def _steps(state: State, window: float | None, overlap: float | None, handed: Ha
         steps = handed.window
     else:
         steps = round(MINUTE * (rate or 360.0))
-        share = OVERLAP_OF_MINUTE if overlap is None else share
+        learnt = state["training_info"].get("train_steps")
+        if state["preprocessing"]["normalization"] in OWN and isinstance(learnt, int) and learnt > 0:
+            steps = min(learnt, MAX_PADDED_STEPS)  # each by itself, as the signals that it learnt on
+        else:
+            share = OVERLAP_OF_MINUTE if overlap is None else share
     return steps, max(1, round(steps * (1 - share)))
 
 

@@ -154,7 +154,7 @@ class PreparedData(Dataset[Item]):
         if drawn:
             warn(
                 f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "
-                "all epochs, as far as memory_budget reaches. What is to be drawn anew each epoch is for train's augment=."
+                "all epochs, as far as memory_budget reaches. To draw anew each epoch is what train's augment= is for."
             )
         if statistics is not None:
             self.preprocessing = statistics.decided()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import statistics
 from importlib.metadata import version
 from typing import Any
 
@@ -57,6 +58,7 @@ def trained_state(run: Run, fit: Fit) -> State:
         class_weight=start["training_info"]["class_weight"],
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
         n_train_signals=len(run.train_set),
+        train_steps=round(statistics.median(run.train_set.lengths)),
         n_val_signals=len(run.val_set),
         train_losses=fit.train_losses,
         val_losses=fit.val_losses,
