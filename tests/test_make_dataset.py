@@ -2,6 +2,7 @@
 
 import functools
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ def test_what_is_there_is_not_made_again_and_what_changed_or_is_not_wanted_is(tm
     assert list(entries(tmp_path)) == ["a", "b", "c"]
 
 
+def test_recording_that_changed_is_made_again(tmp_path: Path) -> None:
+    louder = FOUR[0] | {"signal": 2 * FOUR[0]["signal"]}
+    first, second = files(make(FOUR, tmp_path / "m")), files(make([louder, *FOUR[1:]], tmp_path / "m"))
+    assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
+    (tmp_path / "files").mkdir()
+    for each in FOUR:
+        np.savez(tmp_path / "files" / each["name"], signal=each["signal"], sampling_frequency=RATE)
+    first = files(make(tmp_path / "files", tmp_path / "f"))
+    np.savez(tmp_path / "files" / "a", signal=louder["signal"], sampling_frequency=RATE)
+    second = files(make(tmp_path / "files", tmp_path / "f"))
+    assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
+
+
+def test_parts_can_be_said(tmp_path: Path) -> None:
+    parts = {name: entry["part"] for name, entry in entries(make(FOUR, tmp_path, val=["a"], test=0)).items()}
+    assert parts == {"a": "val", "b": "train", "c": "train", "d": "train"}
+
+
 def test_run_that_was_stopped_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
     def stops(recording: Any) -> np.ndarray:
         if recording["name"] == "c" and not (tmp_path / "again").exists():
@@ -159,6 +178,15 @@ def test_processes_make_the_same_files(tmp_path: Path) -> None:
     assert files(alone).keys() == files(together).keys() and entries(alone) == entries(together)
     for name in files(alone):
         assert (alone / name).read_bytes() == (together / name).read_bytes()
+
+
+def is_forked(recording: Any) -> np.ndarray:
+    return np.array(multiprocessing.get_start_method() == "fork", dtype=np.float32)
+
+
+def test_processes_are_not_forked_which_hangs_after_torch_has_used_threads(tmp_path: Path) -> None:
+    made = make(FOUR, tmp_path, target=is_forked, n_workers=2)
+    assert {float(np.load(file)) for file in made.glob("y/*/*.npy")} == {0.0}
 
 
 def folder_of_records(folder: Path) -> Path:
