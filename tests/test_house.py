@@ -41,7 +41,7 @@ workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
 search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
-    examples.publish_model examples.transfer_learning examples.use_published_model
+    examples.stream examples.publish_model examples.transfer_learning examples.use_published_model
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()
