@@ -56,6 +56,10 @@ from neurallib.signals.people import split_people
 from neurallib.signals.synthetic import synthetic_ecg
 from neurallib.signals.wfdb_records import Record, list_records, read_record, split_records
 from neurallib.measures.events import match_peaks, peak_scores
+from neurallib.measures.classes import class_scores
+from neurallib.measures.denoising import denoising_scores
+from neurallib.measures.comparing import compare_recordings
+from neurallib.prediction.recordings import evaluate_recordings
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
 from neurallib.workflow.on_folders import validate_training_context
@@ -77,12 +81,16 @@ __all__ = [
     "State",
     "TrialResult",
     "build_network",
+    "class_scores",
     "collate_fn",
+    "compare_recordings",
     "configure_device",
     "confusion_matrix",
     "create_checkpoints_directory",
     "cross_validate",
+    "denoising_scores",
     "evaluate",
+    "evaluate_recordings",
     "find_events",
     "find_intervals",
     "find_r_peaks",

@@ -25,6 +25,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.wfdb_records signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
+    measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
@@ -32,6 +33,7 @@ training.__init__ training.optimization training.run training.isolation training
     training.history training.record training.saving training.tensorboard training.callbacks training.lightning
     training.parts training.train prediction.__init__ prediction.windows prediction.applying prediction.evaluation
     prediction.confusion prediction.on_folders prediction.long_recordings prediction.r_peaks
+    prediction.recordings
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
