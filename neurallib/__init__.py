@@ -60,6 +60,10 @@ from neurallib.signals.recordings import Recording, list_recordings, read_record
 from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
 from neurallib.signals.make_dataset import make_dataset
 from neurallib.measures.events import match_peaks, peak_scores
+from neurallib.measures.classes import class_scores
+from neurallib.measures.denoising import denoising_scores
+from neurallib.measures.comparing import compare_recordings
+from neurallib.prediction.recordings import evaluate_recordings
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
 from neurallib.workflow.on_folders import validate_training_context
@@ -82,14 +86,18 @@ __all__ = [
     "TrialResult",
     "beats",
     "build_network",
+    "class_scores",
     "collate_fn",
+    "compare_recordings",
     "configure_device",
     "confusion_matrix",
     "create_checkpoints_directory",
     "cross_validate",
+    "denoising_scores",
     "evaluate",
     "event_target",
     "export_onnx",
+    "evaluate_recordings",
     "find_events",
     "find_intervals",
     "find_r_peaks",

@@ -27,6 +27,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
     signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
+    measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
     storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
@@ -35,7 +36,7 @@ training.__init__ training.schedules training.optimization training.run training
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
     training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
     prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
-    prediction.stream_events prediction.streaming prediction.r_peaks
+    prediction.stream_events prediction.streaming prediction.r_peaks prediction.recordings
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

@@ -24,14 +24,21 @@ TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weigh
     checkpoints_directory, error)
 beats(recording)
 build_network(state, device='cpu')
+class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 collate_fn(items)
+compare_recordings(a, b, *, n_resamples=10000, seed=42)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
+denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
+evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=1073741824, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
+    tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
+    names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
