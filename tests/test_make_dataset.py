@@ -186,7 +186,7 @@ def is_forked(recording: Any) -> np.ndarray:
 
 def test_processes_are_not_forked_which_hangs_after_torch_has_used_threads(tmp_path: Path) -> None:
     made = make(FOUR, tmp_path, target=is_forked, n_workers=2)
-    assert {float(np.load(file)) for file in made.glob("y/*/*.npy")} == {0.0}
+    assert {np.load(file).item() for file in made.glob("y/*/*.npy")} == {0.0}
 
 
 def folder_of_records(folder: Path) -> Path:
@@ -219,6 +219,23 @@ def test_what_is_made_of_records_trains_without_another_word(tmp_path: Path) -> 
     read = nl.read_recording(tmp_path / "records" / "r0", channels=["II"])
     with pytest.warns(UserWarning, match="units are mV: converted to the state's, uV"):
         assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("maker", [nl.label_target, nl.interval_target])
+def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: Any, binary: bool) -> None:
+    stages = {"sample": np.arange(0, 5000, 1250), "symbol": ["W", "N2"] * 2, "duration": np.full(4, 5.0)}
+    one_a_window = maker is nl.label_target
+    made = make(
+        [recording(name, events=stages) for name in "abcd"], tmp_path / "data", window=5, each_window=one_a_window,
+        target=functools.partial(maker, classes=["W", "N2"], binary=binary), sampling_frequency=50,
+    )  # fmt: skip
+    factory = nl.gru_seq2one if one_a_window else nl.gru_seq2seq
+    state = factory(n_features=1, hid_dim=2, n_layers=1, num_classes=1 if binary else 2)
+    nl.train_from_scratch(
+        state, made / "x", made / "y", epochs=1, dataset_name="nights", trained_for="stages",
+        enable_progress_bar=False, results_directory=tmp_path,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
