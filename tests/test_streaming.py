@@ -97,15 +97,15 @@ def test_in_both_directions_answers_are_late_by_the_look_ahead_and_near_those_of
     state = make(DATASET, bidirectional=True, fold=fold)
     network, carry = nl.build_network(state).eval(), nl.init_stream(state, look_ahead=0.4)
     signal, kept = signal_of(300), []
-    for start in range(0, 300, 12):
-        _, carry = nl.stream_step(network, signal[start : start + 12], carry)
-        assert carry["n_answered"] == max(0, start + 12 - 20)
+    for start in range(0, 299, 13):
+        _, carry = nl.stream_step(network, signal[start : start + 13], carry)
+        assert carry["n_answered"] == max(0, start + 13 - 20)
         kept.append(carry["kept"].shape[1])
     assert max(kept) <= 2 * 20 + fold, "memory does not grow"
     expected = nl.predict(state, [signal])[0]
     errors = []
     for look_ahead in (0.04, 0.4, 10.0):
-        output, _ = run(state, signal, list(range(12, 300, 12)), look_ahead=look_ahead)
+        output, _ = run(state, signal, list(range(13, 300, 13)), look_ahead=look_ahead)
         errors.append(np.abs(output - expected).max())
     assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-6, "all of the signal is heard in the end"
     assert errors[1] < 0.02
@@ -156,8 +156,11 @@ def events_of_all(values: np.ndarray, threshold: float, distance: int, half: int
     return sorted(kept)
 
 
+LEVELS = np.array([0, 1e-12, 3e-9, 1e-7, 0.1, 0.3, 0.3, 0.4, 0.6, 0.9, 1], np.float32)  # tiny ones make sums inexact
+
+
 @given(
-    values=st.lists(st.integers(0, 8), min_size=1, max_size=90),
+    values=st.lists(st.integers(0, 10), min_size=1, max_size=90),
     cuts=st.lists(st.integers(0, 90), max_size=8),
     distance=st.integers(0, 9),
     half=st.integers(0, 3),
@@ -166,7 +169,7 @@ def events_of_all(values: np.ndarray, threshold: float, distance: int, half: int
 def test_events_are_those_of_the_whole_output_in_order(
     values: list[int], cuts: list[int], distance: int, half: int
 ) -> None:
-    probabilities = np.array(values, np.float32) / 8
+    probabilities = LEVELS[values]
     events = new_events({"threshold": 0.3, "min_distance": distance / RATE, "smoothing": 2 * half / RATE}, RATE, 1)
     found, at = list[int](), 0
     for part in np.split(probabilities, sorted(min(cut, len(values)) for cut in cuts)):

@@ -121,16 +121,16 @@ def _with_runs(state: Waiting, level: np.ndarray, first: int, threshold: float, 
 
 
 def _decided(state: Waiting, certain: float, distance: int) -> tuple[np.ndarray, Waiting]:
-    """Events that stay whatever comes: nothing nearer than `distance` is higher, of equal ones earlier, that has not
-    lost itself. An event that waits for one on its right is decided together with it, so that they come in order."""
+    """Events that stay whatever comes: nothing nearer than `distance` that has not lost itself is higher. From the left,
+    so that of equal ones the earlier stays. One that waits for another on its right is decided together with it: events
+    come in order."""
     events, heights, kept = state.events, state.heights, list[int]()
     decided = True
     while decided:
         decided = False
         for place, height in zip(events, heights, strict=True):
             near = np.abs(events - place) < max(distance, 1)
-            rivals = near & ((heights > height) | ((heights == height) & (events < place)))
-            if place + distance <= certain and not rivals.any():
+            if place + distance <= certain and not (heights[near] > height).any():
                 kept.append(int(place))
                 events, heights, decided = events[~near], heights[~near], True
                 break
