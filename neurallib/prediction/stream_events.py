@@ -121,7 +121,7 @@ def _with_runs(state: Waiting, level: np.ndarray, first: int, threshold: float, 
 
 
 def _decided(state: Waiting, certain: float, distance: int) -> tuple[np.ndarray, Waiting]:
-    """Events that stay whatever comes: nothing nearer than `distance` that has not lost itself is higher. From the left,
+    """Events that stay whatever comes: nothing nearer than `distance` that is not lost itself is higher. From the left,
     so that of equal ones the earlier stays. One that waits for another on its right is decided together with it: events
     come in order."""
     events, heights, kept = state.events, state.heights, list[int]()

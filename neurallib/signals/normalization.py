@@ -47,7 +47,10 @@ def _minmax(x: np.ndarray) -> Scale:
 
 
 def _zscore(x: np.ndarray) -> Scale:
-    return Scale(x.mean(axis=0), x.std(axis=0))
+    # As x.mean and x.std, to the bit, without their bookkeeping, which takes longer than a short signal's numbers.
+    mean = np.add.reduce(x, axis=0) / len(x)
+    centred = x - mean
+    return Scale(mean, np.sqrt(np.add.reduce(centred * centred, axis=0) / len(x)))
 
 
 def _robust(x: np.ndarray) -> Scale:

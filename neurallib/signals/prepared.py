@@ -121,6 +121,7 @@ class PreparedData(Dataset[Item]):
         corrected: dict[str, list[str]] = {}
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
         drawn: list[str] = []  # what reading draws anew
+        owns: dict[int, Scale | None] = {}  # which statistics have found already
         is_regression = self._has_targets and self._task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
@@ -138,11 +139,11 @@ class PreparedData(Dataset[Item]):
             memory_budget -= size * fits
             if fits and i in twice and not _same((x, y), self._read(i)[:2]):
                 drawn.append(self.names[i])
-            if statistics is not None:
-                statistics.add(x, y.numpy())
+            own = statistics.add(x, y.numpy()) if statistics is not None else None
             if statistics is not None or self.augmentation is not None:
                 if fits:
                     self._raw[i] = x, y
+                    owns[i] = own
             elif fits or is_regression:
                 item = self._item(i, x, y)
                 if is_regression:
@@ -158,9 +159,10 @@ class PreparedData(Dataset[Item]):
             )
         if statistics is not None:
             self.preprocessing = statistics.decided()
+        by_itself = self.preprocessing["normalization"] in OWN
         while self._raw and self.augmentation is None:
             i, (x, y) = self._raw.popitem()
-            self._kept[i] = self._item(i, x, y)
+            self._kept[i] = self._item(i, x, y, owns[i] if by_itself else None)
 
     def _in_own_numbers(self, i: int) -> tuple[np.ndarray, Tensor]:
         return self._raw[i] if i in self._raw else self._read(i)[:2]
@@ -182,11 +184,12 @@ class PreparedData(Dataset[Item]):
             self.given_lengths.append(len(x))
         return self._handed.conversion.apply(x)
 
-    def _item(self, i: int, x: np.ndarray, y: Tensor) -> Item:
-        """An item normalized. A long signal that is taken in windows is not, where each window is by itself; neither
-        is its target, where that goes by the window."""
+    def _item(self, i: int, x: np.ndarray, y: Tensor, own: Scale | None = None) -> Item:
+        """An item normalized, by the signal's own scale where that is known. A long signal that is taken in windows is
+        not, where each window is by itself; neither is its target, where that goes by the window."""
         cut = self.cut(i) is not None
-        own = None if cut and self.preprocessing["normalization"] in OWN else signal_scale(x, self.preprocessing)
+        if own is None and not (cut and self.preprocessing["normalization"] in OWN):
+            own = signal_scale(x, self.preprocessing)
         kind = self.preprocessing["target_normalization"]
         if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
             if kind == "signal" and own is not None:
