@@ -136,26 +136,6 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, list) else getattr(value, "tolist", lambda: value)()
 
 
-def events_of_all(values: np.ndarray, threshold: float, distance: int, half: int) -> list[int]:
-    """By the plainest way: the highest of each run, then the highest of all that are left takes away its neighbours."""
-    whole = np.rint(values.astype(np.float64) * 2**36)
-    level = np.array([whole[max(0, i - half) : i + half + 1].mean() for i in range(len(values))]) / 2**36
-    runs, start = [], None
-    for i in range(len(level) + 1):
-        above = i < len(level) and level[i] > threshold
-        if above and start is None:
-            start = i
-        if not above and start is not None:
-            top = start + np.flatnonzero(level[start:i] == level[start:i].max())
-            runs.append(int(top[(len(top) - 1) // 2]))
-            start = None
-    kept: list[int] = []
-    for place in sorted(runs, key=lambda i: (-level[i], i)):
-        if all(abs(place - other) >= distance for other in kept):
-            kept.append(place)
-    return sorted(kept)
-
-
 LEVELS = np.array([0, 1e-12, 3e-9, 1e-7, 0.1, 0.3, 0.3, 0.4, 0.6, 0.9, 1], np.float32)  # tiny ones make sums inexact
 
 
@@ -170,14 +150,15 @@ def test_events_are_those_of_the_whole_output_in_order(
     values: list[int], cuts: list[int], distance: int, half: int
 ) -> None:
     probabilities = LEVELS[values]
-    events = new_events({"threshold": 0.3, "min_distance": distance / RATE, "smoothing": 2 * half / RATE}, RATE, 1)
+    words = {"threshold": 0.3, "min_distance": distance / RATE, "smoothing": 2 * half / RATE}
+    events = new_events(words, RATE, 1)
     found, at = list[int](), 0
     for part in np.split(probabilities, sorted(min(cut, len(values)) for cut in cuts)):
         events = next_events(events, part[None], at, False)
         at += len(part)
         found += events["found"][0].tolist()
     found += next_events(events, np.zeros((1, 0), np.float32), at, True)["found"][0].tolist()
-    assert found == events_of_all(probabilities, 0.3, distance, half)
+    assert found == nl.find_events(probabilities, RATE, **words).tolist()
 
 
 def test_events_come_as_soon_as_nothing_can_take_them_away() -> None:
@@ -201,7 +182,7 @@ def test_a_stream_finds_what_the_whole_output_has() -> None:
     logits = nl.predict(state, [signal], output="logits")[0]
     state["weights"]["fc_out.bias"] -= torch.from_numpy(np.median(logits, axis=0))
     output, found = run(state, signal, list(range(7, 400, 7)))
-    assert len(found) > 5 and found == events_of_all(output[:, 0], 0.5, 5, 1)
+    assert len(found) > 5 and found == nl.find_events(output, RATE, min_distance=0.1, smoothing=0.06).tolist()
 
 
 MULTICLASS = make(events={"threshold": 0.5}, num_classes=3)

@@ -1,4 +1,4 @@
-"""Events of a stream: found as probabilities come, the same as of the whole output, in constant memory."""
+"""Events of a stream: found as probabilities come, those that `find_events` has of the whole, in constant memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from neurallib.checks import number
+from neurallib.signals.smoothing import half_width, smoothed
 
-DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0}
-_UNIT = 2.0**36  # probabilities are summed as whole numbers of its inverse: means do not depend on how pieces were cut
+DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0}  # those of find_events
 
 
 class Waiting(NamedTuple):
@@ -41,12 +41,11 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
         )
     known = DEFAULTS | dict(settings)
     distance = math.ceil(number("min_distance", known["min_distance"], 0) * sampling_frequency - 1e-6)
-    half = round(number("smoothing", known["smoothing"], 0) * sampling_frequency) // 2
     nothing = Waiting(np.zeros(0), -1, 0.0, *(np.zeros(0, np.int64),) * 2, np.zeros(0))
     return {
         "threshold": number("threshold", known["threshold"], 0, 1),
         "distance": distance,
-        "half": half,
+        "half": half_width(known["smoothing"], sampling_frequency),
         "found": [torch.zeros(0, dtype=torch.int64)] * batch_size,
         "waiting": [_kept(nothing)] * batch_size,
     }
@@ -81,16 +80,11 @@ def _smoothed(
     before: np.ndarray, values: np.ndarray, n_before: int, ended: bool, half: int
 ) -> tuple[np.ndarray, int, np.ndarray]:
     """Means over `half` steps on either side, the place of the first of them, and the values that later ones need."""
-    if half == 0:
-        return values, n_before, before
     whole = np.concatenate([before, values])
     origin = n_before - len(before)  # of `whole`
     first = max(0, n_before - half)
     last = max(first, n_before + len(values) - (0 if ended else half))
-    total = np.concatenate([[0], np.cumsum(np.rint(whole * _UNIT).astype(np.int64))])
-    place = np.arange(first, last) - origin
-    low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, len(whole))
-    return (total[high] - total[low]) / ((high - low) * _UNIT), first, whole[max(0, last - half - origin) :]
+    return smoothed(whole, first - origin, last - origin, half), first, whole[max(0, last - half - origin) :]
 
 
 def _with_runs(state: Waiting, level: np.ndarray, first: int, threshold: float, ended: bool) -> Waiting:
@@ -121,7 +115,7 @@ def _with_runs(state: Waiting, level: np.ndarray, first: int, threshold: float, 
 
 
 def _decided(state: Waiting, certain: float, distance: int) -> tuple[np.ndarray, Waiting]:
-    """Events that stay whatever comes: nothing nearer than `distance` that is not lost itself is higher. From the left,
+    """Events that stay whatever comes: none nearer than `distance` that has not lost itself is higher; from the left,
     so that of equal ones the earlier stays. One that waits for another on its right is decided together with it: events
     come in order."""
     events, heights, kept = state.events, state.heights, list[int]()

@@ -38,7 +38,7 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     ----------
     state : State
         Of `gru_seq2seq`, with normalization "dataset" or None; stays as it is. Events are found where it is binary and
-        its `postprocessing["events"]` is not empty.
+        its `postprocessing["events"]` is not empty, by the rule of `find_events`.
     batch_size : int
         B, streams that go on together, of one rate.
     look_ahead : float, optional
