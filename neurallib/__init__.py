@@ -64,6 +64,8 @@ from neurallib.measures.classes import class_scores
 from neurallib.measures.denoising import denoising_scores
 from neurallib.measures.comparing import compare_recordings
 from neurallib.prediction.recordings import evaluate_recordings
+from neurallib.plots_recordings import plot_recording
+from neurallib.plots_scores import plot_record_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
 from neurallib.workflow.on_folders import validate_training_context
@@ -131,6 +133,8 @@ __all__ = [
     "peak_scores",
     "plot_losses",
     "plot_prediction",
+    "plot_record_scores",
+    "plot_recording",
     "post_process_peaks_binary",
     "predict",
     "predict_recording",

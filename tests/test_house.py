@@ -37,7 +37,7 @@ training.__init__ training.schedules training.optimization training.monitoring t
     training.saving training.tensorboard training.callbacks training.lightning training.parts training.train
     prediction.__init__ prediction.stretches prediction.windows prediction.applying prediction.evaluation
     prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
-    prediction.long_recordings prediction.r_peaks prediction.recordings
+    prediction.long_recordings prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

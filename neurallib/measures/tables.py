@@ -35,9 +35,11 @@ def worst_first(records: Sequence[Mapping[str, Any]], measure: str) -> list[Mapp
 def _told(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) > 1):
+    if math.isnan(value):
+        return "nan"
+    if isinstance(value, int) or value == 0:
         return str(int(value))
-    return "nan" if math.isnan(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def _between(limits: tuple[float, float] | None) -> str:
