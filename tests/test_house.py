@@ -27,7 +27,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.wfdb_records signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.checkpoints storage.model_card storage.hub_errors storage.hub_files storage.hub
+    storage.preprocessing storage.checkpoints storage.publishing storage.model_card storage.hub_errors storage.hub_files
+    storage.hub
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.run training.options training.isolation
     training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
