@@ -159,7 +159,7 @@ def train(
     enable_tensorboard : bool
         Write TensorBoard logs into the checkpoints directory; needs `save`.
     enable_progress_bar : bool
-        Show the progress.
+        Show the progress, on a terminal or in a notebook.
     dry_run : bool
         Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
