@@ -58,6 +58,7 @@ from neurallib.training.train import train
 from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
@@ -69,6 +70,12 @@ from neurallib.signals.recordings import Recording, list_recordings, read_record
 from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
 from neurallib.signals.make_dataset import make_dataset
 from neurallib.measures.events import match_peaks, peak_scores
+from neurallib.measures.classes import class_scores
+from neurallib.measures.denoising import denoising_scores
+from neurallib.measures.comparing import compare_recordings
+from neurallib.prediction.recordings import evaluate_recordings
+from neurallib.plots_recordings import plot_recording
+from neurallib.plots_scores import plot_record_scores
 from neurallib.plots import plot_losses, plot_prediction
 from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
 from neurallib.workflow.on_folders import validate_training_context
@@ -99,13 +106,17 @@ __all__ = [
     "augment_scale",
     "augment_stretch",
     "build_network",
+    "class_scores",
     "collate_fn",
+    "compare_recordings",
     "compose_augmentations",
     "configure_device",
     "confusion_matrix",
     "create_checkpoints_directory",
     "cross_validate",
+    "denoising_scores",
     "evaluate",
+    "evaluate_recordings",
     "event_target",
     "export_onnx",
     "find_events",
@@ -122,6 +133,7 @@ __all__ = [
     "gru_encoder_decoder",
     "gru_seq2one",
     "gru_seq2seq",
+    "init_stream",
     "interval_target",
     "iter_predict",
     "label_target",
@@ -142,6 +154,8 @@ __all__ = [
     "peak_scores",
     "plot_losses",
     "plot_prediction",
+    "plot_record_scores",
+    "plot_recording",
     "post_process_peaks_binary",
     "predict",
     "predict_recording",
@@ -158,6 +172,7 @@ __all__ = [
     "save_training_information_to_file",
     "split_people",
     "state_from_network",
+    "stream_step",
     "synthetic_ecg",
     "test_on_single_signal",
     "test_on_test_set",

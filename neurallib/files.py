@@ -1,15 +1,23 @@
-"""Files that are whole or absent: atomic writes, and reads that say which file is broken and how."""
+"""Files that are whole or absent: atomic writes, and reads that say which file is broken and how.
+
+What is read may come from anyone: a size that it tells is compared with the file's own before anything of it is made.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import json
 import os
 import pickle
+import stat
 import tempfile
+import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -19,27 +27,63 @@ from torch import Tensor
 from neurallib.names import listing
 from neurallib.state import Weights
 
+TEMPORARY, YOUNG = ".writing", 10.0  # how temporary names end; seconds after which one that is not locked is old
+MAX_JSON, MAX_YAML = 1 << 24, 1 << 18  # bytes of a file, and characters of YAML with its aliases written out
+MAX_DEPTH, MAX_DIGITS = 200, 308  # of lists within lists, and of a number: float64 ends there
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading; ValueError where it is none of bytes: a pipe would block, a device never ends."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is no regular file.")
+    return open(descriptor, "rb")
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it does not.
 
-    A reader sees the old file or the new one, never half of one.
+    A reader sees the old file or the new one, never half of one. While it is written the temporary file is locked, so
+    that `sweep` knows those of processes that have ended; its name ends as no file does that anyone looks for.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written: the error names `path` and the cause.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}.", suffix=TEMPORARY)
+        temporary = Path(name)
+        with open(handle, "rb") as file:
+            with contextlib.suppress(OSError):  # of a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield temporary
+                os.fsync(file.fileno())
+                os.chmod(temporary, 0o666 & ~_umask())
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        others = error.filename not in (None, str(temporary)) and temporary != path  # one that is read meanwhile
+        if error.errno is None or others:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sweep(directory: Path) -> None:
+    """Remove what writes of processes that were killed have left in a directory."""
+    for path in directory.glob(f".*{TEMPORARY}"):
+        with contextlib.suppress(OSError), open_regular(path) as file:  # somebody writes it, or has swept it
+            if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -50,10 +94,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a mapping from JSON; ValueError names a file that does not hold one."""
+    text = _text(path, MAX_JSON)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON (cut off?): {error}") from error
+        value = json.loads(text, parse_int=_whole_number)
+        _check_depth(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON (cut off?): {short(error)}") from error
     return _mapping(path, value)
 
 
@@ -65,22 +111,34 @@ def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a mapping from YAML of plain values; ValueError names a file that does not hold one."""
+    text = _text(path, MAX_YAML)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML of plain values: {error}") from error
+        _check_yaml(text)
+        value = yaml.safe_load(text)
+        _check_numbers(value)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # of its dates and numbers
+        raise ValueError(f"{path} is not valid YAML of plain values: {short(error)}") from error
     return _mapping(path, value)
 
 
 def write_weights(path: Path, weights: Weights) -> None:
     """Write weights as safetensors or, where the name ends in .pth, as torch.save does; atomically."""
-    with atomic_write(path) as temporary:
-        if path.suffix == ".pth":
-            torch.save(dict(weights), temporary)
-        else:
-            from safetensors.torch import save_file
+    if path.suffix == ".pth":
+        write_torch(path, dict(weights))
+        return
+    from safetensors.torch import save
 
-            save_file(dict(weights), temporary)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(dict(weights)))
+
+
+def write_torch(path: Path, value: Any) -> None:
+    """Write what torch.save writes, atomically. It is made in memory: torch itself loses what the system says of a full
+    disk, and writes the name of the file into it."""
+    content = io.BytesIO()
+    torch.save(value, content)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        file.write(content.getbuffer())
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -89,22 +147,30 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     ValueError
-        If the file is cut off, holds objects other than tensors, or no weights.
+        If the file is cut off, holds objects other than tensors or no weights, or promises more than its bytes hold.
     """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return dict(load_file(path))
-        value = torch.load(path, map_location="cpu", weights_only=True)
+            value: Any = load_file(path)
+        else:
+            _check_archive(path, size)
+            value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds more than weights, or is cut off; it is not loaded: {error}") from error
+        raise ValueError(f"{path} holds more than weights, or is cut off; it is not loaded: {short(error)}") from error
     except Exception as error:  # safetensors and torch raise errors of their own for files that are cut off
-        raise ValueError(f"{path} cannot be read as weights (cut off?): {error}") from error
+        raise ValueError(f"{path} cannot be read as weights (cut off?): {short(error)}") from error
     weights = value.get("state_dict", value) if isinstance(value, dict) else None
-    if not weights or not all(isinstance(weight, Tensor) for weight in weights.values()):
-        found = listing(map(str, value)) if isinstance(value, dict) else f"a {type(value).__name__}"
+    tensors = isinstance(weights, dict) and all(isinstance(weight, Tensor) for weight in weights.values())
+    if not weights or not tensors or not all(isinstance(name, str) for name in weights):
+        found = f"a {type(value).__name__}"
+        if isinstance(value, dict):
+            found = listing(name if isinstance(name, str) else f"a {type(name).__name__}" for name in value)
         raise ValueError(f"{path} holds {found}; expected tensors by name.")
+    _check_tensors(path, weights, size)
     return dict(weights)
 
 
@@ -117,10 +183,106 @@ def as_plain(value: Any) -> Any:
     raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON cannot hold.")
 
 
+def short(error: BaseException) -> str:
+    """What an error says, which may repeat what a file holds, or its kind where it says nothing."""
+    told = str(error) or type(error).__name__
+    return told if len(told) <= 2000 else f"{told[:2000]} ..."
+
+
+def _text(path: Path, most: int) -> str:
+    """The text of a file of at most so many bytes."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most} bytes, which no file of this kind needs.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not valid text (cut off?): {error}") from error
+
+
 def _mapping(path: Path, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"{path} holds a {type(value).__name__}; expected names with values.")
     return value
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits)} digits, beyond float64")
+    return int(digits)
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ValueError where a value nests so deep that nothing can copy it."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        nested = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))]
+        level = [item for items in nested for item in items]
+    if level:
+        raise ValueError(f"it nests more than {MAX_DEPTH} deep")
+
+
+def _check_numbers(value: Any) -> None:
+    """The same of YAML, which writes numbers in many ways."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _check_numbers(item)
+    elif isinstance(value, int) and value.bit_length() > 1023:
+        raise ValueError(f"it holds a number of {value.bit_length()} bits, beyond float64")
+
+
+def _check_yaml(text: str) -> None:
+    """Raise ValueError where YAML nests deep, refers to itself or is long with its aliases written out: a few lines can
+    stand for a billion values. Nothing of it is made."""
+    sizes: dict[str | None, int] = {}  # of what aliases stand for
+    opened: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, 1))
+            if len(opened) > MAX_DEPTH:
+                raise ValueError(f"it nests more than {MAX_DEPTH} deep")
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"its alias {str(event.anchor)[:40]!r} stands for nothing, or for itself")
+            anchor, size = None, sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1 + len(event.value)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = opened.pop()
+        else:
+            continue
+        sizes[anchor] = size
+        opened[-1] = (opened[-1][0], opened[-1][1] + size)
+        if opened[-1][1] > MAX_YAML:
+            raise ValueError(f"it is longer than {MAX_YAML} characters with its aliases written out")
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Raise ValueError where torch would unpack more than the file holds: what torch writes is not compressed."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return  # as torch wrote before 1.6
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{entry.filename[:80]} in it is compressed, which torch never does")
+        if (promised := sum(entry.file_size for entry in archive.infolist())) > size:
+            raise ValueError(f"it promises {promised} bytes and has {size}")
+
+
+def _check_tensors(path: Path, weights: Weights, size: int) -> None:
+    """Raise ValueError unless these are plain tensors, not larger than what the file holds of them."""
+    total = 0
+    for name, weight in weights.items():
+        if weight.layout != torch.strided or weight.device.type != "cpu" or weight.is_quantized:
+            raise ValueError(f"{path} holds {name[:80]!r} in another form than numbers one after the other.")
+        total += (n_bytes := weight.numel() * weight.element_size())
+        if n_bytes > weight.untyped_storage().nbytes() or total > 2 * size:  # weights may share theirs, as tied ones do
+            raise ValueError(f"{path} promises {total} bytes of weights up to {name[:80]!r}, and has {size}.")
 
 
 def _umask() -> int:

@@ -75,7 +75,7 @@ def plot_losses(
     axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, max(len(train), len(val), 1) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 @hinted
@@ -144,7 +144,7 @@ def plot_prediction(
     rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
     figure, panels = _figure(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
     top = panels[0]
-    _draw(top, values, rate, INK, 0.9)
+    draw(top, values, rate, INK, 0.9)
     ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}
     dot: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": ORANGE}
     for peaks, label, style in ((true_peaks, "true", ring), (found_peaks, "found", dot)):
@@ -153,7 +153,7 @@ def plot_prediction(
             top.plot(samples / rate, values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)
     top.set_ylabel(signal_label)
     if outputs is not None:
-        _draw(panels[1], outputs, rate, BLUE, 1.1)
+        draw(panels[1], outputs, rate, BLUE, 1.1)
         if output_names is not None:
             _name_lines(panels[1], output_names)
         if threshold is not None:
@@ -169,16 +169,12 @@ def plot_prediction(
     if true_peaks is not None or found_peaks is not None:
         # Above the signal, where it hides no beat.
         top.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.99), borderaxespad=0.1)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def _figure(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     """Panels one below the other on a common time axis; the lower of two is the smaller."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, height), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(9, height)
     ratios = [2, 1][:n_panels]
     panels = list(figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0])
     for axes in panels:
@@ -189,7 +185,17 @@ def _figure(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: float) -> None:
+def empty_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, which belongs to no window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: float) -> None:
     """Draw each channel of [T, C]; of a signal with many more steps than the picture has columns of pixels, the lowest
     and the highest value of each column, which look the same."""
     size = -(-len(values) // COLUMNS)
@@ -208,7 +214,7 @@ def _name_lines(axes: Axes, names: Sequence[str]) -> None:
     axes.legend(axes.lines, names, frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 0.99))
 
 
-def _saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     """`figure`, written where a path is given."""
     if path is None:
         return figure

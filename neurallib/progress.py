@@ -15,12 +15,15 @@ logger = logging.getLogger(__name__)
 def progress(
     items: Sequence[T], enable: bool, text: str | None = None, *, unit: str = "it", delay: float = 0
 ) -> Iterable[T]:
-    """The items, counted by a bar that vanishes at the end; none is made where it is not enabled."""
+    """The items, counted by a bar that vanishes at the end; none is made where it is not enabled.
+
+    Here and everywhere disable=None: tqdm draws on a terminal and in a notebook, and nothing into a log file.
+    """
     if not enable:
         return items
     from tqdm.auto import tqdm
 
-    bar: Iterable[T] = tqdm(items, text, delay=delay, unit=unit, leave=False)
+    bar: Iterable[T] = tqdm(items, text, delay=delay, unit=unit, leave=False, disable=None)
     return bar
 
 
@@ -38,4 +41,4 @@ def counter(unit: str) -> Any:
     """A bar to be moved by hand, which stays at the end; tqdm's, drawn at most ten times a second."""
     from tqdm.auto import tqdm
 
-    return tqdm(unit=unit, mininterval=0.1, dynamic_ncols=True)
+    return tqdm(unit=unit, mininterval=0.1, dynamic_ncols=True, disable=None)

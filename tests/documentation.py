@@ -89,7 +89,7 @@ def blocks(markdown: str, language: str) -> list[Block]:
 
 
 def write_what_is_named(directory: Path) -> dict[str, Any]:
-    """What documentation takes for granted: folders `data` and `more`, and the values of some names.
+    """What documentation takes for granted: folders `data`, `more` and `recordings`, and the values of some names.
 
     Validation asks for the opposite of what is trained, so that training soon stops by its patience.
 
@@ -103,6 +103,11 @@ def write_what_is_named(directory: Path) -> dict[str, Any]:
         _, path_y = write_folders(directory / name, state)
         for path in (path_y / "val").iterdir():
             np.save(path, 1 - np.load(path))
+    (directory / "recordings").mkdir()
+    for seed, name in enumerate(("anna", "ben", "cleo", "dora")):
+        signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=250, seed=seed)
+        said = {"sampling_frequency": 250, "channels": ["II"], "units": ["mV"], "sample": r_peaks}
+        np.savez(directory / "recordings" / name, signal=signal, symbol=["N"] * len(r_peaks), **said)
     pairs = data(state)
     return {"pairs": pairs, "signal": pairs[0][0]}
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
-from pytorch_lightning.callbacks import Callback, LearningRateFinder
+from pytorch_lightning.callbacks import Callback
+from torch.utils.data import Dataset
 from watching import Watch, marked
 
 import neurallib as nl
@@ -122,14 +123,52 @@ def test_processes_share_what_one_would_draw_and_any_epoch_can_be_asked_for(buck
     assert all(torch.equal(one["x"], other["x"]) for one, other in zip(loader, alone[2], strict=True))
 
 
-def test_passes_of_lightnings_tuners_are_no_epochs() -> None:
+class GoesOn(Callback):
+    """A run that begins with its third epoch."""
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        progress = trainer.fit_loop.epoch_progress.current
+        progress.ready = progress.started = progress.processed = progress.completed = 2
+
+
+def test_a_run_that_goes_on_draws_and_orders_what_its_epoch_decides() -> None:
     state = make_state(GRU)
     pairs, seen = marked(state, [6] * 8), []
-    for callbacks in ([], [LearningRateFinder(num_training_steps=5)]):
+    for callbacks in ([], [GoesOn()]):
         noted, watch = Noted(), Watch()
         nl.train(state, pairs, pairs, augment=noted, callbacks=[*callbacks, watch], **RUN)
-        seen.append((watch.orders(), [values[-3:] for _, values in sorted(noted.draws.items())]))
-    assert seen[0] == seen[1]
+        seen.append((watch.orders()[-1], [values[-1] for _, values in sorted(noted.draws.items())]))
+    assert len(watch.orders()) == 1 and seen[0] == seen[1]
+
+
+class OneBuffer(Dataset):  # type: ignore[type-arg]
+    """Signals that are read into the same array, one after the other."""
+
+    def __init__(self, pairs: list) -> None:
+        self.pairs, self.buffer, self.reads = pairs, pairs[0][0].copy(), 0
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> Any:
+        self.reads += 1
+        self.buffer[:] = self.pairs[i][0]
+        return self.buffer, self.pairs[i][1]
+
+
+@pytest.mark.parametrize("normalization", [None, "dataset"])
+def test_signals_are_kept_as_they_were_read_within_the_memory_budget(normalization: str | None) -> None:
+    state = make_state(GRU)
+    pairs, given, reads = marked(state, [6] * 8), [], []
+    for memory_budget in (2**20, 3 * 6 * 4 * 3, 0):  # all, three of x [6, 2] and y [6, 1], none
+        source, noted = OneBuffer(pairs), Noted()
+        options = RUN | {"memory_budget": memory_budget, "normalization": normalization}
+        nl.train(state, source, pairs, augment=noted, **options)
+        given.append([[x.tolist() for x, _ in signals] for _, signals in sorted(noted.given.items())])
+        reads.append(source.reads)
+    assert given[0] == given[1] == given[2] and given[0][3] == [pairs[3][0].tolist()] * 3
+    # To check all eight, and the two that are kept once more; in three epochs; the one that is tried.
+    assert reads == [8 + 2, 8 + 1 + 3 * 5, 8 + 3 * 8 + 1]
 
 
 @pytest.mark.parametrize("memory_budget", [0, 2**20])

@@ -118,6 +118,12 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     stages = [edfio.EdfAnnotation(0, 10, "Sleep stage W"), edfio.EdfAnnotation(10, 30, "Sleep stage 2")]
     hypnogram = tmp_path / "SC4001-Hypnogram.edf"
     edfio.Edf([], annotations=stages).write(hypnogram)
+    early = tmp_path / "early.edf"  # its clock starts three seconds before that of the recording
+    edfio.Edf([], annotations=stages, starttime=datetime.time(21, 59, 57)).write(early)
+    write(night, starttime=datetime.time(22))
+    assert read_recording(night, channels=[0], annotator=early)["events"]["sample"].tolist() == [0, 700]
+    early.unlink()
+    write(night)
     assert list_recordings(tmp_path) == [night]
     events = read_recording(night, channels=[0], annotator=hypnogram)["events"]
     assert events["symbol"] == ["Sleep stage W", "Sleep stage 2"] and events["duration"].tolist() == [10, 10]

@@ -14,6 +14,7 @@ from neurallib.examples import (
     ecg_peaks,
     grid_search,
     publish_model,
+    stream,
     train_retrain_test,
     transfer_learning,
     use_published_model,
@@ -61,6 +62,13 @@ def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> No
     )
     assert all(0 <= value <= 1 for values in scores.values() for value in values)
     assert (tmp_path / "transfer_learning.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_stream_finds_beats_as_they_come_and_goes_on_from_a_file(tmp_path: Path) -> None:
+    scores = stream.main(["--out", str(tmp_path), "--signals", "64", "--epochs", "8", "--minutes", "0.5"])
+    assert scores["f1"] > 0.9, "of a synthetic recording"
+    assert 0.25 < scores["delay"] < 0.6
+    assert (tmp_path / "carry.pt").exists()
 
 
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")  # of eight signals and one epoch

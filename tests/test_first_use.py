@@ -1,6 +1,7 @@
 """The first use of the kernels: what is told while they are compiled, and what killed processes have left."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,12 @@ def test_what_a_killed_process_left_half_written_is_swept_in_time(folder: Path) 
 
 
 def test_compiling_is_told_in_the_log_and_beside_a_bar(
-    folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     caplog.set_level("INFO", "neurallib")
     for _ in progress([1], True, "working"):
         assert kept_and_run() == 0 and kept_and_run() == 1

@@ -28,23 +28,25 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
     signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
+    measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.checkpoints storage.pretrained storage.model_card storage.hub_errors
-    storage.hub_files storage.hub
-    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
+    storage.preprocessing storage.checkpoints storage.pretrained storage.publishing storage.model_card
+    storage.hub_errors storage.hub_files storage.hub storage.onnx_graph storage.onnx_networks storage.onnx_scales
+    storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
-training.__init__ training.schedules training.optimization training.run training.options training.isolation
-    training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
-    training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
-    prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
-    prediction.r_peaks
+training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
+    training.options training.isolation training.seldom training.trainer_options training.history training.record
+    training.saving training.tensorboard training.callbacks training.lightning training.parts training.train
+    prediction.__init__ prediction.stretches prediction.windows prediction.applying prediction.evaluation
+    prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
+    prediction.long_recordings prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
-    examples.publish_model examples.train_ecg_r_peaks
-    examples.transfer_learning examples.use_published_model
+    examples.stream examples.publish_model examples.train_ecg_r_peaks examples.transfer_learning
+    examples.use_published_model
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

@@ -12,6 +12,7 @@ import pytest
 from cases import CASES, Case, make_state
 
 import neurallib as nl
+import neurallib.prediction.long_recordings as long_recordings
 from neurallib.architectures import ARCHITECTURES
 from neurallib.tasks import describe
 
@@ -57,6 +58,35 @@ def test_the_state_says_the_window_in_seconds() -> None:
     assert nl.predict_recording(state, recording(400))["windows"][0].tolist() == [0, 150]
     state["preprocessing"].update(sampling_frequency=None, window=120.0)
     assert nl.predict_recording(state, {"signal": np.ones((400, 2))})["windows"][0].tolist() == [0, 120]
+
+
+@pytest.mark.parametrize("fold", [1, 3])
+@pytest.mark.parametrize("normalization", [None, "dataset"])
+def test_a_gru_of_one_direction_goes_on_as_in_one_pass(
+    normalization: str | None, fold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_recordings, "_STEPS", 70)  # pieces of 35
+    state = nl.gru_seq2seq(n_features=2, hid_dim=8, n_layers=2, num_classes=3, fold=fold)
+    numbers = {"x_shift": [0.1, 0.2], "x_scale": [1.5, 0.5]} if normalization else {}
+    state["preprocessing"].update(sampling_frequency=50.0, normalization=normalization, window=2.0, **numbers)
+    given = recording(500)
+    given["signal"][200:210] = np.nan
+    answer = nl.predict_recording(state, given)["output"]
+    for a, b in ((0, 200), (210, 500)):
+        (whole,) = nl.predict({**state, "preprocessing": {**state["preprocessing"], "window": None}},
+                              [given["signal"][a:b]])  # fmt: skip
+        np.testing.assert_allclose(answer[a:b], whole, rtol=1e-5, atol=1e-6)
+    assert np.isnan(answer[200:210]).all()
+
+
+def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_length() -> None:
+    state = make_state(GRU)
+    pairs = [(RNG.standard_normal((n, 2)), RNG.random((n, 1)) > 0.5) for n in (90, 100, 130)]
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "sampling_frequency": 50.0, "enable_progress_bar": False}
+    trained = nl.train(state, pairs, pairs, normalization="zscore", **options)
+    assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
+    trained = nl.train(state, pairs, pairs, normalization=None, **options)
+    assert nl.predict_recording(trained, recording(400))["windows"].tolist() == [[0, 400]]
 
 
 def test_windows_with_what_they_hear_of_their_neighbours_come_near_one_pass() -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ def test_what_is_there_is_not_made_again_and_what_changed_or_is_not_wanted_is(tm
     assert list(entries(tmp_path)) == ["a", "b", "c"]
 
 
+def test_recording_that_changed_is_made_again(tmp_path: Path) -> None:
+    louder = FOUR[0] | {"signal": 2 * FOUR[0]["signal"]}
+    first, second = files(make(FOUR, tmp_path / "m")), files(make([louder, *FOUR[1:]], tmp_path / "m"))
+    assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
+    (tmp_path / "files").mkdir()
+    for each in FOUR:
+        np.savez(tmp_path / "files" / each["name"], signal=each["signal"], sampling_frequency=RATE)
+    first = files(make(tmp_path / "files", tmp_path / "f"))
+    np.savez(tmp_path / "files" / "a", signal=louder["signal"], sampling_frequency=RATE)
+    second = files(make(tmp_path / "files", tmp_path / "f"))
+    assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
+
+
+def test_parts_can_be_said(tmp_path: Path) -> None:
+    parts = {name: entry["part"] for name, entry in entries(make(FOUR, tmp_path, val=["a"], test=0)).items()}
+    assert parts == {"a": "val", "b": "train", "c": "train", "d": "train"}
+
+
 def test_run_that_was_stopped_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
     def stops(recording: Any) -> np.ndarray:
         if recording["name"] == "c" and not (tmp_path / "again").exists():
@@ -161,6 +180,15 @@ def test_processes_make_the_same_files(tmp_path: Path) -> None:
         assert (alone / name).read_bytes() == (together / name).read_bytes()
 
 
+def is_forked(recording: Any) -> np.ndarray:
+    return np.array(multiprocessing.get_start_method() == "fork", dtype=np.float32)
+
+
+def test_processes_are_not_forked_which_hangs_after_torch_has_used_threads(tmp_path: Path) -> None:
+    made = make(FOUR, tmp_path, target=is_forked, n_workers=2)
+    assert {np.load(file).item() for file in made.glob("y/*/*.npy")} == {0.0}
+
+
 def folder_of_records(folder: Path) -> Path:
     """WFDB records of 8 people, 250 Hz; the second channel is called otherwise in half of them."""
     wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed (extra wfdb)")
@@ -191,6 +219,23 @@ def test_what_is_made_of_records_trains_without_another_word(tmp_path: Path) -> 
     read = nl.read_recording(tmp_path / "records" / "r0", channels=["II"])
     with pytest.warns(UserWarning, match="units are mV: converted to the state's, uV"):
         assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("maker", [nl.label_target, nl.interval_target])
+def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: Any, binary: bool) -> None:
+    stages = {"sample": np.arange(0, 5000, 1250), "symbol": ["W", "N2"] * 2, "duration": np.full(4, 5.0)}
+    one_a_window = maker is nl.label_target
+    made = make(
+        [recording(name, events=stages) for name in "abcd"], tmp_path / "data", window=5, each_window=one_a_window,
+        target=functools.partial(maker, classes=["W", "N2"], binary=binary), sampling_frequency=50,
+    )  # fmt: skip
+    factory = nl.gru_seq2one if one_a_window else nl.gru_seq2seq
+    state = factory(n_features=1, hid_dim=2, n_layers=1, num_classes=1 if binary else 2)
+    nl.train_from_scratch(
+        state, made / "x", made / "y", epochs=1, dataset_name="nights", trained_for="stages",
+        enable_progress_bar=False, results_directory=tmp_path,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Grid search: every combination once, best first, whatever fails or stops it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,10 @@ def test_tensorboard_compares_the_trials(params: dict[str, Any], results: Path) 
     assert len(compared) == 4
 
 
-def test_the_progress_bar_shows_trials_and_the_best(params: dict[str, Any], capsys: pytest.CaptureFixture) -> None:
+def test_the_progress_bar_shows_trials_and_the_best(
+    params: dict[str, Any], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     found = nl.grid_search("GRUseq2seq", OPTIONS, params)
     shown = capsys.readouterr().err
     best = found[0]

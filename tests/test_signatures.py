@@ -32,7 +32,9 @@ augment_noise(noise=None, *, snr=(-6.0, 18.0), reference='beats', speed=(1.0, 1.
 augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)
 augment_stretch(factor=(0.8, 1.25))
 build_network(state, device='cpu')
+class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 collate_fn(items)
+compare_recordings(a, b, *, n_resamples=10000, seed=42)
 compose_augmentations(*parts)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
@@ -41,6 +43,12 @@ cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, la
     enable_progress_bar=True, **training_options)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
+evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
+    sampling_frequency=None, channels=None, units=None)
+evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
+    tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
+    names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
@@ -89,9 +97,13 @@ peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
 plot_losses(train_losses, val_losses, path=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
     title=None, signal_label='signal', prediction_label='probability', output_names=None, path=None)
+plot_record_scores(result, *, measure=None, path=None)
+plot_recording(recording, output=None, *, true=None, found=None, start=0.0, stop=None, seconds_per_row=30.0,
+    names=None, target=None, path=None)
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
+init_stream(state, *, batch_size=1, look_ahead=None)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
     channels=None, units=None)
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
@@ -104,9 +116,9 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, checkpoints_directory=None,
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
-    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
-    memory_budget=1073741824, results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(),
-    **trainer_options)
+    loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
+    enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
@@ -117,6 +129,7 @@ save_training_information(state, trainer, optimizer, train_dataset_name, trained
 save_training_information_to_file(state, directory)
 split_people(recordings, *, person=None, val=None, test=None, folds=None, labels=None, seed=42)
 state_from_network(state, network)
+stream_step(network, chunk, carry)
 synthetic_ecg(*, duration, sampling_frequency, seed, heart_rate=60.0, heart_rate_std=3.0, lf_hf_ratio=0.5,
     ectopic_fraction=0.0, amplitude=1.1, amplitude_variation=0.05, morphology_variation=0.1, baseline_wander=0.1,
     muscle_noise=0.02, mains_hum=0.01, mains_frequency=50.0)
@@ -127,15 +140,16 @@ test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoi
     channels=None, units=None)
 train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
-    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
-    memory_budget=1073741824, save=False, results_directory=None, dataset_name=None, trained_for=None,
-    enable_tensorboard=False, enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
+    dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
+    callbacks=(), loggers=(), **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
-    units=None, outputs=None, class_weight=None, optimizer='adam', schedule='cosine', augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
-    enable_progress_bar=True, dry_run=False, callbacks=(), **trainer_options)
+    units=None, outputs=None, class_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam',
+    schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
+    results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

@@ -151,3 +151,46 @@ def test_what_is_no_data_is_told_with_what_is(given: Any, words: str) -> None:
 def test_what_is_no_signals_is_told(given: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="^signals is"):
         nl.predict(make_state(Case("GRUseq2seq", "binary")), given)
+
+
+class Drawing(Mine):
+    """A Dataset that adds noise of its own to what it is asked for; of `only`, to that item alone."""
+
+    def __init__(self, pairs: list[Any], only: int | None = None, side: int = 0) -> None:
+        super().__init__(pairs)
+        self.rng, self.only, self.side, self.reads = np.random.default_rng(0), only, side, 0
+
+    def __getitem__(self, i: int) -> Any:
+        self.reads += 1
+        pair = list(self.pairs[i])
+        if self.only in (None, i):
+            pair[self.side] = pair[self.side] + self.rng.normal(size=pair[self.side].shape).astype(np.float32)
+        return pair
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("only", [None, 0, 3])
+@pytest.mark.parametrize("options", [{}, {"normalization": None, "target_normalization": None}])
+def test_items_that_change_when_read_again_are_noticed_and_told_once(
+    side: int, only: int | None, options: dict[str, Any]
+) -> None:
+    state = make_state(Case("GRUseq2seq", "regression"))
+    pairs = make_pairs(state, [6] * 6)
+    run: dict[str, Any] = {"epochs": 1, "batch_size": 3, **QUIET, **options}
+    with pytest.warns(UserWarning, match="otherwise when read again: .* for train's augment=") as told:
+        nl.train(state, Drawing(pairs, only, side), pairs, **run)
+    assert sum("read again" in str(warning.message) for warning in told) == 1
+    with pytest.warns(UserWarning, match=rf"data\[{only or 0}\].* came out otherwise when read again"):
+        nl.prepare(state, Drawing(pairs, only, side))
+
+
+def test_items_that_stay_or_are_read_each_epoch_are_not_told_to_change(tmp_path: Path) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = make_pairs(state, [6] * 6)
+    pairs[3] = (pairs[3][0], np.full_like(pairs[3][1], np.nan))  # unknown labels are not other labels
+    run: dict[str, Any] = {"epochs": 2, "batch_size": 3, **QUIET}
+    nl.train(state, Mine(pairs), pairs, **run)
+    nl.train(state, Drawing(pairs), pairs, memory_budget=0, **run)
+    kept = Drawing(pairs, only=-1)
+    nl.train(state, kept, pairs, **run)
+    assert kept.reads == 6 + 2

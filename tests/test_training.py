@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_training_is_quiet_without_its_progress_bar(
     assert capfd.readouterr() == ("", "")
     assert [str(w.message) for w in recwarn if "no better than a constant" not in str(w.message)] == []
     assert logging.getLogger("pytorch_lightning").level == levels
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_progress_bar_is_drawn_on_a_terminal_and_not_into_a_log_file(
+    terminal: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    state = make_state(GRU)
+    nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4)
+    shown = capsys.readouterr().err
+    assert "epoch 1" in shown if terminal else shown == ""
 
 
 def test_early_stopping_ends_training_and_the_best_weights_come_back() -> None:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.signal import butter, resample_poly, sosfiltfilt
 
 import neurallib as nl
 
@@ -89,7 +88,9 @@ def recorded(recording: nl.Recording) -> Recorded:
 
 
 def resampled(recording: nl.Recording) -> np.ndarray:
-    """The signal [T, C] at the recipe's rate; where a record marks no value, the one before."""
+    """The signal [T, C] at the recipe's rate; where a record marks no value, its median."""
+    from scipy.signal import resample_poly
+
     signal = np.asarray(recording["signal"], np.float64)
     signal = np.where(np.isnan(signal), np.nanmedian(signal, axis=0), signal)
     ratio = Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"]).limit_denominator(1000)
@@ -99,6 +100,8 @@ def resampled(recording: nl.Recording) -> np.ndarray:
 
 def noise_of(recording: nl.Recording) -> np.ndarray:
     """Recorded noise [n, 2] at the recipe's rate, without its drift."""
+    from scipy.signal import butter, sosfiltfilt
+
     sections = butter(2, 0.5, "highpass", fs=SAMPLING_FREQUENCY, output="sos")
     return np.asarray(sosfiltfilt(sections, resampled(recording), axis=0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
@@ -65,6 +67,17 @@ def gru_seq2one_forward(
             pooled = x.masked_fill(~valid_mask(lengths, x.shape[1])[:, :, None], -torch.inf).amax(dim=1)
     pooled = _drop_after(weights, hparams, hparams["n_layers"] - 1, pooled, training)
     return pooled if features else output_layer(weights, pooled)
+
+
+def gru_going_on(weights: Weights, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Logits [B, T, K] of the next piece [B, T, C] of signals, for a stack in one direction that has come to `states`,
+    [1, B, H] of each layer; and the states it comes to."""
+    lengths = torch.full((len(x),), x.shape[1])
+    after = []
+    for i, state in enumerate(states):
+        x, last = gru_layer(x, lengths, directions(weights, f"gru_layers.{i}.", "_l0", False), state)
+        after.append(last)
+    return output_layer(weights, x), after
 
 
 def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:

@@ -225,19 +225,27 @@ def state_from_files(
     Raises
     ------
     TypeError, ValueError
-        If the architecture is not known, a hyperparameter is wrong, or the weights do not match, both sides listed.
+        If the architecture is not known, a hyperparameter is wrong, or the weights do not match, both sides listed, or
+        are no finite numbers.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
     inside = folding(preprocessing or {})
     try:
         with undrawn():
             checked = entry.factory(**given, **inside)["hparams"]
-    except TypeError as error:
+    except (TypeError, ArithmeticError) as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = _unwrapped(weights, entry.weight_shapes(checked))
     weights = {name: weight for name, weight in weights.items() if not name.startswith((*entry.unused, "n_averaged"))}
-    state = new_state(architecture, checked, weights, **inside)
-    check_weights(state, source)
+    state = new_state(architecture, checked, {}, **inside)
+    check_weights(changed(state, weights=dict(weights)), source)  # before they are copied
+    for name, weight in weights.items():
+        if not weight.is_floating_point():
+            raise ValueError(f"{source}: {name} holds {weight.dtype}; expected floating-point numbers.")
+    state["weights"] = copy_weights(weights)
+    for name, weight in state["weights"].items():
+        if not weight.isfinite().all():
+            raise ValueError(f"{source}: {name} holds nan or infinite numbers, or such as float32 has no room for.")
     return state
 
 
@@ -256,6 +264,9 @@ def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> 
     if unknown := sorted(hparams.keys() - known.keys()):
         warn(f"{architecture} has no hyperparameter {listing(unknown)}: left out.")
     given = dict(entry.file_defaults) | {name: hparams[name] for name in hparams if name in known}
+    for name, value in given.items():
+        if weights and name.endswith("layers") and isinstance(value, int) and value > len(weights):
+            raise ValueError(f"{name}={value}, of a model that has {len(weights)} weights.")
     return entry.complete(given, {bare(name): weight for name, weight in weights.items()})
 
 

@@ -15,20 +15,22 @@ from neurallib.checks import as_path, boolean, choice, number
 from neurallib.devices import configure_device
 from neurallib.files import atomic_write
 from neurallib.models.folding import forward_of
-from neurallib.models.registry import check_weights
-from neurallib.names import hinted, listing
+from neurallib.models.registry import build_network, check_weights
+from neurallib.names import hinted
+from neurallib.prediction.streaming import init_stream, stream_step
+from neurallib.prediction.stretches import BLOCK, gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
-from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.normalization import Scale, as_input, target_scale
-from neurallib.state import State
+from neurallib.signals.batches import MAX_PADDED_STEPS
+from neurallib.signals.conversion import Handed
+from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
+from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 _STEPS = 100_000  # of a batch of windows
-_BLOCK = 1_000_000  # samples looked at together for gaps
 
 
 @hinted
@@ -46,8 +48,9 @@ def predict_recording(
     """What a state says of a recording of any length, at the recording's own rate, in bounded memory.
 
     The signal is taken in windows, as the state was trained; each step has the answer of the window in whose middle it
-    lies. Where the recording says its rate, channels and units and the state knows its own, it is resampled and mapped
-    back, channels are picked by their names and units converted.
+    lies. A GRU of one direction that normalizes nothing by itself goes on from piece to piece instead, which is one
+    pass over everything. Where the recording says its rate, channels and units and the state knows its own, it is
+    resampled and mapped back, channels are picked by their names and units converted.
 
     Parameters
     ----------
@@ -57,7 +60,8 @@ def predict_recording(
         "signal" [T, C] (or [T]), an array or what can be sliced like one, read piece by piece; nan where there is no
         value. "sampling_frequency" (Hz), "channels" and "units" where they are known.
     window : float, optional
-        Seconds (steps where no rate is known); by default what the state was trained on, or a minute.
+        Seconds (steps where no rate is known); by default what the state was trained on: its windows, or the length of
+        most of its signals where each is normalized by itself; else a minute.
     overlap : float, optional
         The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute.
     output : str
@@ -108,13 +112,17 @@ def predict_recording(
     check_weights(state)
     choice("output", output, ("probabilities", "logits"))
     boolean("enable_progress_bar", enable_progress_bar)
-    signal, handed = _signal_of(state, recording)
+    signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
     steps, stride = _steps(state, window, overlap, handed)
-    segments = _segments(signal, handed, task)
+    segments = segments_of(signal, handed)
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
-    parts = _answers(state, task, signal, windows, handed, device, output == "logits")
+    if window is None and overlap is None and output != "logits" and _goes_on(state, handed):
+        windows = [own for a, b in segments for own in cut(a, b, _STEPS // 2, _STEPS // 2)]
+        parts = _going_on(state, signal, windows, segments, handed, device)
+    else:
+        parts = _answers(state, task, signal, windows, handed, device, output == "logits")
     shown = _counted(parts, windows, enable_progress_bar)
     values: np.ndarray
     if task.seq2one:
@@ -129,34 +137,11 @@ def predict_recording(
         values = _written(as_path("path", path), shown, len(signal), task.n_outputs)
     return {
         "output": values,
-        "gaps": _between(segments, len(signal)),
+        "gaps": gaps_between(segments, len(signal)),
         "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
         "sampling_frequency": recording.get("sampling_frequency"),
         "outputs": state["postprocessing"]["outputs"],
     }
-
-
-def _signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
-    """The recording's signal, as something to slice, and what has to be done to it."""
-    if not isinstance(recording, Mapping) or "signal" not in recording:
-        what = listing(map(repr, recording)) if isinstance(recording, Mapping) else f"a {type(recording).__name__}"
-        raise TypeError(
-            f"recording is {what}; expected a dict with a 'signal' and, where they are known, its "
-            "'sampling_frequency', 'channels' and 'units', as read_recording gives it."
-        )
-    signal = recording["signal"]
-    if isinstance(signal, Tensor):
-        signal = signal.detach().cpu().numpy()
-    if not hasattr(signal, "shape"):
-        signal = np.asarray(signal)
-    if len(signal.shape) not in (1, 2) or signal.shape[0] == 0:
-        raise ValueError(f"recording['signal'] has shape {tuple(signal.shape)}; expected [T, C] with a step at least.")
-    said = {name: recording.get(name) for name in ("sampling_frequency", "channels", "units")}
-    handed = handed_to(state, **said)
-    n = 1 if len(signal.shape) == 1 else signal.shape[1]
-    if n != handed.conversion.n_given:
-        raise ValueError(f"recording['signal'] has {n} channels; expected {handed.conversion.n_given}.")
-    return signal, handed
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -169,37 +154,12 @@ def _steps(state: State, window: float | None, overlap: float | None, handed: Ha
         steps = handed.window
     else:
         steps = round(MINUTE * (rate or 360.0))
-        share = OVERLAP_OF_MINUTE if overlap is None else share
+        learnt = state["training_info"].get("train_steps")
+        if state["preprocessing"]["normalization"] in OWN and isinstance(learnt, int) and learnt > 0:
+            steps = min(learnt, MAX_PADDED_STEPS)  # each by itself, as the signals that it learnt on
+        else:
+            share = OVERLAP_OF_MINUTE if overlap is None else share
     return steps, max(1, round(steps * (1 - share)))
-
-
-def _rows(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
-    """Samples of the recording, [n, C], with the state's channels."""
-    rows = np.ma.filled(np.ma.asarray(signal[start:stop]).astype(np.float64, copy=False), np.nan)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    columns = handed.conversion.columns
-    return rows if columns is None else rows[:, columns]
-
-
-def _segments(signal: Any, handed: Handed, task: Task) -> list[tuple[int, int]]:
-    """From where to where every channel that the state takes has a value."""
-    edges: list[int] = []
-    before = False
-    for first in range(0, len(signal), _BLOCK):
-        there = np.isfinite(_rows(signal, first, first + _BLOCK, handed)).all(axis=1)
-        changes = np.flatnonzero(np.diff(np.concatenate([[before], there]).astype(np.int8)))
-        edges += (changes + first).tolist()
-        before = bool(there[-1])
-    edges += [len(signal)] * (len(edges) % 2)
-    if not edges:
-        raise ValueError("recording['signal'] holds no value: every step is nan, or infinite, in some channel.")
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def _between(segments: list[tuple[int, int]], n_steps: int) -> np.ndarray:
-    ends = [0, *(end for segment in segments for end in segment), n_steps]
-    gaps = [pair for pair in zip(ends[::2], ends[1::2], strict=True) if pair[0] < pair[1]]
-    return np.array(gaps, dtype=np.int64).reshape(-1, 2)
 
 
 def _answers(
@@ -212,7 +172,7 @@ def _answers(
         xs: list[Tensor] = []
         scales: list[Scale | None] = []
         for window in some:
-            x = handed.conversion.converted(_rows(signal, window.start, window.stop, handed))
+            x = handed.conversion.converted(rows_of(signal, window.start, window.stop, handed))
             values, own = as_input(x, known)
             xs.append(torch.from_numpy(values))
             scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
@@ -227,6 +187,37 @@ def _answers(
             row = row[:n] if scale is None else scale.undo(row[:n])
             row = mapped_back(row, window.stop - window.start, handed.conversion.rate, task)
             yield window, row[window.low - window.start : window.high - window.start].astype(np.float32)
+
+
+def _goes_on(state: State, handed: Handed) -> bool:
+    """Whether the state can hear all that came before, piece after piece."""
+    known, one_way = state["preprocessing"], not any(state["hparams"].get("bidir_per_layer", [True]))
+    by_itself = known["normalization"] in OWN or known["steps"] or handed.conversion.resamples
+    return state["architecture"] == "GRUseq2seq" and one_way and not by_itself
+
+
+def _going_on(
+    state: State,
+    signal: Any,
+    windows: list[Window],
+    segments: list[tuple[int, int]],
+    handed: Handed,
+    device: torch.device,
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Each piece with its answers; the last of a stretch ends its stream."""
+    network = build_network(state, device).eval()
+    quiet = changed(state, postprocessing=new_postprocessing({"outputs": state["postprocessing"]["outputs"]}))
+    starts, ends = {a for a, _ in segments}, {b for _, b in segments}
+    for own in windows:
+        if own.low in starts:
+            carry, at = init_stream(quiet), own.low
+        rows = handed.conversion.converted(rows_of(signal, own.low, own.high, handed))
+        output, carry = stream_step(network, rows, carry)
+        if own.high in ends:
+            rest, carry = stream_step(network, None, carry)
+            output = np.concatenate([output, rest])
+        yield own._replace(low=at, high=at + len(output)), output
+        at += len(output)
 
 
 def _batches(windows: list[Window], rate: float) -> Iterator[list[Window]]:
@@ -271,5 +262,5 @@ def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: in
 
 
 def _write_gap(file: BinaryIO, n_steps: int, k: int) -> None:
-    for first in range(0, n_steps, _BLOCK):
-        file.write(np.full((min(_BLOCK, n_steps - first), k), np.nan, "<f4").tobytes())
+    for first in range(0, n_steps, BLOCK):
+        file.write(np.full((min(BLOCK, n_steps - first), k), np.nan, "<f4").tobytes())

@@ -121,10 +121,11 @@ def generate(
 
 
 def linear(kernel: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[..., K] of x [..., H], in equal shares of rows."""
+    """[..., K] of x [..., H], in equal shares of rows; a small product by one thread, which is done before another has
+    begun."""
     depth = x.shape[-1]
     output = _empty(*x.shape[:-1], len(bias))
-    n_rows, n_jobs = x.numel() // depth, torch.get_num_threads()
+    n_rows, n_jobs = x.numel() // depth, min(torch.get_num_threads(), 1 + (x.numel() * len(bias) >> 18))
     bounds = [n_rows * job // n_jobs for job in range(n_jobs + 1)]
     arrays = [_flat(tensor) for tensor in (x, weight, bias, output)]
     _run([
@@ -146,14 +147,15 @@ class _Task(NamedTuple):
 def _tasks(lengths: Tensor, n_directions: int) -> list[_Task]:
     """Deal the signals, longest first, to as few blocks as keep all threads busy; few blocks make large products."""
     n_blocks = min(len(lengths), -(-torch.get_num_threads() // n_directions))
-    by_length = torch.argsort(lengths, descending=True)
+    known = lengths.numpy()
+    by_length = np.argsort(-known, kind="stable")
     tasks, row = [], 0
     for d in range(n_directions):
         for block in range(n_blocks):
-            members = by_length[block::n_blocks].contiguous()
-            own = lengths[members]
+            members = np.ascontiguousarray(by_length[block::n_blocks])
+            own = known[members]
             n_rows = int(own.sum())
-            tasks.append(_Task(d, members.numpy(), own.numpy(), slice(row, row + n_rows)))
+            tasks.append(_Task(d, members, own, slice(row, row + n_rows)))
             row += n_rows
     return tasks
 
@@ -221,12 +223,17 @@ def _round_up(n: int, multiple: int) -> int:
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().view(-1).numpy()
+    return tensor.detach().numpy().ravel()  # of a contiguous one, as all that is written to are, the memory itself
+
+
+_SMALL = 1 << 16  # numbers; so few have no huge page, and torch's memory starts at a cache line
 
 
 def _empty(*shape: int) -> Tensor:
     """float32 memory from NumPy, which asks for huge pages: first touches of small ones cost a quarter of a step."""
     size = math.prod(shape)
+    if size < _SMALL:
+        return torch.empty(shape, dtype=torch.float32, device="cpu")
     memory = np.empty(size + 16, np.float32)
     start = (-memory.ctypes.data // 4) % 16  # at a cache line, as whole-vector stores want it
     return torch.from_numpy(memory[start : start + size]).view(shape)

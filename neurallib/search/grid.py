@@ -131,7 +131,7 @@ def grid_search(
     results = [result for trial in trials if (result := recorded(trial)) is not None]
     done = {result["trial"] for result in results}
     with (
-        tqdm(total=len(trials), initial=len(done), unit="trial", disable=not enable_progress_bar) as bar,
+        tqdm(total=len(trials), initial=len(done), unit="trial", disable=None if enable_progress_bar else True) as bar,
         contextlib.closing(_outcomes([trial for trial in trials if trial.digest not in done], executor)) as outcomes,
     ):
         while True:

@@ -208,7 +208,10 @@ def _read_record(path: Path) -> TrialResult | None:
     """A finished trial with an absolute path; None, with a warning where it is broken, if it cannot be used."""
     try:
         record = read_json(path)
-        directory = path.parent.parent.parent / record["checkpoints_directory"]
+        results = path.parent.parent.parent
+        directory = results / record["checkpoints_directory"]
+        if not directory.resolve().is_relative_to(results.resolve()):
+            raise ValueError(f"its model is in {directory}, outside {results}")
         weights_path(directory)
         missing = TrialResult.__annotations__.keys() - record.keys()
         if missing:

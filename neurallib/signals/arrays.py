@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.files import open_regular
+
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
+HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 10,000
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -23,30 +29,20 @@ def read_array(path: Path) -> np.ndarray:
     ValueError
         If the file is not a whole .npy file of real numbers.
     """
-    try:
-        small = path.stat().st_size < MAPPED
-        array = _whole(path.read_bytes()) if small else np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} is an archive (.npz); expected one array, as np.save writes it.")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{path} holds {array.dtype}; expected floating-point or integer numbers.")
-    return array
+    with _naming(path), open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(HEAD if size >= MAPPED else -1)
+        start, shape, fortran, dtype = _head(content, size)
+        order: Any = "F" if fortran else "C"
+        if size >= MAPPED:
+            return np.memmap(path, dtype, "r", start, shape, order)
+        return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape, order=order)
 
 
 def array_shape(path: Path) -> tuple[int, ...]:
     """The shape of a file's array, of which nothing but the head is read; errors are those of `read_array`."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4096)
-        width = 2 if head[6:7] == b"\1" else 4
-        start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
-        if head[:6] == b"\x93NUMPY" and start <= len(head):
-            return _header(head[:start])[0]
-    except (ValueError, OSError):
-        pass
-    return read_array(path).shape
+    with _naming(path), open_regular(path) as file:
+        return _head(file.read(HEAD), os.fstat(file.fileno()).st_size)[1]
 
 
 def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
@@ -71,18 +67,29 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     return array
 
 
-def _whole(content: bytes) -> np.ndarray:
-    """The array of a file's bytes, without the bookkeeping of `np.load`."""
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What goes wrong within the block as a ValueError that names the file: numpy evaluates a head as Python, and
+    raises whatever comes of that."""
+    try:
+        yield
+    except Exception as error:
+        told = str(error)[:200] or type(error).__name__
+        raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {told}") from error
+
+
+def _head(content: bytes, size: int) -> tuple[int, tuple[int, ...], bool, np.dtype]:  # type: ignore[type-arg]
+    """Where a file's numbers start, their shape, order and type, of its first bytes and its size."""
     if content[:2] == b"PK":
         raise ValueError("it is an archive (.npz); expected one array, as np.save writes it")
     width = 2 if content[6:7] == b"\1" else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
     shape, fortran, dtype = _header(content[:start])
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects")
-    if (size := math.prod(shape)) * dtype.itemsize > len(content) - start:
-        raise ValueError(f"it promises {size} numbers of {dtype} and holds fewer")
-    return np.frombuffer(content, dtype, size, start).reshape(shape, order="F" if fortran else "C")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"it holds {dtype}; expected floating-point or integer numbers")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - start:
+        raise ValueError(f"it promises numbers of {dtype} in shape {shape} and holds fewer")
+    return start, shape, fortran, dtype
 
 
 @functools.lru_cache(maxsize=256)

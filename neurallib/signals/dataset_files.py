@@ -184,8 +184,8 @@ def _windows(job: Job, piece: Recording) -> Iterator[tuple[int, int, np.ndarray]
         else:
             whole = _target(job, piece) if whole is None else whole
             y = whole[start:stop] if whole.ndim and len(whole) == n_steps else whole
-        # What is no class is a column of its own, as training expects it.
-        yield start, stop, y[:, None] if y.dtype.kind == "f" and y.shape == (size,) else y
+        # What is no class has an axis of outputs, as training expects it.
+        yield start, stop, y[..., None] if y.dtype.kind == "f" and y.shape in ((), (size,)) else y
 
 
 def _target(job: Job, recording: Recording) -> np.ndarray:

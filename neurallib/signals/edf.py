@@ -85,8 +85,8 @@ def read_edf(path: Path) -> Contents:
     )
 
 
-def read_edf_annotations(path: Path) -> list[tuple[float, str, float]]:
-    """The annotations of an EDF+ or BDF+ file, in seconds from its start time, whether or not it holds signals."""
+def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, float]]:
+    """The annotations of an EDF+ or BDF+ file, with or without signals, in seconds from the start of a recording."""
     with open(path, "rb") as file:
         head = file.read(1 << 20)
     try:
@@ -98,7 +98,10 @@ def read_edf_annotations(path: Path) -> list[tuple[float, str, float]]:
     starts = (np.cumsum([0, *per_record]) * width).tolist()
     blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
     n_records = _whole_records(path, n_header, starts[-1], n_records)
-    return _annotations(path, n_header, starts[-1], n_records, blocks)[1]
+    with open(recording, "rb") as file:
+        shift = _seconds_between(file.read(184), head)
+    events = _annotations(path, n_header, starts[-1], n_records, blocks)[1]
+    return [(onset + shift, text, duration) for onset, text, duration in events]
 
 
 def holds_signals(path: Path) -> bool:
@@ -109,6 +112,15 @@ def holds_signals(path: Path) -> bool:
         return bool(set(_fields(head, 0, 16, str)) - ANNOTATIONS)
     except ValueError:
         return True  # reading it tells what is wrong
+
+
+def _seconds_between(head: bytes, later: bytes) -> float:
+    """From one header's start to another's; 0 where one says none."""
+    try:
+        moments = [datetime.datetime.strptime(h[168:184].decode("ascii"), "%d.%m.%y%H.%M.%S") for h in (head, later)]
+    except ValueError:
+        return 0.0
+    return (moments[1] - moments[0]).total_seconds()
 
 
 def _edfio(head: bytes, width: int) -> Any:

@@ -49,7 +49,10 @@ def _minmax(x: np.ndarray) -> Scale:
 
 
 def _zscore(x: np.ndarray) -> Scale:
-    return Scale(x.mean(axis=0), x.std(axis=0))
+    # As x.mean and x.std, to the bit, without their bookkeeping, which takes longer than a short signal's numbers.
+    mean = np.add.reduce(x, axis=0) / len(x)
+    centred = x - mean
+    return Scale(mean, np.sqrt(np.add.reduce(centred * centred, axis=0) / len(x)))
 
 
 def _robust(x: np.ndarray) -> Scale:
@@ -110,12 +113,14 @@ def own_scale(x: np.ndarray, name: str) -> Scale:
     return Scale(shift, np.where(_flat(scale, x), np.inf, scale))
 
 
-def as_input(x: np.ndarray, preprocessing: Mapping[str, Any]) -> tuple[np.ndarray, Scale | None]:
+def as_input(
+    x: np.ndarray, preprocessing: Mapping[str, Any], own: Scale | None = None
+) -> tuple[np.ndarray, Scale | None]:
     """What a network is handed of the signal [T, C]: through the steps of a state's preprocessing and normalized,
-    [T, n_inputs] float32; and what the signal's own channels were normalized with."""
+    [T, n_inputs] float32; and what the signal's own channels were normalized with, `own` where that is known."""
     n_features = x.shape[1]
     x = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])
-    scale = signal_scale(x, preprocessing)
+    scale = signal_scale(x, preprocessing) if own is None or preprocessing["steps"] else own
     values = np.array(x, dtype=np.float32) if scale is None else scale.apply(x)
     return values, None if scale is None else Scale(scale.shift[:n_features], scale.scale[:n_features])
 

@@ -16,7 +16,8 @@ from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
-from neurallib.signals.normalization import Scale, as_input, by_window, target_scale
+from neurallib.signals.folders import SignalFolder
+from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts
@@ -25,6 +26,7 @@ from neurallib.tasks import Task
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
+_PLAIN = (list, tuple, np.ndarray, Tensor, SignalFolder)  # what gives the same items whenever it is asked
 
 
 class PreparedData(Dataset[Item]):
@@ -117,12 +119,15 @@ class PreparedData(Dataset[Item]):
         """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
         `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
+        twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
+        drawn: list[str] = []  # what reading draws anew
+        owns: dict[int, Scale | None] = {}  # which statistics have found already
         is_regression = self._has_targets and self._task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
             if self.augmentation is not None:
                 x = as_floats(x)
-            elif statistics is not None:
+            elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
             for correction in corrections:
@@ -132,11 +137,13 @@ class PreparedData(Dataset[Item]):
             size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
             fits = size <= memory_budget
             memory_budget -= size * fits
-            if statistics is not None:
-                statistics.add(x, y.numpy())
+            if fits and i in twice and not _same((x, y), self._read(i)[:2]):
+                drawn.append(self.names[i])
+            own = statistics.add(x, y.numpy()) if statistics is not None else None
             if statistics is not None or self.augmentation is not None:
                 if fits:
                     self._raw[i] = x, y
+                    owns[i] = own
             elif fits or is_regression:
                 item = self._item(i, x, y)
                 if is_regression:
@@ -145,11 +152,17 @@ class PreparedData(Dataset[Item]):
                     self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        if drawn:
+            warn(
+                f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "
+                "all epochs, as far as memory_budget reaches. To draw anew each epoch is what train's augment= is for."
+            )
         if statistics is not None:
             self.preprocessing = statistics.decided()
+        by_itself = self.preprocessing["normalization"] in OWN
         while self._raw and self.augmentation is None:
             i, (x, y) = self._raw.popitem()
-            self._kept[i] = self._item(i, x, y)
+            self._kept[i] = self._item(i, x, y, owns[i] if by_itself else None)
 
     def _in_own_numbers(self, i: int) -> tuple[np.ndarray, Tensor]:
         return self._raw[i] if i in self._raw else self._read(i)[:2]
@@ -171,14 +184,14 @@ class PreparedData(Dataset[Item]):
             self.given_lengths.append(len(x))
         return self._handed.conversion.apply(x)
 
-    def _item(self, i: int, x: np.ndarray, y: Tensor) -> Item:
-        """An item normalized. A long signal that is taken in windows is not, where each window is by itself; neither
-        is its target, where that goes by the window."""
+    def _item(self, i: int, x: np.ndarray, y: Tensor, own: Scale | None = None) -> Item:
+        """An item normalized, by the signal's own scale where that is known. A long signal that is taken in windows is
+        not, where each window is by itself; neither is its target, where that goes by the window."""
         cut = self.cut(i) is not None
         if cut and by_window(self.preprocessing):
             values, own = np.array(x, dtype=np.float32), None
         else:
-            values, own = as_input(x, self.preprocessing)
+            values, own = as_input(x, self.preprocessing, own)
         kind = self.preprocessing["target_normalization"]
         if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
             if kind == "signal" and own is not None:
@@ -201,3 +214,8 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
     return x, corrections
+
+
+def _same(one: tuple[np.ndarray, Tensor], other: tuple[np.ndarray, Tensor]) -> bool:
+    (x, y), (again, target) = one, other
+    return np.array_equal(x, again.astype(x.dtype)) and np.array_equal(y.numpy(), target.numpy(), equal_nan=True)

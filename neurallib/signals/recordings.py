@@ -271,7 +271,7 @@ def _contents(
     if head in edf.MAGIC:
         contents = edf.read_edf(path)
         if annotator is not None:
-            contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator)))
+            contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator), path))
     elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
         contents = tables.read_numpy(path, sampling_frequency)
     else:

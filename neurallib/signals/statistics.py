@@ -113,8 +113,8 @@ class Statistics:
         """Whether something is left to decide."""
         return any(part is not None for part in (self._x, self._y, self._y_of_signal))
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Take in a signal [T, C] and its target, as `as_target` gives it."""
+    def add(self, x: np.ndarray, y: np.ndarray) -> Scale | None:
+        """Take in a signal [T, C] and its target, as `as_target` gives it; back comes the scale that is its own."""
         n_features = x.shape[1]
         x = apply_steps(x, self._wanted["steps"], self._wanted["sampling_frequency"])
         for part in self._x or ():
@@ -122,7 +122,7 @@ class Statistics:
         if self._y is not None:
             self._y.add(y.reshape(-1, y.shape[-1]))
         if self._own not in OWN:
-            return
+            return None
         own = own_scale(x[:, :n_features], str(self._own))
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
@@ -132,6 +132,7 @@ class Statistics:
             size = np.log(np.where(own.factor > 0, own.factor, np.nan))  # nan: a flat channel has none
             self._levels.append(np.concatenate([own.shift, size]))
             self._meanings.append(meaning(y, self._task))
+        return own
 
     def decided(self) -> Preprocessing:
         """The preprocessing with nothing left open."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
 from neurallib.checks import as_path
-from neurallib.files import read_json, read_weights, read_yaml, write_weights, write_yaml
+from neurallib.files import read_json, read_weights, read_yaml, short, sweep, write_weights, write_yaml
 from neurallib.models.folding import folding
 from neurallib.models.registry import factory_arguments, state_from_files
-from neurallib.names import hinted, listing
+from neurallib.names import hinted, listing, weights_named
+from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
 from neurallib.storage.original import file_hparams, warn_of_the_original
-from neurallib.storage.preprocessing import read_postprocessing, read_preprocessing, write_preprocessing
+from neurallib.storage.preprocessing import PREPROCESSING, read_postprocessing, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import INFO, save_training_information_to_file
+from neurallib.tasks import describe
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -59,6 +62,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     """
     state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
+    sweep(directory)
     weights = copy_weights(state["weights"])
     write_weights(directory / SAFETENSORS, weights)
     write_weights(directory / PTH, weights)
@@ -133,20 +137,21 @@ def loaded_state(
     info = read_json(info_path)
     if "architecture" not in info:
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
-    validate_architecture_name(info["architecture"])
+    with _said_by(info_path):
+        validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
     hparams = _with_what_info_holds(info, hparams) if hparams else _of_transfer_learning(info, hparams_path, said or {})
     if said and hparams.get("task", "regression") != said["task"]:
         raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
     before = read_preprocessing(directory or info_path.parent, info, info_path)
-    try:
+    with _said_by(hparams_path):
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{error} The hyperparameters are those of {hparams_path}.") from error
+    own = (directory or info_path.parent) / PREPROCESSING
+    with _said_by(own if own.is_file() else info_path):
+        check_normalization(before, describe(state))
     state["preprocessing"] = before
     state["postprocessing"] = read_postprocessing(directory or info_path.parent)
-    frozen = info.get("frozen")
-    state["frozen"] = list(frozen) if isinstance(frozen, list) else []
+    state["frozen"] = _frozen(info, state, info_path)
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained
     return state
@@ -249,6 +254,28 @@ def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callab
     if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
         return hparams
     return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | beside
+
+
+def _frozen(info: Mapping[str, Any], state: State, info_path: Path) -> list[str]:
+    """The patterns of weights that training information calls frozen, each of which there is."""
+    frozen = info.get("frozen")
+    if not isinstance(frozen, list):  # published files hold "NA"
+        return []
+    if not all(isinstance(pattern, str) for pattern in frozen):
+        raise ValueError(f"{info_path} has frozen={repr(frozen)[:80]}; expected a list of names of weights or layers.")
+    with _said_by(info_path):
+        for pattern in frozen:
+            weights_named(state["weights"], pattern)
+    return list(frozen)
+
+
+@contextlib.contextmanager
+def _said_by(path: Path) -> Iterator[None]:
+    """What is wrong within the block as a ValueError that names the file which says so."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{short(error)} So says {path}.") from error
 
 
 def _with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:

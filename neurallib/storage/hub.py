@@ -10,7 +10,7 @@ from typing import Any
 
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_yaml
-from neurallib.names import hinted
+from neurallib.names import hinted, listing
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
@@ -19,6 +19,7 @@ from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
+from neurallib.storage.publishing import check_links, published, without_local_paths
 from neurallib.storage.training_info import INFO
 from neurallib.version import __version__
 from neurallib.warn import warn
@@ -78,7 +79,7 @@ def load_from_hub(
     wanted = ((INFO,), (HPARAMS,), WEIGHTS, (PREPROCESSING, OPTIONAL))
     info, hparams, weights, *_ = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
     state = loaded_state(info, hparams, weights)
-    return changed(state, training_info=_without_local_paths(state["training_info"]))
+    return changed(state, training_info=without_local_paths(state["training_info"]))
 
 
 def get_weights_and_info_from_hugging(
@@ -171,7 +172,7 @@ def push_to_hub(
     """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
 
     The original NeuralLib reads the same repository; a warning names what it has no words for. Paths of this machine
-    are left out of what is published.
+    and training information of your own, which `save_training_information` takes, are left out of what is published.
 
     Parameters
     ----------
@@ -196,8 +197,8 @@ def push_to_hub(
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
-        If it is neither a state nor a directory that `load_checkpoint` reads, or the name is none; nothing has been
-        published then.
+        If it is neither a state nor a directory that `load_checkpoint` reads, one of its files is a link out of it, or
+        the name is none; nothing has been published then.
     PermissionError
         If the token may not write there.
     ConnectionError
@@ -279,7 +280,11 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     """Write all that a repository holds; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
-    info = _without_local_paths(state["training_info"])
+    if own is not None:
+        check_links(own, (*WEIGHTS, HPARAMS, INFO, PREPROCESSING, LOSS_PLOT, CARD))
+    info, left_out = published(without_local_paths(state["training_info"]))
+    if left_out:
+        warn(f"training_info holds {listing(left_out)} of your own: not published.")
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():
         shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
@@ -290,10 +295,3 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     else:
         save_model_card(changed(state, training_info=info), folder)
     return str(state["hparams"]["model_name"])
-
-
-def _without_local_paths(info: Any) -> Any:
-    """Training information, and what is nested in it, without directories that only one machine has."""
-    if isinstance(info, Mapping):
-        return {name: _without_local_paths(value) for name, value in info.items() if name != "checkpoints_directory"}
-    return [_without_local_paths(value) for value in info] if isinstance(info, list) else info

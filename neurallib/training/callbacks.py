@@ -16,11 +16,10 @@ from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from neurallib.measures.metrics import Metrics
 from neurallib.progress import counter
 from neurallib.state import copy_weights
-from neurallib.tasks import activate, describe
 from neurallib.training.history import History, differ
+from neurallib.training.measuring import Measuring
 from neurallib.training.run import Fit, Run
 from neurallib.training.saving import Saving
 from neurallib.training.schedules import schedule_words
@@ -36,15 +35,15 @@ class Recorder(Callback):
     """
 
     def __init__(self, run: Run) -> None:
-        self.history = History()
+        self.history = History(run.monitor)
         self.optimizers: list[str] = []
         self.schedules: list[str] = []
         self.learning_rate = self.first_rate = float("nan")
         self._ran: tuple[Any, Any] = (None, None)
         self._measured_at = 0
         self._handed_over = False
-        self._run, self._task, self._began, self._n_steps = run, describe(run.state), time.perf_counter(), 0
-        self._metrics: Metrics | None = None  # of a validation epoch; only where there is a logger to show them
+        self._run, self._began, self._n_steps = run, time.perf_counter(), 0
+        self._measuring: Measuring | None = None  # of a validation epoch
         self._saving: Saving | None = None
         self._logs: Logs | None = None
         self._on_bar = run.enable_progress_bar and run.device.type == "cpu"  # the host would wait for a GPU
@@ -73,32 +72,33 @@ class Recorder(Callback):
             self._n_steps = trainer.global_step
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self._metrics, self._n_seen = (Metrics(self._task) if self._logs is not None else None), 0
+        run = self._run  # measuring takes time: it is done where somebody looks
+        asked = trainer.loggers or run.callbacks or run.metrics or run.monitor.name != "loss"
+        self._measuring = Measuring(run) if asked else None
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if self._metrics is not None and self._logs is not None:
-            first = self._n_seen  # validation signals come in their order
-            self._n_seen += len(batch["x"])
-            val_set, places = self._run.val_set, range(first, self._n_seen)
-            outputs = val_set.in_units(activate(outputs.float(), self._task.kind).cpu(), places)
-            y, lengths = val_set.truth(batch["y"].cpu(), places), batch["lengths"].cpu()
-            self._metrics.update(outputs, y, lengths)
-            if batch_idx == 0:  # the first signals of the data
+        if self._measuring is not None:
+            outputs, y, lengths = self._measuring.update(outputs, batch["y"], batch["lengths"])
+            if batch_idx == 0 and self._logs is not None:  # the first signals of the data
                 self._logs.examples(batch["x"], y, lengths, outputs, trainer.current_epoch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         train, val = module.losses()
-        metrics = {} if self._metrics is None else self._metrics.values()
-        values = {"val_loss": val} | {f"val_{name}": value for name, value in metrics.items()}
+        values = self._values(val)
         self._measured_at = trainer.global_step
         self._is_best = self.history.add(train, val, copy_weights(module.network.state_dict()), values)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
-        trainer.progress_bar_metrics["val_loss"] = val
+        key = self._run.monitor.key
+        trainer.progress_bar_metrics.update({"val_loss": val, key: values[key]})
         if self._logs is not None:
             values |= {"train_loss_epoch": train} | self._rates
             self._logs.epoch(values, trainer.global_step - 1, trainer.current_epoch)
+
+    def _values(self, loss: float) -> dict[str, float]:
+        metrics = {} if self._measuring is None else self._measuring.values()
+        return {"val_loss": loss} | {f"val_{name}": value for name, value in metrics.items()}
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if self._saving is not None:
@@ -150,17 +150,18 @@ class Recorder(Callback):
         module.train()
 
     def _hand_over(self, module: Any, weights: dict[str, Tensor]) -> None:
-        (_, loss), history = module.losses(), self.history
-        if not math.isfinite(loss):
-            warn(f"the weights that callbacks left have a validation loss of {loss}: the best epoch's are kept.")
+        (_, loss), history, monitor = module.losses(), self.history, self._run.monitor
+        values = self._values(loss)
+        value, what = values[monitor.key], f"a validation {monitor.name} of"
+        if not (math.isfinite(loss) and math.isfinite(value)):
+            warn(f"the weights that callbacks left have {what} {value}: the best epoch's are kept.")
             self._is_best = False
             return
-        if loss > history.validation_loss:
-            told = f"{loss:.4g}; those of epoch {history.best_epoch} had {history.validation_loss:.4g}"
-            warn(f"the weights that callbacks left, such as averaged ones, have a validation loss of {told}.")
-        metrics = {} if self._metrics is None else self._metrics.values()
+        if monitor.is_better(history.value, value):
+            told = f"{value:.4g}; those of epoch {history.best_epoch} had {history.value:.4g}"
+            warn(f"the weights that callbacks left, such as averaged ones, have {what} {told}.")
         history.measured = weights
-        history.take(loss, weights, {"val_loss": loss} | {f"val_{name}": value for name, value in metrics.items()})
+        history.take(loss, weights, values)
         self._is_best = self._handed_over = True
 
     def _tell(self, trainer: pl.Trainer, module: Any) -> None:
@@ -186,6 +187,8 @@ class Recorder(Callback):
             best_weights=history.best_weights,
             best_epoch=history.best_epoch,
             validation_loss=history.validation_loss,
+            value=history.value,
+            metrics=list(history.metrics),
             train_losses=list(history.train_losses),
             val_losses=list(history.val_losses),
             optimizer="; ".join(self.optimizers),
@@ -204,7 +207,7 @@ class Bar(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown, self._bar, self._due = True, None, 0.0
+        self._shown, self._bar, self._due, self._words = True, None, 0.0, ""
 
     def enable(self) -> None:
         self._shown = True
@@ -236,8 +239,12 @@ class Bar(ProgressBar):
         if self._bar is None or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + 0.1
-        self._bar.n, self._bar.total = done, total
-        self._bar.set_description(f"epoch {self.trainer.current_epoch + 1}{what}", refresh=False)
+        words = f"epoch {self.trainer.current_epoch + 1}{what}"
+        if words != self._words:  # its rate is counted anew
+            self._bar.reset(total)
+            self._bar.set_description(words, refresh=False)
+            self._words = words
+        self._bar.n = done
         self._bar.set_postfix(self._numbers(), refresh=True)
 
     def _numbers(self) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from neurallib.training.monitoring import Monitor
+
 
 @dataclass
 class History:
     """The epochs of a run so far; `add` takes one in."""
 
+    monitor: Monitor = Monitor()
     train_losses: list[float] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
@@ -22,15 +25,17 @@ class History:
     best_metrics: dict[str, float] = field(default_factory=dict)
     best_epoch: int = 0  # counted from 1
     validation_loss: float = math.nan  # of the best weights
+    value: float = math.nan  # what is monitored, of them
 
     def add(
         self, train_loss: float, val_loss: float, weights: dict[str, Tensor], metrics: Mapping[str, float] | None = None
     ) -> bool:
         """Take in an epoch, with copies of the weights that were validated; whether it is the best so far."""
-        best = val_loss < min(filter(math.isfinite, self.val_losses), default=math.inf)
+        value = {"val_loss": val_loss, **(metrics or {})}[self.monitor.key]
+        best = math.isfinite(val_loss) and self.monitor.is_better(value, self.value)
         self.train_losses.append(train_loss)
         self.val_losses.append(val_loss)
-        self.metrics.append(dict(metrics or {}))
+        self.metrics.append({"val_loss": val_loss, **(metrics or {})})
         self.measured = weights
         if best:
             self.take(val_loss, weights, self.metrics[-1])
@@ -38,7 +43,7 @@ class History:
 
     def take(self, val_loss: float, weights: dict[str, Tensor], metrics: dict[str, float]) -> None:
         """Hand these weights over in the end, unless better ones come."""
-        self.best_metrics = metrics
+        self.best_metrics, self.value = metrics, metrics[self.monitor.key]
         self.best_weights, self.best_epoch, self.validation_loss = weights, len(self.val_losses), val_loss
 
 

@@ -22,12 +22,12 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neurallib.measures.losses import loss_terms, mean_loss
+from neurallib.measures.losses import mean_loss
 from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.state import Batch
@@ -36,6 +36,7 @@ from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Bar, NoProfiler, Recorder
 from neurallib.training.isolation import isolated
+from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
@@ -58,7 +59,7 @@ class _Training(pl.LightningModule):
         self.directory: Path | None = None
         self._run, self._rate = run, float(run.state["hparams"]["learning_rate"])
         task = describe(run.state)
-        self._terms = loss_terms(task, run.state["training_info"].get("class_weight"))
+        self._terms = run_terms(run)
         self._n_steps = torch.zeros(())  # valid ones, of the optimizer step so far
         self._n_batches = len(run.batches(True))  # of all processes
         steps = 1 if task.seq2one else sum(run.train_set.lengths) / len(run.train_set)
@@ -82,11 +83,11 @@ class _Training(pl.LightningModule):
         optimizer = build_optimizer(
             self.network, run.state["hparams"], run.layer_learning_rates, fused, run.optimizer
         )
-        schedule = build_schedule(run.schedule, optimizer, self._n_updates())
+        schedule = build_schedule(run.schedule, optimizer, self._n_updates(), run.monitor.mode)
         if schedule is None:
             return optimizer
         interval = "step" if is_each_step(schedule) else "epoch"
-        return [optimizer], [{"scheduler": schedule, "interval": interval, "monitor": "val_loss"}]
+        return [optimizer], [{"scheduler": schedule, "interval": interval, "monitor": run.monitor.key}]
 
     def _n_updates(self) -> int:
         """How often the optimizer will step: Lightning's estimate, which has no word for parts that change by epoch."""
@@ -152,7 +153,7 @@ class _Training(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
-        total, count = (term.sum() for term in self._terms(logits, y, lengths))
+        total, count = self._terms(logits, y, lengths)
         self._terms_of_batch = torch.stack([total.detach(), count])
         return mean_loss(total, count)
 
@@ -161,7 +162,7 @@ class _Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits: Tensor = self.network(batch["x"], batch["lengths"])
-        self._val_total += torch.stack([term.sum() for term in self._terms(logits, batch["y"], batch["lengths"])])
+        self._val_total += torch.stack(self._terms(logits, batch["y"], batch["lengths"]))
         return logits
 
     def losses(self) -> tuple[float, float]:
@@ -199,12 +200,12 @@ _Training.training_step.__signature__ = inspect.signature(_Training.training_ste
 
 
 def fit(run: Run) -> Fit:
-    """Train a network from the run's state on, and hand back its best weights by validation loss.
+    """Train a network from the run's state on, and hand back its best weights by what it monitors.
 
     Raises
     ------
     RuntimeError
-        If no epoch ended with a finite validation loss.
+        If no epoch ended with a finite value of it.
     KeyboardInterrupt
         If Ctrl-C came before one did.
     """
@@ -228,8 +229,10 @@ def fit(run: Run) -> Fit:
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
-        reason = "diverged in its first epoch" if result.val_losses else "ended before its first validation"
-        raise RuntimeError(f"training {reason}: no validation loss was finite, so there are no weights to keep.")
+        diverged = "diverged in its first epoch" if run.monitor.name == "loss" else "has no weights to choose"
+        reason = diverged if result.val_losses else "ended before its first validation"
+        what = f"no validation {run.monitor.name} was finite, so there are no weights to keep"
+        raise RuntimeError(f"training {reason}: {what}.")
     if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
         reason = "hands its weights over after the last epoch, which this run did not reach"
         warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
@@ -254,24 +257,31 @@ def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
             raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
 
 
+def check_loggers(loggers: Any) -> None:
+    """Raise unless these are Lightning's loggers, in a list."""
+    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
+        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
+        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
+
+
 def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer:
     """Lightning's Trainer with the callbacks and the logger that the run asks for."""
     callbacks: list[Callback] = [recorder, *run.callbacks]
     if run.patience is not None:
-        callbacks.append(EarlyStopping("val_loss", patience=run.patience))
+        monitor, is_loss = run.monitor, run.monitor.name == "loss"  # others may be nan in an epoch, and better later
+        callbacks.append(EarlyStopping(monitor.key, mode=monitor.mode, patience=run.patience, check_finite=is_loss))
     if run.enable_progress_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks.append(Bar())
-    logger: TensorBoardLogger | bool = False
+    loggers = list(run.loggers)
     if run.enable_tensorboard:
-        logger = TensorBoardLogger(
-            directory or ".", name="tensorboard_logs", default_hp_metric=False, max_queue=1000, flush_secs=10
-        )
+        name, where = "tensorboard_logs", directory or "."
+        loggers.append(TensorBoardLogger(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
     on_gpu = run.device.type == "cuda"
     placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(
         max_epochs=run.epochs,
         callbacks=callbacks,
-        logger=logger,
+        logger=loggers or False,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=run.enable_progress_bar,
         enable_model_summary=False,

@@ -7,9 +7,11 @@ from typing import Any
 
 from neurallib.checks import as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
+from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
 from neurallib.state import State, changed, new_postprocessing
-from neurallib.tasks import check_names, describe
+from neurallib.tasks import Task, check_names, describe
+from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import make_optimizer
 from neurallib.training.run import Run
 from neurallib.warn import warn
@@ -40,9 +42,30 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
         build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
         schedule=given["schedule"], n_steps=1,
     )  # fmt: skip
+    if given["loss"] is not None and not callable(given["loss"]):
+        kind = type(given["loss"]).__name__
+        raise TypeError(f"loss is a {kind}; expected a function (logits, y, lengths) -> scalar Tensor.")
+    if given["loss"] is not None and given["class_weight"] is not None:
+        raise ValueError("class_weight weighs the library's losses; a function given as loss weighs as it likes.")
+    task = describe(state)
+    metrics = _checked_metrics({} if given["metrics"] is None else given["metrics"], task)
     logs = given["enable_tensorboard"] and _can_log(given["save"])
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
+    kept |= {"metrics": metrics, "monitor": as_monitor(given["monitor"], task, metrics)}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+
+
+def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:
+    expected = "expected functions (outputs, y) -> number by name"
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics is a {type(metrics).__name__}; {expected}.")
+    taken = {"loss", *Metrics(task).values()}
+    for name, function in metrics.items():
+        if not isinstance(text("a name of metrics", name), str) or not callable(function):
+            raise TypeError(f"metrics[{name!r}] is a {type(function).__name__}; {expected}.")
+        if name in taken:
+            raise ValueError(f"metrics[{name!r}] has the name of a measure that there is already; choose another.")
+    return dict(metrics)
 
 
 def with_names(state: State, outputs: Any) -> State:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
+import statistics
 from importlib.metadata import version
 from typing import Any
 
@@ -11,13 +13,12 @@ import torch
 
 from neurallib.devices import gpu_name
 from neurallib.measures.baseline import constant_loss
-from neurallib.measures.losses import loss_terms
-from neurallib.models.registry import build_network
 from neurallib.names import is_named
 from neurallib.signals.augmentation import function_name
 from neurallib.state import State, changed
 from neurallib.storage.training_info import save_training_information
 from neurallib.tasks import describe
+from neurallib.training.measuring import measured
 from neurallib.training.run import Fit, Run
 from neurallib.version import __version__
 from neurallib.warn import warn
@@ -47,8 +48,11 @@ def trained_state(run: Run, fit: Fit) -> State:
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
         schedule=fit.schedule,
         learning_rate=fit.first_rate,
+        loss=None if run.loss is None else function_name(run.loss),
+        monitor={**run.monitor._asdict(), "value": fit.value},
         trainer_options={name: _plain(value) for name, value in run.trainer_options.items()},
         callbacks=[type(callback).__name__ for callback in run.callbacks],
+        loggers=[type(logger).__name__ for logger in run.loggers],
         best_epoch=fit.best_epoch,
         weights_of=_weights_of(fit),
         interrupted=fit.interrupted,
@@ -57,13 +61,24 @@ def trained_state(run: Run, fit: Fit) -> State:
         class_weight=start["training_info"]["class_weight"],
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
         n_train_signals=len(run.train_set),
+        train_steps=round(statistics.median(run.train_set.lengths)),
         n_val_signals=len(run.val_set),
         train_losses=fit.train_losses,
         val_losses=fit.val_losses,
+        val_metrics=_by_name(fit.metrics),
         finished=datetime.datetime.now().isoformat(timespec="seconds"),
         versions=_versions(),
         checkpoints_directory=str(fit.directory.resolve()) if fit.directory is not None else None,
     )
+
+
+def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
+    """The measures of each epoch beside its loss, as JSON holds them: nan is None."""
+    names = [name for name in (epochs[0] if epochs else ()) if name != "val_loss"]
+    return {
+        name.removeprefix("val_"): [values[name] if math.isfinite(values[name]) else None for values in epochs]
+        for name in names
+    }
 
 
 def _weights_of(fit: Fit) -> str:
@@ -85,19 +100,22 @@ def better_of(run: Run, fit: Fit) -> Fit:
     parts = {"limit_val_batches", "fast_dev_run"} & run.trainer_options.keys()  # epochs were measured on less
     if not run.retraining or parts:
         return fit
-    before = validation_loss(run)
-    if not fit.validation_loss >= before:
+    before, monitor = measured(run), run.monitor
+    value = before[monitor.name]
+    if monitor.is_better(fit.value, value):
         return fit
     warn(
-        f"retraining never beat its source: its lowest validation loss is {fit.validation_loss:.6g} (epoch "
-        f"{fit.best_epoch}), the source's {before:.6g}. The source's weights are what comes back."
+        f"retraining never beat its source: its {monitor.best_words} is {fit.value:.6g} (epoch {fit.best_epoch}), "
+        f"the source's {value:.6g}. The source's weights are what comes back."
     )
-    return fit._replace(best_weights=run.state["weights"], best_epoch=0, validation_loss=before)
+    return fit._replace(
+        best_weights=run.state["weights"], best_epoch=0, validation_loss=before["loss"], value=value
+    )
 
 
 def tell_if_constant(run: Run, fit: Fit) -> None:
     """Warn of a model that answers no better than one and the same answer would."""
-    if "limit_val_batches" in run.trainer_options:
+    if "limit_val_batches" in run.trainer_options or run.loss is not None or run.monitor.name != "loss":
         return
     constant = constant_loss(run.val_set, describe(run.state), run.state["training_info"]["class_weight"])
     if fit.validation_loss >= constant:
@@ -107,18 +125,6 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
             f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "
             "at the data as the network gets them: prepare(state, data)."
         )
-
-
-def validation_loss(run: Run) -> float:
-    """The loss of a run's first weights on its validation data, as every epoch of it is measured."""
-    network = build_network(run.state, run.device).eval()
-    terms = loss_terms(describe(run.state), run.state["training_info"].get("class_weight"))
-    sums = torch.zeros(2, dtype=torch.float64)
-    with torch.inference_mode():
-        for batch in run.batches(False):
-            x, y, lengths = (part.to(run.device) for part in (batch["x"], batch["y"], batch["lengths"]))
-            sums += torch.stack([part.sum().double().cpu() for part in terms(network(x, lengths), y, lengths)])
-    return float(sums[0] / sums[1])
 
 
 def count_flops(state: State, n_steps: int) -> int:

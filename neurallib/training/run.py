@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from neurallib.measures.losses import Loss
 from neurallib.signals.batches import make_loader
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch, State
+from neurallib.training.monitoring import Metric, Monitor
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.loggers import Logger
 
 
 class Run(NamedTuple):
@@ -32,6 +35,9 @@ class Run(NamedTuple):
     patience: int | None
     seed: int
     bucketing: bool
+    loss: Loss | None
+    metrics: Mapping[str, Metric]
+    monitor: Monitor
     optimizer: OptimizerChoice
     schedule: Schedule
     layer_learning_rates: Mapping[str, float]
@@ -43,6 +49,7 @@ class Run(NamedTuple):
     enable_tensorboard: bool
     enable_progress_bar: bool
     callbacks: Sequence[Callback]
+    loggers: Sequence[Logger]
     trainer_options: Mapping[str, Any]  # of Lightning's Trainer
 
     def __deepcopy__(self, _: dict[int, Any]) -> Run:
@@ -73,6 +80,8 @@ class Fit(NamedTuple):
     best_weights: dict[str, Tensor]
     best_epoch: int  # counted from 1
     validation_loss: float
+    value: float  # what is monitored, of the best weights
+    metrics: list[dict[str, float]]  # what each epoch's validation measured
     train_losses: list[float]
     val_losses: list[float]
     optimizer: str  # the one that ran, with its settings

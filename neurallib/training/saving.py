@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from neurallib.files import atomic_write, write_yaml
+from neurallib.files import write_torch, write_yaml
 from neurallib.plots import plot_losses
 from neurallib.storage.directories import HPARAMS
 from neurallib.storage.original import file_hparams
@@ -51,8 +50,7 @@ class Saving:
 
     def _write(self, fit: Fit) -> None:
         for name, checkpoint in self._waiting.items():
-            with atomic_write(self._directory / name) as temporary:
-                torch.save(checkpoint, temporary)
+            write_torch(self._directory / name, checkpoint)
         if "best.ckpt" in self._waiting:
             state = trained_state(self._run, fit)
             write_yaml(self._directory / HPARAMS, file_hparams(state))

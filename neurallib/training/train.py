@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.measures.class_weights import decided_class_weight
+from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.prepared import PreparedData
@@ -16,6 +17,8 @@ from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
 from neurallib.storage.model_card import save_model_card
 from neurallib.tasks import describe
+from neurallib.training.measuring import try_functions
+from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
@@ -27,6 +30,7 @@ from neurallib.warn import warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.loggers import Logger
 
 
 def train(
@@ -46,6 +50,9 @@ def train(
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    loss: Loss | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    monitor: str | tuple[str, str] = "loss",
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
     augment: Augment | None = None,
@@ -60,9 +67,10 @@ def train(
     enable_progress_bar: bool = True,
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     **trainer_options: Any,
 ) -> State:
-    """Train a state on pairs of signal and target, and return the weights of the lowest validation loss.
+    """Train a state on pairs of signal and target, and return its best weights.
 
     Parameters
     ----------
@@ -76,7 +84,7 @@ def train(
     batch_size : int
         Signals a batch.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss.
+        Stop after so many epochs without a better value of `monitor`.
     seed : int
         For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
         weights.
@@ -106,6 +114,20 @@ def train(
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
         because other data may be balanced otherwise; a warning says so.
+    loss : function, optional
+        (logits, y, lengths) -> scalar, as `loss_function` gives one, in place of the task's own, in training and
+        validation. It gets what the network is taught with: logits [B, T, K] (or [B, K]), targets as they are
+        normalized, and has to leave out what is beyond a length or unknown (-1 or nan). It is taken for a mean over the
+        valid, known labels: by their number it is weighed where micro-batches, processes or batches come together.
+        `evaluate` tells the task's own.
+    metrics : mapping of str to function, optional
+        (outputs, y) -> number, by name, of each validation: probabilities or values in their own units [N, K] and
+        targets [N, K] (multiclass: [N]) of all N valid steps (or signals) with a known label, in the order of the data,
+        held in memory together. Where some of K labels are unknown, y is nan. Callbacks and loggers know "val_NAME".
+    monitor : str or (str, str)
+        The validation measure by which weights are chosen, best.ckpt is written, `patience` counts and "plateau"
+        looks: "loss", one that `evaluate` gives, such as "f1" or "mae", whose better way is known, or one of `metrics`
+        with its way, ("name", "max") or ("name", "min").
     optimizer : str or function
         "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
         that gives a torch optimizer of the network's parameters. What is frozen stays as it is with each of them.
@@ -137,13 +159,18 @@ def train(
     enable_tensorboard : bool
         Write TensorBoard logs into the checkpoints directory; needs `save`.
     enable_progress_bar : bool
-        Show the progress.
+        Show the progress, on a terminal or in a notebook.
     dry_run : bool
         Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
         Beside the library's own.
+    loggers : sequence of Lightning Logger
+        Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
+        measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
+        of `metrics`, or a `monitor` other than the loss.
     **trainer_options
-        Other arguments of Lightning's Trainer: precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
+        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
 
     Returns
     -------
@@ -176,18 +203,20 @@ def train(
     2
     """
     given = dict(locals())
-    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
+    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, check_loggers, fit
 
     start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
+    check_loggers(loggers)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
     check_weights(start)
+    run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
+    try_functions(run)
     if dry_run:
         return start
-    run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
     return _saved(trained_state(run, result), result.directory)

@@ -10,7 +10,7 @@ from neurallib.names import did_you_mean
 
 _OWN = {
     "max_epochs": "give epochs",
-    "logger": "give enable_tensorboard",
+    "logger": "give loggers, or enable_tensorboard",
     "enable_checkpointing": "give save, or call train_from_scratch",
     "enable_model_summary": "training_info tells efficiency_params",
     "num_sanity_val_steps": "all data are checked before training",

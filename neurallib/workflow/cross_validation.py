@@ -24,6 +24,8 @@ from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train
 
+_WITH_A_MEMORY = {"callbacks", "loggers"}
+
 
 def cross_validate(
     state: State,
@@ -73,7 +75,8 @@ def cross_validate(
     enable_progress_bar : bool
         Show the folds done.
     **training_options
-        Other options of `train`: patience, normalization, class_weight, ... Each fold has its own copy of callbacks.
+        Other options of `train`: patience, normalization, class_weight, ... Each fold has its own copies of callbacks
+        and loggers.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def cross_validate(
     states, measures, predictions = [], [], dict[int, np.ndarray]()
     for fold in progress(range(folds), enable_progress_bar, "folds", unit="fold"):
         places = np.flatnonzero(held_out == fold).tolist()
-        own = {"callbacks": copy.deepcopy(training_options["callbacks"])} if "callbacks" in training_options else {}
+        own = {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
         trained = train(
             state, *(_Part(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
             gpu_id=gpu_id, enable_progress_bar=False, **(training_options | own),

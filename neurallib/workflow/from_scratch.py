@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
+from neurallib.measures.losses import Loss
 from neurallib.signals.augmentation import Augment
 from neurallib.state import State
+from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
 from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.loggers import Logger
 
 
 def train_from_scratch(
@@ -41,6 +44,9 @@ def train_from_scratch(
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    loss: Loss | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    monitor: str | tuple[str, str] = "loss",
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
     augment: Augment | None = None,
@@ -51,6 +57,7 @@ def train_from_scratch(
     enable_progress_bar: bool = True,
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     **trainer_options: Any,
 ) -> State:
     """Train an untrained state on folders of .npy files, into a new checkpoints directory.
@@ -62,7 +69,7 @@ def train_from_scratch(
     path_x, path_y : path
         Folders that hold `train` and `val`, each with .npy files paired by name: signals [T, n_features] and targets.
     patience : int or None
-        Stop after so many epochs without a lower validation loss; None: never.
+        Stop after so many epochs without a better value of `monitor`; None: never.
     batch_size : int
         Signals a batch.
     epochs : int
@@ -111,6 +118,20 @@ def train_from_scratch(
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.
+    loss : function, optional
+        (logits, y, lengths) -> scalar, as `loss_function` gives one, in place of the task's own, in training and
+        validation. It gets what the network is taught with: logits [B, T, K] (or [B, K]), targets as they are
+        normalized, and has to leave out what is beyond a length or unknown (-1 or nan). It is taken for a mean over the
+        valid, known labels: by their number it is weighed where micro-batches, processes or batches come together.
+        `evaluate` tells the task's own.
+    metrics : mapping of str to function, optional
+        (outputs, y) -> number, by name, of each validation: probabilities or values in their own units [N, K] and
+        targets [N, K] (multiclass: [N]) of all N valid steps (or signals) with a known label, in the order of the data,
+        held in memory together. Where some of K labels are unknown, y is nan. Callbacks and loggers know "val_NAME".
+    monitor : str or (str, str)
+        The validation measure by which weights are chosen, best.ckpt is written, `patience` counts and "plateau"
+        looks: "loss", one that `evaluate` gives, such as "f1" or "mae", whose better way is known, or one of `metrics`
+        with its way, ("name", "max") or ("name", "min").
     optimizer : str or function
         "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
         that gives a torch optimizer of the network's parameters. What is frozen stays as it is with each of them.
@@ -140,13 +161,18 @@ def train_from_scratch(
         Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
         Beside the library's own.
+    loggers : sequence of Lightning Logger
+        Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
+        measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
+        of `metrics`, or a `monitor` other than the loss.
     **trainer_options
-        Other arguments of Lightning's Trainer: precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
+        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
 
     Returns
     -------
     State
-        The weights of the lowest validation loss; `training_info["checkpoints_directory"]` names where it was saved.
+        The weights of the best value of `monitor`; `training_info["checkpoints_directory"]` names where it was saved.
 
     Raises
     ------

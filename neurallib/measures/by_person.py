@@ -1,0 +1,138 @@
+"""How sure a measure is over people: intervals and paired tests that keep each person's recordings together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.checks import as_seed, integer
+
+Measures = dict[str, np.ndarray]
+Gross = Callable[[np.ndarray], Measures]  # sums [..., S] that recordings add up to, to measures [...]
+
+
+class Scored(NamedTuple):
+    """What recordings add to the sums, and each one's own measures."""
+
+    sums: np.ndarray  # float64 [R, S]
+    own: Measures  # each [R]; nan where nothing can be said
+    people: Sequence[str]  # [R]
+
+    def average(self) -> Measures:
+        """The mean of each measure over the recordings that tell it."""
+        return _averages(np.ones((1, len(self.people))), self.own)
+
+
+def summary(scored: Scored, gross: Gross, n_bootstrap: int, seed: int) -> dict[str, dict[str, Any]]:
+    """"gross", of the sums of all recordings, and "average", the mean over recordings, of each measure; and the 95 %
+    intervals of both, (low, high), by resampling people with all their recordings (nan of a single person).
+
+    References
+    ----------
+    Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: percentile intervals.
+    """
+    whole = gross(scored.sums.sum(axis=0))
+    told = {"gross": _plain(whole), "average": _plain(scored.average())}
+    place, n_people = _places(scored.people)
+    draws = _draws(n_people, integer("n_bootstrap", n_bootstrap), seed)
+    again = {"gross": gross(draws @ _by_person(scored.sums, place)), "average": _averages(draws[:, place], scored.own)}
+    return told | {"intervals": {kind: _limits(values, n_people) for kind, values in again.items()}}
+
+
+def paired(
+    a: Scored, b: Scored, gross: Gross, n_resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """For "gross" and "average" and each measure: "a", "b", their "difference" a - b with its 95 % interval "low" and
+    "high" by resampling people, and "p_value" of a two-sided test that swaps a and b of a person: every way to do it
+    where there are at most `n_resamples`, else so many at random.
+
+    References
+    ----------
+    Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005.
+    """
+    place, n_people = _places(a.people)
+    draws, swaps = _draws(n_people, integer("n_resamples", n_resamples), seed), _swaps(n_people, n_resamples, seed)
+    both = [_by_person(side.sums, place) for side in (a, b)]
+    resampled = [gross(draws @ side) for side in both]
+    change = swaps @ (both[1] - both[0])
+    swapped = [gross(both[0].sum(axis=0) + change), gross(both[1].sum(axis=0) - change)]
+    found = {"gross": _tests([gross(side.sums.sum(axis=0)) for side in (a, b)], resampled, swapped, n_people)}
+    known = {name: ~np.isnan(a.own[name] + b.own[name]) for name in a.own}
+    a_own, b_own = ({k: np.where(known[k], side.own[k], np.nan) for k in known} for side in (a, b))
+    now = [_averages(np.ones((1, len(place))), own) for own in (a_own, b_own)]
+    again = [_averages(draws[:, place], own) for own in (a_own, b_own)]
+    turned = 1 - 2 * swaps[:, place]
+    unequal = {k: np.where(known[k], a_own[k] - b_own[k], 0) for k in known}
+    nothing = {k: np.zeros(len(swaps)) for k in known}
+    with np.errstate(invalid="ignore"):
+        means = {k: turned @ unequal[k] / known[k].sum() for k in known}
+    return found | {"average": _tests(now, again, [means, nothing], n_people)}
+
+
+def _tests(
+    now: list[Measures], resampled: list[Measures], swapped: list[Measures], n_people: int
+) -> dict[str, dict[str, float]]:
+    limits = _limits({name: resampled[0][name] - resampled[1][name] for name in now[0]}, n_people)
+    found = {}
+    for name in now[0]:
+        difference = float(now[0][name].reshape(-1)[0] - now[1][name].reshape(-1)[0])
+        by_chance = np.abs(swapped[0][name] - swapped[1][name])
+        by_chance = by_chance[~np.isnan(by_chance)]
+        # the ways to swap hold the way it is; of random ones it is one more. Equal but for rounding counts as equal.
+        as_far = (by_chance >= abs(difference) * (1 - 1e-9) - 1e-15).mean() if len(by_chance) else np.nan
+        a, b = (float(side[name].reshape(-1)[0]) for side in now)
+        low, high = limits[name]
+        p_value = float(as_far) if not np.isnan(difference) else np.nan
+        found[name] = {"a": a, "b": b, "difference": difference, "low": low, "high": high, "p_value": p_value}
+    return found
+
+
+def _swaps(n_people: int, n_resamples: int, seed: int) -> np.ndarray:
+    """Whether each person's a and b change places, [ways, P]; the first way is that none do."""
+    if n_people < 63 and 2**n_people <= n_resamples:
+        return (np.arange(2**n_people)[:, None] >> np.arange(n_people) & 1).astype(np.float64)
+    swaps = np.random.default_rng([as_seed(seed), 1]).integers(0, 2, (n_resamples + 1, n_people)).astype(np.float64)
+    swaps[0] = 0
+    return swaps
+
+
+def _draws(n_people: int, n: int, seed: int) -> np.ndarray:
+    """How often each person is drawn, float64 [n, P]."""
+    drawn = np.random.default_rng(as_seed(seed)).multinomial(n_people, np.full(n_people, 1 / n_people), n)
+    return drawn.astype(np.float64)
+
+
+def _places(people: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Which person each recording is of, int64 [R], and how many people there are."""
+    names, place = np.unique(np.array(people, dtype=str), return_inverse=True)
+    return place, len(names)
+
+
+def _by_person(sums: np.ndarray, place: np.ndarray) -> np.ndarray:
+    total = np.zeros((place.max() + 1, sums.shape[1]))
+    np.add.at(total, place, sums)
+    return total
+
+
+def _averages(weights: np.ndarray, own: Measures) -> Measures:
+    """Means of each measure [n], of recordings that weigh [n, R]."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            name: (weights @ np.where(np.isnan(values), 0, values)) / (weights @ ~np.isnan(values))
+            for name, values in own.items()
+        }
+
+
+def _limits(values: Mapping[str, np.ndarray], n_people: int) -> dict[str, tuple[float, float]]:
+    found = {}
+    for name, draws in values.items():
+        known = draws[~np.isnan(draws)]
+        low, high = np.quantile(known, [0.025, 0.975]) if len(known) and n_people > 1 else (np.nan, np.nan)
+        found[name] = (float(low), float(high))
+    return found
+
+
+def _plain(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(np.asarray(value).reshape(-1)[0]) for name, value in values.items()}

@@ -1,0 +1,175 @@
+"""Classes by step, such as sleep stages and gestures, scored by person: `class_scores`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neurallib.measures.by_person import Measures, Scored, summary
+from neurallib.measures.tables import markdown
+from neurallib.names import hinted
+
+
+@hinted
+def class_scores(
+    true: Sequence[ArrayLike],
+    found: Sequence[ArrayLike],
+    *,
+    people: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 42,
+) -> dict[str, Any]:
+    """How well found classes meet the true ones: by person, of all steps, and on average over people.
+
+    Parameters
+    ----------
+    true, found : sequence of array-like
+        Of each recording the classes [T] as whole numbers from 0; `found` may hold probabilities [T, K]. Steps whose
+        true class is -1 or nan, or whose found class is, are left out.
+    people : sequence of str, optional
+        Who each recording is of; by default each is a person of its own.
+    names : sequence of str, optional
+        Of the classes [K]; by default their numbers.
+    n_bootstrap : int
+        How often people are drawn again for the 95 % intervals.
+    seed : int
+        Of these draws.
+
+    Returns
+    -------
+    dict
+        "records", a dict a person with its "name", "person", "steps", "confusion" and measures; "gross", the measures
+        of all steps together; "average", their means over people; "intervals" of both, {measure: (low, high)};
+        "confusion", int64 [K, K], rows the truth, columns what was found; "names"; "table", a text in Markdown; "task"
+        and "sums", for `compare_recordings`. Measures are "accuracy", "balanced_accuracy" (the mean recall),
+        "f1_macro", "cohen_kappa", and of each class its "precision", "recall" and "f1" with its name behind; nan is
+        what the data do not tell.
+
+    Raises
+    ------
+    TypeError
+        If classes are no numbers.
+    ValueError
+        If lengths do not fit each other, a class has no name, or no class is known.
+
+    See Also
+    --------
+    evaluate_recordings : the same of a state or function on recordings.
+    compare_recordings : whether one model is better than another.
+
+    References
+    ----------
+    Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20(1), 1960.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> scores = nl.class_scores([[0, 0, 1, 1], [0, 1, 1, -1]], [[0, 0, 1, 0], [0, 1, 1, 1]], names=["wake", "sleep"])
+    >>> scores["confusion"], round(scores["gross"]["cohen_kappa"], 3), scores["average"]["accuracy"]
+    (array([[3, 0],
+           [1, 3]]), 0.72, 0.875)
+    """
+    if len(true) != len(found) or not len(true):
+        raise ValueError(f"true has {len(true)} recordings and found {len(found)}; expected as many, one at least.")
+    people = [str(i) for i in range(len(true))] if people is None else [str(who) for who in people]
+    if len(people) != len(true):
+        raise ValueError(f"people has {len(people)} names; expected one for each of {len(true)} recordings.")
+    pairs = [known_pairs(a, b, f"recording {i}") for i, (a, b) in enumerate(zip(true, found, strict=True))]
+    k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
+    names = [str(i) for i in range(k)] if names is None else [str(name) for name in names]
+    tables = [confusion(*pair, len(names)) for pair in pairs]
+    return class_result(tables, people, names, n_bootstrap, seed)
+
+
+def known_pairs(true: ArrayLike, found: ArrayLike, which: str) -> tuple[np.ndarray, np.ndarray]:
+    """True and found classes, int64 [n], of the steps where both are known."""
+    sides = []
+    for name, given in (("true", true), ("found", found)):
+        values = np.asarray(given)
+        if values.dtype.kind not in "iufb":
+            raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers.")
+        if values.ndim == 2 and values.shape[1] > 1 and name == "found":
+            unknown = np.isnan(values).any(axis=1)
+            values = np.where(unknown, -1, np.where(unknown[:, None], 0, values).argmax(axis=1))
+        values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+        if values.ndim != 1:
+            raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T].")
+        whole = np.where(np.isnan(values), -1, values)
+        if (whole != np.floor(whole)).any():
+            raise ValueError(f"the {name} classes of {which} are no whole numbers; expected one class a step.")
+        sides.append(whole.astype(np.int64))
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"{which} has {len(sides[0])} true and {len(sides[1])} found classes; expected as many.")
+    known = (sides[0] >= 0) & (sides[1] >= 0)
+    return sides[0][known], sides[1][known]
+
+
+def confusion(true: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
+    """int64 [K, K], rows the truth."""
+    if max(true.max(initial=0), found.max(initial=0)) >= k:
+        raise ValueError(f"there is a class {max(true.max(), found.max())}; expected classes below {k}, one a name.")
+    return np.bincount(true * k + found, minlength=k * k).reshape(k, k)
+
+
+def class_result(
+    tables: Sequence[np.ndarray], people: Sequence[str], names: Sequence[str], n_bootstrap: int, seed: int
+) -> dict[str, Any]:
+    """What `class_scores` gives, of a confusion matrix a recording."""
+    everyone = list(dict.fromkeys(people))
+    counts = np.zeros((len(everyone), len(names), len(names)), np.int64)
+    for who, table in zip(people, tables, strict=True):
+        counts[everyone.index(who)] += table
+    if not counts.sum():
+        raise ValueError("no step has a known class; expected one at least.")
+    sums = counts.reshape(len(everyone), -1).astype(np.float64)
+    own = class_measures(sums, names)
+    rows = [
+        {"name": who, "person": who, "steps": int(counts[i].sum()), "confusion": counts[i]}
+        | {name: float(values[i]) for name, values in own.items()}
+        for i, who in enumerate(everyone)
+    ]
+    told = summary(Scored(sums, own, everyone), lambda some: class_measures(some, names), n_bootstrap, seed)
+    whole = counts.sum(axis=0)
+    result: dict[str, Any] = {"task": "classes", "records": rows, **told}
+    result |= {"confusion": whole, "names": list(names), "sums": sums}
+    shown = ["steps", "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"]
+    result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
+    return result
+
+
+def class_measures(sums: np.ndarray, names: Sequence[str]) -> Measures:
+    """The measures of confusion matrices, flat in the last axis [..., K * K]."""
+    k = len(names)
+    table = np.asarray(sums).reshape(*np.shape(sums)[:-1], k, k)
+    right, true, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
+    n = true.sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = right / true
+        precision = np.where((found == 0) & (true > 0), 0.0, right / found)
+        f1 = 2 * right / (true + found)
+        agreed, by_chance = right.sum(-1) / n, (true * found).sum(-1) / n**2
+        measures = {
+            "accuracy": agreed,
+            "balanced_accuracy": _mean(recall),
+            "f1_macro": _mean(f1),
+            "cohen_kappa": (agreed - by_chance) / (1 - by_chance),
+        }
+    for kind, each in (("precision", precision), ("recall", recall), ("f1", f1)):
+        measures |= {f"{kind}_{name}": each[..., i] for i, name in enumerate(names)}
+    return measures
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the classes that something can be said of."""
+    told = ~np.isnan(values)
+    return np.asarray(np.where(told, values, 0).sum(-1) / told.sum(-1))
+
+
+def _confusion_table(counts: np.ndarray, names: Sequence[str]) -> str:
+    rows = [["true \\ found", *names], ["---", *["---:"] * len(names)]]
+    rows += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,0 +1,46 @@
+"""Scores as a table in Markdown: a row a recording, worst first, then gross and average with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHORT = {
+    "true_positives": "TP", "false_positives": "FP", "false_negatives": "FN", "sensitivity": "Se",
+    "positive_predictive_value": "PPV", "f1": "F1", "false_positives_per_hour": "FP/h", "timing_bias_ms": "bias (ms)",
+    "timing_sd_ms": "SD (ms)", "snr_improvement_db": "SNR improvement (dB)", "cosine_similarity": "cosine",
+}  # fmt: skip
+LOW_IS_GOOD = ("false_positives_per_hour", "rmse", "ssd", "mad", "prd", "timing_sd_ms", "peaks_added")
+
+
+def markdown(result: Mapping[str, Any], columns: Sequence[str], measure: str) -> str:
+    """The table of a result, its records ordered by `measure`."""
+    rows = [["record", *(SHORT.get(name, name) for name in columns)], ["---", *["---:"] * len(columns)]]
+    for record in worst_first(result["records"], measure):
+        rows.append([str(record["name"]), *(_told(record.get(name)) for name in columns)])
+    for kind in ("gross", "average"):
+        limits = result["intervals"][kind]
+        cells = [_told(result[kind].get(name)) + _between(limits.get(name)) for name in columns]
+        rows.append([f"**{kind}**", *cells])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def worst_first(records: Sequence[Mapping[str, Any]], measure: str) -> list[Mapping[str, Any]]:
+    """Recordings from the worst to the best; those that nothing can be said of come last."""
+    sign = -1 if measure in LOW_IS_GOOD else 1
+    return sorted(records, key=lambda record: (math.isnan(record[measure]), sign * record[measure]))
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return ""
+    if math.isnan(value):
+        return "nan"
+    if isinstance(value, int) or value == 0:
+        return str(int(value))
+    return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def _between(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None or any(map(math.isnan, limits)) else f" ({_told(limits[0])} to {_told(limits[1])})"

@@ -1,0 +1,247 @@
+"""A picture of a recording: a strip chart of rows, with what was annotated and found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from neurallib.checks import number
+from neurallib.names import hinted
+from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
+from neurallib.signals.peaks import as_samples
+from neurallib.signals.recording_parts import Recording, beats_of, check_recording, name_of, rows_of
+from neurallib.signals.smoothing import as_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 120
+CLASSES = (BLUE, ORANGE, GREEN, "#7b4ea3", "#c2a400", MUTED, "#b03060", "#00808a")
+
+
+@hinted
+def plot_recording(
+    recording: Recording,
+    output: ArrayLike | Tensor | None = None,
+    *,
+    true: ArrayLike | None = None,
+    found: ArrayLike | None = None,
+    start: float = 0.0,
+    stop: float | None = None,
+    seconds_per_row: float = 30.0,
+    names: Sequence[str] | None = None,
+    target: ArrayLike | Tensor | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """A recording as a strip chart: rows of seconds one below the other, its channels stacked, with names and units.
+
+    Parameters
+    ----------
+    recording : dict
+        In the form that `read_recording` gives; only what is shown is read.
+    output : array-like or Tensor, optional
+        A model's, at the recording's rate: probabilities [T] or [T, 1] as a curve below the channels; classes [T] of
+        whole numbers, or probabilities [T, K] of classes, as a coloured band.
+    true, found : array-like of int, optional
+        Samples: rings and points on the first channel. `true` is by default the annotated beats.
+    start, stop : float, optional
+        Seconds from where to where; by default all.
+    seconds_per_row : float
+        Of one row.
+    names : sequence of str, optional
+        Of the classes, such as `state["postprocessing"]["outputs"]`, for the legend.
+    target : array-like or Tensor, optional
+        What the output should be, in a form of its own kind: a grey curve, or a band above the output's.
+    path : path, optional
+        Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not shown: it belongs to no window. A notebook draws it where it is a cell's last value.
+
+    Raises
+    ------
+    TypeError
+        If `recording` is none, or another argument is of another type.
+    ValueError
+        If lengths do not fit each other, an event lies outside the recording, the rows are too many, or the ending
+        names no kind of picture.
+
+    See Also
+    --------
+    plot_prediction : one signal with its output, at one glance.
+    plot_record_scores : how well each of many recordings was answered.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> signal, beats = nl.synthetic_ecg(duration=90, sampling_frequency=250, seed=1)
+    >>> recording = {"signal": signal[:, None], "sampling_frequency": 250.0, "channels": ["II"], "units": ["mV"]}
+    >>> figure = nl.plot_recording(recording, nl.peak_labels(beats, len(signal), 5), found=beats)
+    >>> len(figure.axes), figure.legends[0].get_texts()[0].get_text()
+    (3, 'found (90)')
+    """
+    check_recording(recording)
+    rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
+    row = number("seconds_per_row", seconds_per_row, 0, low_open=True)
+    low, high = _window(start, stop, rate, n_steps)
+    starts = list(range(low, high, max(1, round(row * rate))))
+    if len(starts) > MOST_ROWS:
+        raise ValueError(
+            f"{(high - low) / rate:g} s make {len(starts)} rows of {row:g} s; expected {MOST_ROWS} at the most: "
+            "give start and stop, or more seconds_per_row."
+        )
+    marks = {
+        "true": beats_of(recording) if true is None else _inside("true", true, n_steps),
+        "found": None if found is None else _inside("found", found, n_steps),
+    }
+    tracks = _channels(recording, low, high)
+    tracks += [_steps(*pair, n_steps, low, high) for pair in (("target", target), ("output", output))
+               if pair[1] is not None]  # fmt: skip
+    total = sum(track.height for track in tracks)
+    figure = empty_figure(12, 0.9 + 0.25 * total * len(starts))
+    panels = list(figure.subplots(len(starts), 1, sharex=True, sharey=True, squeeze=False)[:, 0])
+    for axes, first in zip(panels, starts, strict=True):
+        _draw_row(axes, tracks, first, min(first + starts[1] - low, high) if starts[1:] else high, rate, marks)
+        axes.set(xlim=(0, row), ylim=(-total, 0), yticks=[])
+        axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+        axes.tick_params(bottom=axes is panels[-1])
+        axes.set_ylabel(_clock(first / rate), rotation=0, ha="right", va="center", fontsize=7, color=INK)
+    panels[-1].set_xlabel(f"seconds of a row; at the left, when it begins in {name_of(recording)}")
+    _legend(figure, panels, marks, tracks, names)
+    return saved(figure, path)
+
+
+class _Track(NamedTuple):
+    """A channel, a curve or a band of classes, of which rows are cut."""
+
+    label: str
+    height: float  # in units of a channel's
+    cut: Any  # function of two samples, that gives values [n] or classes
+    low: float
+    high: float
+    is_band: bool = False
+    colour: str = INK
+
+
+def _channels(recording: Recording, low: int, high: int) -> list[_Track]:
+    """A track a channel, as high as nearly all of its samples need."""
+    places = np.linspace(low, max(high - 2000, low), 200, dtype=int)
+    some = np.concatenate([rows_of(recording, at, min(at + 2000, high)) for at in places])
+    n = some.shape[1]
+    names = list(recording.get("channels") or [f"channel {i}" for i in range(n)])
+    units = list(recording.get("units") or [""] * n)
+    tracks = []
+    for i in range(n):
+        known = some[np.isfinite(some[:, i]), i]
+        bottom, top = np.quantile(known, [0.0001, 0.9999]) if len(known) else (0.0, 1.0)
+        bottom, top = (bottom, top) if top > bottom else (bottom - 0.5, bottom + 0.5)
+        label = f"{names[i]} ({top - bottom:.2g} {units[i]} high)" if units[i] else str(names[i])
+        tracks.append(_Track(label, 1.0, lambda a, b, i=i: rows_of(recording, a, b)[:, i], float(bottom), float(top)))
+    return tracks
+
+
+def _steps(name: str, given: Any, n_steps: int, low: int, high: int) -> _Track:
+    """An output or a target as a curve, or as a band of classes."""
+    values = as_numbers(given, name)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim not in (1, 2) or len(values) != n_steps:
+        raise ValueError(f"{name} has shape {values.shape}; expected {n_steps} steps, as the recording has.")
+    if values.ndim == 2:
+        shown = values[low:high]
+        unknown = np.isnan(shown).any(axis=1)
+        classes = np.where(unknown, -1, np.where(unknown[:, None], 0, shown).argmax(axis=1))
+        return _Track(name, 0.3, lambda a, b: classes[a - low : b - low], 0, classes.max(initial=0), True)
+    if values.dtype.kind in "iub":
+        top = int(values[low:high].max(initial=0))
+        return _Track(name, 0.3, lambda a, b: values[a:b].astype(int), 0, top, True)
+    known = values[low:high][np.isfinite(values[low:high])]
+    bottom, high_end = float(known.min(initial=0)), float(known.max(initial=1))
+    colour = MUTED if name == "target" else BLUE
+    return _Track(name, 0.5, lambda a, b: values[a:b], bottom, high_end, False, colour)
+
+
+def _draw_row(axes: Axes, tracks: list[_Track], first: int, last: int, rate: float, marks: Mapping[str, Any]) -> None:
+    below = 0.0
+    styles: dict[str, dict[str, Any]] = {
+        "true": {"marker": "o", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": GREEN},
+        "found": {"marker": "o", "markersize": 2.5, "color": ORANGE},
+    }
+    for track in tracks:
+        values, bottom = track.cut(first, last), -below - track.height
+        if track.is_band:
+            _band(axes, values, rate, bottom + 0.03, track.height - 0.06)
+        else:
+            level = bottom + 0.04 + (values - track.low) / (track.high - track.low) * (track.height - 0.08)
+            draw(axes, level[:, None], rate, track.colour, 0.6)
+        if below == 0:
+            for name, samples in marks.items():
+                if samples is not None and len(some := samples[(samples >= first) & (samples < last)] - first):
+                    axes.plot(some / rate, level[some], linestyle="none", label=name, **styles[name])
+        below += track.height
+    for line in axes.lines:
+        line.set_clip_on(False)  # the highest peaks reach into the row above
+
+
+def _band(axes: Axes, classes: np.ndarray, rate: float, bottom: float, height: float) -> None:
+    """Coloured bars of the runs of each class."""
+    change = np.flatnonzero(np.diff(classes, prepend=-2))
+    lengths, kinds = np.diff(change, append=len(classes)), classes[change]
+    for kind in np.unique(kinds[kinds >= 0]):
+        bars = [(change[i] / rate, lengths[i] / rate) for i in np.flatnonzero(kinds == kind)]
+        axes.broken_barh(bars, (bottom, height), color=CLASSES[kind % len(CLASSES)], linewidth=0)
+
+
+def _legend(
+    figure: Figure, panels: list[Axes], marks: Mapping[str, Any], tracks: list[_Track], names: Sequence[str] | None
+) -> None:
+    """What the tracks are, beside the first row; what marks and colours mean, above it."""
+    from matplotlib.patches import Patch
+
+    at = 0.0
+    for track in tracks:
+        panels[0].text(1.004, -at - track.height / 2, track.label, transform=panels[0].get_yaxis_transform(),
+                       va="center", fontsize=6, color=INK)  # fmt: skip
+        at += track.height
+    shown: dict[str, Any] = {}
+    for name, samples in marks.items():
+        lines = [line for axes in panels for line in axes.lines if line.get_label() == name]
+        count = 0 if samples is None else sum(np.size(line.get_xdata()) for line in lines)
+        if samples is not None and (lines or name == "found"):
+            shown[f"{name} ({count})"] = lines[0] if lines else Patch(alpha=0)
+    n_classes = 1 + max((int(track.high) for track in tracks if track.is_band), default=-1)
+    if names is not None and n_classes > len(names):
+        raise ValueError(f"names has {len(names)}; expected {n_classes}, one for each class.")
+    for k in range(n_classes):
+        shown[str(k) if names is None else str(names[k])] = Patch(color=CLASSES[k % len(CLASSES)])
+    if shown:
+        figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=8, frameon=False, fontsize=8)
+
+
+def _window(start: Any, stop: Any, rate: float, n_steps: int) -> tuple[int, int]:
+    """The samples from which to which is shown."""
+    low = round(number("start", start, 0) * rate)
+    high = n_steps if stop is None else min(round(number("stop", stop, 0) * rate), n_steps)
+    if low >= high:
+        raise ValueError(f"from start={start} to stop={stop} there is nothing of {n_steps / rate:g} s.")
+    return low, high
+
+
+def _inside(name: str, events: ArrayLike, n_steps: int) -> np.ndarray:
+    samples = as_samples(name, events)
+    outside = samples[(samples < 0) | (samples >= n_steps)]
+    if len(outside):
+        raise ValueError(f"{name} holds {outside[0]}; expected samples from 0 to {n_steps - 1}.")
+    return samples
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d} "

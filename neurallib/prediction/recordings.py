@@ -1,0 +1,293 @@
+"""Measuring a state, or any function, on recordings: `evaluate_recordings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from neurallib.architectures import check_state
+from neurallib.checks import choice, number
+from neurallib.measures.by_person import Scored, summary
+from neurallib.measures.classes import class_result, confusion, known_pairs
+from neurallib.measures.comparing import gross_of
+from neurallib.measures.denoising import denoising_scores, denoising_sums
+from neurallib.measures.detection import SUMS, detection_measures, detection_sums
+from neurallib.measures.tables import markdown
+from neurallib.names import hinted
+from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.r_peaks import find_r_peaks
+from neurallib.progress import progress
+from neurallib.signals.event_finding import find_events
+from neurallib.signals.peaks import as_samples
+from neurallib.signals.recording_parts import (
+    Recording,
+    beats_of,
+    check_recording,
+    classes_of,
+    column_of,
+    flutter_of,
+    gaps_of,
+    name_of,
+    rows_of,
+)
+from neurallib.state import State
+from neurallib.tasks import describe
+
+Function = Callable[[Recording], Any]
+Stretches = Iterable[tuple[float, float]]  # seconds, from and to
+TASKS = {"binary": "events", "multiclass": "classes", "regression": "denoising"}  # of a state's task
+TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
+
+
+@hinted
+def evaluate_recordings(
+    model: State | Function,
+    recordings: Iterable[Recording],
+    *,
+    task: str | None = None,
+    target: Function | None = None,
+    tolerance: float = 0.150,
+    tolerances: Sequence[float] = TOLERANCES,
+    skip_start: float = 0.0,
+    skip_flutter: bool = True,
+    skip_gaps: bool = True,
+    skip: Mapping[str, Stretches] | Callable[[Recording], Stretches] | None = None,
+    names: Sequence[str] | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 42,
+    gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
+) -> dict[str, Any]:
+    """How good a model is on recordings: each one, all together, on average, and how sure that is over people.
+
+    Parameters
+    ----------
+    model : State or function
+        A state, or a function that is given a recording and gives its answer: of "events" their samples, or
+        probabilities [T] for `find_events`; of "classes" one a sample [T], or probabilities [T, K]; of "denoising" the
+        signal [T, C]. What `predict_recording` gives will do as well.
+    recordings : iterable of dict
+        In the form that `read_recording` gives, one at a time: a generator is read as it goes. Those of one person
+        say so.
+    task : str, optional
+        "events", "classes" or "denoising"; by default what the state is for (a binary one finds events), or "events".
+    target : function, optional
+        Gives the truth of a recording, in the form that `model` gives its answer. By default the beats of its
+        annotations; of "classes" the annotated intervals whose symbol is one of `names`. "denoising" needs it: the
+        clean signal [T, C]; the recording's own is the noisy one, both with as many channels as the answer.
+    tolerance : float
+        Seconds that a found event may be away from a true one.
+    tolerances : sequence of float
+        Those of the curve.
+    skip_start : float
+        Seconds at the beginning of each recording that are not scored; the standard allows 300, to learn.
+    skip_flutter, skip_gaps : bool
+        Not to score ventricular flutter (annotated from "[" to "]"), and where no channel has a value.
+    skip : mapping or function, optional
+        What else not to score, in seconds (from, to): by the recording's name, or by a function of the recording.
+    names : sequence of str, optional
+        Of the classes; by default the state's outputs.
+    n_bootstrap : int
+        How often people are drawn again for the 95 % intervals.
+    seed : int
+        Of these draws.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress.
+
+    Returns
+    -------
+    dict
+        "records", a dict a recording with its "name", "person" and measures (of "classes" a dict a person); "gross",
+        the measures of all together; "average", their means over the records; "intervals", for both of these (low,
+        high) of each measure; "table", a text in Markdown, worst record first; "task" and "sums", for
+        `compare_recordings`. Of events "sensitivity", "positive_predictive_value", "f1", "false_positives_per_hour",
+        "timing_bias_ms" and "timing_sd_ms" (found minus true), counts with each record, and "tolerance_curve", a list
+        of the gross measures by tolerance; of the other tasks what `class_scores` and `denoising_scores` give.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no state nor a function, or a recording or an answer is none.
+    ValueError
+        If there is no recording, a name comes twice, or a recording has no truth of the task.
+
+    See Also
+    --------
+    compare_recordings : two models on the same recordings.
+    plot_record_scores : the records, worst first, as a picture.
+    evaluate : loss and metrics by step.
+
+    Notes
+    -----
+    Events are matched one to one, as many as can be, then the nearest (`match_peaks`). Matching comes before skipping:
+    a true event that is not scored takes the one found for it along. Intervals are percentiles of bootstrap samples of
+    people, each with all of its recordings.
+
+    References
+    ----------
+    ANSI/AAMI EC57, Testing and reporting performance results of cardiac rhythm and ST segment measurement algorithms.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> def recording(i):
+    ...     signal, beats = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=i)
+    ...     events = {"sample": beats, "symbol": ["N"] * len(beats)}
+    ...     return {"name": f"r{i}", "signal": signal[:, None], "sampling_frequency": 250.0, "events": events}
+    >>> late = lambda recording: recording["events"]["sample"][:-1] + 2
+    >>> scores = nl.evaluate_recordings(late, map(recording, range(4)))
+    >>> round(scores["gross"]["sensitivity"], 2), scores["gross"]["timing_bias_ms"]
+    (0.95, 8.0)
+    """
+    state = None if callable(model) else check_state(model)
+    known = None if state is None else describe(state)
+    task = ("events" if known is None else TASKS.get(known.kind)) if task is None else task
+    choice("task", task, TASKS.values())
+    if state is not None and known is not None and names is None:
+        names = state["postprocessing"]["outputs"] or [str(k) for k in range(known.n_outputs)]
+    skipped = partial(
+        _skipped, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, more=skip
+    )
+    answer = model if state is None else partial(_answer_of_state, state, task == "events", gpu_id)
+    curve = [number("tolerance", tolerance, 0), *(number("tolerances", each, 0) for each in tolerances)]
+    channels = None if state is None else state["preprocessing"]["channels"]
+    judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
+    score = {"events": judge.events, "classes": judge.classes, "denoising": judge.denoising}[str(task)]
+    rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+    if not rows:
+        raise ValueError("recordings is empty; expected one recording at least.")
+    if task == "classes":
+        people = [row.told["person"] for row in rows]
+        return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
+    return _result(str(task), rows, curve, n_bootstrap, seed)
+
+
+class _Row(NamedTuple):
+    told: dict[str, Any]  # name, person, and what is told of the recording
+    sums: np.ndarray  # of events for each tolerance, [n, S]; of classes the confusion matrix
+
+
+class _Judge(NamedTuple):
+    """What scores one recording."""
+
+    answer: Function
+    target: Function | None
+    skipped: Callable[[Recording], np.ndarray]
+    tolerances: list[float]
+    names: Sequence[str] | None
+    channels: Sequence[str] | None  # that the answer is of
+
+    def events(self, recording: Recording) -> _Row:
+        """True and found events matched."""
+        true = beats_of(recording) if self.target is None else _samples(self.target(recording), recording)
+        found = _samples(self.answer(recording), recording)
+        rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
+        sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
+        counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
+        return _Row(_who(recording) | counts, sums)
+
+    def classes(self, recording: Recording) -> _Row:
+        """Classes by sample."""
+        if not self.names:
+            raise ValueError("names of the classes are not known; expected names, as the annotations have them.")
+        names = list(self.names)
+        true = np.array(classes_of(recording, names) if self.target is None else _values(self.target(recording)))
+        for start, stop in self.skipped(recording):
+            true[start:stop] = -1
+        pair = known_pairs(true, _values(self.answer(recording)), name_of(recording))
+        return _Row(_who(recording), confusion(*pair, len(names)))
+
+    def denoising(self, recording: Recording) -> _Row:
+        """The signal against the clean one."""
+        if self.target is None:
+            raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
+        clean, found = (_columns(_values(of(recording))) for of in (self.target, self.answer))
+        noisy = rows_of(recording, 0, len(recording["signal"]))
+        if self.channels and recording.get("channels"):
+            noisy = noisy[:, [column_of(recording, name) for name in self.channels]]
+        for start, stop in self.skipped(recording):
+            noisy[start:stop] = np.nan
+        scores = denoising_scores(clean, noisy, found)
+        return _Row(_who(recording) | scores, denoising_sums(clean, noisy, found).sum(axis=0))
+
+
+def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:
+    gross = gross_of({"task": task})
+    everything = np.stack([row.sums for row in rows])
+    records = [row.told for row in rows]
+    if task == "events":
+        sums, own = everything[:, 0], detection_measures(everything[:, 0])
+        records = [row | {name: float(own[name][i]) for name in own} for i, row in enumerate(records)]
+        shown = [*SUMS[:3], *own]
+    else:
+        sums = everything
+        shown = [name for name in records[0] if name not in ("name", "person")]
+        own = {name: np.array([row[name] for row in records]) for name in shown}
+    scored = Scored(sums, own, [row["person"] for row in records])
+    result = {"task": task, "records": records} | summary(scored, gross, n_bootstrap, seed) | {"sums": sums}
+    result["table"] = markdown(result, shown, "f1" if task == "events" else "snr_improvement_db")
+    if task == "events":
+        total = detection_measures(everything[:, 1:].sum(axis=0))
+        result["tolerance_curve"] = [
+            {"tolerance": each} | {name: float(values[i]) for name, values in total.items()}
+            for i, each in enumerate(curve[1:])
+        ]
+    return result
+
+
+def _answer_of_state(state: State, events: bool, gpu_id: int | None, recording: Recording) -> Any:
+    if events:
+        return find_r_peaks(state, recording, gpu_id=gpu_id)
+    return predict_recording(state, recording, gpu_id=gpu_id)
+
+
+def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iterator[Recording]:
+    if isinstance(recordings, Mapping):
+        raise TypeError("recordings is one recording; expected a list of them.")
+    seen: set[str] = set()
+    shown = cast(Sequence[Recording], recordings)  # a generator's length is not known, nor needed
+    for i, recording in enumerate(progress(shown, enable_progress_bar, unit="recording")):
+        check_recording(recording, f"recordings[{i}]")
+        if (name := str(recording.get("name") or i)) in seen:
+            raise ValueError(f"recordings holds {name!r} twice; expected each name once.")
+        seen.add(name)
+        yield {**recording, "name": name}
+
+
+def _who(recording: Recording) -> dict[str, Any]:
+    name = name_of(recording)
+    return {"name": name, "person": name if recording.get("person") is None else str(recording["person"])}
+
+
+def _skipped(recording: Recording, start: float, flutter: bool, gaps: bool, more: Any) -> np.ndarray:
+    """Samples [n, 2] from where to where nothing is scored."""
+    rate = float(recording["sampling_frequency"])
+    seconds = more(recording) if callable(more) else (more or {}).get(name_of(recording), ())
+    stretches = [[(0, round(start * rate))], [(round(low * rate), round(high * rate)) for low, high in seconds]]
+    stretches += [flutter_of(recording).tolist()] if flutter else []
+    stretches += [gaps_of(recording).tolist()] if gaps else []
+    return np.array([pair for some in stretches for pair in some], np.int64).reshape(-1, 2)
+
+
+def _values(answer: Any) -> np.ndarray:
+    return np.asarray(answer["output"] if isinstance(answer, Mapping) else answer)
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
+
+
+def _samples(answer: Any, recording: Recording) -> np.ndarray:
+    """Events as sorted samples; probabilities become events first."""
+    values = _values(answer)
+    if values.dtype.kind == "f" and len(values):
+        if len(values) != len(recording["signal"]):
+            expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"
+            raise TypeError(f"the answer for {name_of(recording)} has {len(values)} floats; expected {expected}.")
+        values = find_events(values, float(recording["sampling_frequency"]))
+    return np.sort(as_samples(f"the answer for {name_of(recording)}", values))

@@ -1,0 +1,253 @@
+"""Streams: a model applied to signals piece by piece as they come, with all that must carry on in one plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.architectures import check_state
+from neurallib.checks import integer, number
+from neurallib.models.folding import fold_of
+from neurallib.models.gru_forward import gru_going_on
+from neurallib.models.network import Network
+from neurallib.models.registry import check_weights
+from neurallib.names import hinted
+from neurallib.prediction.stream_events import new_events, next_events
+from neurallib.signals.arrays import as_numbers
+from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
+from neurallib.state import State
+from neurallib.tasks import activate, describe
+
+Carry = dict[str, Any]
+
+
+@hinted
+def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None = None) -> Carry:
+    """What a stream starts with; `stream_step` takes it on.
+
+    A `gru_seq2seq` in one direction keeps its hidden states and answers every sample at once, and exactly. One in both
+    directions hears `look_ahead` seconds more before it answers, and as many before: the network runs again over what
+    is kept of the signal, so that a step takes so much longer, and answers differ from those of the whole signal the
+    less the longer it is.
+
+    Parameters
+    ----------
+    state : State
+        Of `gru_seq2seq`, with normalization "dataset" or None; stays as it is. Events are found where it is binary and
+        its `postprocessing["events"]` is not empty, by the rule of `find_events`.
+    batch_size : int
+        B, streams that go on together, of one rate.
+    look_ahead : float, optional
+        Seconds; only for a state in both directions, which needs it.
+
+    Returns
+    -------
+    dict
+        The carry: numbers, text and tensors alone, so that `torch.save` keeps it and
+        `torch.load(path, weights_only=True)` gives it back. It does not grow.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` is none or cannot be run on a stream, with the way out; or an argument is wrong.
+
+    See Also
+    --------
+    stream_step : the next piece of the signals.
+    export_onnx : the same without Python, with stateful=True.
+
+    Notes
+    -----
+    Measured by `benchmarks/bench_streams.py` on a model in both directions that was trained to find R-peaks.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=1)
+    >>> carry = nl.init_stream(state, batch_size=64)
+    >>> carry["hidden"][0].shape
+    torch.Size([1, 64, 8])
+    """
+    state = check_state(state)
+    integer("batch_size", batch_size)
+    _check_streamable(state, look_ahead)
+    known, task = state["preprocessing"], describe(state)
+    rate, hidden = known["sampling_frequency"], []
+    if look_ahead is None:
+        sizes = (weight.shape[1] for name, weight in state["weights"].items() if name.endswith("weight_hh_l0"))
+        hidden = [torch.zeros(1, batch_size, size) for size in sizes]
+    events = None
+    if task.kind == "binary" and state["postprocessing"]["events"]:
+        events = new_events(state["postprocessing"]["events"], rate, batch_size)
+    return {
+        "kind": task.kind,
+        "n_outputs": task.n_outputs,
+        "fold": fold_of(state),
+        "look_ahead": None if look_ahead is None or rate is None else round(look_ahead * rate),  # samples
+        "x_scale": _numbers(signal_scale(np.zeros((0, task.n_features)), known)),
+        "y_scale": _numbers(target_scale(None, known)),
+        "hidden": hidden,
+        "kept": torch.zeros(batch_size, 0, task.n_features),  # normalized samples that are needed once more
+        "n_samples": 0,  # that came
+        "n_answered": 0,
+        "ended": False,
+        "events": events,
+    }
+
+
+@hinted
+def stream_step(
+    network: Network, chunk: np.ndarray | Tensor | None, carry: Mapping[str, Any]
+) -> tuple[np.ndarray, Carry]:
+    """Take the next piece of the signals, of any length, and give the answers that are ready.
+
+    Cut into whatever pieces, a signal has the answers of `predict` for the whole of it, where the network is of one
+    direction. Of one in both directions they are late by the look-ahead; where `fold` is above 1, they come for whole
+    folds. The last come when the stream is ended by `chunk=None`.
+
+    Parameters
+    ----------
+    network : Network
+        `build_network(state).eval()`, on any device.
+    chunk : array, Tensor or None
+        [n, C] (or [n] where C is 1) of one stream, or [B, n, C], in the signal's own units and at the state's sampling
+        frequency. None ends the streams.
+    carry : dict
+        What `init_stream` or the step before gave; stays as it is.
+
+    Returns
+    -------
+    output : np.ndarray
+        float32 [n, K], or [B, n, K] where there are several streams or the chunk had three dimensions: probabilities,
+        or values in their own units, of the samples from `carry["n_answered"]` on.
+    carry : dict
+        For the next step. Its "events", of a model that finds them, tells in "found" those that became certain in this
+        step: a tensor int64 [n] a stream, in samples since its start. An event is certain once its probability has
+        fallen and no other may come within `min_distance`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is none or is training, the chunk does not fit the carry or is not finite, or the stream has
+        ended.
+
+    See Also
+    --------
+    init_stream : the first carry.
+    predict : whole signals.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=1)
+    >>> network, carry = nl.build_network(state).eval(), nl.init_stream(state)
+    >>> signal, answers = np.random.default_rng(0).standard_normal((100, 1)), []
+    >>> for chunk in np.split(signal, [36, 72]):
+    ...     output, carry = nl.stream_step(network, chunk, carry)
+    ...     answers.append(output)
+    >>> bool(np.allclose(np.concatenate(answers), nl.predict(state, [signal])[0], atol=1e-5))
+    True
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network is a {type(network).__name__}; expected build_network(state).eval().")
+    if network.training:
+        raise ValueError("network is in training mode; a stream needs build_network(state).eval().")
+    if carry["ended"]:
+        raise ValueError("the stream has ended (chunk=None was its last); init_stream starts another.")
+    n_streams, single = len(carry["kept"]), chunk is None or np.ndim(chunk) < 3
+    weights = dict(network.named_parameters())
+    device = weights["gru_layers.0.weight_ih_l0"].device
+    with torch.no_grad():
+        x = carry["kept"] if chunk is None else torch.cat([carry["kept"], _normalized(chunk, carry)], dim=1)
+        n_samples = carry["n_samples"] + x.shape[1] - carry["kept"].shape[1]
+        told = {**carry, "n_samples": n_samples, "ended": chunk is None}
+        if carry["look_ahead"] is None:
+            logits, told["kept"], told["hidden"] = _going_on(weights, x.to(device), carry, chunk is None)
+        else:
+            logits, told["kept"] = _again(network, x.to(device), told)
+        values = activate(logits, carry["kind"]).cpu()
+        if carry["y_scale"] is not None:
+            values = torch.from_numpy(Scale(*carry["y_scale"].numpy()).undo(values.numpy())).float()
+    output: np.ndarray = values.numpy()
+    told["n_answered"] = carry["n_answered"] + output.shape[1]
+    if carry["events"] is not None:
+        told["events"] = next_events(carry["events"], output[:, :, 0], carry["n_answered"], chunk is None)
+    return (output[0] if single and n_streams == 1 else output), told
+
+
+def _going_on(
+    weights: Mapping[str, Tensor], x: Tensor, carry: Mapping[str, Any], ended: bool
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Logits of the whole folds of `x` (at the end of all), what is left of it, and the states after them."""
+    (n_streams, n_steps, n_features), fold = x.shape, carry["fold"]
+    n_whole = n_steps - (0 if ended else n_steps % fold)
+    left, x = x[:, n_whole:].cpu(), x[:, :n_whole]
+    if n_whole == 0:
+        return x.new_zeros(n_streams, 0, carry["n_outputs"]), left, carry["hidden"]
+    x = torch.nn.functional.pad(x, (0, 0, 0, -n_whole % fold)) if fold > 1 else x
+    hidden = [state.to(x.device) for state in carry["hidden"]]
+    logits, hidden = gru_going_on(weights, x.reshape(n_streams, -1, fold * n_features), hidden)
+    logits = logits.reshape(n_streams, -1, logits.shape[2] // fold)[:, :n_whole]
+    return logits, left.clone(), hidden
+
+
+def _again(network: Network, x: Tensor, told: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Logits of the samples of `x`, the last that came, that have heard the look-ahead; and what is kept of it."""
+    begin, ahead, fold = told["n_samples"] - x.shape[1], told["look_ahead"], told["fold"]
+    first = told["n_answered"]
+    last = told["n_samples"] if told["ended"] else max(first, told["n_samples"] - ahead)
+    if last == first:
+        return x.new_zeros(len(x), 0, told["n_outputs"]), x.cpu()
+    logits = network(x)[:, first - begin : last - begin]
+    keep_from = max(0, last - ahead) // fold * fold  # where a fold begins
+    return logits, x[:, keep_from - begin :].cpu().clone()
+
+
+def _normalized(chunk: np.ndarray | Tensor, carry: Mapping[str, Any]) -> Tensor:
+    """The chunk as the network takes it, [B, n, C]."""
+    given = as_numbers(chunk, "chunk")
+    n_streams, _, n_features = carry["kept"].shape
+    x = given[:, None] if given.ndim == 1 and n_features == 1 else given
+    x = x[None] if x.ndim == 2 and n_streams == 1 else x
+    if x.ndim != 3 or x.shape[0] != n_streams or x.shape[2] != n_features:
+        one = f"[n, {n_features}] or " if n_streams == 1 else ""
+        raise ValueError(f"chunk has shape {given.shape}; expected {one}[{n_streams}, n, {n_features}].")
+    if carry["x_scale"] is not None:
+        x = Scale(*carry["x_scale"].numpy()).apply(x)
+    return torch.from_numpy(np.array(x, dtype=np.float32))
+
+
+def _check_streamable(state: State, look_ahead: float | None) -> None:
+    check_weights(state)
+    known, name = state["preprocessing"], state["architecture"]
+    check_normalization(known, describe(state))
+    if name != "GRUseq2seq":
+        raise ValueError(f"a stream needs an output for each sample and a memory of the past: gru_seq2seq, not {name}.")
+    if known["steps"]:
+        raise ValueError(f"preprocessing['steps']={known['steps']!r} is not done to a stream: filter before it.")
+    if known["normalization"] in OWN:
+        raise ValueError(
+            f"the state normalizes each signal or window by all of it ({known['normalization']!r}), which a stream "
+            "does not have: train with normalization='dataset'."
+        )
+    both = any(state["hparams"]["bidir_per_layer"])
+    if both and look_ahead is None:
+        raise ValueError(
+            "the state reads signals in both directions: give look_ahead, the seconds that it may hear before it "
+            "answers, or train with bidirectional=False."
+        )
+    if look_ahead is not None:
+        if not both:
+            raise ValueError(f"look_ahead={look_ahead!r} is for a state in both directions; this one answers at once.")
+        number("look_ahead", look_ahead, 0, low_open=True)
+        if known["sampling_frequency"] is None:
+            raise ValueError("look_ahead is in seconds, and state['preprocessing']['sampling_frequency'] is None.")
+
+
+def _numbers(scale: Scale | None) -> Tensor | None:
+    """Shift and scale, [2, C] float64."""
+    return None if scale is None else torch.from_numpy(np.stack(scale).astype(np.float64))

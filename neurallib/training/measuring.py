@@ -1,0 +1,146 @@
+"""What validation measures: the loss, the task's metrics, and functions of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurallib.measures.losses import LossTerms, known_labels, loss_terms
+from neurallib.measures.metrics import Metrics
+from neurallib.models.registry import build_network
+from neurallib.sequences import valid_mask
+from neurallib.signals.batches import collate_fn
+from neurallib.tasks import Task, activate, describe
+from neurallib.training.run import Run
+
+
+def run_terms(run: Run) -> LossTerms:
+    """The run's loss of a batch in two parts: a sum, and what divides it. A loss of one's own is taken for the mean
+    over the known labels."""
+    task, loss = describe(run.state), run.loss
+    if loss is None:
+        terms = loss_terms(task, run.state["training_info"].get("class_weight"))
+
+        def of_batch(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            total, count = terms(logits, y, lengths)
+            return total.sum(), count.sum()
+
+        return of_batch
+
+    def own(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        value, known = loss(logits, y, lengths), _known(logits, y, lengths, task)
+        count = known.sum().to(value.dtype)
+        return value * count, count
+
+    return own
+
+
+class Measuring:
+    """The measures of one validation, batch by batch in the order of the data."""
+
+    def __init__(self, run: Run) -> None:
+        self._val_set, self._task, self._own = run.val_set, describe(run.state), run.metrics
+        self._metrics, self._n_seen = Metrics(self._task), 0
+        self._seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def update(self, logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take in a batch; its outputs and targets in their own units and its lengths, on the CPU, come back."""
+        places = range(self._n_seen, self._n_seen + len(lengths))
+        self._n_seen += len(lengths)
+        outputs = self._val_set.in_units(activate(logits.float(), self._task.kind).cpu(), places)
+        y, lengths = self._val_set.truth(y.cpu(), places), lengths.cpu()
+        self._metrics.update(outputs, y, lengths)
+        if self._own:
+            self._seen.append(_pooled(outputs, y, lengths, self._task))
+        return outputs, y, lengths
+
+    def values(self) -> dict[str, float]:
+        """The task's metrics, then those of one's own."""
+        return self._metrics.values() | own_values(self._own, self._seen)
+
+
+def own_values(metrics: Mapping[str, Any], seen: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """What functions give of the outputs and targets of all batches together.
+
+    Raises
+    ------
+    TypeError
+        If one gives no number.
+    """
+    if not metrics:
+        return {}
+    outputs, y = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    values = {}
+    for name, function in metrics.items():
+        value = function(outputs.copy(), y.copy())
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the metric {name!r} gave a {type(value).__name__}; expected a number.") from error
+    return values
+
+
+def measured(run: Run) -> dict[str, float]:
+    """Loss and measures of a run's first weights on its validation data, as every epoch of it is measured."""
+    network = build_network(run.state, run.device).eval()
+    terms, measuring = run_terms(run), Measuring(run)
+    sums = torch.zeros(2, dtype=torch.float64)
+    with torch.inference_mode():
+        for batch in run.batches(False):
+            x, y, lengths = (part.to(run.device) for part in (batch["x"], batch["y"], batch["lengths"]))
+            logits = network(x, lengths)
+            sums += torch.stack([part.double().cpu() for part in terms(logits, y, lengths)])
+            if run.monitor.name != "loss":
+                measuring.update(logits, y, lengths)
+    return {"loss": float(sums[0] / sums[1])} | (measuring.values() if run.monitor.name != "loss" else {})
+
+
+def try_functions(run: Run) -> None:
+    """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one does not give what it should; what they raise themselves comes through.
+    """
+    task, generator = describe(run.state), torch.Generator().manual_seed(0)
+    if run.loss is not None:
+        batch = collate_fn([run.val_set[i] for i in range(min(2, len(run.val_set)))])
+        logits = _made_up(batch["y"], task, generator).requires_grad_()
+        value = run.loss(logits, batch["y"], batch["lengths"])
+        if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
+            came = f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
+            raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
+    if run.metrics:
+        measuring = Measuring(run)
+        for batch in run.batches(False):
+            measuring.update(_made_up(batch["y"], task, generator), batch["y"], batch["lengths"])
+        measuring.values()
+
+
+def _made_up(y: Tensor, task: Task, generator: torch.Generator) -> Tensor:
+    """Logits at random, of the shape that targets go with."""
+    leading = y.shape[:1] if task.seq2one else y.shape[:2]
+    return torch.randn(*leading, task.n_outputs, generator=generator)
+
+
+def _known(logits: Tensor, y: Tensor, lengths: Tensor, task: Task) -> Tensor:
+    """Which labels are known and within their signals."""
+    y = y.reshape(logits.shape[:-1] if task.kind == "multiclass" else logits.shape)
+    known = known_labels(y, task)
+    if not task.seq2one:
+        valid = valid_mask(lengths, logits.shape[1])
+        known = known & (valid if known.dim() == 2 else valid[:, :, None])
+    return known
+
+
+def _pooled(outputs: Tensor, y: Tensor, lengths: Tensor, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """The steps (or signals) of which a label is known, one after the other: [N, K], and y [N, K] or [N]."""
+    known = _known(outputs, y, lengths, task)
+    some = known if task.kind == "multiclass" else known.any(-1)
+    y = y.reshape(outputs.shape[:-1] if task.kind == "multiclass" else outputs.shape)
+    return outputs[some].numpy(), y[some].numpy()

@@ -1,0 +1,73 @@
+"""The value that a run goes by: which one, and which way is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.checks import choice, is_list
+from neurallib.measures.metrics import Metrics
+from neurallib.names import did_you_mean, listing
+from neurallib.tasks import Task
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+WAYS = {
+    "max": "accuracy balanced_accuracy precision recall specificity f1 auroc average_precision cohen_kappa r2 pearson",
+    "min": "loss mse mae calibration_error",
+}
+
+
+class Monitor(NamedTuple):
+    """A measure of validation by which weights are chosen."""
+
+    name: str = "loss"
+    mode: str = "min"  # or "max"
+
+    @property
+    def key(self) -> str:
+        """What callbacks, loggers and Lightning know it by."""
+        return f"val_{self.name}"
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether a value is a gain; anything finite is one over nan."""
+        gain = value < than if self.mode == "min" else value > than
+        return math.isfinite(value) and (gain or math.isnan(than))
+
+    @property
+    def best_words(self) -> str:
+        """What its best value is called."""
+        return f"{'lowest' if self.mode == 'min' else 'highest'} validation {self.name}"
+
+
+def as_monitor(given: Any, task: Task, metrics: Mapping[str, Metric]) -> Monitor:
+    """The monitor that `train` is asked for: a name of which the way is known, or a name and a way.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such measure, or its way is to be said; what there is, is listed.
+    """
+    name, mode = given if is_list(given) and len(given) == 2 else (given, None)
+    if not isinstance(name, str):
+        raise TypeError(f"monitor={given!r}; expected a measure's name, or ('name', 'max' or 'min').")
+    ways = {measure: way(measure) for measure in ["loss", *Metrics(task).values()]} | dict.fromkeys(metrics)
+    known = [measure for measure in ways if measure in metrics or ways[measure] is not None]
+    name = name.removeprefix("val_") if name not in known else name  # as callbacks call it
+    if name not in known:
+        raise ValueError(f"monitor={name!r}; there is {listing(known, 40)}.{did_you_mean(name, known)}")
+    if mode is None and ways[name] is None:
+        raise ValueError(f"monitor={name!r} does not say which way is better: give ({name!r}, 'max') or 'min' there.")
+    if mode is not None:
+        choice("the way of monitor", mode, WAYS)
+    return Monitor(name, mode or str(ways[name]))
+
+
+def way(measure: str) -> str | None:
+    """Whether more ("max") or less ("min") of a measure is better, of one class's as well; None of a baseline."""
+    for mode, names in WAYS.items():
+        if any(measure == name or measure.startswith(f"{name}_") for name in names.split()):
+            return mode
+    return None

@@ -1,0 +1,69 @@
+"""Files of one's own: what lies elsewhere or is private is not published, what was half written is not read."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import Case, make_state
+
+import neurallib as nl
+from neurallib.files import atomic_write, sweep
+from neurallib.search.trials import TrialResult, write_leaderboard
+from neurallib.storage.hub import _write_repository
+
+GRU = Case("GRUseq2seq", "binary")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return nl.save_checkpoint(make_state(GRU), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["model_weights.safetensors", "README.md", "loss_plot.png", "training_info.json"])
+def test_what_lies_elsewhere_is_not_published(name: str, saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "push").mkdir()
+    secret = tmp_path / "secret"
+    (saved / name).rename(secret) if (saved / name).exists() else secret.write_text("mine")
+    (saved / name).symlink_to(secret)
+    with pytest.raises(ValueError, match=f"{name} is a link to .*secret, outside"):
+        _write_repository(saved, tmp_path / "push")
+    assert list((tmp_path / "push").iterdir()) == []
+
+
+def test_training_information_of_ones_own_is_not_published(tmp_path: Path) -> None:
+    state = nl.train(
+        make_state(GRU), *[[(np.ones((9, 2)), np.ones((9, 1)))] * 2] * 2, epochs=1, batch_size=2, patience=1,
+        enable_progress_bar=False,
+    )  # fmt: skip
+    info = state["training_info"]
+    own = {**info, "patient": "X", "training_history": {**info, "token": "Y"}}
+    with pytest.warns(UserWarning, match="training_info holds patient, token of your own: not published"):
+        _write_repository({**state, "training_info": own}, tmp_path)
+    there = json.loads((tmp_path / "training_info.json").read_text())
+    assert there.keys() >= info.keys() - {"checkpoints_directory"}
+    assert "token" not in there["training_history"]
+
+
+def test_a_record_whose_model_lies_outside_the_results_counts_as_not_done(saved: Path, tmp_path: Path) -> None:
+    search = tmp_path / "results" / "model" / "grid_search"
+    search.mkdir(parents=True)
+    record = dict.fromkeys(TrialResult.__annotations__, None) | {"trial": "a", "hparams": {}, "status": "finished"}
+    (search / "a.json").write_text(json.dumps(record | {"checkpoints_directory": str(saved)}))
+    with pytest.warns(UserWarning, match="a.json is no record of a trial .*outside"):
+        write_leaderboard(search / "leaderboard.csv", [], [])
+
+
+def test_what_a_killed_process_was_writing_is_swept_and_never_read(saved: Path) -> None:
+    left = saved / ".best.abcd.writing"
+    left.write_bytes(b"half")
+    with atomic_write(saved / "notes.json") as live:
+        for path in (left, live):
+            os.utime(path, (0, 0))
+        sweep(saved)
+        assert live.exists() and not left.exists()
+    young = saved / ".last.abcd.writing"
+    young.write_bytes(b"just made, and not locked yet")
+    sweep(saved)
+    assert young.exists() and not list(saved.glob("*.ckpt"))

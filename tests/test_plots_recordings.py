@@ -1,0 +1,107 @@
+"""Pictures of recordings: rows of a strip chart, bands of classes, and records worst first."""
+
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+RATE = 100.0
+
+
+def recording(seconds: float = 95) -> dict:
+    t = np.arange(round(seconds * RATE)) / RATE
+    events = {"sample": np.array([150, 3200, 4000]), "symbol": ["N", "V", "+"]}
+    signal = np.stack([np.sin(t), np.cos(t)], axis=1).astype(np.float32)
+    return {"name": "r", "signal": signal, "sampling_frequency": RATE, "channels": ["MLII", "V5"],
+            "units": ["mV", "mV"], "events": events}  # fmt: skip
+
+
+def marks(figure, name: str) -> list[list[float]]:
+    """The times of a kind of mark, row by row."""
+    return [[float(x) for line in axes.lines if line.get_label() == name for x in line.get_xdata()]
+            for axes in figure.axes]  # fmt: skip
+
+
+def test_rows_follow_each_other_with_channels_and_beats_at_their_times(tmp_path: Path) -> None:
+    figure = nl.plot_recording(recording(), found=[151, 9400], path=tmp_path / "r.png")
+    assert [axes.get_ylabel().strip() for axes in figure.axes] == ["0:00:00", "0:00:30", "0:01:00", "0:01:30"]
+    np.testing.assert_allclose(sum(marks(figure, "true"), []), [1.5, 2.0])  # "+" is no beat
+    assert [len(row) for row in marks(figure, "true")] == [1, 1, 0, 0]
+    np.testing.assert_allclose(sum(marks(figure, "found"), []), [1.51, 4.0])
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert labels == ["MLII (2 mV high)", "V5 (2 mV high)"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (2)", "found (2)"]
+    assert matplotlib.image.imread(tmp_path / "r.png").std() > 0
+
+
+def test_a_window_is_shown_alone_and_the_first_channel_stands_highest() -> None:
+    figure = nl.plot_recording(recording(), start=30, stop=50, seconds_per_row=10)
+    assert [axes.get_ylabel().strip() for axes in figure.axes] == ["0:00:30", "0:00:40"]
+    first, second = figure.axes[0].lines[0], figure.axes[0].lines[-1]
+    assert len(first.get_xdata()) == 1000
+    assert min(first.get_ydata()) > max(second.get_ydata())
+    assert marks(figure, "true") == [[2.0], []]
+
+
+def test_only_what_is_shown_is_read() -> None:
+    class Lazy:
+        shape = (10**9, 1)
+
+        def __len__(self) -> int:
+            return 10**9
+
+        def __getitem__(self, part: slice) -> np.ndarray:
+            assert part.stop - part.start <= 3000
+            return np.zeros((part.stop - part.start, 1))
+
+    figure = nl.plot_recording({"signal": Lazy(), "sampling_frequency": RATE}, start=5000, stop=5060)
+    assert len(figure.axes) == 2
+
+
+def test_classes_are_bands_of_runs_with_their_names_and_target_beside_output() -> None:
+    classes = np.repeat([0, 2, -1, 1], [2000, 1500, 500, 5500])
+    probabilities = np.eye(3)[classes.clip(0)]
+    probabilities[classes < 0] = np.nan
+    figure = nl.plot_recording(recording(), probabilities, target=classes, names=["W", "N1", "N2"])
+    first, second = (axes.collections for axes in figure.axes[:2])
+    spans = [[path.get_extents().x0 for path in band.get_paths()] for band in first]
+    assert spans == [[0.0], [20.0], [0.0], [20.0]]  # target, then output: W, then N2
+    assert [path.get_extents().x0 for path in second[0].get_paths()] == [10.0]  # N1; the unknown is blank
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[-3:] == ["W", "N1", "N2"] and [t.get_text() for t in figure.axes[0].texts][2:] == ["target", "output"]
+
+
+def test_records_are_drawn_worst_first() -> None:
+    rows = {"a": 0.9, "b": 0.5, "c": 0.7}
+    true = np.arange(100, 2000, 100)
+    recordings = [
+        {"name": name, "signal": np.zeros((2000, 1)), "sampling_frequency": RATE,
+         "events": {"sample": true, "symbol": ["N"] * len(true)}} for name in rows
+    ]  # fmt: skip
+    result = nl.evaluate_recordings(lambda r: true[: int(rows[r["name"]] * len(true))], recordings)
+    axes = nl.plot_record_scores(result).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a", "average", "gross"]
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), sorted(row["f1"] for row in result["records"]))
+    assert nl.plot_record_scores(result, measure="false_positives_per_hour").axes[0].get_xlabel().startswith("false")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"output": np.zeros(5)}, "output has shape .5,.; expected 9500 steps"),
+        ({"found": [9500]}, "found holds 9500; expected samples from 0 to 9499"),
+        ({"seconds_per_row": 0.5}, "95 s make 190 rows of 0.5 s; expected 120 at the most"),
+        ({"start": 100}, "from start=100 to stop=None there is nothing"),
+        ({"output": np.arange(9500) % 3, "names": ["a"]}, "names has 1; expected 3"),
+        ({"path": "r.xyz"}, "ends in '.xyz'"),
+    ],
+)
+def test_what_cannot_be_shown_is_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nl.plot_recording(recording(), **options)
+    scores = nl.class_scores([[0, 1]], [[0, 1]])
+    with pytest.raises(ValueError, match="measure='f2'; this result has accuracy"):
+        nl.plot_record_scores(scores, measure="f2")

@@ -1,0 +1,100 @@
+"""Classes by person, and denoising, on recordings: as `evaluate` and the DeepFilter benchmark measure them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from test_recording_scores import recording
+
+import neurallib as nl
+from neurallib.measures.metrics import Metrics
+from neurallib.tasks import describe
+
+
+def test_classes_are_scored_by_person_as_evaluate_scores_them() -> None:
+    rng = np.random.default_rng(0)
+    true = [rng.integers(-1, 3, 400) for _ in range(4)]
+    found = [np.where(rng.random(400) < 0.6, one, rng.integers(0, 3, 400)).clip(0) for one in true]
+    scores = nl.class_scores(true, found, people=["a", "a", "b", "c"], names=["wake", "light", "deep"])
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, num_classes=3)
+    for told, places in ((scores["gross"], range(4)), (scores["records"][0], (0, 1)), (scores["records"][1], (2,))):
+        metrics = Metrics(describe(state))
+        for i in places:
+            outputs = torch.from_numpy(np.eye(3, dtype=np.float32)[found[i]])[None]
+            metrics.update(outputs, torch.from_numpy(true[i])[None], torch.tensor([400]))
+        values = metrics.values()
+        for name in ("accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"):
+            assert told[name] == pytest.approx(values[name])
+        assert told["recall_deep"] == pytest.approx(values["recall_2"])
+        assert told["precision_wake"] == pytest.approx(values["precision_0"])
+    assert [row["name"] for row in scores["records"]] == ["a", "b", "c"]
+    assert scores["confusion"].sum() == sum((one >= 0).sum() for one in true)
+    kappas = [row["cohen_kappa"] for row in scores["records"]]
+    assert scores["average"]["cohen_kappa"] == pytest.approx(np.mean(kappas))
+
+
+def test_annotated_stages_are_the_truth_of_a_recording_and_the_rest_is_unknown() -> None:
+    stages = {"sample": np.array([0, 2000, 3000, 4000]), "symbol": ["W", "N2", "?", "W"],
+              "duration": np.array([20.0, 10.0, 10.0, 15.0])}  # fmt: skip
+    r = recording("a", []) | {"events": stages}
+    found = np.repeat([0, 1, 1, 0], [2500, 500, 1000, 2000])
+    scores = nl.evaluate_recordings(lambda _: found, [r], task="classes", names=["W", "N2"])
+    np.testing.assert_array_equal(scores["confusion"], [[3500, 0], [500, 500]])
+    probabilities = np.eye(2)[found]
+    again = nl.evaluate_recordings(lambda _: {"output": probabilities}, [r], task="classes", names=["W", "N2"],
+                                   skip_start=5)  # fmt: skip
+    np.testing.assert_array_equal(again["confusion"], [[3000, 0], [500, 500]])
+
+
+def test_denoising_measures_are_those_of_the_benchmark() -> None:
+    rng = np.random.default_rng(0)
+    y, x, found = rng.standard_normal((3, 512)) + [[0.3], [0.5], [0.2]]
+    scores = nl.denoising_scores(y, x, found)
+    assert scores["ssd"] == pytest.approx(sum((a - b) ** 2 for a, b in zip(y, found)))
+    assert scores["mad"] == pytest.approx(max(abs(a - b) for a, b in zip(y, found)))
+    assert scores["prd"] == pytest.approx(100 * math.sqrt(scores["ssd"] / sum((b - y.mean()) ** 2 for b in found)))
+    assert scores["cosine_similarity"] == pytest.approx(y @ found / np.linalg.norm(y) / np.linalg.norm(found))
+    assert scores["rmse"] == pytest.approx(math.sqrt(scores["ssd"] / 512))
+    assert scores["snr_before_db"] == pytest.approx(10 * math.log10(y.var() / (x - y).var()))
+    improvement = 10 * math.log10((x - y).var() / (found - y).var())
+    assert scores["snr_improvement_db"] == pytest.approx(improvement)
+    two = nl.denoising_scores(np.stack([y, y], 1), np.stack([x, x], 1), np.stack([found, y + 1e-3 * x], 1))
+    assert two["ssd"] < scores["ssd"] and two["mad"] < scores["mad"]
+
+
+def test_steps_without_a_value_have_no_part_in_denoising_measures() -> None:
+    y, x, found = np.random.default_rng(1).standard_normal((3, 200))
+    cut = [side.copy() for side in (y, x, found)]
+    for side, i in zip(cut, (3, 50, 99), strict=True):
+        side[i] = np.nan
+    keep = np.setdiff1d(np.arange(200), [3, 50, 99])
+    assert nl.denoising_scores(*cut) == pytest.approx(nl.denoising_scores(y[keep], x[keep], found[keep]))
+
+
+def test_peaks_that_a_denoiser_loses_and_adds_are_told() -> None:
+    y = np.zeros(1000)
+    y[[100, 300, 500, 700]] = 1
+    found = y.copy()
+    found[[300, 800, 900]] = 0, 1, 1
+    detector = lambda signal: np.flatnonzero(signal > 0.5)
+    by_function = nl.denoising_scores(y, y + 0.1, found, peaks=detector, sampling_frequency=100)
+    assert (by_function["peaks_kept"], by_function["peaks_added"]) == (0.75, 0.4)
+    given_ones = nl.denoising_scores(y, y + 0.1, found, peaks=([100, 300], [101]), sampling_frequency=100)
+    assert (given_ones["peaks_kept"], given_ones["peaks_added"]) == (0.5, 0)
+
+
+def test_denoisers_are_scored_on_recordings_and_compared() -> None:
+    rng = np.random.default_rng(0)
+    clean = {f"r{i}": np.sin(np.arange(6000) / (5 + i))[:, None] for i in range(6)}
+    recordings = [recording(name, []) | {"signal": y + 0.5 * rng.standard_normal(y.shape)} for name, y in clean.items()]
+
+    def shrunk(by: float):
+        return lambda r: clean[r["name"]] + by * (r["signal"] - clean[r["name"]])
+
+    a, b = (nl.evaluate_recordings(shrunk(by), recordings, task="denoising", target=lambda r: clean[r["name"]])
+            for by in (0.1, 0.5))  # fmt: skip
+    assert a["gross"]["snr_improvement_db"] == pytest.approx(20) == a["average"]["snr_improvement_db"]
+    compared = nl.compare_recordings(a, b)
+    assert compared["average"]["mad"]["difference"] < 0
+    assert compared["gross"]["rmse"]["p_value"] == pytest.approx(2 / 64)
