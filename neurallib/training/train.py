@@ -46,6 +46,7 @@ def train(
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    sample_weight: Sequence[float] | Mapping[str, float] | None = None,
     optimizer: OptimizerChoice = "adam",
     schedule: Schedule = "cosine",
     augment: Augment | None = None,
@@ -106,6 +107,10 @@ def train(
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
         because other data may be balanced otherwise; a warning says so.
+    sample_weight : sequence of float, or mapping, optional
+        How much each training signal counts, at least 0, in the data's order; of a folder also by file names, which
+        windows share. Loss and steps are multiplied by it: 2 is the signal twice, and 0 leaves it out of the batches.
+        Validation does not weigh, nor does what the training data decide: normalization and class_weight="balanced".
     optimizer : str or function
         "adam", with weight decay 1e-5; "adamw", with 1e-2; "sgd", with momentum 0.9; or a function (network, hparams)
         that gives a torch optimizer of the network's parameters. What is frozen stays as it is with each of them.
