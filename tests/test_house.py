@@ -21,10 +21,10 @@ architectures tasks files devices recurrence.__init__ recurrence.compiling recur
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
-    signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
-    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
-    signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic signals.lazy
-    signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
+    signals.conversion signals.arrays signals.folders signals.weights signals.sources signals.targets
+    signals.augmentation signals.statistics signals.prepared signals.preparing signals.batches signals.people
+    signals.peaks signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic
+    signals.lazy signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
     signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing

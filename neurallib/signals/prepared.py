@@ -61,6 +61,7 @@ class PreparedData(Dataset[Item]):
         self._source, self._task, self._has_targets, self._handed = source, task, has_targets, handed
         self.preprocessing = preprocessing
         self.augmentation = augmentation
+        self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []

@@ -6,6 +6,7 @@ import inspect
 import math
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ class _Training(pl.LightningModule):
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = training_step(self.network, batch, self._loss)
+        weight: Any = batch.get("weight")  # of a WeightedBatch
+        loss = training_step(self.network, batch, self._loss if weight is None else partial(self._loss, weight=weight))
         if batch_idx * self._world_size + self._rank >= self._n_batches:
             self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
         self._train_total += self._terms_of_batch
@@ -141,7 +143,8 @@ class _Training(pl.LightningModule):
         last = trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches
         if last or (batch_idx + 1) % n_parts == 0:
             n_steps = trainer.strategy.reduce(self._n_steps.clone(), reduce_op="sum")
-            scale = self._unit * self._world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
+            # Where nothing is known, gradients are 0.
+            scale = torch.where(n_steps > 0, self._unit * self._world_size / n_steps, 0.0)
             for parameter in self.network.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(scale)
@@ -152,8 +155,8 @@ class _Training(pl.LightningModule):
         if gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
-        total, count = self._terms(logits, y, lengths)
+    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor, weight: Tensor | None = None) -> Tensor:
+        total, count = self._terms(logits, y, lengths, weight)
         self._terms_of_batch = torch.stack([total.detach(), count])
         return mean_loss(total, count)
 
