@@ -99,13 +99,16 @@ def test_a_regression_is_mapped_back_in_its_own_units(normalization: str | None,
 
 @pytest.mark.parametrize("hparams", [{}, {"num_classes": 3}, {"task": "regression"}], ids=str)
 @pytest.mark.parametrize("per_step", [True, False])
-def test_lengths_are_their_own_in_any_batch_and_window(hparams: dict[str, Any], per_step: bool) -> None:
+@pytest.mark.parametrize("frequency", [1000.0, 361.0])  # the second leaves short signals as long as they are
+def test_lengths_are_their_own_in_any_batch_and_window(
+    hparams: dict[str, Any], per_step: bool, frequency: float
+) -> None:
     state = state_at(RATE, per_step=per_step, **hparams)
-    xs = [smooth(n, 1000.0) for n in (1, 2, 3, 700, 1001, 998)]
+    xs = [smooth(n, frequency) for n in (1, 2, 3, 100, 700, 1001, 998)]
     k = hparams.get("num_classes", 1)
     for window in (None, 0.5):
         state["preprocessing"]["window"] = window
-        alone, together = (nl.predict(state, xs, batch_size=size, sampling_frequency=1000) for size in (1, 6))
+        alone, together = (nl.predict(state, xs, batch_size=size, sampling_frequency=frequency) for size in (1, 7))
         for x, one, other in zip(xs, alone, together, strict=True):
             assert one.shape == ((len(x), k) if per_step else (k,))
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
