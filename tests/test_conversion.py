@@ -196,9 +196,13 @@ def test_units_go_with_their_channels() -> None:
 
 def test_units_that_measure_other_things_are_refused() -> None:
     state, x = leads(), np.ones((9, 2))
-    for unit in ("mmHg", "g", "bpm", "MV2", ""):
+    for unit in ("mmHg", "g", "bpm", "MV2"):
         with pytest.raises(ValueError, match=f"units='{unit}'; the state was trained on 'mV', and nothing converts"):
             nl.predict(state, [x], units=["mV", unit])
+    expected = nl.predict(state, [x])[0]
+    assert np.array_equal(nl.predict(state, [x], units=["mV", ""])[0], expected)  # a unit that is not said
+    state["preprocessing"]["units"] = ["", ""]
+    assert np.array_equal(nl.predict(state, [x], units=["mV", "g"])[0], expected)
     state["preprocessing"]["units"] = ["a.u.", "a.u."]
     assert nl.predict(state, [x], units="a.u.")[0].shape == (9, 1)
     with pytest.raises(ValueError, match="'a.u.', and nothing converts"):
