@@ -223,6 +223,7 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.evaluate_recordings(f, [r], task="beats"), ValueError, "task='beats'; expected one of"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="denoising"), ValueError, "target is not given"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="classes"), ValueError, "names of the classes"),
+        (lambda r, f: nl.evaluate_recordings(f, [r | {"events": None}]), ValueError, "a has no annotation"),
         (lambda r, f: nl.compare_recordings({}, {}), TypeError, "a is a dict; expected what evaluate_recordings"),
         (lambda r, f: nl.compare_recordings(*(nl.evaluate_recordings(f, [r | {"name": n}]) for n in "ab")), ValueError,
          "a and b are of different recordings: a, b"),
