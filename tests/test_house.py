@@ -31,10 +31,10 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.hub
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.run training.options training.isolation
-    training.seldom training.trainer_options training.history training.record training.saving training.tensorboard
-    training.callbacks training.lightning training.parts training.train prediction.__init__ prediction.windows
-    prediction.applying prediction.evaluation prediction.confusion prediction.on_folders prediction.long_recordings
-    prediction.r_peaks
+    training.seldom training.divergence training.trainer_options training.history training.record training.saving
+    training.tensorboard training.callbacks training.lightning training.parts training.train prediction.__init__
+    prediction.windows prediction.applying prediction.evaluation prediction.confusion prediction.on_folders
+    prediction.long_recordings prediction.r_peaks
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

@@ -14,16 +14,16 @@ from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import save_model_card
+from neurallib.storage.model_card import CARD, save_model_card
 from neurallib.tasks import describe
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.run import Run
+from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -152,7 +152,11 @@ def train(
     TypeError, ValueError
         If an argument or a signal is wrong; nothing has been trained or written then.
     RuntimeError
-        If training diverged before there was a finite validation loss.
+        If training diverged before there was a finite validation loss. Later a loss that is nan or infinite ends the
+        run, with a warning that names step and signals, and the best weights are kept.
+    OSError
+        If a checkpoint cannot be written: raised at the end, after all else was saved, and the trained state is its
+        attribute `state`.
 
     See Also
     --------
@@ -186,13 +190,22 @@ def train(
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result.directory)
+    return _saved(trained_state(run, result), result)
 
 
-def _saved(trained: State, directory: Path | None) -> State:
-    if directory is not None:
-        save_checkpoint(trained, directory)
-        save_model_card(trained, directory)
+def _saved(trained: State, result: Fit) -> State:
+    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
+    error = result.unsaved
+    if result.directory is not None:
+        try:
+            save_checkpoint(trained, result.directory)
+        except OSError as last:
+            error = last
+        with dispensable(result.directory / CARD):
+            save_model_card(trained, result.directory)
+    if error is not None:
+        error.state = trained  # type: ignore[attr-defined]
+        raise error
     return trained
 
 
