@@ -33,10 +33,10 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.hub_files storage.hub storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
-    training.options training.isolation training.seldom training.trainer_options training.history training.record
-    training.saving training.tensorboard training.callbacks training.lightning training.parts training.train
-    prediction.__init__ prediction.stretches prediction.windows prediction.applying prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
+    training.options training.isolation training.seldom training.divergence training.trainer_options training.history
+    training.record training.saving training.tensorboard training.callbacks training.lightning training.parts
+    training.train prediction.__init__ prediction.stretches prediction.windows prediction.applying
+    prediction.evaluation prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
     prediction.long_recordings prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation

@@ -35,8 +35,6 @@ cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, la
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
-evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
-    sampling_frequency=None, channels=None, units=None)
 evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
     tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
     names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)

@@ -23,7 +23,7 @@ from neurallib.state import Hparams, State, count_parameters
 from neurallib.storage.directories import weights_path
 from neurallib.tasks import n_outputs
 from neurallib.training.optimization import make_optimizer
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
@@ -138,7 +138,8 @@ def run_trial(trial: Trial) -> TrialResult:
         checkpoints_directory=info["checkpoints_directory"],
     )  # fmt: skip
     within = os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])
-    write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
+    with dispensable(trial.record):
+        write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
     return result
 
 
@@ -173,7 +174,11 @@ def write_leaderboard(path: Path, results: Sequence[TrialResult], varied: Sequen
     records = (_read_record(record) for record in sorted(path.parent.glob("*.json")) if record.stem not in here)
     earlier = [cast(TrialResult, {**record, "status": "earlier"}) for record in records if record is not None]
     others = [name for name in TrialResult.__annotations__ if name not in ("hparams", "status", "validation_loss")]
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with (
+        dispensable(path),
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["rank", "status", "validation_loss", *varied, *others, "hparams"])
         for rank, result in enumerate([*results, *earlier], 1):

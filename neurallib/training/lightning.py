@@ -23,7 +23,7 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -35,7 +35,8 @@ from neurallib.state import Batch
 from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
-from neurallib.training.callbacks import Bar, NoProfiler, Recorder
+from neurallib.training.callbacks import Bar, Board, NoProfiler, Recorder
+from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
@@ -216,7 +217,7 @@ def fit(run: Run) -> Fit:
     if run.save and getattr(rank_zero_only, "rank", 0) == 0:
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
         log_hparams(run.state, module.directory)
-    interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
+    interrupted, diverged, on_ctrl_c = False, None, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, module.directory, recorder)
         try:
@@ -228,17 +229,22 @@ def fit(run: Run) -> Fit:
                 raise
             signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
-    result = recorder.fit(module.directory, interrupted)
+        except Diverged as error:
+            diverged = str(error)
+    result = recorder.fit(module.directory, interrupted)._replace(diverged=diverged)
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
-        diverged = "diverged in its first epoch" if run.monitor.name == "loss" else "has no weights to choose"
-        reason = diverged if result.val_losses else "ended before its first validation"
+        no_choice = "diverged in its first epoch" if run.monitor.name == "loss" or diverged else "has no weights to choose"
+        reason = no_choice if result.val_losses or diverged else "ended before its first validation"
+        told = f" {diverged[0].upper()}{diverged[1:]}." if diverged else ""
         what = f"no validation {run.monitor.name} was finite, so there are no weights to keep"
-        raise RuntimeError(f"training {reason}: {what}.")
+        raise RuntimeError(f"training {reason}: {what}.{told}")
     if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
         reason = "hands its weights over after the last epoch, which this run did not reach"
         warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
+    if diverged:
+        warn(f"training diverged: {diverged}. The best weights before (epoch {result.best_epoch}) are kept.")
     if interrupted:
         epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
         warn(f"training was interrupted in epoch {epoch}: {best}.")
@@ -278,7 +284,7 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
     loggers = list(run.loggers)
     if run.enable_tensorboard:
         name, where = "tensorboard_logs", directory or "."
-        loggers.append(TensorBoardLogger(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
+        loggers.append(Board(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
     on_gpu = run.device.type == "cuda"
     placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(

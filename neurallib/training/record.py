@@ -57,6 +57,7 @@ def trained_state(run: Run, fit: Fit) -> State:
         best_epoch=fit.best_epoch,
         weights_of=_weights_of(fit),
         interrupted=fit.interrupted,
+        diverged=fit.diverged,
         seed=run.seed,
         batch_size=run.batch_size,
         class_weight=start["training_info"]["class_weight"],

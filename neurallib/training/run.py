@@ -92,3 +92,5 @@ class Fit(NamedTuple):
     training_time: float  # seconds
     interrupted: bool
     directory: Path | None
+    diverged: str | None = None  # where a loss became nan or infinite, which ended the run
+    unsaved: OSError | None = None  # why one of the checkpoints could not be written

@@ -15,7 +15,7 @@ from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import save_model_card
+from neurallib.storage.model_card import CARD, save_model_card
 from neurallib.tasks import describe
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
@@ -23,10 +23,10 @@ from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.run import Run
+from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -188,7 +188,11 @@ def train(
     TypeError, ValueError
         If an argument or a signal is wrong; nothing has been trained or written then.
     RuntimeError
-        If training diverged before there was a finite validation loss.
+        If training diverged before there was a finite validation loss. Later a loss that is nan or infinite ends the
+        run, with a warning that names step and signals, and the best weights are kept.
+    OSError
+        If a checkpoint cannot be written: raised at the end, after all else was saved, and the trained state is its
+        attribute `state`.
 
     See Also
     --------
@@ -224,13 +228,22 @@ def train(
         return start
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result.directory)
+    return _saved(trained_state(run, result), result)
 
 
-def _saved(trained: State, directory: Path | None) -> State:
-    if directory is not None:
-        save_checkpoint(trained, directory)
-        save_model_card(trained, directory)
+def _saved(trained: State, result: Fit) -> State:
+    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
+    error = result.unsaved
+    if result.directory is not None:
+        try:
+            save_checkpoint(trained, result.directory)
+        except OSError as last:
+            error = last
+        with dispensable(result.directory / CARD):
+            save_model_card(trained, result.directory)
+    if error is not None:
+        error.state = trained  # type: ignore[attr-defined]
+        raise error
     return trained
 
 
