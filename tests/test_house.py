@@ -44,6 +44,8 @@ search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
     examples.stream examples.publish_model examples.transfer_learning examples.use_published_model
+    examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages examples.denoising
+    examples.heart_rate_from_ppg
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()
