@@ -19,6 +19,15 @@ from neurallib.models.registry import build_network, state_from_network
 from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
+from neurallib.signals.augmentations import (
+    augment_channels,
+    augment_crop,
+    augment_dropout,
+    augment_scale,
+    augment_stretch,
+    compose_augmentations,
+)
+from neurallib.signals.disturbances import augment_hum, augment_motion, augment_noise
 from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.storage.training_info import (
@@ -32,6 +41,7 @@ from neurallib.storage.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from neurallib.storage.pretrained import list_pretrained, load_pretrained
 from neurallib.storage.model_card import save_model_card
 from neurallib.storage.hub import (
     get_hparams_from_hugging,
@@ -87,10 +97,19 @@ __all__ = [
     "State",
     "TrialResult",
     "beats",
+    "augment_channels",
+    "augment_crop",
+    "augment_dropout",
+    "augment_hum",
+    "augment_motion",
+    "augment_noise",
+    "augment_scale",
+    "augment_stretch",
     "build_network",
     "class_scores",
     "collate_fn",
     "compare_recordings",
+    "compose_augmentations",
     "configure_device",
     "confusion_matrix",
     "create_checkpoints_directory",
@@ -119,10 +138,12 @@ __all__ = [
     "iter_predict",
     "label_target",
     "list_architectures",
+    "list_pretrained",
     "list_production_models",
     "list_recordings",
     "load_checkpoint",
     "load_from_hub",
+    "load_pretrained",
     "loss_function",
     "make_dataset",
     "make_loader",

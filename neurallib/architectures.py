@@ -39,13 +39,13 @@ def _sizes(hparams: Hparams) -> str:
 class Architecture(NamedTuple):
     """All that the library knows of one architecture: its one entry in ARCHITECTURES.
 
-    Its hyperparameters are the factory's arguments but for `fold` and `seed`; `model_name`, `n_features` and
+    Its hyperparameters are the factory's arguments but for `fold`, `steps` and `seed`; `model_name`, `n_features` and
     `learning_rate` are among them, and `task`, `num_classes` and `multi_label` unless it does regression alone.
 
     Attributes
     ----------
     factory : callable
-        factory(**hyperparameters, fold, seed) -> State, untrained.
+        factory(**hyperparameters, fold, steps, seed) -> State, untrained.
     weight_shapes : callable
         weight_shapes(hparams) -> dict of str to Shape, the weights by name.
     forward : callable
@@ -199,7 +199,7 @@ def check_state(state: Any, name: str = "state") -> State:
 def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
     """The hyperparameters that a factory takes, each with its default (`inspect.Parameter.empty` where it has none)."""
     parameters = inspect.signature(factory).parameters
-    return {name: parameter.default for name, parameter in parameters.items() if name not in ("fold", "seed")}
+    return {name: parameter.default for name, parameter in parameters.items() if name not in ("fold", "steps", "seed")}
 
 
 def _only(text: str, given: Iterable[Any], known: Iterable[str]) -> None:

@@ -51,6 +51,15 @@ def number(
     return result
 
 
+def interval(name: str, value: Any, low: float) -> None:
+    """Raise unless `value` is two finite numbers above `low`, the lower one first."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(f"{name}={value!r}; expected two numbers, from which to which it is drawn.")
+    first, last = (number(name, side, low, low_open=True) for side in value)
+    if first > last:
+        raise ValueError(f"{name}={value!r}; expected the lower number first.")
+
+
 def boolean(name: str, value: Any) -> bool:
     """Return `value`, or raise TypeError unless it is True or False."""
     if not isinstance(value, bool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 Hparams = dict[str, Any]
 Weights = Mapping[str, Tensor]
+Steps = Sequence[Mapping[str, Any]]
 
 
 class Preprocessing(TypedDict):
@@ -22,7 +23,7 @@ class Preprocessing(TypedDict):
     channels: list[str] | None  # names of x's, [C]
     units: list[str] | None  # of x's channels, [C]
     window: float | None  # seconds (samples where the frequency is unknown) of what longer signals were cut into
-    steps: list[Any] | None
+    steps: list[dict[str, Any]] | None  # named filters applied before normalization, with their parameters
     fold: int | None  # consecutive samples that the network takes for the features of one step
     normalization: str | None  # one of neurallib.signals.normalization.NORMALIZATIONS
     x_shift: list[float] | None  # [C], of normalization "dataset"
@@ -37,7 +38,7 @@ class Postprocessing(TypedDict):
     """What turns outputs into answers."""
 
     outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
-    events: dict[str, Any]  # how probabilities become events: threshold, min_distance (s), smoothing (s); or nothing
+    events: dict[str, Any]  # how probabilities become events: threshold, min_distance, smoothing, snap (s); or nothing
 
 
 class State(TypedDict):
@@ -53,9 +54,9 @@ class State(TypedDict):
         float32 on the CPU, detached, sharing memory with nothing.
     preprocessing : dict
         What stood before the network's input: "sampling_frequency" (Hz), "channels" and "units" of x, "window" (what
-        longer signals were cut into), "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale"; and what
-        a regression's target was normalized by, "target_normalization", "target_offset" (whether its signal's shift was
-        taken off it), "y_shift" and "y_scale". None where unknown.
+        longer signals were cut into), "steps", "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale";
+        and what a regression's target was normalized by, "target_normalization", "target_offset" (whether its signal's
+        shift was taken off it), "y_shift" and "y_scale". None where unknown.
     postprocessing : dict
         What turns outputs into answers: "outputs", the names of classes or quantities [K] (None where unknown), and
         "events", how probabilities become events (empty where they do not).
@@ -110,13 +111,16 @@ class Batch(TypedDict):
 Pair = tuple[np.ndarray, np.ndarray]  # one signal and its target, as numpy reads them
 
 
-def new_state(architecture: str, hparams: Hparams, weights: Weights, fold: int = 1) -> State:
+def new_state(
+    architecture: str, hparams: Hparams, weights: Weights, fold: int = 1, steps: Steps | None = None
+) -> State:
     """An untrained state that holds copies of `weights` on the CPU."""
+    copied = [dict(step) for step in steps or ()]
     return State(
         architecture=architecture,
         hparams=hparams,
         weights=copy_weights(weights),
-        preprocessing=new_preprocessing({"fold": fold if fold > 1 else None}),
+        preprocessing=new_preprocessing({"fold": fold if fold > 1 else None, "steps": copied or None}),
         postprocessing=new_postprocessing(),
         frozen=[],
         training_info={},

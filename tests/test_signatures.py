@@ -23,10 +23,19 @@ State(architecture, hparams, weights, preprocessing, postprocessing, frozen, tra
 TrialResult(trial, status, hparams, validation_loss, best_epoch, epochs, n_weights, training_time,
     checkpoints_directory, error)
 beats(recording)
+augment_channels(*, dropout=0.1, rotation=0)
+augment_crop(n_steps)
+augment_dropout(sampling_frequency, *, duration=(0.3, 2.5))
+augment_hum(sampling_frequency, *, frequencies=(50.0, 60.0), snr=(4.0, 30.0), reference='beats')
+augment_motion(sampling_frequency, *, snr=(-6.0, 18.0), reference='beats')
+augment_noise(noise=None, *, snr=(-6.0, 18.0), reference='beats', speed=(1.0, 1.0), burst=False)
+augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)
+augment_stretch(factor=(0.8, 1.25))
 build_network(state, device='cpu')
 class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 collate_fn(items)
 compare_recordings(a, b, *, n_resamples=10000, seed=42)
+compose_augmentations(*parts)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
@@ -40,7 +49,7 @@ evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15
     names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
-find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=0.05, polarity='auto',
+find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
     channel=None, gpu_id=None)
 event_target(recording, *, symbols=None, width=0.0, shape='window')
 export_onnx(state, path, *, stateful=False, int8=False, signals=None)
@@ -54,20 +63,23 @@ get_weights_and_info_from_hugging(hugging_face_model, local_dir=None)
 grid_search(architecture, hparams_options, train_params, *, executor=None, on_error='skip', threads_per_trial=None,
     enable_progress_bar=True)
 gru_encoder_decoder(*, n_features, enc_hid_dim, dec_hid_dim, enc_layers=1, dec_layers=1, dropout=0.0,
-    learning_rate=0.003, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1, seed=42)
+    learning_rate=0.003, bidirectional=False, fc_out_bool=True, n_outputs=None, model_name='GRUED', fold=1,
+    steps=None, seed=42)
 gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    pooling='final', model_name='GRUseq2one', fold=1, seed=42)
+    pooling='final', model_name='GRUseq2one', fold=1, steps=None, seed=42)
 gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
-    model_name='GRUseq2seq', fold=1, seed=42)
+    model_name='GRUseq2seq', fold=1, steps=None, seed=42)
 interval_target(recording, classes, *, background=None, binary=False)
 label_target(recording, classes, *, least=0.5, binary=False)
 list_architectures()
+list_pretrained()
 list_production_models(
     collection='novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948')
 list_recordings(directory)
 load_checkpoint(directory, *, task=None, multi_label=False)
+load_pretrained(name)
 load_from_hub(repo_id, *, revision=None, token=None, local_dir=None)
 loss_function(state)
 make_dataset(recordings, directory, *, target, window=None, overlap=0.0, each_window=False, sampling_frequency=None,
@@ -142,13 +154,13 @@ transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,
     model_name=None, **more)
 transformer_encoder_decoder(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
-    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', fold=1, seed=42)
+    dropout=0.0, learning_rate=0.001, n_outputs=None, model_name='TransformerED', fold=1, steps=None, seed=42)
 transformer_seq2one(*, n_features, d_model, nhead, num_encoder_layers=1, dim_feedforward, dropout=0.0,
     learning_rate=0.001, num_classes=1, task='classification', multi_label=False, n_outputs=None,
-    model_name='Transformerseq2one', fold=1, seed=42)
+    model_name='Transformerseq2one', fold=1, steps=None, seed=42)
 transformer_seq2seq(*, n_features, d_model, nhead, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward,
     dropout=0.0, learning_rate=0.001, task='regression', num_classes=1, multi_label=False, n_outputs=None,
-    model_name='Transformerseq2seq', fold=1, seed=42)
+    model_name='Transformerseq2seq', fold=1, steps=None, seed=42)
 unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)

@@ -6,42 +6,54 @@ they tell of changes need not be steps of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 from torch.nn.functional import pad
 
 from neurallib.architectures import ARCHITECTURES, Forward, Shape
 from neurallib.checks import integer
 from neurallib.sequences import zero_padding
-from neurallib.state import Hparams, State, Weights
+from neurallib.state import Hparams, State, Steps, Weights
+from neurallib.steps import check_steps, n_inputs
 from neurallib.tasks import n_outputs, task_kind
 
 
-def check_fold(fold: int, seq2one: bool, hparams: Hparams) -> Hparams:
-    """The sizes that a network of these hyperparameters has inside when it folds: `fold` times the features and, with
-    an output at each sample, the outputs.
+def check_fold(fold: int, seq2one: bool, hparams: Hparams, steps: Steps | None = None) -> Hparams:
+    """The sizes that a network of these hyperparameters has inside: the features that steps make of a signal's and,
+    when it folds, `fold` times these and, with an output at each sample, the outputs.
 
     Raises
     ------
     TypeError, ValueError
-        If `fold` is no integer of at least 1.
+        If `fold` is no integer of at least 1, or a step is wrong.
     """
-    if integer("fold", fold) == 1:
+    n_features = n_inputs(hparams["n_features"], check_steps(steps)) * integer("fold", fold)
+    if n_features == hparams["n_features"]:
         return hparams
     k = n_outputs(hparams) * (1 if seq2one else fold)
-    of_task = {"n_outputs": k} if task_kind(hparams) == "regression" else {"num_classes": k, "multi_label": True}
-    return hparams | {"n_features": hparams["n_features"] * fold} | of_task
+    if task_kind(hparams) == "regression":
+        return hparams | {"n_features": n_features, "n_outputs": k}
+    return hparams | {"n_features": n_features} | ({"num_classes": k, "multi_label": True} if fold > 1 else {})
 
 
 def weight_shapes(state: State) -> dict[str, Shape]:
     """The weights that a state's network has, by name."""
     entry = ARCHITECTURES[state["architecture"]]
-    return entry.weight_shapes(check_fold(fold_of(state), entry.seq2one, state["hparams"]))
+    return entry.weight_shapes(check_fold(fold_of(state), entry.seq2one, state["hparams"], steps_of(state)))
+
+
+def input_hparams(state: State) -> Hparams:
+    """The hyperparameters with as many features as the network is handed of each sample."""
+    return state["hparams"] | {"n_features": n_inputs(state["hparams"]["n_features"], steps_of(state))}
 
 
 def forward_of(state: State) -> Forward:
     """What a state's network computes: its architecture's forward function on folded samples."""
     entry, fold = ARCHITECTURES[state["architecture"]], fold_of(state)
-    if fold == 1:
+    inside, k = check_fold(fold, entry.seq2one, state["hparams"], steps_of(state)), n_outputs(state["hparams"])
+    if inside is state["hparams"]:
         return entry.forward
 
     def forward(
@@ -53,7 +65,7 @@ def forward_of(state: State) -> Forward:
         training: bool,
         features: bool = False,
     ) -> Tensor:
-        inside, n_steps = check_fold(fold, entry.seq2one, hparams), x.shape[1]
+        n_steps = x.shape[1]
         # What lies behind a signal's end would be features of its last step.
         x = _folded(zero_padding(x, lengths), fold)
         if target is not None and not entry.seq2one:
@@ -62,7 +74,7 @@ def forward_of(state: State) -> Forward:
         logits = entry.forward(weights, inside, x, (lengths + fold - 1) // fold, target, training, *more)
         if entry.seq2one or features:
             return logits  # features are those of the folded steps, [B, ceil(T / fold), H]
-        unfolded = logits.reshape(len(logits), -1, n_outputs(hparams))
+        unfolded = logits.reshape(len(logits), -1, k)
         return zero_padding(unfolded[:, :n_steps], lengths)
 
     return forward
@@ -73,9 +85,15 @@ def fold_of(state: State) -> int:
     return state["preprocessing"].get("fold") or 1
 
 
-def folding(fold: int) -> Hparams:
-    """The argument of a factory that makes a network fold; none for one that does not, which every factory takes."""
-    return {"fold": fold} if fold != 1 else {}
+def steps_of(state: State) -> Steps | None:
+    """The filters that stand before the state's network."""
+    return state["preprocessing"].get("steps")
+
+
+def folding(preprocessing: Mapping[str, Any]) -> Hparams:
+    """The arguments of a factory beside hyperparameters, so that the network takes what a preprocessing makes; none
+    for one without a word of it, which every factory takes."""
+    return {name: preprocessing[name] for name in ("fold", "steps") if preprocessing.get(name)}
 
 
 def _folded(x: Tensor, fold: int) -> Tensor:

@@ -10,7 +10,7 @@ from neurallib.models.folding import check_fold
 from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
 from neurallib.names import hinted
-from neurallib.state import Hparams, State, new_state
+from neurallib.state import Hparams, State, Steps, new_state
 from neurallib.tasks import check_outputs, check_task
 from neurallib.tasks import n_outputs as count_outputs
 from neurallib.warn import warn
@@ -35,6 +35,7 @@ def gru_seq2seq(
     n_outputs: int | None = None,
     model_name: str = "GRUseq2seq",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output per time step, [T, K].
@@ -72,6 +73,12 @@ def gru_seq2seq(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -102,8 +109,8 @@ def gru_seq2seq(
     torch.Size([192, 64])
     """
     hparams = _check_gru(dict(locals()))
-    shapes = gru_weight_shapes(check_fold(fold, False, hparams))
-    return new_state("GRUseq2seq", hparams, draw_weights(shapes, seed), fold)
+    shapes = gru_weight_shapes(check_fold(fold, False, hparams, steps))
+    return new_state("GRUseq2seq", hparams, draw_weights(shapes, seed), fold, steps)
 
 
 @hinted
@@ -124,6 +131,7 @@ def gru_seq2one(
     pooling: str = "final",
     model_name: str = "GRUseq2one",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output, [K].
@@ -165,6 +173,12 @@ def gru_seq2one(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -196,8 +210,8 @@ def gru_seq2one(
     """
     choice("pooling", pooling, POOLINGS)
     hparams = _check_gru(dict(locals()))
-    shapes = gru_weight_shapes(check_fold(fold, True, hparams))
-    return new_state("GRUseq2one", hparams, draw_weights(shapes, seed), fold)
+    shapes = gru_weight_shapes(check_fold(fold, True, hparams, steps))
+    return new_state("GRUseq2one", hparams, draw_weights(shapes, seed), fold, steps)
 
 
 def _check_gru(given: dict[str, Any]) -> Hparams:
@@ -225,7 +239,7 @@ def _check_gru(given: dict[str, Any]) -> Hparams:
         if hparams["task"] == "classification":
             warn("fc_out_bool=False is for regression; classification keeps fc_out.")
             hparams["fc_out_bool"] = True
-        elif width != (k := count_outputs(check_fold(given["fold"], "pooling" in given, hparams))):
+        elif width != (k := count_outputs(check_fold(given["fold"], "pooling" in given, hparams, given["steps"]))):
             raise ValueError(
                 f"fc_out_bool=False makes the last layer the output: it has {width} units, expected {k}, as many as "
                 "outputs (n_outputs, by default n_features)."

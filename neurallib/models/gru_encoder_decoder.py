@@ -15,7 +15,7 @@ from neurallib.models.network import draw_weights, learns, linear_shapes, taught
 from neurallib.names import hinted
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
-from neurallib.state import Hparams, State, Weights, new_state
+from neurallib.state import Hparams, State, Steps, Weights, new_state
 from neurallib.tasks import check_outputs
 from neurallib.tasks import n_outputs as count_outputs
 
@@ -35,6 +35,7 @@ def gru_encoder_decoder(
     n_outputs: int | None = None,
     model_name: str = "GRUED",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """GRU encoder whose last states start a GRU decoder, which makes the output signal [T, K] step by step.
@@ -67,6 +68,12 @@ def gru_encoder_decoder(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -109,14 +116,14 @@ def gru_encoder_decoder(
     hparams["bidirectional"] = boolean("bidirectional", bidirectional)
     hparams["fc_out_bool"] = boolean("fc_out_bool", fc_out_bool)
     hparams |= check_outputs(n_outputs, hparams)
-    inside = check_fold(fold, False, hparams)
+    inside = check_fold(fold, False, hparams, steps)
     if not fc_out_bool and dec_hid_dim != (k := count_outputs(inside)):
         raise ValueError(
             f"fc_out_bool=False makes the decoder's state the output: dec_hid_dim={dec_hid_dim}; expected {k}, as many "
             "as outputs (n_outputs, by default n_features)."
         )
     shapes = gru_encoder_decoder_weight_shapes(inside)
-    return new_state("GRUED", hparams, draw_weights(shapes, seed), fold)
+    return new_state("GRUED", hparams, draw_weights(shapes, seed), fold, steps)
 
 
 def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:

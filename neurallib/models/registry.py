@@ -17,7 +17,7 @@ from neurallib.architectures import (
 )
 from neurallib.checks import is_list
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
-from neurallib.models.folding import folding, forward_of, weight_shapes
+from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder,
     gru_encoder_decoder_forward,
@@ -152,7 +152,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     """
     state = check_state(state)
     check_weights(state)
-    network = Network(state["weights"], state["hparams"], forward_of(state))
+    network = Network(state["weights"], input_hparams(state), forward_of(state))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
     return network.to(device)
@@ -201,7 +201,11 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
 
 
 def state_from_files(
-    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", fold: int = 1
+    architecture: str,
+    hparams: Hparams,
+    weights: Weights,
+    source: str = "weights",
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
@@ -215,8 +219,8 @@ def state_from_files(
         By name.
     source : str
         What errors call the weights: their file.
-    fold : int
-        Samples that the network takes for one step.
+    preprocessing : mapping, optional
+        Says of "steps" and "fold" what the network takes.
 
     Raises
     ------
@@ -225,14 +229,15 @@ def state_from_files(
         are no finite numbers.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
+    inside = folding(preprocessing or {})
     try:
         with undrawn():
-            checked = entry.factory(**given, **folding(fold))["hparams"]
+            checked = entry.factory(**given, **inside)["hparams"]
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"hyperparameters of {source} do not make a {architecture}: {error}") from error
     weights = _unwrapped(weights, entry.weight_shapes(checked))
     weights = {name: weight for name, weight in weights.items() if not name.startswith((*entry.unused, "n_averaged"))}
-    state = new_state(architecture, checked, {}, fold)
+    state = new_state(architecture, checked, {}, **inside)
     check_weights(changed(state, weights=dict(weights)), source)  # before they are copied
     for name, weight in weights.items():
         if not weight.is_floating_point():

@@ -11,7 +11,7 @@ from neurallib.models.transformer_forward import (
     transformer_seq2seq_weight_shapes,
 )
 from neurallib.names import hinted
-from neurallib.state import State, new_state
+from neurallib.state import State, Steps, new_state
 
 
 @hinted
@@ -31,6 +31,7 @@ def transformer_seq2seq(
     n_outputs: int | None = None,
     model_name: str = "Transformerseq2seq",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """Transformer that maps a signal [T, n_features] to one output per time step, [T, K], all steps at once.
@@ -68,6 +69,12 @@ def transformer_seq2seq(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -109,8 +116,8 @@ def transformer_seq2seq(
     torch.Size([64, 32])
     """
     hparams = check_transformer(dict(locals()))
-    shapes = transformer_seq2seq_weight_shapes(check_fold(fold, False, hparams))
-    return new_state("Transformerseq2seq", hparams, draw_weights(shapes, seed), fold)
+    shapes = transformer_seq2seq_weight_shapes(check_fold(fold, False, hparams, steps))
+    return new_state("Transformerseq2seq", hparams, draw_weights(shapes, seed), fold, steps)
 
 
 @hinted
@@ -129,6 +136,7 @@ def transformer_seq2one(
     n_outputs: int | None = None,
     model_name: str = "Transformerseq2one",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """Transformer that maps a signal [T, n_features] to one output, [K].
@@ -166,6 +174,12 @@ def transformer_seq2one(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -202,8 +216,8 @@ def transformer_seq2one(
     (3,)
     """
     hparams = check_transformer(dict(locals()))
-    shapes = transformer_seq2one_weight_shapes(check_fold(fold, True, hparams))
-    return new_state("Transformerseq2one", hparams, draw_weights(shapes, seed), fold)
+    shapes = transformer_seq2one_weight_shapes(check_fold(fold, True, hparams, steps))
+    return new_state("Transformerseq2one", hparams, draw_weights(shapes, seed), fold, steps)
 
 
 @hinted
@@ -220,6 +234,7 @@ def transformer_encoder_decoder(
     n_outputs: int | None = None,
     model_name: str = "TransformerED",
     fold: int = 1,
+    steps: Steps | None = None,
     seed: int = 42,
 ) -> State:
     """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, K] in order.
@@ -252,6 +267,12 @@ def transformer_encoder_decoder(
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+    steps : sequence of dict, optional
+        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
+        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
+        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
+        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
+        forwards and backwards. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -287,5 +308,5 @@ def transformer_encoder_decoder(
     (20, 1)
     """
     hparams = check_transformer(dict(locals()))
-    shapes = transformer_encoder_decoder_weight_shapes(check_fold(fold, False, hparams))
-    return new_state("TransformerED", hparams, draw_weights(shapes, seed), fold)
+    shapes = transformer_encoder_decoder_weight_shapes(check_fold(fold, False, hparams, steps))
+    return new_state("TransformerED", hparams, draw_weights(shapes, seed), fold, steps)

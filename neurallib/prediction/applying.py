@@ -15,7 +15,7 @@ from neurallib.prediction.windows import cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
-from neurallib.signals.normalization import OWN, Scale, own_scale, target_scale
+from neurallib.signals.normalization import Scale, as_input, by_window, target_scale
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import State
 from neurallib.tasks import Task, activate, describe
@@ -86,7 +86,6 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
     middle it lies, and a model of one output a signal the mean of all."""
     x, y = data[i]
     n_steps = len(x)
-    by_itself = data.preprocessing["normalization"] in OWN
     of_window = data.preprocessing["target_normalization"] == "signal"
     windows = cut(0, n_steps, window, max(1, window // 2))
     parts: list[Tensor] = []
@@ -95,12 +94,12 @@ def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Ta
     for first in range(0, len(windows), size):
         some = windows[first : first + size]
         xs = [x[one.start : one.stop].numpy() for one in some]
-        own = [own_scale(part, str(data.preprocessing["normalization"])) for part in xs] if by_itself else []
-        xs = [scale.apply(part) for scale, part in zip(own, xs, strict=True)] if by_itself else xs
+        made = [as_input(part, data.preprocessing) for part in xs] if by_window(data.preprocessing) else []
+        xs = [values for values, _ in made] or xs
         logits = apply(torch.from_numpy(np.stack(xs)), torch.full((len(some),), window))
         for k, (one, rows) in enumerate(zip(some, logits, strict=True)):
             parts.append(rows if task.seq2one else rows[one.low - one.start : one.high - one.start])
-            if of_window and (scale := target_scale(own[k], data.preprocessing)):
+            if of_window and (scale := target_scale(made[k][1], data.preprocessing)):
                 scales.append(Scale(*(np.broadcast_to(part, parts[-1].shape) for part in scale)))
     logits = torch.stack(parts).mean(dim=0) if task.seq2one else torch.cat(parts)
     n_given = data.given_lengths[i]

@@ -24,7 +24,7 @@ from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS
 from neurallib.signals.conversion import Handed
-from neurallib.signals.normalization import OWN, Scale, signal_scale, target_scale
+from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
 from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, activate, describe
 
@@ -173,8 +173,8 @@ def _answers(
         scales: list[Scale | None] = []
         for window in some:
             x = handed.conversion.converted(rows_of(signal, window.start, window.stop, handed))
-            own = signal_scale(x, known)
-            xs.append(torch.from_numpy(x.astype(np.float32) if own is None else own.apply(x)))
+            values, own = as_input(x, known)
+            xs.append(torch.from_numpy(values))
             scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
         padded, lengths = pad(xs)
         with torch.inference_mode():

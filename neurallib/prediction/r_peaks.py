@@ -9,10 +9,11 @@ from neurallib.checks import choice, number
 from neurallib.names import hinted
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.event_finding import find_events
-from neurallib.signals.recording_parts import Recording, check_recording, column_of, rows_of
+from neurallib.signals.recording_parts import Recording, check_recording, column_of, of_channel, rows_of
 from neurallib.state import State
 from neurallib.tasks import describe
 
+SNAP = 0.05  # seconds
 _AROUND = 0.15  # seconds on either side of an event whose median is its baseline
 _SPAN = 1 << 17  # samples whose events are looked at together
 POLARITIES = ("auto", "positive", "negative")
@@ -26,7 +27,7 @@ def find_r_peaks(
     threshold: float | None = None,
     min_distance: float | None = None,
     smoothing: float | None = None,
-    snap: float = 0.05,
+    snap: float | None = None,
     polarity: str = "auto",
     channel: str | int | None = None,
     gpu_id: int | None = None,
@@ -42,13 +43,15 @@ def find_r_peaks(
     threshold, min_distance, smoothing : float, optional
         How probabilities become events, see `find_events`: by default as `state["postprocessing"]["events"]` says, else
         0.5, 0.2 s and none.
-    snap : float
-        Seconds; an event is moved to the extremum of the signal that is no farther away. 0 leaves it.
+    snap : float, optional
+        Seconds; an event is moved to the extremum of the signal that is no farther away. 0 leaves it. By default as the
+        state's events say, else 0.05.
     polarity : str
         Which extremum: "positive" the highest, "negative" the lowest; "auto" decides once for the recording, by the
         larger deflection from the baseline.
     channel : str or int, optional
-        Whose extremum, by its name or number; by default the state's first channel, else the recording's.
+        Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
+        one feature that names no channel looks at this one alone.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
 
@@ -91,11 +94,14 @@ def find_r_peaks(
         kind = f"{task.kind}, one output a {'signal' if task.seq2one else 'step'}"
         raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
     check_recording(recording)
-    number("snap", snap, 0)
+    snap = number("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap, 0)
     choice("polarity", polarity, POLARITIES)
     column = column_of(recording, channel, state["preprocessing"]["channels"])
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
     settings = event_settings(state) | {name: value for name, value in given.items() if value is not None}
+    if task.n_features == 1 and state["preprocessing"]["channels"] is None:  # of any lead
+        recording = of_channel(recording, column)
+        column = 0
     answer = predict_recording(state, recording, gpu_id=gpu_id)
     found = find_events(answer["output"], float(recording["sampling_frequency"]), **settings)
     return snapped(recording, found, snap, polarity, column)

@@ -17,6 +17,7 @@ import torch
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
+from neurallib.models.folding import input_hparams
 from neurallib.models.registry import build_network
 from neurallib.signals.folders import open_folder
 from neurallib.state import Hparams, State, count_parameters
@@ -113,7 +114,8 @@ def make_trials(
     for asked, hparams in combinations:
         seed = asked.get("seed", factory.parameters["seed"].default)
         folds = [fold] if (fold := asked.get("fold", 1)) != 1 else []
-        own = json.dumps([_model(architecture, hparams), seed, *folds], sort_keys=True)
+        steps = [asked["steps"]] if asked.get("steps") else []
+        own = json.dumps([_model(architecture, hparams), seed, *folds, *steps], sort_keys=True)
         digest = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
         trials[digest] = Trial(digest, architecture, asked, params, n_threads, directory / f"{digest}.json")
     return list(trials.values())
@@ -149,7 +151,7 @@ def _warm_up(state: State) -> None:
 
     network, lengths = build_network(state).eval(), torch.tensor([2])  # nothing is drawn
     optimizer, _ = make_optimizer(network, state["hparams"])
-    x, y = (torch.zeros(1, 2, size) for size in (state["hparams"]["n_features"], n_outputs(state["hparams"])))
+    x, y = (torch.zeros(1, 2, size) for size in (input_hparams(state)["n_features"], n_outputs(state["hparams"])))
     network(x, lengths, y).sum().backward()
     optimizer.step()
     with torch.no_grad():

@@ -12,6 +12,7 @@ from neurallib.signals.arrays import as_numbers
 from neurallib.signals.targets import as_target
 from neurallib.tasks import Task
 
+Pair = tuple[np.ndarray, np.ndarray]
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[Any, Any]]
 
 
@@ -72,3 +73,13 @@ def as_floats(x: np.ndarray) -> np.ndarray:
     """A copy in float32, or in float64 where that would lose something."""
     double = np.result_type(x.dtype, np.float32).itemsize > 4
     return np.array(x, dtype=np.float64 if double else np.float32, order="C")
+
+
+def between(factor: tuple[float, float], generator: np.random.Generator) -> float:
+    """A factor, as likely above as below the middle of its range on a scale of ratios."""
+    return float(np.exp(generator.uniform(*np.log(factor))))
+
+
+def is_per_step(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether a target says something of each step of its signal."""
+    return y.ndim > 0 and len(y) == len(x)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.checks import choice
+from neurallib.steps import apply_steps, n_inputs
 from neurallib.tasks import Task
 
 
@@ -38,6 +39,7 @@ class Scale(NamedTuple):
         return values
 
 
+N_BLOCKS = 8  # of a signal, whose highest values are its size: beats, and not what rarely exceeds them
 IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of deviation 1
 
 
@@ -59,7 +61,19 @@ def _robust(x: np.ndarray) -> Scale:
     return Scale(median, np.where(_flat(spread, x), x.std(axis=0), spread))  # as of a signal that mostly rests
 
 
-OWN: dict[str, Callable[[np.ndarray], Scale]] = {"minmax": _minmax, "zscore": _zscore, "robust": _robust}
+def _block(x: np.ndarray) -> Scale:
+    median = np.median(x, axis=0)
+    highest = np.stack([part.max(axis=0) for part in np.array_split(np.abs(x - median), min(N_BLOCKS, len(x)))])
+    size = np.median(highest, axis=0)
+    return Scale(median, np.where(_flat(size, x), highest.max(axis=0), size))
+
+
+OWN: dict[str, Callable[[np.ndarray], Scale]] = {
+    "minmax": _minmax,
+    "zscore": _zscore,
+    "robust": _robust,
+    "block": _block,
+}
 NORMALIZATIONS = (*OWN, "dataset")
 TARGET_NORMALIZATIONS = ("dataset", "signal")
 
@@ -81,7 +95,8 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
             f"({', '.join(OWN)}; here {normalization!r}) and as many outputs a step as features; {task} has "
             f"{task.n_outputs} for {task.n_features}."
         )
-    for name, n, used in (("x", task.n_features, normalization == "dataset"), ("y", task.n_outputs, of_target)):
+    n_x = n_inputs(task.n_features, known["steps"])
+    for name, n, used in (("x", n_x, normalization == "dataset"), ("y", task.n_outputs, of_target)):
         shift, scale = known[f"{name}_shift"], known[f"{name}_scale"]
         sizes = [None if values is None else len(values) for values in (shift, scale)]
         if used and sizes != [n, n] and not (to_decide and sizes == [None, None]):
@@ -96,6 +111,23 @@ def own_scale(x: np.ndarray, name: str) -> Scale:
     x = np.asarray(x, dtype=np.float64)
     shift, scale = OWN[name](x)
     return Scale(shift, np.where(_flat(scale, x), np.inf, scale))
+
+
+def as_input(
+    x: np.ndarray, preprocessing: Mapping[str, Any], own: Scale | None = None
+) -> tuple[np.ndarray, Scale | None]:
+    """What a network is handed of the signal [T, C]: through the steps of a state's preprocessing and normalized,
+    [T, n_inputs] float32; and what the signal's own channels were normalized with, `own` where that is known."""
+    n_features = x.shape[1]
+    x = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])
+    scale = signal_scale(x, preprocessing) if own is None or preprocessing["steps"] else own
+    values = np.array(x, dtype=np.float32) if scale is None else scale.apply(x)
+    return values, None if scale is None else Scale(scale.shift[:n_features], scale.scale[:n_features])
+
+
+def by_window(preprocessing: Mapping[str, Any]) -> bool:
+    """Whether a signal that is taken in windows is made an input window by window."""
+    return preprocessing["normalization"] in OWN or bool(preprocessing["steps"])
 
 
 def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | None:
@@ -129,7 +161,8 @@ def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
         [T, C], any real dtype; stays as it is.
     name : str or None
         "minmax": to 0..1. "zscore": to mean 0 and standard deviation 1. "robust": by median and interquartile range, so
-        that half of the values lie in about -0.7..0.7. None: as it is. A constant channel becomes 0.
+        that half of the values lie in about -0.7..0.7. "block": by median and size, the median of how far each eighth
+        of the signal goes from it. None: as it is. A constant channel becomes 0.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from neurallib.signals.arrays import as_numbers
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.normalization import OWN, Scale, signal_scale, target_scale
+from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts
@@ -189,8 +189,10 @@ class PreparedData(Dataset[Item]):
         """An item normalized, by the signal's own scale where that is known. A long signal that is taken in windows is
         not, where each window is by itself; neither is its target, where that goes by the window."""
         cut = self.cut(i) is not None
-        if own is None and not (cut and self.preprocessing["normalization"] in OWN):
-            own = signal_scale(x, self.preprocessing)
+        if cut and by_window(self.preprocessing):
+            values, own = np.array(x, dtype=np.float32), None
+        else:
+            values, own = as_input(x, self.preprocessing, own)
         kind = self.preprocessing["target_normalization"]
         if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
             if kind == "signal" and own is not None:
@@ -200,7 +202,6 @@ class PreparedData(Dataset[Item]):
                 if np.isinf(scale.scale).any():
                     self._unscaled[i] = y
                 y = torch.from_numpy(scale.apply(y.numpy()))
-        values = np.array(x, dtype=np.float32) if own is None else own.apply(x)
         return torch.from_numpy(np.ascontiguousarray(values)), y
 
 

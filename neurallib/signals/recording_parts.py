@@ -9,6 +9,7 @@ import numpy as np
 
 from neurallib.checks import number
 from neurallib.names import did_you_mean, listing
+from neurallib.signals.lazy import LazySignal
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 Recording = Mapping[str, Any]
@@ -49,6 +50,16 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
     if not 0 <= channel < n_channels:
         raise ValueError(f"channel={channel}; {name_of(recording)} has {n_channels}, from 0 on.")
     return int(channel)
+
+
+def of_channel(recording: Recording, column: int) -> Recording:
+    """The recording with one of its channels alone, whose signal is read as the recording's is."""
+    n_steps, n_channels = len(recording["signal"]), rows_of(recording, 0, 1).shape[1]
+    if n_channels == 1:
+        return recording
+    one = LazySignal(lambda start, stop: rows_of(recording, start, stop)[:, column : column + 1], n_steps, 1)
+    named = {name: [recording[name][column]] for name in ("channels", "units") if recording.get(name)}
+    return {**recording, "signal": one, **named}
 
 
 def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 from neurallib.signals.normalization import IQR_OF_NORMAL, OWN, Scale, own_scale
 from neurallib.signals.targets import meaning
 from neurallib.state import Preprocessing, new_preprocessing
+from neurallib.steps import apply_steps, n_inputs
 from neurallib.tasks import Task
 
 _STEPS = 100_000  # that moments wait for: small signals are counted many at once
@@ -97,7 +98,7 @@ class Statistics:
         target = wanted["target_normalization"] if wanted["y_shift"] is None else None
         per_step = not task.seq2one and task.n_outputs == task.n_features and self._own in OWN
         is_open = wanted["normalization"] == "auto" or (self._own == "dataset" and wanted["x_shift"] is None)
-        self._x = (Moments(task.n_features), Quartiles()) if is_open else None
+        self._x = (Moments(n_inputs(task.n_features, wanted["steps"])), Quartiles()) if is_open else None
         self._y = Moments(task.n_outputs) if target in ("auto", "dataset") else None
         by_signal = target == "signal" or (target == "auto" and per_step)
         # With what its signal is normalized by taken off and without: a clean signal does not follow the wander of the
@@ -114,13 +115,15 @@ class Statistics:
 
     def add(self, x: np.ndarray, y: np.ndarray) -> Scale | None:
         """Take in a signal [T, C] and its target, as `as_target` gives it; back comes the scale that is its own."""
+        n_features = x.shape[1]
+        x = apply_steps(x, self._wanted["steps"], self._wanted["sampling_frequency"])
         for part in self._x or ():
             part.add(x)
         if self._y is not None:
             self._y.add(y.reshape(-1, y.shape[-1]))
         if self._own not in OWN:
             return None
-        own = own_scale(x, str(self._own))
+        own = own_scale(x[:, :n_features], str(self._own))
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
                 moments.add((y - shift) / own.scale)

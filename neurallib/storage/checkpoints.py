@@ -11,6 +11,7 @@ from typing import Any
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
 from neurallib.checks import as_path
 from neurallib.files import read_json, read_weights, read_yaml, short, sweep, write_weights, write_yaml
+from neurallib.models.folding import folding
 from neurallib.models.registry import factory_arguments, state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
@@ -144,7 +145,7 @@ def loaded_state(
         raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
     before = read_preprocessing(directory or info_path.parent, info, info_path)
     with _said_by(hparams_path):
-        state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before["fold"] or 1)
+        state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before)
     own = (directory or info_path.parent) / PREPROCESSING
     with _said_by(own if own.is_file() else info_path):
         check_normalization(before, describe(state))
@@ -246,13 +247,13 @@ def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callab
     file is asked for only where it says more than the others."""
     if info.get("architecture") not in ARCHITECTURES:
         return hparams
-    folds = {"fold": info["fold"]} if info.get("fold") else {}  # an argument of factories beside hyperparameters
+    beside = folding(info)  # arguments of factories beside hyperparameters
     entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
     known = hyperparameters(entry.factory)
     missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
     if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
         return hparams
-    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | folds
+    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | beside
 
 
 def _frozen(info: Mapping[str, Any], state: State, info_path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters
-from neurallib.models.folding import fold_of, folding, weight_shapes
+from neurallib.models.folding import folding, weight_shapes
 from neurallib.names import hinted, is_named, layer_names, listing, matching
 from neurallib.state import State, changed
 from neurallib.transfer.freezing import unfreeze
@@ -78,7 +78,7 @@ def replace_head(
     words = {name: old[name] for name in (_TASK if same else _TASK[:1]) if name in old} | asked
     body = {name: value for name, value in old.items() if name not in _TASK}
     body |= {"fc_out_bool": True} if "fc_out_bool" in old else {}
-    new = entry.factory(**body, **words, **folding(fold_of(state)), seed=seed)
+    new = entry.factory(**body, **words, **folding(state["preprocessing"]), seed=seed)
     named = layer_names(weight_shapes(new))
     head = "fc_out" if "fc_out" in named else named[-1]
     left = [

@@ -1,0 +1,242 @@
+"""How `ecg_r_peaks` was made: from the MIT-BIH Arrhythmia Database and its noise records to the shipped directory.
+
+The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.dl_database('nstdb', 'nstdb')"`, or
+https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
+`python -m neurallib.examples.train_ecg_r_peaks --records mitdb --noise nstdb --out results`. Only the records of DS1
+are looked at, the training side of the usual division between people (de Chazal et al. 2004). What was finished before
+it was stopped is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import neurallib as nl
+
+DS1 = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
+SAMPLING_FREQUENCY = 125  # Hz
+WINDOW = 10  # s
+PIECE = 2 * WINDOW  # s, of which each epoch takes another window
+HALF_WIDTH = 0.06  # s, of the label of a beat
+EVENTS = {"threshold": 0.3, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.02}
+STEPS = [
+    {"name": "highpass", "frequency": 0.5},
+    {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+]
+BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
+ORDINARY = frozenset("NLR/")
+MANY = 100  # abnormal beats of a record
+
+logger = logging.getLogger(__name__)
+
+
+class Recorded(NamedTuple):
+    """A record at the recipe's rate: signal [T, 2] in mV, labels [T, 1], and where its abnormal beats are, in steps."""
+
+    name: str
+    signal: np.ndarray
+    labels: np.ndarray
+    abnormal: np.ndarray
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Cross-validate over the people of DS1, train on all of them, and write the model; gives what was measured."""
+    arguments = _arguments(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    recordings = [nl.read_recording(path) for path in nl.list_recordings(arguments.records) if path.stem in DS1]
+    records = {recording["name"]: recorded(recording) for recording in recordings}
+    noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
+    folds: dict[Any, Any] = {}
+    if arguments.folds:  # each with like shares of records that have many abnormal beats
+        many = {name: len(record.abnormal) > MANY for name, record in records.items()}
+        folds = nl.split_people(recordings, folds=arguments.folds, labels=many, seed=arguments.seed)
+    found: dict[str, np.ndarray] = {}
+    measured: dict[str, Any] = {}
+    for fold, part in folds.items():
+        taken = [records[recording["name"]] for recording in part["train"]]
+        state = trained(taken, noise, arguments.out / f"fold_{fold}", arguments.fold_epochs, arguments.seed)
+        found |= {recording["name"]: nl.find_r_peaks(state, recording) for recording in part["val"]}
+        measured = scores([recording for recording in recordings if recording["name"] in found], found)
+        logger.info("%d folds: %s", fold + 1, measured)
+    if arguments.epochs:
+        trained(list(records.values()), noise, arguments.out / "ecg_r_peaks", arguments.epochs, arguments.seed)
+    return measured
+
+
+def recorded(recording: nl.Recording) -> Recorded:
+    """A record, resampled, with its labels: nan in ventricular flutter, which has no beats that anyone could name."""
+    events, rate = recording["events"], SAMPLING_FREQUENCY / recording["sampling_frequency"]
+    signal, symbols = resampled(recording), np.array(events["symbol"])
+    at = events["sample"] * rate
+    labels = np.zeros((len(signal), 1), np.float32)
+    reach = HALF_WIDTH * SAMPLING_FREQUENCY
+    for beat in at[np.isin(symbols, list(BEATS))]:
+        labels[max(0, round(beat - reach)) : round(beat + reach) + 1] = 1
+    for start, stop in zip(at[symbols == "["], at[symbols == "]"], strict=True):
+        labels[int(start) : int(stop) + 1] = np.nan
+    abnormal = at[np.isin(symbols, list(BEATS - ORDINARY))].astype(int)
+    return Recorded(recording["name"], signal, labels, abnormal)
+
+
+def resampled(recording: nl.Recording) -> np.ndarray:
+    """The signal [T, C] at the recipe's rate; where a record marks no value, its median."""
+    from scipy.signal import resample_poly
+
+    signal = np.asarray(recording["signal"], np.float64)
+    signal = np.where(np.isnan(signal), np.nanmedian(signal, axis=0), signal)
+    ratio = Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"]).limit_denominator(1000)
+    values: np.ndarray = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+    return values.astype(np.float32)
+
+
+def noise_of(recording: nl.Recording) -> np.ndarray:
+    """Recorded noise [n, 2] at the recipe's rate, without its drift."""
+    from scipy.signal import butter, sosfiltfilt
+
+    sections = butter(2, 0.5, "highpass", fs=SAMPLING_FREQUENCY, output="sos")
+    return np.asarray(sosfiltfilt(sections, resampled(recording), axis=0))
+
+
+def pieces(records: Sequence[Recorded]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pieces of every record: of the first lead all, of the second every other; those with abnormal beats once more."""
+    size, items = PIECE * SAMPLING_FREQUENCY, []
+    for record in records:
+        for k, start in enumerate(range(0, len(record.signal) - size + 1, size)):
+            stop = start + size
+            labels = record.labels[start:stop]
+            if np.isnan(labels).all():
+                continue
+            again = ((record.abnormal >= start) & (record.abnormal < stop)).any()
+            for lead, times in ((0, 1 + int(again)), (1, k % 2)):
+                items += [(record.signal[start:stop, lead : lead + 1], labels)] * times
+    return items
+
+
+def augmentation(noise: dict[str, np.ndarray]) -> Any:
+    """What training does to a piece: a window of it, faster or slower, noisy, upside down, with parts missing."""
+    rate, both = SAMPLING_FREQUENCY, list(noise.values())
+    size = WINDOW * rate
+    disturbed = nl.compose_augmentations(
+        (0.4, nl.augment_noise([noise["ma"]], snr=(-6, 20))),
+        (0.3, nl.augment_noise([noise["bw"]], snr=(-6, 20))),
+        (0.4, nl.augment_noise([noise["bw"]], snr=(-6, 20), speed=(2, 12))),
+        (0.35, nl.augment_motion(rate, snr=(-6, 20))),
+        (0.2, nl.augment_noise(both, snr=(-12, 14), speed=(1, 5), burst=True)),
+        (0.15, nl.augment_hum(rate)),
+        (0.2, nl.augment_noise(snr=(6, 30))),
+    )
+    return nl.compose_augmentations(
+        nl.augment_crop(round(1.25 * size)),
+        (0.5, nl.augment_stretch((0.8, 1.25))),
+        nl.augment_crop(size),
+        (0.2, nl.augment_scale((1, 1), drift=(0.1, 1.6))),
+        (0.12, pause),
+        (0.75, disturbed),
+        nl.augment_scale((1, 1), inversion=0.4),
+        (0.03, nl.augment_dropout(rate)),
+    )
+
+
+def pause(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A pause of some beats, perhaps with P waves that are not conducted."""
+    labels = (y[:, 0] > 0.5).astype(np.int8)
+    starts = np.flatnonzero(np.diff(labels) == 1)
+    if len(starts) < 7 or np.isnan(y).any():
+        return x, y
+    first = int(generator.integers(0, len(starts) - 3))
+    last = int(generator.integers(first + 2, min(first + 7, len(starts))))
+    between = starts[first + 1] - starts[first]
+    low = starts[first] + round(min(0.65 * between, 0.6 * SAMPLING_FREQUENCY))
+    high = starts[last] - round(generator.uniform(0.05, 0.12) * SAMPLING_FREQUENCY)
+    n = high - low
+    if n < 60:
+        return x, y
+    height = np.median([np.ptp(part) for part in np.array_split(x, 8)])
+    t = np.arange(n)
+    rest = np.interp(t, [0, n - 1], x[[low, high - 1], 0]) * 0.5 ** (np.minimum(t, n - 1 - t) / 25)
+    rest += height * 10 ** generator.uniform(-2.8, -1.5) * generator.standard_normal(n)
+    if generator.random() < 0.7:
+        every, width = generator.uniform(0.45, 1.2) * SAMPLING_FREQUENCY, generator.uniform(2.5, 6)
+        size = height * 10 ** generator.uniform(-1.8, -0.8) * generator.choice([1, 1, -1])
+        for at in np.arange(generator.uniform(0, every), n, every):
+            rest += size * np.exp(-0.5 * ((t - at) / width) ** 2)
+    x, y = x.copy(), y.copy()
+    x[low:high, 0], y[low:high] = rest, 0
+    return x, y
+
+
+def trained(
+    records: Sequence[Recorded], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int
+) -> nl.State:
+    """The model of some records, which is in the directory from then on."""
+    if (directory / "training_info.json").is_file():
+        return nl.load_checkpoint(directory)
+    state = nl.gru_seq2seq(
+        n_features=1, hid_dim=48, n_layers=2, bidirectional=True, learning_rate=4e-3, model_name="ecg_r_peaks",
+        fold=2, steps=STEPS, seed=seed,
+    )  # fmt: skip
+    items = pieces(records)
+    # The schedule decides when training ends; what is watched here is that it learns.
+    watched = [(x[: len(x) // 2], y[: len(y) // 2]) for x, y in items[::10] if not np.isnan(y[: len(y) // 2]).all()]
+    state = nl.train(
+        state, items, watched, epochs=epochs, batch_size=32, normalization="block",
+        sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=augmentation(noise), seed=seed,
+        gradient_clip_val=1.0, enable_progress_bar=False, trained_for="R-peak detection",
+        dataset_name=f"mitdb {' '.join(record.name for record in records)}; nstdb bw ma",
+    )  # fmt: skip
+    state["preprocessing"]["window"] = WINDOW
+    state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
+    info = state["training_info"]
+    logger.info("%s: loss %.4f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    nl.save_checkpoint(state, directory)
+    return state
+
+
+def scores(recordings: Sequence[nl.Recording], found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Gross F1 within 150, 75 and 50 ms, and errors in time; flutter is left out, as its labels are."""
+    counts = dict.fromkeys((150, 75, 50), np.zeros(3))
+    errors: list[np.ndarray] = []
+    of_record = {}
+    for recording in recordings:
+        events, rate = recording["events"], recording["sampling_frequency"]
+        symbols = np.array(events["symbol"])
+        beats, peaks = events["sample"][np.isin(symbols, list(BEATS))], found[recording["name"]]
+        for start, stop in zip(events["sample"][symbols == "["], events["sample"][symbols == "]"], strict=True):
+            beats, peaks = (side[(side < start) | (side > stop)] for side in (beats, peaks))
+        for tolerance in counts:
+            i, j = nl.match_peaks(beats, peaks, tolerance * rate / 1000)
+            counts[tolerance] = counts[tolerance] + [len(i), len(beats) - len(i), len(peaks) - len(i)]
+            if tolerance == 150:
+                errors.append((peaks[j] - beats[i]) / rate * 1000)
+                of_record[recording["name"]] = [len(beats) - len(i), len(peaks) - len(i)]
+    error = np.concatenate(errors)
+    f1 = {f"f1_{t}_ms": round(float(2 * n[0] / (2 * n[0] + n[1] + n[2])), 5) for t, n in counts.items()}
+    timing = {"timing_mean_ms": round(float(error.mean()), 2), "timing_sd_ms": round(float(error.std()), 2)}
+    missed, added = (int(counts[150][k]) for k in (1, 2))
+    return f1 | timing | {"beats": int(counts[150][:2].sum()), "missed": missed, "added": added, "records": of_record}
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, required=True, metavar="DIR", help="of the MIT-BIH Arrhythmia Database")
+    parser.add_argument("--noise", type=Path, required=True, metavar="DIR", help="of the Noise Stress Test Database")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the models [results]")
+    parser.add_argument("--folds", type=int, default=2, help="of the cross-validation; 0 for none [2]")
+    parser.add_argument("--fold-epochs", type=int, default=24, help="of each fold's training [24]")
+    parser.add_argument("--epochs", type=int, default=24, help="of the training on all; 0 for none [24]")
+    parser.add_argument("--threads", type=int, default=2, help="of the computation [2]")
+    parser.add_argument("--seed", type=int, default=3, help="for folds, weights and training [3]")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

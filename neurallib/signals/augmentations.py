@@ -1,0 +1,297 @@
+"""What happens to a signal on its way: functions (x, y, generator) -> (x, y) that compose, for `augment` of `train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurallib.checks import integer, interval, number
+from neurallib.signals.augmentation import Augment, Pair, between, is_per_step
+
+
+def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
+    """One augmentation after the other, each always or at times.
+
+    Parameters
+    ----------
+    *parts : callable, or (float, callable)
+        Augmentations in their order; with a probability, how often one is applied.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a part is no function, or its probability not in [0, 1].
+
+    See Also
+    --------
+    train : takes the result as `augment`.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.compose_augmentations(nl.augment_crop(500), (0.5, nl.augment_noise(snr=(0, 20))))
+    >>> x, y = augment(np.ones((900, 1)), np.zeros((900, 1)), np.random.default_rng(0))
+    >>> x.shape, y.shape
+    ((500, 1), (500, 1))
+    """
+    functions = [_part(i, part) for i, part in enumerate(parts)]
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Any:
+        for probability, function in functions:
+            if probability == 1 or generator.random() < probability:
+                x, y = function(x, y, generator)
+        return x, y
+
+    return augment
+
+
+def augment_scale(
+    factor: tuple[float, float] = (0.5, 2.0), *, drift: tuple[float, float] | None = None, inversion: float = 0.0
+) -> Augment:
+    """Another gain, one that drifts, or an electrode the other way round.
+
+    A normalization of each signal takes off a gain, not one that drifts.
+
+    Parameters
+    ----------
+    factor : (float, float)
+        Between which the gain is drawn, on a scale of ratios.
+    drift : (float, float), optional
+        Between which a further gain is drawn at five moments, and goes from one to the next.
+    inversion : float
+        How often the signal is turned upside down, in [0, 1].
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    compose_augmentations : with others.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_scale((3, 3), inversion=1.0)
+    >>> augment(np.ones((2, 1)), np.zeros(2), np.random.default_rng(0))[0]
+    array([[-3.],
+           [-3.]])
+    """
+    interval("factor", factor, 0)
+    number("inversion", inversion, 0, 1)
+    if drift is not None:
+        interval("drift", drift, 0)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        gain = np.full((len(x), 1), between(factor, generator))
+        if drift is not None:
+            knots = [np.log(between(drift, generator)) for _ in range(5)]
+            gain *= np.exp(np.interp(np.arange(len(x)), np.linspace(0, len(x), 5), knots))[:, None]
+        if generator.random() < inversion:
+            gain = -gain
+        return x * gain, y
+
+    return augment
+
+
+def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
+    """Time goes faster or slower, and what is said of each step goes with it: other heart rates.
+
+    Parameters
+    ----------
+    factor : (float, float)
+        How many times as long a signal becomes; drawn between the two on a scale of ratios. Each step takes the label
+        of the nearest moment; a target of the whole signal stays as it is.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_crop : back to one length.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_stretch((2, 2))
+    >>> x, y = augment(np.arange(4.0)[:, None], np.array([0, 0, 1, 0]), np.random.default_rng(0))
+    >>> len(x), y
+    (8, array([0, 0, 0, 0, 1, 1, 0, 0]))
+    """
+    interval("factor", factor, 0)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        n_steps = max(1, round(len(x) * between(factor, generator)))
+        at = np.linspace(0, len(x) - 1, n_steps)
+        stretched = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
+        return stretched, y[np.rint(at).astype(np.int64)] if is_per_step(x, y) else y
+
+    return augment
+
+
+def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] = (0.3, 2.5)) -> Augment:
+    """The signal is lost for a while, and with it the events whose middle lies in the gap.
+
+    The gap holds the last value before it, or 0.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        Hz, of the signals.
+    duration : (float, float)
+        Seconds, between which the length of the gap is drawn.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_channels : whole channels are lost.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_dropout(100.0, duration=(0.5, 0.5))
+    >>> x, y = augment(np.arange(1.0, 101)[:, None], np.ones((100, 1)), np.random.default_rng(1))
+    >>> int((np.diff(x[:, 0]) != 1).sum())
+    50
+    """
+    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    interval("duration", duration, 0)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        size = min(len(x), max(1, round(generator.uniform(*duration) * rate)))
+        start = int(generator.integers(0, len(x) - size + 1))
+        x, y = x.copy(), y.copy()
+        x[start : start + size] = x[start] if generator.random() < 0.5 else 0
+        if is_per_step(x, y):
+            for low, high in label_runs(y):
+                if start <= (low + high - 1) / 2 < start + size:
+                    y[low:high] = 0
+        return x, y
+
+    return augment
+
+
+def augment_crop(n_steps: int) -> Augment:
+    """A part of the signal, anew each time.
+
+    Parameters
+    ----------
+    n_steps : int
+        How long; a shorter signal stays whole. Of a target of each step the same part.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_stretch : faster or slower.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> x, y = nl.augment_crop(3)(np.arange(9.0)[:, None], np.arange(9), np.random.default_rng(0))
+    >>> len(x), bool((x[:, 0] == y).all())
+    (3, True)
+    """
+    size = integer("n_steps", n_steps)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        start = int(generator.integers(0, max(len(x) - size, 0) + 1))
+        kept = slice(start, start + size)
+        return x[kept], y[kept] if is_per_step(x, y) else y
+
+    return augment
+
+
+def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
+    """Channels are lost, or an armband or cap of electrodes is turned.
+
+    Parameters
+    ----------
+    dropout : float
+        How often each channel is 0, in [0, 1); one is always left.
+    rotation : int
+        By how many places at the most channels move round, either way.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_dropout : all channels are lost for a while.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_channels(dropout=0.9)
+    >>> x, _ = augment(np.ones((1, 8)), np.zeros(1), np.random.default_rng(0))
+    >>> int(x.sum())
+    1
+    """
+    number("dropout", dropout, 0, 1, high_open=True)
+    integer("rotation", rotation, minimum=0)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        x = np.roll(x, int(generator.integers(-rotation, rotation + 1)), axis=1)
+        kept: np.ndarray = np.asarray(generator.random(x.shape[1]) >= dropout)
+        kept[generator.integers(x.shape[1])] = True  # one is left
+        return np.where(kept, x, 0), y
+
+    return augment
+
+
+def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
+    """From where to where a target of yes and no [T] or [T, 1] is above a half: its events."""
+    above = np.zeros(len(y) + 2, np.int8)
+    above[1:-1] = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
+    change = np.diff(above)
+    return list(zip(np.flatnonzero(change == 1).tolist(), np.flatnonzero(change == -1).tolist(), strict=True))
+
+
+def _part(i: int, part: Any) -> tuple[float, Augment]:
+    probability, function = part if isinstance(part, tuple) and len(part) == 2 else (1.0, part)
+    if not callable(function):
+        raise TypeError(f"part {i} is {part!r}; expected a function (x, y, generator) -> (x, y), or (probability, it).")
+    return number(f"the probability of part {i}", probability, 0, 1), function

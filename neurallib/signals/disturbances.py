@@ -1,0 +1,263 @@
+"""What is added to a signal on its way: recorded and simulated noise, as functions (x, y, generator) -> (x, y)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neurallib.checks import choice, interval, number
+from neurallib.signals.augmentation import Augment, Pair
+
+REFERENCES = ("beats", "signal")
+_BLOCKS = 8  # of a signal, whose median size is that of its beats
+
+
+def augment_noise(
+    noise: Sequence[np.ndarray] | None = None,
+    *,
+    snr: tuple[float, float] = (-6.0, 18.0),
+    reference: str = "beats",
+    speed: tuple[float, float] = (1.0, 1.0),
+    burst: bool = False,
+) -> Augment:
+    """Noise that was recorded, or white noise, at a signal-to-noise ratio.
+
+    Recorded noise keeps half of how loud it is here and there: a quiet stretch of a record is quieter than the ratio
+    says, a loud one louder. Played faster, the slow wander of a baseline has the shape of what a moving electrode does.
+
+    Parameters
+    ----------
+    noise : sequence of np.ndarray, optional
+        Records [n] or [n, C] at the sampling frequency of the signals, such as muscle noise; each signal and channel
+        gets a piece of one, either side up. By default white noise.
+    snr : (float, float)
+        dB, between which the signal-to-noise ratio is drawn anew for each signal.
+    reference : str
+        What counts as the signal's power: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts), as the MIT-BIH Noise Stress Test Database has it; "signal", its variance. Each channel
+        has its own.
+    speed : (float, float)
+        How many times faster the record is played.
+    burst : bool
+        Let the noise swell and fade, in a bell that is wide 3 to 30 % of the signal (SD).
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_motion : noise of electrodes without a record of it.
+    augment_hum : of mains.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_noise(snr=(10, 10), reference="signal")
+    >>> x = np.sin(np.arange(20_000) / 50)[:, None]
+    >>> noisy, _ = augment(x, np.zeros(20_000), np.random.default_rng(0))
+    >>> round(float(10 * np.log10(x.var() / (noisy - x).var())), 1)
+    10.0
+    """
+    records = None if noise is None else [_record(i, one) for i, one in enumerate(noise)]
+    interval("snr", snr, -np.inf)
+    interval("speed", speed, 0)
+    choice("reference", reference, REFERENCES)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        columns = [_noise(records, len(x), generator.uniform(*speed), generator) for _ in range(x.shape[1])]
+        added = np.stack(columns, axis=1)
+        if burst:
+            middle, width = generator.uniform(0, len(x)), generator.uniform(0.03, 0.3) * len(x)
+            added *= np.exp(-0.5 * ((np.arange(len(x)) - middle) / width) ** 2)[:, None]
+        return x + added * _gain(x, generator.uniform(*snr), reference), y
+
+    return augment
+
+
+def augment_motion(
+    sampling_frequency: float, *, snr: tuple[float, float] = (-6.0, 18.0), reference: str = "beats"
+) -> Augment:
+    """The motion of an electrode, from random numbers alone.
+
+    Either slow waves (up to 1 to 13 Hz) that may be loud and quiet in turn or spiky, and are easily taken for ectopic
+    beats, or one to three jumps that decay within 0.05 to 2 seconds.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        Hz, of the signals, at least 30.
+    snr : (float, float)
+        dB, between which the signal-to-noise ratio is drawn anew for each signal.
+    reference : str
+        What counts as the signal's power: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts), as the MIT-BIH Noise Stress Test Database has it; "signal", its variance. Each channel
+        has its own.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_noise : recorded noise.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_motion(125.0, snr=(0, 0), reference="signal")
+    >>> x = np.sin(np.arange(1250) / 10)[:, None]
+    >>> moved, _ = augment(x, np.zeros(1250), np.random.default_rng(0))
+    >>> round(float((moved - x).var() / x.var()), 2)
+    1.0
+    """
+    rate = number("sampling_frequency", sampling_frequency, 30)
+    interval("snr", snr, -np.inf)
+    choice("reference", reference, REFERENCES)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        make = _rumble if generator.random() < 0.6 else _steps
+        added = np.stack([make(len(x), rate, generator) for _ in range(x.shape[1])], axis=1)
+        return x + added * _gain(x, generator.uniform(*snr), reference), y
+
+    return augment
+
+
+def augment_hum(
+    sampling_frequency: float,
+    *,
+    frequencies: Sequence[float] = (50.0, 60.0),
+    snr: tuple[float, float] = (4.0, 30.0),
+    reference: str = "beats",
+) -> Augment:
+    """The hum of mains.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        Hz, of the signals.
+    frequencies : sequence of float
+        Hz, of which one is drawn for each signal.
+    snr : (float, float)
+        dB, between which the signal-to-noise ratio is drawn anew for each signal.
+    reference : str
+        What counts as the signal's power: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts), as the MIT-BIH Noise Stress Test Database has it; "signal", its variance. Each channel
+        has its own.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_noise : recorded and white noise.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_hum(500.0, frequencies=[50.0], snr=(0, 0), reference="signal")
+    >>> x = np.sin(np.arange(5000) / 100)[:, None]
+    >>> hum = augment(x, np.zeros(5000), np.random.default_rng(0))[0] - x
+    >>> int(np.abs(np.fft.rfft(hum[:, 0])).argmax() * 500 / 5000)
+    50
+    """
+    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    interval("snr", snr, -np.inf)
+    choice("reference", reference, REFERENCES)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        phase = 2 * np.pi * generator.choice(frequencies) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
+        return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
+
+    return augment
+
+
+def _record(i: int, noise: Any) -> np.ndarray:
+    values: np.ndarray = np.asarray(noise, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"noise[{i}] has shape {values.shape}; expected [n] or [n, C], finite, of the signals' rate.")
+    return values
+
+
+def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:
+    """What noise of unit power is multiplied by, for each channel [C]."""
+    if reference == "signal":
+        power = x.var(axis=0)
+    else:
+        parts = np.array_split(x, min(_BLOCKS, len(x)))
+        power = np.median([np.ptp(part, axis=0) for part in parts], axis=0) ** 2 / 8
+    gain: np.ndarray = np.sqrt(power / 10 ** (snr / 10))
+    return gain
+
+
+def _noise(
+    records: list[np.ndarray] | None, n_steps: int, speed: float, generator: np.random.Generator
+) -> np.ndarray:
+    """A piece of noise [T] of about unit power: recorded noise keeps half of how loud it was there and then."""
+    if records is None:
+        return generator.standard_normal(n_steps)
+    record = records[generator.integers(len(records))]
+    column = record[:, generator.integers(record.shape[1])]
+    wanted = min(int(n_steps * speed) + 2, len(column))
+    start = int(generator.integers(0, len(column) - wanted + 1))
+    piece = column[start : start + wanted]
+    piece = np.interp(np.linspace(0, wanted - 1, n_steps), np.arange(wanted), piece)
+    piece = piece - piece.mean()
+    loudness = 0.5 * piece.std() + 0.5 * column.std()
+    one: np.ndarray = piece * generator.choice([-1.0, 1.0]) / (loudness if loudness > 0 else 1.0)
+    return one
+
+
+def _rumble(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
+    """Slow waves that look like beats, loud and quiet in turn."""
+    from scipy.signal import butter, sosfilt
+
+    high = min(10 ** generator.uniform(0.0, 1.1) + 0.4, 0.45 * rate)
+    sections = butter(int(generator.integers(1, 3)), [0.6, high], "bandpass", fs=rate, output="sos")
+    lead_in = round(2 * rate)
+    waves = sosfilt(sections, generator.standard_normal(n_steps + lead_in))[lead_in:]
+    if generator.random() < 0.5:
+        waves = waves * np.interp(
+            np.arange(n_steps), np.linspace(0, n_steps, 8), 10 ** generator.uniform(-1, 0.3, 8)
+        )
+    if generator.random() < 0.3:  # spikes
+        waves = np.sign(waves) * np.abs(waves) ** generator.uniform(1.2, 2)
+    return _of_unit_power(waves)
+
+
+def _steps(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
+    """Jumps that decay, as an electrode moves."""
+    steps = np.zeros(n_steps)
+    for _ in range(generator.integers(1, 4)):
+        start = int(generator.integers(0, n_steps))
+        t = np.arange(n_steps - start) / rate
+        decay, rise = 10 ** generator.uniform(-1.3, 0.3), 10 ** generator.uniform(-2, -0.7)
+        steps[start:] += generator.uniform(-1, 1) * np.exp(-t / decay) * (1 - np.exp(-t / rise))
+    return _of_unit_power(steps)
+
+
+def _of_unit_power(values: np.ndarray) -> np.ndarray:
+    size = values.std()
+    return values / size if size > 0 else values

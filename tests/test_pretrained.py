@@ -1,0 +1,95 @@
+"""Models that come along: they load without a network, and find what they are for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+from neurallib.storage.pretrained import DIRECTORY
+
+RECORDS = Path(__file__).parent.parent.parent / "shared" / "data" / "mitdb"
+FILES = {"README.md", "hparams.yaml", "model_weights.safetensors", "preprocessing.json", "training_info.json"}
+each_model = pytest.mark.parametrize("name", nl.list_pretrained())
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a model that comes along asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+def test_models_are_small_and_hold_nothing_but_what_they_are() -> None:
+    assert "ecg_r_peaks" in nl.list_pretrained()
+    files = [path for path in DIRECTORY.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 2_000_000
+    for name in nl.list_pretrained():
+        assert {path.name for path in (DIRECTORY / name).iterdir()} == FILES
+        info = json.loads((DIRECTORY / name / "training_info.json").read_text())
+        assert info.get("checkpoints_directory") is None
+
+
+@each_model
+def test_a_model_loads_from_a_copy_of_the_package_in_an_empty_folder(name: str, tmp_path: Path) -> None:
+    shutil.copytree(
+        DIRECTORY.parent, tmp_path / "there" / "neurallib", ignore=shutil.ignore_patterns("__pycache__", "*.nb[ic]")
+    )
+    code = f"import neurallib as nl; print(nl.__file__, len(nl.load_pretrained({name!r})['weights']))"
+    (tmp_path / "empty").mkdir()
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "there"), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(str(tmp_path)) and not list((tmp_path / "empty").iterdir())
+
+
+@each_model
+def test_a_card_tells_licence_data_results_and_limits(name: str) -> None:
+    card = (DIRECTORY / name / "README.md").read_text()
+    for word in ("ODC-By", "10.13026", "seed", "neurallib.examples.train_", "Not for", "MIT"):
+        assert word in card, word
+    state = nl.load_pretrained(name)
+    assert str(state["training_info"]["seed"]) in card and "checkpoints_directory" not in state["training_info"]
+
+
+def test_a_wrong_name_is_told() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'ecg_r_peaks'"):
+        nl.load_pretrained("ecg_rpeaks")
+
+
+@pytest.mark.parametrize("rate", [200, 250, 360, 500, 1000])
+@pytest.mark.parametrize(("unit", "factor"), [("mV", 1.0), ("uV", 1000.0)])
+def test_r_peaks_are_found_in_one_line_at_any_rate_and_in_any_unit(rate: int, unit: str, factor: float) -> None:
+    signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=rate, heart_rate=75, muscle_noise=0.05, seed=rate)
+    other = np.random.default_rng(0).standard_normal(len(signal))
+    recording = {
+        "signal": np.stack([factor * signal, other], axis=1), "sampling_frequency": float(rate),
+        "channels": ["II", "V5"], "units": [unit, unit],
+    }  # fmt: skip
+    found = nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), recording)
+    scores = nl.peak_scores(true, found, sampling_frequency=rate, tolerance=0.05)
+    assert scores["f1"] > 0.99 and scores["mean_absolute_error_ms"] < 6
+    upside_down = recording | {"signal": -recording["signal"]}
+    assert abs(len(nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), upside_down)) - len(true)) <= 1
+
+
+@pytest.mark.skipif(not RECORDS.is_dir(), reason="the MIT-BIH Arrhythmia Database is not there")
+def test_r_peaks_of_a_record_are_those_of_its_annotations() -> None:
+    pytest.importorskip("wfdb", reason="reads records")
+    recording = nl.read_recording(RECORDS / "100" if (RECORDS / "100.hea").exists() else RECORDS / "119", stop=300)
+    beats = recording["events"]["sample"][[symbol in "NLRAV" for symbol in recording["events"]["symbol"]]]
+    found = nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), recording)
+    assert nl.peak_scores(beats, found, sampling_frequency=360)["f1"] > 0.995

@@ -1,0 +1,162 @@
+"""steps: filters that stand before a network's normalization, in every way that a state is trained and applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_state
+from scipy.signal import butter, sosfiltfilt
+
+import neurallib as nl
+from neurallib.architectures import ARCHITECTURES
+from neurallib.steps import apply_steps, n_inputs
+
+RATE = 125.0
+HIGH, BAND = {"name": "highpass", "frequency": 0.5}, {"name": "band", "low": 5.0, "high": 30.0, "beside": True}
+GAIN = {"name": "local_gain", "low": 5.0, "high": 30.0, "beside": True}
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def stepping(case: Case = Case("GRUseq2seq", "binary"), steps: Any = (HIGH, BAND), **more: Any) -> nl.State:
+    """A state of two channels whose steps are known to run at 125 Hz."""
+    state = make_state(case, steps=steps, **more)
+    state["preprocessing"]["sampling_frequency"] = RATE
+    return state
+
+
+def noise(n_steps: int = 700, n_channels: int = 2, seed: int = 0) -> np.ndarray:
+    return np.cumsum(np.random.default_rng(seed).standard_normal((n_steps, n_channels)), axis=0) / 10
+
+
+def test_filters_are_those_of_scipy_and_move_nothing_in_time() -> None:
+    x = noise(5000)
+    expected = sosfiltfilt(butter(2, 0.5, "highpass", fs=RATE, output="sos"), x, axis=0)
+    made = apply_steps(x, [HIGH], RATE)
+    np.testing.assert_allclose(made[500:-500], expected[500:-500], atol=1e-3)
+    pulse = np.zeros((1001, 1))
+    pulse[500] = 1
+    for step in (BAND, {"name": "lowpass", "frequency": 20.0}, GAIN):
+        answer = apply_steps(pulse, [step], RATE)[:, -1]
+        assert np.abs(answer).argmax() == 500
+        np.testing.assert_allclose(answer, answer[::-1], atol=1e-6)
+
+
+def test_what_stands_beside_the_signal_is_of_the_signal_as_it_was_made() -> None:
+    x = noise()
+    whole = apply_steps(x, [HIGH, BAND, GAIN], RATE)
+    high = apply_steps(x, [HIGH], RATE)
+    assert whole.shape == (700, 6) and n_inputs(2, [HIGH, BAND, GAIN]) == 6
+    np.testing.assert_array_equal(whole[:, :2], high)
+    for step, columns in ((BAND, slice(2, 4)), (GAIN, slice(4, 6))):
+        np.testing.assert_array_equal(whole[:, columns], apply_steps(high, [{**step, "beside": False}], RATE))
+
+
+def test_a_local_gain_makes_loud_and_quiet_stretches_alike() -> None:
+    x = np.random.default_rng(0).standard_normal((4000, 1))
+    x[2000:] *= 50
+    made = apply_steps(x, [{**GAIN, "beside": False}], RATE)[:, 0]
+    assert made[300:1500].std() > 0.25 * made[2500:].std()
+    assert not apply_steps(np.zeros((50, 1)), [GAIN], RATE).any()
+
+
+@each_case
+def test_a_state_with_steps_trains_and_comes_back_from_its_files(case: Case, tmp_path: Path) -> None:
+    state = stepping(case, fold=2)
+    assert state["hparams"]["n_features"] == 2 and "steps" not in state["hparams"]
+    trained = nl.train(state, data(state), data(state, seed=1), epochs=1, batch_size=3, normalization="block", **QUIET)
+    loaded = nl.load_checkpoint(nl.save_checkpoint(trained, tmp_path / "saved"))
+    for one in (loaded, trained):
+        one["training_info"].pop("checkpoints_directory")
+    assert same_state(loaded, trained) and loaded["preprocessing"]["steps"] == [HIGH, BAND]
+    signals = [x for x, _ in make_pairs(state, [90, 40, 7])]
+    for a, b in zip(nl.predict(trained, signals), nl.predict(loaded, signals), strict=True):
+        np.testing.assert_array_equal(a, b)
+    made = ARCHITECTURES[case.architecture].factory(**nl.get_hparams_from_checkpoints(tmp_path / "saved"))
+    assert {name: w.shape for name, w in made["weights"].items()} == {n: w.shape for n, w in trained["weights"].items()}
+
+
+@each_case
+def test_predict_is_the_network_on_what_was_made_by_hand(case: Case) -> None:
+    state, x = stepping(case), noise()
+    made = torch.from_numpy(apply_steps(x, [HIGH, BAND], RATE).astype(np.float32))[None]
+    logits = nl.build_network(state).eval()(made)[0].detach()
+    (output,) = nl.predict(state, [x], output="logits")
+    np.testing.assert_allclose(output, logits.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["zscore", "block", "dataset", None])
+def test_windows_are_filtered_one_by_one_wherever_they_are_cut(normalization: str | None) -> None:
+    state = stepping()
+    pairs = [(noise(250, seed=i), np.zeros((250, 1))) for i in range(4)]
+    state = nl.train(state, pairs, pairs, epochs=1, batch_size=4, normalization=normalization, **QUIET)
+    state["preprocessing"]["window"] = 2.0
+    x = noise(250 * 3)
+    found = nl.predict_recording(state, {"signal": x, "sampling_frequency": RATE}, overlap=0.5)["output"]
+    (whole,) = nl.predict(state, [x])
+    (first,) = nl.predict(state, [x[:250]])
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[:100], first[:100], rtol=1e-5, atol=1e-6)
+
+
+def test_data_of_a_dataset_normalization_decide_on_what_steps_made() -> None:
+    pairs = [(noise(300, seed=i) + 1000, np.zeros((300, 1))) for i in range(4)]
+    state = nl.train(stepping(), pairs, pairs, epochs=1, batch_size=2, normalization="dataset", **QUIET)
+    shift, scale = (state["preprocessing"][name] for name in ("x_shift", "x_scale"))
+    assert shift is not None and scale is not None and len(shift) == len(scale) == 4
+    assert np.abs(shift).max() < 1  # the high-pass took 1000 off
+
+
+def test_a_denoiser_gives_back_the_units_of_its_own_channels() -> None:
+    pairs = [(noise(200, seed=i), noise(200, seed=i)) for i in range(6)]
+    state = stepping(Case("GRUseq2seq", "regression"))
+    options: dict[str, Any] = {"normalization": "block", "target_normalization": "signal", **QUIET}
+    state = nl.train(state, pairs, pairs, epochs=1, batch_size=2, **options)
+    small, large = nl.predict(state, [pairs[0][0], 1000 * pairs[0][0]])
+    np.testing.assert_allclose(large, 1000 * small, rtol=1e-3)
+
+
+def test_block_scale_is_the_size_of_most_parts_and_not_of_one_artefact() -> None:
+    from neurallib.signals.normalization import own_scale
+
+    x = np.sin(np.arange(8000) / 20)[:, None]
+    before = own_scale(x, "block").scale
+    x[100:120] += 50
+    assert before == pytest.approx(1, rel=0.02) and own_scale(x, "block").scale == pytest.approx(before, rel=0.02)
+    assert not own_scale(np.ones((9, 1)), "block").apply(np.ones((9, 1))).any()
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"name": "higpass", "frequency": 1.0}], "Did you mean 'highpass'"),
+        ([{"name": "band", "low": 5.0}], r"steps\[0\] lacks high"),
+        ([HIGH, {"name": "band", "low": 30.0, "high": 5.0}], r"steps\[1\] goes from"),
+        ([{"name": "highpass", "frequncy": 1.0}], "Did you mean 'frequency'"),
+        ([{"name": "highpass", "frequency": -1.0}], "frequency"),
+        ([{"name": "highpass", "frequency": 1.0, "beside": 1}], "beside"),
+        ("highpass", "expected a list of dicts"),
+    ],
+)
+def test_a_wrong_step_is_told(steps: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make_state(Case("GRUseq2one", "binary"), steps=steps)
+
+
+def test_filters_need_a_rate_that_holds_their_frequencies() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"), steps=[BAND])
+    with pytest.raises(ValueError, match="sampling frequency is not known"):
+        nl.predict(state, [noise()])
+    state["preprocessing"]["sampling_frequency"] = 50.0
+    with pytest.raises(ValueError, match="at 30 Hz; signals of 50 Hz"):
+        nl.predict(state, [noise()])
+
+
+def test_a_network_without_the_step_does_not_fit() -> None:
+    state = stepping()
+    state["preprocessing"]["steps"] = [HIGH]
+    with pytest.raises(ValueError, match="weight_ih_l0.*expected"):
+        nl.predict(state, [noise()])
