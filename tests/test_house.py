@@ -20,7 +20,8 @@ version warn progress state names checks sequences
 architectures steps tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors recurrence.products
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
-    models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
+    models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
+    signals.normalization
     signals.conversion signals.arrays signals.folders signals.weights signals.sources signals.targets
     signals.augmentation signals.augmentations signals.disturbances signals.statistics signals.prepared
     signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding

@@ -235,11 +235,7 @@ def fit(run: Run) -> Fit:
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
-        no_choice = "diverged in its first epoch" if run.monitor.name == "loss" or diverged else "has no weights to choose"
-        reason = no_choice if result.val_losses or diverged else "ended before its first validation"
-        told = f" {diverged[0].upper()}{diverged[1:]}." if diverged else ""
-        what = f"no validation {run.monitor.name} was finite, so there are no weights to keep"
-        raise RuntimeError(f"training {reason}: {what}.{told}")
+        raise RuntimeError(result.why_nothing(run.monitor.name))
     if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
         reason = "hands its weights over after the last epoch, which this run did not reach"
         warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
