@@ -60,6 +60,7 @@ def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
         again = grid_search.main(["--out", str(tmp_path), *SMALL, "--workers", "2"])
     assert [trial["status"] for trial in first] == ["finished"] * 10
     assert again == first
+    assert (tmp_path / "HeartRate" / "grid_search" / "leaderboard.csv").is_file()  # where it says
 
 
 def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Beats and heart rate of a recording: a file that `nl.read_recording` reads, or synthetic ECG.
 
-The model comes from --checkpoint, or learns on synthetic ECG first. Writes the beats as CSV, and a picture. Run
+The model comes from --checkpoint, or learns on synthetic ECG first. Writes the beats as CSV, and a strip chart. Run
 `python -m neurallib.examples.beats_and_heart_rate --recording mitdb/100 --channel MLII`.
 """
 
@@ -57,10 +57,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         folder / "beats.csv", np.stack([peaks, seconds, rr, bpm], axis=1), fmt=["%d", "%.4f", "%.4f", "%.1f"],
         delimiter=",", header="sample,seconds,rr_seconds,bpm", comments="",
     )  # fmt: skip
-    nl.plot_prediction(
-        recording["signal"], sampling_frequency=recording["sampling_frequency"], found_peaks=peaks,
-        true_peaks=true if len(true) else None, path=folder / "beats.png",
-    )  # fmt: skip
+    nl.plot_recording(recording, found=peaks, path=folder / "beats.png")
     logger.info("beats: %s, picture: %s, model: %s", folder / "beats.csv", folder / "beats.png",
                 state["training_info"]["checkpoints_directory"])  # fmt: skip
     return told
