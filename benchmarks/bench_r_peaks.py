@@ -19,7 +19,7 @@ import numpy as np
 import neurallib as nl
 
 ROOT = Path(__file__).resolve().parent.parent
-SAME_PERSON = {"202": "201"}
+SAME_PERSON = {"202": "201"}  # of the MIT-BIH Arrhythmia Database
 Detector = Callable[[dict[str, Any]], np.ndarray]
 
 
@@ -30,30 +30,13 @@ def data_folder(given: Path | None, name: str) -> Path | None:
     return next((folder for folder in ([given] if given else [*named, *shared]) if any(folder.glob("*.hea"))), None)
 
 
-def recordings(folder: Path, minutes: float | None, channel: int | None = 0) -> Iterator[dict[str, Any]]:
-    """The records of a folder with all of their annotations."""
-    import wfdb
-
-    for name in nl.list_records(folder):
-        stem = str(folder / name)
-        rate = float(wfdb.rdheader(stem).fs)
-        record = wfdb.rdrecord(
-            stem, channels=None if channel is None else [channel], sampto=minutes and round(minutes * 60 * rate)
-        )
-        annotation = wfdb.rdann(stem, "atr")
-        there = annotation.sample < record.sig_len
-        yield {
-            "name": name,
-            "person": SAME_PERSON.get(name, name),
-            "signal": record.p_signal.astype(np.float32),
-            "sampling_frequency": rate,
-            "channels": record.sig_name,
-            "units": record.units,
-            "events": {
-                "sample": annotation.sample[there].astype(np.int64),
-                "symbol": [symbol for symbol, inside in zip(annotation.symbol, there, strict=True) if inside],
-            },
-        }
+def recordings(folder: Path, minutes: float | None) -> Iterator[dict[str, Any]]:
+    """The records of a folder, their first channel, with all annotations."""
+    for path in nl.list_recordings(folder):
+        recording = nl.read_recording(path, stop=minutes and minutes * 60)
+        first = {key: recording[key][:1] for key in ("channels", "units")}
+        person = SAME_PERSON.get(path.name, path.name)
+        yield recording | first | {"signal": recording["signal"][:, :1], "person": person}
 
 
 def xqrs(recording: dict[str, Any]) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import warnings
+from collections.abc import Iterator
 from types import FrameType
 
 
@@ -16,6 +19,15 @@ def warn(message: str) -> None:
             outside = level + 1
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=outside)
+
+
+@contextlib.contextmanager
+def dispensable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A warning that names a file, instead of an error, where it cannot be written and nothing hangs on it."""
+    try:
+        yield
+    except OSError as error:
+        warn(f"{os.fspath(path)} is not written: {error.strerror or error}.")
 
 
 def _is_ours(frame: FrameType) -> bool:

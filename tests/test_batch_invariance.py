@@ -96,6 +96,10 @@ PROCESSES = """
                                     accumulate_grad_batches=parts)
             steps = [{name: gradient.tolist() for name, gradient in step.items()} for step in steps]
             told[f"{n} {parts}"] = steps, info["train_losses"]
+    steps, info = gradients(state, pairs, batch_size=1, accelerator="cpu", devices=2, strategy="ddp",
+                            accumulate_grad_batches=2, sample_weight=[3.0, 0.0, 1.0, 0.1, 2.0])
+    steps = [{name: gradient.tolist() for name, gradient in step.items()} for step in steps]
+    told["weighed"] = steps, info["train_losses"]
     with open(os.environ["REPORT"] + os.environ.get("LOCAL_RANK", "0"), "w") as file:
         json.dump(told, file)
 """
@@ -123,9 +127,18 @@ def test_two_processes_give_the_gradients_and_losses_of_one(
 ) -> None:
     state = make_state(GRU, learning_rate=1e-12)
     pairs = make_pairs(state, [20, 400, 30, 25, 8, 50, 300, 9][:n])
-    whole, info = gradients(state, pairs, batch_size=4)
+    same_in_processes(of_processes, f"{n} {parts}", *gradients(state, pairs, batch_size=4))
+
+
+def test_two_processes_weigh_signals_as_one_does(of_processes: list[dict[str, Any]]) -> None:
+    state = make_state(GRU, learning_rate=1e-12)
+    pairs, weight = make_pairs(state, LENGTHS[:5]), [3.0, 0.0, 1.0, 0.1, 2.0]
+    same_in_processes(of_processes, "weighed", *gradients(state, pairs, batch_size=4, sample_weight=weight))
+
+
+def same_in_processes(of_processes: list, what: str, whole: list, info: dict[str, Any]) -> None:
     for told in of_processes:
-        steps, losses = told[f"{n} {parts}"]
+        steps, losses = told[what]
         assert len(steps) == len(whole)
         for one, other in zip(whole, steps, strict=True):
             for name, gradient in one.items():

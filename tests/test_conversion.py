@@ -99,13 +99,16 @@ def test_a_regression_is_mapped_back_in_its_own_units(normalization: str | None,
 
 @pytest.mark.parametrize("hparams", [{}, {"num_classes": 3}, {"task": "regression"}], ids=str)
 @pytest.mark.parametrize("per_step", [True, False])
-def test_lengths_are_their_own_in_any_batch_and_window(hparams: dict[str, Any], per_step: bool) -> None:
+@pytest.mark.parametrize("frequency", [1000.0, 361.0])  # the second leaves short signals as long as they are
+def test_lengths_are_their_own_in_any_batch_and_window(
+    hparams: dict[str, Any], per_step: bool, frequency: float
+) -> None:
     state = state_at(RATE, per_step=per_step, **hparams)
-    xs = [smooth(n, 1000.0) for n in (1, 2, 3, 700, 1001, 998)]
+    xs = [smooth(n, frequency) for n in (1, 2, 3, 100, 700, 1001, 998)]
     k = hparams.get("num_classes", 1)
     for window in (None, 0.5):
         state["preprocessing"]["window"] = window
-        alone, together = (nl.predict(state, xs, batch_size=size, sampling_frequency=1000) for size in (1, 6))
+        alone, together = (nl.predict(state, xs, batch_size=size, sampling_frequency=frequency) for size in (1, 7))
         for x, one, other in zip(xs, alone, together, strict=True):
             assert one.shape == ((len(x), k) if per_step else (k,))
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
@@ -193,9 +196,13 @@ def test_units_go_with_their_channels() -> None:
 
 def test_units_that_measure_other_things_are_refused() -> None:
     state, x = leads(), np.ones((9, 2))
-    for unit in ("mmHg", "g", "bpm", "MV2", ""):
+    for unit in ("mmHg", "g", "bpm", "MV2"):
         with pytest.raises(ValueError, match=f"units='{unit}'; the state was trained on 'mV', and nothing converts"):
             nl.predict(state, [x], units=["mV", unit])
+    expected = nl.predict(state, [x])[0]
+    assert np.array_equal(nl.predict(state, [x], units=["mV", ""])[0], expected)  # a unit that is not said
+    state["preprocessing"]["units"] = ["", ""]
+    assert np.array_equal(nl.predict(state, [x], units=["mV", "g"])[0], expected)
     state["preprocessing"]["units"] = ["a.u.", "a.u."]
     assert nl.predict(state, [x], units="a.u.")[0].shape == (9, 1)
     with pytest.raises(ValueError, match="'a.u.', and nothing converts"):

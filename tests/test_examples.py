@@ -1,5 +1,7 @@
 """The examples, run with small settings."""
 
+import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,14 @@ from hub_server import running_hub
 
 import neurallib as nl
 from neurallib.examples import (
+    beats_and_heart_rate,
+    denoising,
     ecg_peaks,
+    emg_gestures,
     grid_search,
+    heart_rate_from_ppg,
     publish_model,
+    sleep_stages,
     stream,
     train_ecg_r_peaks,
     train_retrain_test,
@@ -54,6 +61,7 @@ def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
         again = grid_search.main(["--out", str(tmp_path), *SMALL, "--workers", "2"])
     assert [trial["status"] for trial in first] == ["finished"] * 10
     assert again == first
+    assert (tmp_path / "HeartRate" / "grid_search" / "leaderboard.csv").is_file()  # where it says
 
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of 15 pieces
@@ -110,6 +118,79 @@ def test_a_model_is_published_and_used_from_its_repository(tmp_path: Path) -> No
         finally:
             client.close()
     assert state["training_info"]["training_history"]["train_dataset"] == "synthetic ECG"
+
+
+def test_beats_of_a_file_are_found_by_a_model_that_was_trained_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a program of its own
+    level = logging.root.level
+    try:
+        trained = beats_and_heart_rate.main(["--out", str(tmp_path), "--signals", "32", "--epochs", "6", "--quiet"])
+    finally:
+        logging.root.setLevel(level)
+    assert trained["f1"] > 0.9 and abs(trained["bpm"] - 75) < 5
+    assert capsys.readouterr() == ("", "")
+    signal, r_peaks = nl.synthetic_ecg(duration=20, sampling_frequency=250, heart_rate=60, seed=5)
+    np.savez(tmp_path / "ecg.npz", signal=1000 * signal, sampling_frequency=250, units=["uV"], channels=["II"])
+    (model,) = (tmp_path / "Beats" / "checkpoints").iterdir()
+    with pytest.warns(UserWarning, match="uV"):
+        told = beats_and_heart_rate.main(
+            ["--out", str(tmp_path), "--recording", str(tmp_path / "ecg.npz"), "--checkpoint", str(model)]
+        )
+    assert "f1" not in told and abs(told["beats"] - len(r_peaks)) <= 1
+    rows = np.genfromtxt(tmp_path / "beats_and_heart_rate" / "beats.csv", delimiter=",", names=True)
+    assert len(rows) == told["beats"] and np.nanmedian(rows["bpm"]) == pytest.approx(told["bpm"], abs=0.1)
+    assert (tmp_path / "beats_and_heart_rate" / "beats.png").is_file()
+
+
+def test_emg_gestures_are_told_by_session_and_by_person(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data, rng = tmp_path / "data", np.random.default_rng(0)
+    for session in ("a-1", "a-2", "a-3", "b-1", "b-2", "b-3"):
+        (data / session).mkdir(parents=True)
+        for gesture in range(8):
+            told = np.repeat([0, gesture], 400)
+            emg = rng.normal(0, 2 + 20 * (told[:, None] > 0) * (np.arange(8) == gesture), (800, 8))
+            table = np.column_stack([np.clip(np.rint(emg), -128, 127), told])
+            np.savetxt(data / session / f"{gesture}.txt", table, fmt="%d", delimiter=",")
+    caplog.set_level("INFO")
+    measured = emg_gestures.main(["--out", str(tmp_path / "out"), "--data", str(data), "--epochs", "15"])
+    assert list(measured) == ["by session", "by person"]
+    assert all(told["cohen_kappa"] > 0.5 for told in measured.values())
+    manifest = json.loads((tmp_path / "out" / "emg_gestures" / "by_person" / "manifest.json").read_text())
+    sessions = {(part["part"], part["person"]) for part in manifest["recordings"].values()}
+    assert sessions == {("train", "a-1"), ("train", "a-2"), ("val", "a-3"), *(("test", f"b-{i}") for i in (1, 2, 3))}
+    assert "stream of" in caplog.text
+
+
+def test_emg_gestures_say_where_data_are_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")]) == {}
+    assert f"in {tmp_path / 'none'}: say with --data where they are" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:the model does no better than a constant")
+def test_sleep_stages_are_scored_by_person_without_unknown_epochs(tmp_path: Path) -> None:
+    pytest.importorskip("edfio", reason="edfio is not installed (extra edf)")
+    scores = sleep_stages.main(["--out", str(tmp_path), "--signals", "8", "--epochs", "15"])
+    (record,) = scores["records"]  # one of four people, with two nights of 120 epochs
+    assert 190 < record["steps"] < 240 == 2 * 120
+    assert record["cohen_kappa"] > 0.5
+
+
+def test_denoising_measures_before_and_after(tmp_path: Path) -> None:
+    scores = denoising.main(["--out", str(tmp_path), "--signals", "16", "--epochs", "4"])
+    assert -3 < scores["snr_before_db"] < 9
+    assert scores["snr_after_db"] > scores["snr_before_db"]
+    assert (tmp_path / "denoising.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_heart_rate_from_ppg_leaves_gaps_out(tmp_path: Path) -> None:
+    scores = heart_rate_from_ppg.main(["--out", str(tmp_path), "--signals", "8", "--epochs", "4"])
+    assert np.isfinite(scores["mae"])
+    rows = np.genfromtxt(tmp_path / "heart_rate_from_ppg.csv", delimiter=",", names=True)
+    for first, last in ((60, 75), (180, 240)):
+        assert not ((rows["from_seconds"] < last) & (rows["to_seconds"] > first)).any()
+    assert rows["to_seconds"].max() == 300 and rows["from_seconds"].min() == 0
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,17 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version warn progress state names checks sequences
-architectures steps tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors recurrence.products
+forks architectures steps tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors
+    recurrence.products
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
-    models.transformer_forward models.transformer models.registry signals.__init__ signals.normalization
-    signals.conversion signals.arrays signals.folders signals.sources signals.targets signals.augmentation
-    signals.augmentations signals.disturbances
-    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks
-    signals.smoothing signals.event_finding signals.intervals signals.heart_rate signals.synthetic signals.lazy
-    signals.wfdb_records signals.edf signals.uneven signals.tables signals.recordings signals.event_targets
+    models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
+    signals.normalization
+    signals.conversion signals.arrays signals.folders signals.weights signals.sources signals.targets
+    signals.augmentation signals.augmentations signals.disturbances signals.statistics signals.prepared
+    signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding
+    signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
+    signals.uneven signals.tables signals.recordings signals.event_targets
     signals.dataset_files signals.make_dataset signals.recording_parts plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
@@ -35,10 +37,10 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
-    training.options training.isolation training.seldom training.trainer_options training.history training.record
-    training.saving training.tensorboard training.callbacks training.lightning training.parts training.train
-    prediction.__init__ prediction.stretches prediction.windows prediction.applying prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
+    training.options training.isolation training.seldom training.divergence training.trainer_options training.history
+    training.record training.saving training.tensorboard training.callbacks training.lightning training.parts
+    training.train prediction.__init__ prediction.stretches prediction.windows prediction.applying
+    prediction.evaluation prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
     prediction.long_recordings prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
@@ -46,7 +48,8 @@ search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.ecg_peaks examples.grid_search examples.train_retrain_test
     examples.stream examples.publish_model examples.train_ecg_r_peaks examples.transfer_learning
-    examples.use_published_model
+    examples.use_published_model examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages
+    examples.denoising examples.heart_rate_from_ppg
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

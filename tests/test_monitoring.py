@@ -244,11 +244,11 @@ def test_each_fold_logs_by_itself(tmp_path: Path) -> None:
     state = make_state(GRU)
     nl.cross_validate(
         state, data(state), list("aabbccdd"), folds=2, epochs=1, batch_size=4, loggers=[CSVLogger(tmp_path, name="cv")],
-        optimizer="adamw", schedule="step", monitor="auroc", **QUIET,
+        optimizer="adamw", schedule="step", **QUIET,
     )  # fmt: skip
-    assert [len([row for row in rows(tmp_path / "cv" / f"version_{fold}") if row["val_loss"]]) for fold in (0, 1)] == [
-        1, 1
-    ]  # fmt: skip
+    for fold in (0, 1):
+        (row,) = (row for row in rows(tmp_path / "cv" / f"version_{fold}") if row["val_loss"])
+        assert float(row["val_f1"]) >= 0
 
 
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")

@@ -37,7 +37,7 @@ def detections(seed: int, missed: float = 0.1) -> tuple[list[dict], dict[str, np
 
 def test_matching_agrees_with_wfdb_where_its_own_is_one_to_one() -> None:
     processing = pytest.importorskip("wfdb.processing")
-    rng = np.random.default_rng(0)
+    rng, compared = np.random.default_rng(0), 0
     for _ in range(20):
         true = np.cumsum(rng.integers(120, 400, 300))
         found = true[rng.random(300) > 0.1] + rng.integers(-50, 51)
@@ -47,10 +47,10 @@ def test_matching_agrees_with_wfdb_where_its_own_is_one_to_one() -> None:
         if len(set(theirs.matched_test_inds)) < theirs.tp:
             continue
         ours = nl.peak_scores(true, found, sampling_frequency=360, tolerance=54 / 360)
-        assert ours["true_positives"] >= theirs.tp
-        if np.diff(true).min() > 120:
-            assert (ours["true_positives"], ours["false_positives"], ours["false_negatives"]) == (
-                theirs.tp, theirs.fp, theirs.fn)  # fmt: skip
+        counts = [ours[name] for name in ("true_positives", "false_positives", "false_negatives")]
+        assert counts == [theirs.tp, theirs.fp, theirs.fn]
+        compared += 1
+    assert compared >= 10
 
 
 def test_records_gross_and_average_are_what_they_say() -> None:
@@ -223,6 +223,7 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.evaluate_recordings(f, [r], task="beats"), ValueError, "task='beats'; expected one of"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="denoising"), ValueError, "target is not given"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="classes"), ValueError, "names of the classes"),
+        (lambda r, f: nl.evaluate_recordings(f, [r | {"events": None}]), ValueError, "a has no annotation"),
         (lambda r, f: nl.compare_recordings({}, {}), TypeError, "a is a dict; expected what evaluate_recordings"),
         (lambda r, f: nl.compare_recordings(*(nl.evaluate_recordings(f, [r | {"name": n}]) for n in "ab")), ValueError,
          "a and b are of different recordings: a, b"),

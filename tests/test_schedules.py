@@ -46,7 +46,7 @@ def cosine(n_steps: int, rate: float = 0.01) -> list[float]:
         ({"epochs": 10, "max_steps": 1000}, 40),
         ({"epochs": 10, "limit_train_batches": 2}, 20),
         ({"epochs": 1, "batch_size": 8}, 1),
-        ({"epochs": 5, "callbacks": [GradientAccumulationScheduler({0: 1, 2: 4})]}, 11),
+        ({"epochs": 5, "callbacks": [GradientAccumulationScheduler({0: 1, 2: 3})]}, 14),
     ],
     ids=str,
 )
@@ -87,10 +87,10 @@ def test_a_schedule_starts_from_the_rate_that_a_sweep_has_found(schedule: str | 
 
 
 def test_a_plateau_is_of_the_validation_loss(results: Path) -> None:
-    rates, state = rates_of(epochs=9, schedule="plateau", optimizer="sgd", layer_learning_rates={"*": 1e-12})
+    rates, state = rates_of(epochs=9, schedule="plateau", optimizer="sgd", layer_learning_rates={"*": 1e-7})
     losses = state["training_info"]["val_losses"]
-    assert max(losses) - min(losses) < 1e-6  # nothing is learnt at such a rate
-    assert rates == pytest.approx([1e-12] * 28 + [1e-13] * 8, rel=1e-6)  # after the sixth epoch without better
+    assert max(losses) - min(losses) < 1e-5  # nothing is learnt at such a rate
+    assert rates == pytest.approx([1e-7] * 28 + [1e-8] * 8, rel=1e-6, abs=0)  # after the sixth epoch without better
     assert state["training_info"]["schedule"].startswith("ReduceLROnPlateau(factor=0.1")
 
 

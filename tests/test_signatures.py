@@ -44,8 +44,6 @@ cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, la
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
-evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
-    sampling_frequency=None, channels=None, units=None)
 evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
     tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
     names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
@@ -116,7 +114,7 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, checkpoints_directory=None,
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
-    loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
+    sample_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
     layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
     enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
@@ -140,14 +138,15 @@ test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoi
     channels=None, units=None)
 train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
-    loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
+    sample_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
     layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
     dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
     callbacks=(), loggers=(), **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
-    units=None, outputs=None, class_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam',
+    units=None, outputs=None, class_weight=None, sample_weight=None, loss=None, metrics=None, monitor='loss',
+    optimizer='adam',
     schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
     results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
 training_step(network, batch, loss)

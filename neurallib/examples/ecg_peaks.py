@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Run the job, and return what it reached on the test part: `neurallib.peak_scores` of all its signals."""
     arguments = _arguments(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(message)s")
     os.environ["NEURALLIB_RESULTS_DIR"] = str(arguments.out)  # where checkpoint directories are made
     data = arguments.out / "ecg_peaks_data"
     if arguments.records is None:
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         "normalization": "zscore",
         "sampling_frequency": SAMPLING_FREQUENCY,
         "seed": arguments.seed,
+        "enable_progress_bar": not arguments.quiet,
     }
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=32, n_layers=2, bidirectional=True, learning_rate=0.01, model_name="ecg_peaks",
@@ -165,6 +166,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--retrain-epochs", type=int, default=2, help="of retraining [2]")
     parser.add_argument("--batch-size", type=int, default=16, help="[16]")
     parser.add_argument("--seed", type=int, default=42, help="for data, weights and the order of training [42]")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings, and draw no progress bars")
     return parser.parse_args(argv)
 
 

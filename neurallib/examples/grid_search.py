@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> list[nl.TrialResult]:
         results = nl.grid_search(
             "GRUseq2one", OPTIONS, train_params, executor=executor,
             threads_per_trial=max(1, torch.get_num_threads() // max(1, arguments.workers)),
+            enable_progress_bar=not arguments.quiet,
         )  # fmt: skip
 
     for rank, trial in enumerate(results, 1):
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> list[nl.TrialResult]:
     best = nl.load_checkpoint(str(results[0]["checkpoints_directory"]))
     measured = nl.evaluate(best, nl.open_folder(data / "x", data / "y", "test"))
     logger.info("the best on the test part: %s", {name: round(value, 4) for name, value in measured.items()})
+    logger.info("leaderboard: %s", arguments.out / "HeartRate" / "grid_search" / "leaderboard.csv")
     return results
 
 

@@ -39,19 +39,20 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
     return whole / "x", whole / "y"
 
 
-def make_parser(description: str | None, epochs: int) -> argparse.ArgumentParser:
+def make_parser(description: str | None, epochs: int, signals: int = 128) -> argparse.ArgumentParser:
     """The arguments that all examples take; each may add its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
     parser.add_argument("--out", type=Path, default=results, help=f"folder for data and results [{results}]")
-    parser.add_argument("--signals", type=int, default=128, help="signals to train on [128]")
+    parser.add_argument("--signals", type=int, default=signals, help=f"signals to train on [{signals}]")
     parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs of training [{epochs}]")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings, and draw no progress bars")
     return parser
 
 
 def start(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
     """The arguments' values; from here on the example tells what it does, and writes where it was told to."""
     given = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING if given.quiet else logging.INFO, format="%(message)s")
     os.environ["NEURALLIB_RESULTS_DIR"] = str(given.out)  # where checkpoint directories are made
     return given

@@ -21,7 +21,8 @@ def main(argv: list[str] | None = None) -> str:
     parser.add_argument("--repo", help="repository to push to, OWNER/NAME")
     arguments = start(parser, argv)
     options = {"--out": arguments.out, "--signals": arguments.signals, "--epochs": arguments.epochs}
-    measured = train_retrain_test.main([str(word) for option in options.items() for word in option])
+    words = [str(word) for option in options.items() for word in option]
+    measured = train_retrain_test.main(words + ["--quiet"] * arguments.quiet)
     runs = arguments.out / "HeartRate" / "checkpoints"
     directory = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     state = nl.load_checkpoint(directory)

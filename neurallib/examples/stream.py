@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     delay, latest = (float(np.mean(delays)), max(delays)) if delays else (np.nan, np.nan)
     logger.info("%d of %d beats found, %d too many", scores["true_positives"], len(r_peaks), scores["false_positives"])
     logger.info("a beat was known %.2f s after its R-peak in the mean, %.2f s at the latest", delay, latest)
+    logger.info("the carry, as it was kept once: %s", arguments.out / "carry.pt")
     return scores | {"delay": delay}
 
 

@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         "trained_for": "mean heart rate in beats a second",
         "normalization": "zscore",
         "sampling_frequency": SAMPLING_FREQUENCY,
+        "enable_progress_bar": not arguments.quiet,
     }
 
     # One output a signal: the mean of the last layer's outputs, through a linear layer.

@@ -31,9 +31,10 @@ def main(argv: list[str] | None = None) -> nl.State:
     state = nl.retrain(
         None, path_x, path_y, patience=5, batch_size=16, epochs=arguments.epochs, all_samples=True,
         hugging_face_model=arguments.repo, dataset_name="other synthetic ECG",
-        trained_for=info.get("task") or "heart rate",
+        trained_for=info.get("task") or "heart rate", enable_progress_bar=not arguments.quiet,
     )  # fmt: skip
     logger.info("retrained: %s", nl.evaluate(state, test))
+    logger.info("model: %s", state["training_info"]["checkpoints_directory"])
     return state
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from neurallib.architectures import Forward, Shape
 from neurallib.checks import as_seed
+from neurallib.forks import check_threads
 from neurallib.names import is_named
 from neurallib.sequences import check_batch
 from neurallib.state import Hparams, Weights, seeded_generator
@@ -154,6 +155,7 @@ class Network(nn.Module):
         TypeError
             If `x` is no tensor of the weights' dtype (autocast takes others), or the lengths are no whole numbers.
         """
+        check_threads()
         weights = dict(self.named_parameters())
         lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())).dtype)
         more = (True,) if features else ()  # so that an architecture of one's own need not know of features

@@ -16,6 +16,7 @@ from neurallib.architectures import (
     validate_architecture_name,
 )
 from neurallib.checks import is_list
+from neurallib.forks import check_threads
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
@@ -24,6 +25,7 @@ from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.models.network import Network, undrawn
+from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
 from neurallib.names import bare, is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
@@ -111,7 +113,7 @@ ARCHITECTURES |= {
         **_TRANSFORMER,
     ),
     "TransformerED": Architecture(
-        transformer.transformer_encoder_decoder,
+        transformer_encoder_decoder,
         transformer_forward.transformer_encoder_decoder_weight_shapes,
         transformer_forward.transformer_encoder_decoder_forward,
         **_TRANSFORMER,
@@ -138,6 +140,8 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     ------
     TypeError, ValueError
         If `state` is none, or its weights are not those of its hyperparameters.
+    RuntimeError
+        If this process was forked after torch had used its threads, as a pool of processes may be.
 
     See Also
     --------
@@ -150,6 +154,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     >>> network(torch.zeros(2, 100, 1)).shape
     torch.Size([2, 100, 1])
     """
+    check_threads()
     state = check_state(state)
     check_weights(state)
     network = Network(state["weights"], input_hparams(state), forward_of(state))
@@ -201,11 +206,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
 
 
 def state_from_files(
-    architecture: str,
-    hparams: Hparams,
-    weights: Weights,
-    source: str = "weights",
-    preprocessing: Mapping[str, Any] | None = None,
+    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", preprocessing: Mapping[str, Any] = {}
 ) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
@@ -229,7 +230,7 @@ def state_from_files(
         are no finite numbers.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
-    inside = folding(preprocessing or {})
+    inside = folding(preprocessing)
     try:
         with undrawn():
             checked = entry.factory(**given, **inside)["hparams"]

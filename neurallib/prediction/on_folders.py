@@ -17,6 +17,7 @@ from neurallib.signals.conversion import handed_to
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.warn import dispensable
 
 PathLike = str | Path
 
@@ -121,9 +122,11 @@ def test_on_test_set(
         arrays = [np.asarray(prediction) for prediction in predictions]
         if any(array.dtype == object for array in arrays):
             raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
-        (directory / "predictions").mkdir(exist_ok=True)
+        with dispensable(directory / "predictions"):
+            (directory / "predictions").mkdir(exist_ok=True)
         for name, array in zip(folder.names, arrays, strict=True):
-            with atomic_write(directory / "predictions" / name) as path, open(path, "wb") as file:
+            path = directory / "predictions" / name
+            with dispensable(path), atomic_write(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, array, allow_pickle=False)
     return predictions, float(np.mean(losses))
 

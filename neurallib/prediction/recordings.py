@@ -24,6 +24,7 @@ from neurallib.signals.event_finding import find_events
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import (
     Recording,
+    annotated,
     beats_of,
     check_recording,
     classes_of,
@@ -184,7 +185,7 @@ class _Judge(NamedTuple):
 
     def events(self, recording: Recording) -> _Row:
         """True and found events matched."""
-        true = beats_of(recording) if self.target is None else _samples(self.target(recording), recording)
+        true = beats_of(annotated(recording)) if self.target is None else _samples(self.target(recording), recording)
         found = _samples(self.answer(recording), recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
         sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
@@ -196,7 +197,8 @@ class _Judge(NamedTuple):
         if not self.names:
             raise ValueError("names of the classes are not known; expected names, as the annotations have them.")
         names = list(self.names)
-        true = np.array(classes_of(recording, names) if self.target is None else _values(self.target(recording)))
+        given = self.target
+        true = np.array(classes_of(annotated(recording), names) if given is None else _values(given(recording)))
         for start, stop in self.skipped(recording):
             true[start:stop] = -1
         pair = known_pairs(true, _values(self.answer(recording)), name_of(recording))

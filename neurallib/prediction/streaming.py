@@ -62,7 +62,9 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
 
     Notes
     -----
-    Measured by `benchmarks/bench_streams.py` on a model in both directions that was trained to find R-peaks.
+    `benchmarks/bench_streams.py` trains a model in both directions to find R-peaks and measures how far its answers are
+    from those of the whole signal. In two trainings probabilities were at most 0.03 off with a look-ahead of 0.25 s,
+    0.006 with 0.5 s and 0.0003 with 1 s; the R-peaks were the same.
 
     Examples
     --------

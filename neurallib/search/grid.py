@@ -18,9 +18,19 @@ from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES, validate_architecture_name
 from neurallib.checks import choice, integer
-from neurallib.files import as_plain
+from neurallib.files import as_plain, sweep
+from neurallib.forks import LostThreadsError
 from neurallib.names import did_you_mean, hinted, listing
-from neurallib.search.trials import Trial, TrialResult, make_result, make_trials, recorded, run_trial, write_leaderboard
+from neurallib.search.trials import (
+    Trial,
+    TrialResult,
+    is_held,
+    make_result,
+    make_trials,
+    recorded,
+    run_trial,
+    write_leaderboard,
+)
 from neurallib.state import Hparams
 from neurallib.storage.directories import model_directory
 from neurallib.warn import warn
@@ -43,7 +53,8 @@ def grid_search(
     """Train every combination of hyperparameters from scratch, and rank them by their lowest validation loss.
 
     A search that was interrupted goes on where it stopped: finished trials of the same architecture, hyperparameters,
-    training parameters and data files are not trained again. Failed ones are.
+    training parameters and data files are not trained again. Failed ones are. Searches that run at the same time in the
+    same directory share their trials.
 
     Parameters
     ----------
@@ -81,7 +92,7 @@ def grid_search(
         If an argument, a file or a signal is wrong; nothing has been trained then. A combination that cannot be, such
         as a `hid_dim` list that does not match `n_layers`, is skipped with a warning; ValueError if none is left.
     RuntimeError
-        If the executor broke, such as a pool of which a process was killed.
+        If the executor broke, such as a pool of which a process was killed, or forks after torch has used threads.
 
     See Also
     --------
@@ -127,6 +138,7 @@ def grid_search(
         architecture, possible, _checked(architecture, possible[0][0], train_params), n_threads, directory
     )
     directory.mkdir(parents=True, exist_ok=True)
+    sweep(directory)
 
     results = [result for trial in trials if (result := recorded(trial)) is not None]
     done = {result["trial"] for result in results}
@@ -149,7 +161,7 @@ def grid_search(
                     "Call grid_search again with another one: it goes on with those."
                 ) from error
             except Exception as error:
-                if on_error == "raise":
+                if on_error == "raise" or isinstance(error, LostThreadsError):  # which every trial of it would raise
                     raise
                 failed = f"{type(error).__name__}: {error}"
                 results.append(make_result("failed", trial.hparams, trial=trial.digest, error=failed))
@@ -225,7 +237,11 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
 def _outcomes(trials: Sequence[Trial], executor: Executor | None) -> Generator[tuple[Trial, Callable[[], TrialResult]]]:
     """Each trial, when it can be asked for its result; what has not begun when nobody asks any more is cancelled."""
     if executor is None:
-        yield from ((trial, functools.partial(run_trial, trial)) for trial in trials)
+        waiting = list(trials)
+        while waiting:  # what another search trains comes last, and is done by then
+            trial = next((trial for trial in waiting if not is_held(trial)), waiting[0])
+            waiting.remove(trial)
+            yield trial, functools.partial(run_trial, trial)
         return
     futures = {executor.submit(run_trial, trial): trial for trial in trials}
     try:

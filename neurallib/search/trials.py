@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import inspect
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -17,6 +19,7 @@ import torch
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
+from neurallib.forks import check_threads
 from neurallib.models.folding import input_hparams
 from neurallib.models.registry import build_network
 from neurallib.signals.folders import open_folder
@@ -24,7 +27,7 @@ from neurallib.state import Hparams, State, count_parameters
 from neurallib.storage.directories import weights_path
 from neurallib.tasks import n_outputs
 from neurallib.training.optimization import make_optimizer
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
@@ -122,7 +125,40 @@ def make_trials(
 
 
 def run_trial(trial: Trial) -> TrialResult:
-    """Train one trial, in whatever process this is, and record its result."""
+    """Train one trial, in whatever process this is, and record its result; or wait for another search that does, and
+    read its record."""
+    check_threads(trial.n_threads)
+    with _held(trial):
+        return recorded(trial) or _train(trial)
+
+
+def is_held(trial: Trial) -> bool:
+    """Whether another process, or another thread of this one, trains the trial just now."""
+    with contextlib.suppress(FileNotFoundError), open(_lock_path(trial), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _held(trial: Trial) -> Iterator[None]:
+    """Within the block nobody else trains the trial. The system frees what a killed process held."""
+    with open(path := _lock_path(trial), "ab") as file:
+        with contextlib.suppress(OSError):  # of a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # who waits for it looks for the record first
+
+
+def _lock_path(trial: Trial) -> Path:
+    return trial.record.with_name(f".{trial.record.stem}.lock")
+
+
+def _train(trial: Trial) -> TrialResult:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(trial.n_threads)
     try:
@@ -140,7 +176,8 @@ def run_trial(trial: Trial) -> TrialResult:
         checkpoints_directory=info["checkpoints_directory"],
     )  # fmt: skip
     within = os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])
-    write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
+    with dispensable(trial.record):
+        write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
     return result
 
 
@@ -175,7 +212,11 @@ def write_leaderboard(path: Path, results: Sequence[TrialResult], varied: Sequen
     records = (_read_record(record) for record in sorted(path.parent.glob("*.json")) if record.stem not in here)
     earlier = [cast(TrialResult, {**record, "status": "earlier"}) for record in records if record is not None]
     others = [name for name in TrialResult.__annotations__ if name not in ("hparams", "status", "validation_loss")]
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with (
+        dispensable(path),
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["rank", "status", "validation_loss", *varied, *others, "hparams"])
         for rank, result in enumerate([*results, *earlier], 1):

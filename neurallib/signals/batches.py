@@ -158,11 +158,17 @@ class BatchOrder:
             yield batches[i % len(batches)]
 
 
+class WeightedBatch(Batch):
+    """A batch whose signals count differently in the loss."""
+
+    weight: Tensor  # [B] float32
+
+
 class _Draws:
     """The batches of an order as a loader asks for them: of each signal the epoch and its place in the data."""
 
-    def __init__(self, order: BatchOrder) -> None:
-        self._order = order
+    def __init__(self, order: BatchOrder, places: Sequence[int]) -> None:
+        self._order, self._places = order, places
         self.set_epoch = order.set_epoch
 
     def __len__(self) -> int:
@@ -171,21 +177,29 @@ class _Draws:
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self._order.epoch
         for batch in self._order:
-            yield [(epoch, place) for place in batch]
+            yield [(epoch, self._places[i]) for i in batch]
 
 
 class _Drawn(Dataset[Any]):
-    """Prepared data as training sees them: by the epoch and the place of a signal."""
+    """Prepared data as training sees them: by the epoch and the place of a signal, with its weight where it has one."""
 
     def __init__(self, data: PreparedData) -> None:
         self._data = data
+        # They count by their ratios; around 1 they are as far from what float32 cannot hold as they can be.
+        self._weights = None if data.weights is None else data.weights / data.weights[data.weights > 0].mean()
 
     def __len__(self) -> int:
         return len(self._data)
 
     def __getitem__(self, draw: tuple[int, int]) -> Any:
         epoch, place = draw
-        return self._data.drawn(place, epoch)
+        x, y = self._data.drawn(place, epoch)
+        return (x, y) if self._weights is None else (x, y, self._weights[place])
+
+
+def _collate_weighed(items: Sequence[tuple[Any, Any, float]]) -> WeightedBatch:
+    batch = collate_fn([(x, y) for x, y, _ in items])
+    return WeightedBatch(**batch, weight=torch.tensor([weight for *_, weight in items], dtype=torch.float32))
 
 
 @hinted
@@ -250,8 +264,10 @@ def make_loader(
         raise TypeError(f"data is a {type(data).__name__}; expected what prepare(state, data) gives: checked signals.")
     if integer("rank", rank, minimum=0) >= integer("world_size", world_size):
         raise ValueError(f"rank={rank}; expected less than world_size={world_size}.")
+    # A signal that weighs nothing is left out: a batch of such alone would be an optimizer step all the same.
+    places = range(len(data)) if data.weights is None else np.flatnonzero(data.weights).tolist()
     order = BatchOrder(
-        data.lengths,
+        [data.lengths[i] for i in places],
         integer("batch_size", batch_size),
         shuffle=boolean("shuffle", shuffle),
         bucketing=boolean("bucketing", bucketing),
@@ -261,8 +277,9 @@ def make_loader(
     )
     # DataLoader draws a number for its workers, from the global generator unless it is given another.
     generator = torch.Generator()
-    draws: Any = _Draws(order)
-    return DataLoader(_Drawn(data), batch_sampler=draws, collate_fn=collate_fn, generator=generator)  # type: ignore
+    draws: Any = _Draws(order, places)
+    collate: Any = collate_fn if data.weights is None else _collate_weighed
+    return DataLoader(_Drawn(data), batch_sampler=draws, collate_fn=collate, generator=generator)
 
 
 def _tensor(value: Any) -> Tensor:

@@ -179,7 +179,8 @@ def _factors(known: list[str] | None, given: list[str] | None) -> np.ndarray | N
 
 def unit_factor(given: str, wanted: str) -> float | None:
     """What values in `given` are multiplied by to be in `wanted`; None where nothing converts one to the other."""
-    if given.strip() == wanted.strip() or not given.strip():  # "" is a recording's word for a unit that it does not say
+    given, wanted = given.strip(), wanted.strip()
+    if given == wanted or not given or not wanted:  # "" is a recording's word for a unit that it does not say
         return 1.0
     (dimension, size), (other, own) = _measure(given), _measure(wanted)
     return size / own if dimension == other else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from neurallib.forks import check_threads
 from neurallib.names import listing
 from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers
@@ -58,9 +59,11 @@ class PreparedData(Dataset[Item]):
         handed: Handed,
         augmentation: Augmentation | None = None,
     ) -> None:
+        check_threads()
         self._source, self._task, self._has_targets, self._handed = source, task, has_targets, handed
         self.preprocessing = preprocessing
         self.augmentation = augmentation
+        self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []

@@ -71,6 +71,13 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     return samples, symbols, duration
 
 
+def annotated(recording: Recording) -> Recording:
+    """The recording, which says something beside its signal."""
+    if not len(events_of(recording)[0]):
+        raise ValueError(f"{name_of(recording)} has no annotation; expected its truth, or target, which gives it.")
+    return recording
+
+
 def beats_of(recording: Recording) -> np.ndarray:
     """int64 [n], samples of the QRS complexes, ascending."""
     samples, symbols, _ = events_of(recording)

@@ -14,8 +14,9 @@ PUBLISHED = {
     *Preprocessing.__annotations__, *State.__annotations__, "model_name", "train_dataset", "task", "gpu_model",
     "epochs", "optimizer", "schedule", "learning_rate", "validation_loss", "training_time", "retraining",
     "efficiency_flops", "efficiency_params", "training_history", "transfer", "trainer_options", "callbacks",
-    "best_epoch", "weights_of", "interrupted", "seed", "batch_size", "class_weight", "augment", "n_train_signals",
-    "n_val_signals", "train_losses", "val_losses", "finished", "versions", "pooling", "n_outputs", "biosignal",
+    "best_epoch", "weights_of", "interrupted", "diverged", "seed", "batch_size", "class_weight", "augment",
+    "n_train_signals", "n_val_signals", "train_losses", "val_losses", "finished", "versions", "pooling", "n_outputs",
+    "biosignal",
 }  # fmt: skip
 
 

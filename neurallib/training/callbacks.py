@@ -13,18 +13,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
 from neurallib.progress import counter
 from neurallib.state import copy_weights
+from neurallib.training.divergence import Watch
 from neurallib.training.history import History, differ
 from neurallib.training.measuring import Measuring
 from neurallib.training.run import Fit, Run
 from neurallib.training.saving import Saving
 from neurallib.training.schedules import schedule_words
 from neurallib.training.tensorboard import Logs, learning_rates
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 
 
 class Recorder(Callback):
@@ -44,6 +46,7 @@ class Recorder(Callback):
         self._handed_over = False
         self._run, self._began, self._n_steps = run, time.perf_counter(), 0
         self._measuring: Measuring | None = None  # of a validation epoch
+        self._watch = Watch(run)
         self._saving: Saving | None = None
         self._logs: Logs | None = None
         self._on_bar = run.enable_progress_bar and run.device.type == "cpu"  # the host would wait for a GPU
@@ -58,6 +61,9 @@ class Recorder(Callback):
         if batch_idx == 0:
             self._rates = learning_rates(trainer.optimizers[0])
             self._tell(trainer, module)
+
+    def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: Tensor) -> None:
+        self._watch(trainer, module, loss)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -199,6 +205,7 @@ class Recorder(Callback):
             training_time=time.perf_counter() - self._began,
             interrupted=interrupted,
             directory=directory,
+            unsaved=None if self._saving is None else self._saving.failed,
         )
 
 
@@ -249,6 +256,22 @@ class Bar(ProgressBar):
 
     def _numbers(self) -> dict[str, Any]:
         return {name: value for name, value in self.get_metrics(self.trainer, self.trainer.lightning_module).items()}
+
+
+class Board(TensorBoardLogger):
+    """Lightning's logger, which ends no run where its files cannot be written."""
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        with dispensable(self.log_dir):
+            super().log_hyperparams(*args, **kwargs)
+
+    def save(self) -> None:
+        with dispensable(self.log_dir):
+            super().save()
+
+    def finalize(self, status: str) -> None:
+        with dispensable(self.log_dir):
+            super().finalize(status)
 
 
 class NoProfiler(PassThroughProfiler):

@@ -6,6 +6,7 @@ import inspect
 import math
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -34,7 +35,8 @@ from neurallib.state import Batch
 from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
-from neurallib.training.callbacks import Bar, NoProfiler, Recorder
+from neurallib.training.callbacks import Bar, Board, NoProfiler, Recorder
+from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
@@ -118,7 +120,8 @@ class _Training(pl.LightningModule):
         self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = training_step(self.network, batch, self._loss)
+        weight: Any = batch.get("weight")  # of a WeightedBatch
+        loss = training_step(self.network, batch, self._loss if weight is None else partial(self._loss, weight=weight))
         if batch_idx * self._world_size + self._rank >= self._n_batches:
             self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
         self._train_total += self._terms_of_batch
@@ -141,7 +144,8 @@ class _Training(pl.LightningModule):
         last = trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches
         if last or (batch_idx + 1) % n_parts == 0:
             n_steps = trainer.strategy.reduce(self._n_steps.clone(), reduce_op="sum")
-            scale = self._unit * self._world_size / n_steps.clamp(min=1e-6)  # where nothing is known, gradients are 0
+            # Where nothing is known, gradients are 0.
+            scale = torch.where(n_steps > 0, self._unit * self._world_size / n_steps, 0.0)
             for parameter in self.network.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(scale)
@@ -152,8 +156,8 @@ class _Training(pl.LightningModule):
         if gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
-        total, count = self._terms(logits, y, lengths)
+    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor, weight: Tensor | None = None) -> Tensor:
+        total, count = self._terms(logits, y, lengths, weight)
         self._terms_of_batch = torch.stack([total.detach(), count])
         return mean_loss(total, count)
 
@@ -213,7 +217,7 @@ def fit(run: Run) -> Fit:
     if run.save and getattr(rank_zero_only, "rank", 0) == 0:
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
         log_hparams(run.state, module.directory)
-    interrupted, on_ctrl_c = False, signal.getsignal(signal.SIGINT)
+    interrupted, diverged, on_ctrl_c = False, None, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, module.directory, recorder)
         try:
@@ -225,17 +229,18 @@ def fit(run: Run) -> Fit:
                 raise
             signal.signal(signal.SIGINT, on_ctrl_c)
             interrupted = True
-    result = recorder.fit(module.directory, interrupted)
+        except Diverged as error:
+            diverged = str(error)
+    result = recorder.fit(module.directory, interrupted)._replace(diverged=diverged)
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
-        diverged = "diverged in its first epoch" if run.monitor.name == "loss" else "has no weights to choose"
-        reason = diverged if result.val_losses else "ended before its first validation"
-        what = f"no validation {run.monitor.name} was finite, so there are no weights to keep"
-        raise RuntimeError(f"training {reason}: {what}.")
+        raise RuntimeError(result.why_nothing(run.monitor.name))
     if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
         reason = "hands its weights over after the last epoch, which this run did not reach"
         warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
+    if diverged:
+        warn(f"training diverged: {diverged}. The best weights before (epoch {result.best_epoch}) are kept.")
     if interrupted:
         epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
         warn(f"training was interrupted in epoch {epoch}: {best}.")
@@ -275,7 +280,7 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
     loggers = list(run.loggers)
     if run.enable_tensorboard:
         name, where = "tensorboard_logs", directory or "."
-        loggers.append(TensorBoardLogger(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
+        loggers.append(Board(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
     on_gpu = run.device.type == "cuda"
     placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.measures.losses import LossTerms, known_labels, loss_terms
+from neurallib.measures.losses import known_labels, loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
 from neurallib.sequences import valid_mask
@@ -17,21 +17,25 @@ from neurallib.signals.batches import collate_fn
 from neurallib.tasks import Task, activate, describe
 from neurallib.training.run import Run
 
+BatchTerms = Callable[..., tuple[Tensor, Tensor]]
 
-def run_terms(run: Run) -> LossTerms:
-    """The run's loss of a batch in two parts: a sum, and what divides it. A loss of one's own is taken for the mean
-    over the known labels."""
+
+def run_terms(run: Run) -> BatchTerms:
+    """The run's loss of a batch in two parts: a sum, and what divides it, both with a weight for each signal where they
+    have one. A loss of one's own is taken for the mean over the known labels."""
     task, loss = describe(run.state), run.loss
     if loss is None:
         terms = loss_terms(task, run.state["training_info"].get("class_weight"))
 
-        def of_batch(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        def of_batch(
+            logits: Tensor, y: Tensor, lengths: Tensor, weight: Tensor | None = None
+        ) -> tuple[Tensor, Tensor]:
             total, count = terms(logits, y, lengths)
-            return total.sum(), count.sum()
+            return (total.sum(), count.sum()) if weight is None else (weight @ total, weight @ count)
 
         return of_batch
 
-    def own(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def own(logits: Tensor, y: Tensor, lengths: Tensor, weight: None = None) -> tuple[Tensor, Tensor]:
         value, known = loss(logits, y, lengths), _known(logits, y, lengths, task)
         count = known.sum().to(value.dtype)
         return value * count, count

@@ -45,8 +45,9 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     if given["loss"] is not None and not callable(given["loss"]):
         kind = type(given["loss"]).__name__
         raise TypeError(f"loss is a {kind}; expected a function (logits, y, lengths) -> scalar Tensor.")
-    if given["loss"] is not None and given["class_weight"] is not None:
-        raise ValueError("class_weight weighs the library's losses; a function given as loss weighs as it likes.")
+    for name in ("class_weight", "sample_weight"):
+        if given["loss"] is not None and given[name] is not None:
+            raise ValueError(f"{name} weighs the library's losses; a function given as loss weighs as it likes.")
     task = describe(state)
     metrics = _checked_metrics({} if given["metrics"] is None else given["metrics"], task)
     logs = given["enable_tensorboard"] and _can_log(given["save"])

@@ -13,6 +13,8 @@ from neurallib.signals.conversion import Handed, adopted, conversion, window_ste
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed, prepare_training
+from neurallib.signals.sources import as_items
+from neurallib.signals.weights import sample_weights
 from neurallib.state import Preprocessing, State, changed, new_preprocessing
 from neurallib.tasks import describe
 from neurallib.warn import warn
@@ -25,12 +27,16 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     state = changed(state, preprocessing=wanted_preprocessing(state, options))
     known = state["preprocessing"]
     names = options["channels"], options["units"]
-    handed = Handed(conversion(known, describe(state).n_features, None, *names))
+    n_features = describe(state).n_features
+    handed = Handed(conversion(known, n_features, None, *names))
     reading = {name: options[name] for name in ("memory_budget", "enable_progress_bar")}
     augmentation = as_augmentation(options["augment"], options["seed"])
+    items = as_items(options["train_data"], "train_data", handed.conversion.n_given or n_features, True)
+    weights = sample_weights(options["sample_weight"], items, "train_data")
     state, train_set = prepare_training(
-        state, options["train_data"], "train_data", handed=handed, augmentation=augmentation, **reading
+        state, items, "train_data", handed=handed, augmentation=augmentation, **reading
     )
+    train_set.weights = weights
     val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:

@@ -9,6 +9,7 @@ import statistics
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 
 from neurallib.devices import gpu_name
@@ -26,7 +27,7 @@ from neurallib.warn import warn
 
 def trained_state(run: Run, fit: Fit) -> State:
     """The run's state with the best weights, and the training information of the run."""
-    start = run.state
+    start, sample_weights = run.state, run.train_set.weights
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
         for name, weight in fit.best_weights.items()
@@ -56,9 +57,11 @@ def trained_state(run: Run, fit: Fit) -> State:
         best_epoch=fit.best_epoch,
         weights_of=_weights_of(fit),
         interrupted=fit.interrupted,
+        diverged=fit.diverged,
         seed=run.seed,
         batch_size=run.batch_size,
         class_weight=start["training_info"]["class_weight"],
+        sample_weight=None if sample_weights is None else _range(sample_weights),
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
         n_train_signals=len(run.train_set),
         train_steps=round(statistics.median(run.train_set.lengths)),
@@ -79,6 +82,10 @@ def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
         name.removeprefix("val_"): [values[name] if math.isfinite(values[name]) else None for values in epochs]
         for name in names
     }
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    return {"min": float(values.min()), "max": float(values.max())}
 
 
 def _weights_of(fit: Fit) -> str:

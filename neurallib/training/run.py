@@ -92,3 +92,12 @@ class Fit(NamedTuple):
     training_time: float  # seconds
     interrupted: bool
     directory: Path | None
+    diverged: str | None = None  # where a loss became nan or infinite, which ended the run
+    unsaved: OSError | None = None  # why one of the checkpoints could not be written
+
+    def why_nothing(self, monitored: str) -> str:
+        """What is said where there are no weights to keep."""
+        reason = "diverged in its first epoch" if monitored == "loss" or self.diverged else "has no weights to choose"
+        reason = reason if self.val_losses or self.diverged else "ended before its first validation"
+        told = f" {self.diverged[0].upper()}{self.diverged[1:]}." if self.diverged else ""
+        return f"training {reason}: no validation {monitored} was finite, so there are no weights to keep.{told}"

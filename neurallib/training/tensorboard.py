@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from neurallib.plots import plot_prediction
 from neurallib.state import Hparams, State, count_parameters
 from neurallib.tasks import Task, describe
 from neurallib.training.seldom import Seldom
+from neurallib.warn import warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -29,41 +31,60 @@ class Logs:
     """
 
     def __init__(self, loggers: Sequence[Logger], state: State) -> None:
-        self._loggers, self._state = loggers, state
-        self._writers = [getattr(logger, "experiment") for logger in loggers if _is_tensorboard(logger)]
+        self._state = state
+        self._loggers: Sequence[Logger] = loggers
+        self._writers: list[SummaryWriter] = []
         self._steps: list[tuple[int, Tensor]] = []
         self._curve, self._files, self._figures = Seldom(), Seldom(), Seldom()
-        for writer in self._writers:
-            show_size(writer, state)
+        with self._spared():
+            self._writers = [getattr(logger, "experiment") for logger in loggers if _is_tensorboard(logger)]
+            for writer in self._writers:
+                show_size(writer, state)
+
+    @contextlib.contextmanager
+    def _spared(self) -> Iterator[None]:
+        """Logs that cannot be written are told of, and no more are: they end no run."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            cause = error.__cause__ if isinstance(error, ValueError) else error  # Lightning takes it for a wrong value
+            if not isinstance(cause, OSError):
+                raise
+            warn(f"the logs are not written any more: {cause}.")
+            self._loggers, self._writers = [], []
 
     def step(self, loss: Tensor, step: int) -> None:
         """The loss of a step, counted from 0."""
         self._steps.append((step, loss))
-        self._curve(self._write_steps)
+        with self._spared():
+            self._curve(self._write_steps)
 
     def epoch(self, values: Mapping[str, float], step: int, epoch: int) -> None:
         """What an epoch ended with."""
-        self._curve.finish()
-        for logger in self._loggers:
-            logger.log_metrics(dict(values) | {"epoch": epoch}, step)
-        self._files(self._save)
+        with self._spared():
+            self._curve.finish()
+            for logger in self._loggers:
+                logger.log_metrics(dict(values) | {"epoch": epoch}, step)
+            self._files(self._save)
 
     def examples(self, x: Tensor, y: Tensor, lengths: Tensor, outputs: Tensor, epoch: int) -> None:
         """The first signals of the validation data, as TensorBoard's figures."""
         frequency = self._state["preprocessing"]["sampling_frequency"]
         for writer in self._writers:
             shown = (writer, describe(self._state), frequency, x, y, lengths, outputs, epoch)
-            self._figures(partial(show_predictions, *shown))
+            with self._spared():
+                self._figures(partial(show_predictions, *shown))
 
     def finish(self, best: Mapping[str, float]) -> None:
         """Write what has not been written yet, and what the best weights reached."""
-        for work in (self._curve, self._figures):
-            work.finish()
-        for logger in self._loggers if best else ():
-            row: dict[str, Any] = table_row(self._state)
-            if _is_tensorboard(logger):
-                logger.log_hyperparams(row, {f"best/{name}": value for name, value in best.items()})  # type: ignore
-        self._save()
+        with self._spared():
+            for work in (self._curve, self._figures):
+                work.finish()
+            for logger in self._loggers if best else ():
+                row: dict[str, Any] = table_row(self._state)
+                if _is_tensorboard(logger):
+                    logger.log_hyperparams(row, {f"best/{name}": value for name, value in best.items()})  # type: ignore
+            self._save()
 
     def _write_steps(self) -> None:
         steps, self._steps = self._steps, []
@@ -77,7 +98,7 @@ class Logs:
 
 
 def _is_tensorboard(logger: Logger) -> bool:
-    return type(logger).__name__ == "TensorBoardLogger"
+    return any(kind.__name__ == "TensorBoardLogger" for kind in type(logger).__mro__)
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:

@@ -15,7 +15,7 @@ from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import save_model_card
+from neurallib.storage.model_card import CARD, save_model_card
 from neurallib.tasks import describe
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
@@ -23,10 +23,10 @@ from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.run import Run
+from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import warn
+from neurallib.warn import dispensable, warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -50,6 +50,7 @@ def train(
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    sample_weight: Sequence[float] | Mapping[str, float] | None = None,
     loss: Loss | None = None,
     metrics: Mapping[str, Metric] | None = None,
     monitor: str | tuple[str, str] = "loss",
@@ -114,6 +115,10 @@ def train(
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
         because other data may be balanced otherwise; a warning says so.
+    sample_weight : sequence of float, or mapping, optional
+        How much each training signal counts, at least 0, in the data's order; of a folder also by file names, which
+        windows share. Loss and steps are multiplied by it: 2 is the signal twice, and 0 leaves it out of the batches.
+        Validation does not weigh, nor does what the training data decide: normalization and class_weight="balanced".
     loss : function, optional
         (logits, y, lengths) -> scalar, as `loss_function` gives one, in place of the task's own, in training and
         validation. It gets what the network is taught with: logits [B, T, K] (or [B, K]), targets as they are
@@ -183,7 +188,11 @@ def train(
     TypeError, ValueError
         If an argument or a signal is wrong; nothing has been trained or written then.
     RuntimeError
-        If training diverged before there was a finite validation loss.
+        If training diverged before there was a finite validation loss. Later a loss that is nan or infinite ends the
+        run, with a warning that names step and signals, and the best weights are kept.
+    OSError
+        If a checkpoint cannot be written: raised at the end, after all else was saved, and the trained state is its
+        attribute `state`.
 
     See Also
     --------
@@ -219,13 +228,22 @@ def train(
         return start
     result = better_of(run, fit(run))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result.directory)
+    return _saved(trained_state(run, result), result)
 
 
-def _saved(trained: State, directory: Path | None) -> State:
-    if directory is not None:
-        save_checkpoint(trained, directory)
-        save_model_card(trained, directory)
+def _saved(trained: State, result: Fit) -> State:
+    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
+    error = result.unsaved
+    if result.directory is not None:
+        try:
+            save_checkpoint(trained, result.directory)
+        except OSError as last:
+            error = last
+        with dispensable(result.directory / CARD):
+            save_model_card(trained, result.directory)
+    if error is not None:
+        error.state = trained  # type: ignore[attr-defined]
+        raise error
     return trained
 
 

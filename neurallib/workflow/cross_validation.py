@@ -20,6 +20,7 @@ from neurallib.signals.folders import SignalFolder
 from neurallib.signals.people import ByName, by_name, fold_of, part_of, people_of
 from neurallib.signals.preparing import prepare
 from neurallib.signals.sources import Data, as_items
+from neurallib.signals.weights import sample_weights
 from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train
@@ -76,7 +77,7 @@ def cross_validate(
         Show the folds done.
     **training_options
         Other options of `train`: patience, normalization, class_weight, ... Each fold has its own copies of callbacks
-        and loggers.
+        and loggers, and of `sample_weight`, one for each signal of `data`, those of the signals that it trains on.
 
     Returns
     -------
@@ -126,12 +127,14 @@ def cross_validate(
     who, classes = _who_is_who(items, people, labels)
     held_out = np.array(fold_of(who, folds, classes, seed), dtype=np.int64)
     parts = [_training_parts(held_out != fold, who, val, classes, seed) for fold in range(folds)]
+    weights = _weights(training_options.get("sample_weight"), items, [training for training, _ in parts])
     prepare(state, items, memory_budget=0)  # every signal is looked at before anything is trained
 
     states, measures, predictions = [], [], dict[int, np.ndarray]()
     for fold in progress(range(folds), enable_progress_bar, "folds", unit="fold"):
         places = np.flatnonzero(held_out == fold).tolist()
-        own = {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
+        own: dict[str, Any] = {"sample_weight": weights[fold]}
+        own |= {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
         trained = train(
             state, *(_Part(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
             gpu_id=gpu_id, enable_progress_bar=False, **(training_options | own),
@@ -197,6 +200,15 @@ def _training_parts(
     training = [i for i, part in zip(places, parts, strict=True) if part == "train"]
     validating = [i for i, part in zip(places, parts, strict=True) if part == "val"]
     return training, validating or training
+
+
+def _weights(given: Any, items: Any, parts: Sequence[Sequence[int]]) -> list[list[float] | None]:
+    """The weights of the signals that each fold trains on."""
+    if (weights := sample_weights(given, items, "data")) is None:
+        return [None] * len(parts)
+    if idle := [fold for fold, places in enumerate(parts) if not weights[places].any()]:
+        raise ValueError(f"sample_weight is 0 for all signals that fold {idle[0]} trains on; expected one at least.")
+    return [weights[places].tolist() for places in parts]
 
 
 def _numbers(measures: Sequence[Mapping[str, Any]]) -> list[str]:

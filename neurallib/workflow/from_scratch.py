@@ -44,6 +44,7 @@ def train_from_scratch(
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
     class_weight: str | Sequence[float] | float | None = None,
+    sample_weight: Sequence[float] | Mapping[str, float] | None = None,
     loss: Loss | None = None,
     metrics: Mapping[str, Metric] | None = None,
     monitor: str | tuple[str, str] = "loss",
@@ -118,6 +119,10 @@ def train_from_scratch(
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.
+    sample_weight : sequence of float, or mapping, optional
+        How much each training signal counts, at least 0, in the data's order; of a folder also by file names, which
+        windows share. Loss and steps are multiplied by it: 2 is the signal twice, and 0 leaves it out of the batches.
+        Validation does not weigh, nor does what the training data decide: normalization and class_weight="balanced".
     loss : function, optional
         (logits, y, lengths) -> scalar, as `loss_function` gives one, in place of the task's own, in training and
         validation. It gets what the network is taught with: logits [B, T, K] (or [B, K]), targets as they are
