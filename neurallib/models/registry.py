@@ -206,7 +206,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
 
 
 def state_from_files(
-    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", preprocessing: Mapping[str, Any] = {}
+    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", before: Mapping[str, Any] = {}
 ) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
@@ -220,8 +220,8 @@ def state_from_files(
         By name.
     source : str
         What errors call the weights: their file.
-    preprocessing : mapping, optional
-        Says of "steps" and "fold" what the network takes.
+    before : mapping, optional
+        A preprocessing, which says of "steps" and "fold" what the network takes.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def state_from_files(
         are no finite numbers.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
-    inside = folding(preprocessing)
+    inside = folding(before)
     try:
         with undrawn():
             checked = entry.factory(**given, **inside)["hparams"]
