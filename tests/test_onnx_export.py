@@ -178,7 +178,7 @@ def test_a_file_that_disagrees_with_the_state_is_not_written(tmp_path: Path, mon
 
 BIDIRECTIONAL = make_state(Case("GRUseq2seq", "binary"))
 WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
-FILTERED = nl.State(**(BIDIRECTIONAL | {"preprocessing": BIDIRECTIONAL["preprocessing"] | {"steps": ["highpass"]}}))
+FILTERED = nl.gru_seq2seq(n_features=2, hid_dim=4, n_layers=1, steps=[{"name": "highpass", "frequency": 0.5}])
 
 
 @pytest.mark.parametrize(
