@@ -126,7 +126,7 @@ def test_normalizations_that_a_file_names_and_nobody_knows_are_told(tmp_path: Pa
     with pytest.warns(UserWarning) as told:
         state = nl.load_checkpoint(directory)
     assert [str(warning.message).partition(" has ")[2] for warning in told] == [
-        "normalization=['zscore'], none of minmax, zscore, robust, dataset: values are taken as they are.",
+        "normalization=['zscore'], none of minmax, zscore, robust, block, dataset: values are taken as they are.",
         "target_normalization='zscore', none of dataset, signal: values are taken as they are.",
     ]
     assert state["preprocessing"] == new_preprocessing()
