@@ -230,8 +230,7 @@ def state_from_files(
     Raises
     ------
     TypeError, ValueError
-        If the architecture is not known, a hyperparameter is wrong, or the weights do not match, both sides listed, or
-        are no finite numbers.
+        If the architecture or a hyperparameter is wrong, or weights are not finite or do not match, both sides listed.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
     inside = folding(preprocessing or {})
@@ -247,10 +246,9 @@ def state_from_files(
     for name, weight in weights.items():
         if not weight.is_floating_point():
             raise ValueError(f"{source}: {name} holds {weight.dtype}; expected floating-point numbers.")
-    state["weights"] = copy_weights(weights)
-    for name, weight in state["weights"].items():
-        if not weight.isfinite().all():
+        if not weight.float().isfinite().all():
             raise ValueError(f"{source}: {name} holds nan or infinite numbers, or such as float32 has no room for.")
+    state["weights"] = copy_weights(weights)
     return state
 
 
