@@ -16,7 +16,6 @@ from neurallib.architectures import (
     validate_architecture_name,
 )
 from neurallib.checks import is_list
-from neurallib.forks import check_threads
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
@@ -140,8 +139,6 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     ------
     TypeError, ValueError
         If `state` is none, or its weights are not those of its hyperparameters.
-    RuntimeError
-        If this process was forked after torch had used its threads, as a pool of processes may be.
 
     See Also
     --------
@@ -154,7 +151,6 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     >>> network(torch.zeros(2, 100, 1)).shape
     torch.Size([2, 100, 1])
     """
-    check_threads()
     state = check_state(state)
     check_weights(state)
     network = Network(state["weights"], input_hparams(state), forward_of(state))
