@@ -22,6 +22,7 @@ from neurallib.examples import (
     publish_model,
     sleep_stages,
     stream,
+    train_ecg_r_peaks,
     train_retrain_test,
     transfer_learning,
     use_published_model,
@@ -61,6 +62,30 @@ def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
     assert [trial["status"] for trial in first] == ["finished"] * 10
     assert again == first
     assert (tmp_path / "HeartRate" / "grid_search" / "leaderboard.csv").is_file()  # where it says
+
+
+@pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of 15 pieces
+@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
+def test_the_recipe_of_the_model_that_comes_along_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb", reason="reads records")
+    said: dict[str, Any] = {"fs": 360, "units": ["mV", "mV"], "sig_name": ["MLII", "V1"], "fmt": ["16", "16"]}
+    rng = np.random.default_rng(0)
+    for seed, name in enumerate(("101", "106", "bw", "ma")):
+        signal, beats = nl.synthetic_ecg(duration=65, sampling_frequency=360, seed=seed)
+        two = np.stack([signal, -signal], axis=1) if name.isdigit() else rng.standard_normal((len(signal), 2))
+        wfdb.wrsamp(name, p_signal=two.astype(float), write_dir=str(tmp_path), **said)
+        wfdb.wrann(name, "atr", beats, ["V" if i % 9 == 4 else "N" for i in range(len(beats))], write_dir=str(tmp_path))
+    folders = ["--records", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "out")]
+    epochs = ["--epochs", "1", "--fold-epochs", "1", "--threads", "1"]
+    measured = train_ecg_r_peaks.main([*folders, *epochs])
+    assert {record["name"] for record in measured["records"]} == {"101", "106"}
+    state = nl.load_checkpoint(tmp_path / "out" / "ecg_r_peaks")
+    for key in ("steps", "fold", "normalization", "window", "sampling_frequency"):
+        assert state["preprocessing"][key] == nl.load_pretrained("ecg_r_peaks")["preprocessing"][key], key
+    written = (tmp_path / "out" / "fold_0" / "model_weights.safetensors").stat().st_mtime_ns
+    again = train_ecg_r_peaks.main([*folders, *epochs])
+    assert again["gross"]["f1"] == pytest.approx(measured["gross"]["f1"], nan_ok=True)
+    assert (tmp_path / "out" / "fold_0" / "model_weights.safetensors").stat().st_mtime_ns == written
 
 
 def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ RAISES_NOTHING = {
     "flip_valid": "runs inside the compiled forward pass, where nothing can be looked at",
     "valid_mask": "runs inside the compiled forward pass, where nothing can be looked at",
     "list_architectures": "takes nothing",
+    "list_pretrained": "takes nothing",
 }
 NEEDS_THE_HUB = {
     "get_hparams_from_hugging", "get_weights_and_info_from_hugging", "list_production_models", "load_from_hub",

@@ -48,7 +48,8 @@ class Recorded(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Cross-validate over the people of DS1, train on all of them, and write the model; gives what was measured."""
+    """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
+    `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
@@ -65,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         taken = [records[recording["name"]] for recording in part["train"]]
         state = trained(taken, noise, arguments.out / f"fold_{fold}", arguments.fold_epochs, arguments.seed)
         found |= {recording["name"]: nl.find_r_peaks(state, recording) for recording in part["val"]}
-        measured = scores([recording for recording in recordings if recording["name"] in found], found)
-        logger.info("%d folds: %s", fold + 1, measured)
+        held_out = [recording for recording in recordings if recording["name"] in found]
+        measured = nl.evaluate_recordings(lambda recording: found[recording["name"]], held_out)
+        logger.info("%d of %d folds\n%s", fold + 1, len(folds), measured["table"])
     if arguments.epochs:
         trained(list(records.values()), noise, arguments.out / "ecg_r_peaks", arguments.epochs, arguments.seed)
     return measured
@@ -199,30 +201,6 @@ def trained(
     logger.info("%s: loss %.4f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
-
-
-def scores(recordings: Sequence[nl.Recording], found: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Gross F1 within 150, 75 and 50 ms, and errors in time; flutter is left out, as its labels are."""
-    counts = dict.fromkeys((150, 75, 50), np.zeros(3))
-    errors: list[np.ndarray] = []
-    of_record = {}
-    for recording in recordings:
-        events, rate = recording["events"], recording["sampling_frequency"]
-        symbols = np.array(events["symbol"])
-        beats, peaks = events["sample"][np.isin(symbols, list(BEATS))], found[recording["name"]]
-        for start, stop in zip(events["sample"][symbols == "["], events["sample"][symbols == "]"], strict=True):
-            beats, peaks = (side[(side < start) | (side > stop)] for side in (beats, peaks))
-        for tolerance in counts:
-            i, j = nl.match_peaks(beats, peaks, tolerance * rate / 1000)
-            counts[tolerance] = counts[tolerance] + [len(i), len(beats) - len(i), len(peaks) - len(i)]
-            if tolerance == 150:
-                errors.append((peaks[j] - beats[i]) / rate * 1000)
-                of_record[recording["name"]] = [len(beats) - len(i), len(peaks) - len(i)]
-    error = np.concatenate(errors)
-    f1 = {f"f1_{t}_ms": round(float(2 * n[0] / (2 * n[0] + n[1] + n[2])), 5) for t, n in counts.items()}
-    timing = {"timing_mean_ms": round(float(error.mean()), 2), "timing_sd_ms": round(float(error.std()), 2)}
-    missed, added = (int(counts[150][k]) for k in (1, 2))
-    return f1 | timing | {"beats": int(counts[150][:2].sum()), "missed": missed, "added": added, "records": of_record}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -202,11 +202,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
 
 
 def state_from_files(
-    architecture: str,
-    hparams: Hparams,
-    weights: Weights,
-    source: str = "weights",
-    preprocessing: Mapping[str, Any] | None = None,
+    architecture: str, hparams: Hparams, weights: Weights, source: str = "weights", before: Mapping[str, Any] = {}
 ) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
@@ -220,8 +216,8 @@ def state_from_files(
         By name.
     source : str
         What errors call the weights: their file.
-    preprocessing : mapping, optional
-        Says of "steps" and "fold" what the network takes.
+    before : mapping, optional
+        A preprocessing, which says of "steps" and "fold" what the network takes.
 
     Raises
     ------
@@ -229,7 +225,7 @@ def state_from_files(
         If the architecture or a hyperparameter is wrong, or weights are not finite or do not match, both sides listed.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
-    inside = folding(preprocessing or {})
+    inside = folding(before)
     try:
         with undrawn():
             checked = entry.factory(**given, **inside)["hparams"]

@@ -69,11 +69,7 @@ def transformer_seq2seq(
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     steps : sequence of dict, optional
-        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
-        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
-        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
-        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards. Kept in `preprocessing["steps"]`.
+        Filters before normalization, as `gru_seq2seq` describes them. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -174,11 +170,7 @@ def transformer_seq2one(
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
         gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
     steps : sequence of dict, optional
-        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
-        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
-        high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
-        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards. Kept in `preprocessing["steps"]`.
+        Filters before normalization, as `gru_seq2seq` describes them. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 

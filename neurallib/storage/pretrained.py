@@ -17,7 +17,7 @@ def list_pretrained() -> list[str]:
     Returns
     -------
     list of str
-        As `load_pretrained` takes them.
+        Sorted; each is a directory of the package, with a card.
 
     See Also
     --------
