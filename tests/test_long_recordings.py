@@ -199,6 +199,25 @@ def test_a_file_holds_what_memory_would(architecture: str, tmp_path: Path) -> No
         nl.predict_recording(state, given, path=tmp_path / "output.txt")
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_events_alone_are_those_of_the_output(bidirectional: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_recordings, "_STEPS", 400)
+    state = nl.gru_seq2seq(n_features=2, hid_dim=8, n_layers=1, bidirectional=bidirectional, seed=3)
+    state["preprocessing"].update(sampling_frequency=50.0)
+    given = recording(2000)
+    given["signal"][700:730] = np.nan
+    output = nl.predict_recording(state, given)["output"]
+    settings = {"threshold": float(np.nanquantile(output, 0.9)), "min_distance": 0.1, "smoothing": 0.06}
+    state["postprocessing"]["events"] = settings
+    answer = nl.predict_recording(state, given, output="events")
+    expected = [a + nl.find_events(output[a:b], 50.0, **settings) for a, b in ((0, 700), (730, 2000))]
+    assert "output" not in answer and len(answer["events"]) > 10
+    np.testing.assert_array_equal(answer["events"], np.concatenate(expected))
+    for wrong, options in ((known(Case("GRUseq2seq", "regression")), {}), (state, {"path": "events.npy"})):
+        with pytest.raises(ValueError, match="output='events'"):
+            nl.predict_recording(wrong, given, output="events", **options)
+
+
 PEAK = """
 import sys, resource, numpy as np, neurallib as nl
 state = nl.gru_seq2seq(n_features=1, hid_dim=8, n_layers=1, bidirectional=True)

@@ -26,14 +26,16 @@ def marks(figure, name: str) -> list[list[float]]:
 
 
 def test_rows_follow_each_other_with_channels_and_beats_at_their_times(tmp_path: Path) -> None:
-    figure = nl.plot_recording(recording(), found=[151, 9400], path=tmp_path / "r.png")
+    figure = nl.plot_recording(recording(), found=[151, 3000, 9400], path=tmp_path / "r.png")
     assert [axes.get_ylabel().strip() for axes in figure.axes] == ["0:00:00", "0:00:30", "0:01:00", "0:01:30"]
     np.testing.assert_allclose(sum(marks(figure, "true"), []), [1.5, 2.0])  # "+" is no beat
     assert [len(row) for row in marks(figure, "true")] == [1, 1, 0, 0]
-    np.testing.assert_allclose(sum(marks(figure, "found"), []), [1.51, 4.0])
+    np.testing.assert_allclose(sum(marks(figure, "found"), []), [1.51, 0.0, 4.0])  # 3000 begins the second row
+    heights = [y for line in figure.axes[0].lines if line.get_label() == "true" for y in line.get_ydata()]
+    assert all(-1 < y < 0 for y in heights)  # on the first channel
     labels = [text.get_text() for text in figure.axes[0].texts]
     assert labels == ["MLII (2 mV high)", "V5 (2 mV high)"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (2)", "found (2)"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (2)", "found (3)"]
     assert matplotlib.image.imread(tmp_path / "r.png").std() > 0
 
 

@@ -177,7 +177,7 @@ def test_items_that_change_when_read_again_are_noticed_and_told_once(
     state = make_state(Case("GRUseq2seq", "regression"))
     pairs = make_pairs(state, [6] * 6)
     run: dict[str, Any] = {"epochs": 1, "batch_size": 3, **QUIET, **options}
-    with pytest.warns(UserWarning, match="otherwise when read again: .* for train's augment=") as told:
+    with pytest.warns(UserWarning, match="otherwise when read again: .* train's augment= is for") as told:
         nl.train(state, Drawing(pairs, only, side), pairs, **run)
     assert sum("read again" in str(warning.message) for warning in told) == 1
     with pytest.warns(UserWarning, match=rf"data\[{only or 0}\].* came out otherwise when read again"):

@@ -16,7 +16,6 @@ from neurallib.architectures import (
     validate_architecture_name,
 )
 from neurallib.checks import is_list
-from neurallib.forks import check_threads
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
@@ -140,8 +139,6 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     ------
     TypeError, ValueError
         If `state` is none, or its weights are not those of its hyperparameters.
-    RuntimeError
-        If this process was forked after torch had used its threads, as a pool of processes may be.
 
     See Also
     --------
@@ -154,7 +151,6 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     >>> network(torch.zeros(2, 100, 1)).shape
     torch.Size([2, 100, 1])
     """
-    check_threads()
     state = check_state(state)
     check_weights(state)
     network = Network(state["weights"], input_hparams(state), forward_of(state))
@@ -226,8 +222,7 @@ def state_from_files(
     Raises
     ------
     TypeError, ValueError
-        If the architecture is not known, a hyperparameter is wrong, or the weights do not match, both sides listed, or
-        are no finite numbers.
+        If the architecture or a hyperparameter is wrong, or weights are not finite or do not match, both sides listed.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
     inside = folding(before)
@@ -243,10 +238,9 @@ def state_from_files(
     for name, weight in weights.items():
         if not weight.is_floating_point():
             raise ValueError(f"{source}: {name} holds {weight.dtype}; expected floating-point numbers.")
-    state["weights"] = copy_weights(weights)
-    for name, weight in state["weights"].items():
-        if not weight.isfinite().all():
+        if not weight.float().isfinite().all():
             raise ValueError(f"{source}: {name} holds nan or infinite numbers, or such as float32 has no room for.")
+    state["weights"] = copy_weights(weights)
     return state
 
 

@@ -17,6 +17,7 @@ from neurallib.files import atomic_write
 from neurallib.models.folding import forward_of
 from neurallib.models.registry import build_network, check_weights
 from neurallib.names import hinted
+from neurallib.prediction.stream_events import new_events, next_events
 from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.prediction.stretches import BLOCK, gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back
@@ -65,7 +66,8 @@ def predict_recording(
     overlap : float, optional
         The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute.
     output : str
-        "probabilities" (of a regression: its values), or "logits".
+        "probabilities" (of a regression: its values), "logits", or of a binary state "events": what `find_events` has
+        of the probabilities, by `state["postprocessing"]["events"]`, and nothing else is held.
     path : path, optional
         Write the output there, as a .npy file, instead of holding it in memory.
     gpu_id : int, optional
@@ -76,10 +78,10 @@ def predict_recording(
     Returns
     -------
     dict
-        "output": float32 [T, K], nan in gaps, memory-mapped where a path was given; of a state with one output a
-        signal [n, K], one a window. "gaps": int64 [n, 2], the samples from and to which there is no value. "windows":
-        int64 [n, 2], the samples of each window. "sampling_frequency": Hz, the recording's. "outputs": names of the K,
-        or None.
+        "output": float32 [T, K], nan in gaps, memory-mapped where a path was given; of a state with one output a signal
+        [n, K], one a window; or "events": int64 [n], samples of the recording. "gaps": int64 [n, 2], the samples from
+        and to which there is no value. "windows": int64 [n, 2], the samples of each window. "sampling_frequency": Hz,
+        the recording's. "outputs": names of the K, or None.
 
     Raises
     ------
@@ -110,10 +112,13 @@ def predict_recording(
     """
     state = check_state(state)
     check_weights(state)
-    choice("output", output, ("probabilities", "logits"))
+    choice("output", output, ("probabilities", "logits", "events"))
     boolean("enable_progress_bar", enable_progress_bar)
     signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
+    if output == "events" and (task.kind != "binary" or task.seq2one or path is not None):
+        what = "and a path, where nothing is written" if path is not None else f"of a {task}"
+        raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
     steps, stride = _steps(state, window, overlap, handed)
     segments = segments_of(signal, handed)
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
@@ -124,6 +129,15 @@ def predict_recording(
     else:
         parts = _answers(state, task, signal, windows, handed, device, output == "logits")
     shown = _counted(parts, windows, enable_progress_bar)
+    told = {
+        "gaps": gaps_between(segments, len(signal)),
+        "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
+        "sampling_frequency": recording.get("sampling_frequency"),
+        "outputs": state["postprocessing"]["outputs"],
+    }
+    if output == "events":
+        rate = recording.get("sampling_frequency") or state["preprocessing"]["sampling_frequency"]
+        return {"events": _events(shown, {b for _, b in segments}, state["postprocessing"]["events"], rate)} | told
     values: np.ndarray
     if task.seq2one:
         values = np.concatenate([rows for _, rows in shown])
@@ -135,13 +149,21 @@ def predict_recording(
             values[own.low : own.high] = rows
     else:
         values = _written(as_path("path", path), shown, len(signal), task.n_outputs)
-    return {
-        "output": values,
-        "gaps": gaps_between(segments, len(signal)),
-        "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
-        "sampling_frequency": recording.get("sampling_frequency"),
-        "outputs": state["postprocessing"]["outputs"],
-    }
+    return {"output": values} | told
+
+
+def _events(
+    parts: Iterable[tuple[Window, np.ndarray]], ends: set[int], settings: Mapping[str, Any], rate: float | None
+) -> np.ndarray:
+    """The events of probabilities that come in the order of time; those of each stretch by themselves."""
+    found = [np.zeros(0, np.int64)]
+    waiting = new_events(settings, rate, 1)
+    for own, rows in parts:
+        waiting = next_events(waiting, rows[:, 0][None], own.low, own.high in ends)
+        found += [places.numpy() for places in waiting["found"]]
+        if own.high in ends:
+            waiting = new_events(settings, rate, 1)
+    return np.concatenate(found)
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
