@@ -91,9 +91,10 @@ def plot_prediction(
     signal_label: str = "signal",
     prediction_label: str = "probability",
     output_names: Sequence[str] | None = None,
+    target: ArrayLike | Tensor | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """A signal with its true and found peaks and, below it, the model's output.
+    """A signal with its true and found peaks and, below it, the model's output beside its target.
 
     Parameters
     ----------
@@ -113,6 +114,8 @@ def plot_prediction(
         What the vertical axes say, such as a signal_label of "ECG (mV)".
     output_names : sequence of str, optional
         Names of the prediction's columns [K], for a legend, such as `state["postprocessing"]["outputs"]`.
+    target : array-like or Tensor, optional
+        [T] or [T, K], what the prediction should be: lighter lines behind it; nan where it is not known.
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -139,8 +142,10 @@ def plot_prediction(
     values = _columns("signal", signal)
     n_steps = len(values)
     outputs = None if prediction is None else _columns("prediction", prediction)
-    if outputs is not None and len(outputs) != n_steps:
-        raise ValueError(f"prediction has {len(outputs)} steps; expected {n_steps}, as the signal has.")
+    wanted = None if target is None else _columns("target", target)
+    for name, given in (("prediction", outputs), ("target", wanted)):
+        if given is not None and len(given) != n_steps:
+            raise ValueError(f"{name} has {len(given)} steps; expected {n_steps}, as the signal has.")
     rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
     figure, panels = _figure(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
     top = panels[0]
@@ -156,6 +161,11 @@ def plot_prediction(
         draw(panels[1], outputs, rate, BLUE, 1.1)
         if output_names is not None:
             _name_lines(panels[1], output_names)
+        if wanted is not None:
+            first = len(panels[1].lines)
+            draw(panels[1], wanted, rate, BLUE, 2.5)
+            for line in panels[1].lines[first:]:
+                line.set(alpha=0.3, zorder=1)
         if threshold is not None:
             panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
         if 0 <= outputs.min() and outputs.max() <= 1:

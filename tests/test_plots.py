@@ -140,3 +140,18 @@ def test_what_cannot_be_drawn_is_named(arguments: tuple, settings: dict, message
         plot_prediction(*arguments, **settings)
     with pytest.raises(ValueError, match="val_losses has shape"):
         plot_losses([1], [[1]])  # type: ignore[list-item]
+
+
+def test_a_target_stands_behind_the_prediction_and_is_as_long() -> None:
+    signal, prediction = np.zeros(50), np.linspace(0, 1, 100).reshape(50, 2)
+    target = 1 - prediction
+    target[10] = np.nan
+    figure = plot_prediction(signal, prediction, target=target, threshold=None)
+    lines = figure.axes[1].lines
+    assert len(lines) == 4
+    for k in range(2):
+        np.testing.assert_array_equal(lines[k].get_ydata(), prediction[:, k])
+        np.testing.assert_array_equal(lines[2 + k].get_ydata(), target[:, k])
+        assert lines[2 + k].get_zorder() < lines[k].get_zorder() and lines[2 + k].get_color() == lines[k].get_color()
+    with pytest.raises(ValueError, match="target has 49 steps; expected 50"):
+        plot_prediction(signal, prediction, target=target[1:])

@@ -94,7 +94,8 @@ peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
 plot_losses(train_losses, val_losses, path=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
-    title=None, signal_label='signal', prediction_label='probability', output_names=None, path=None)
+    title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None,
+    path=None)
 plot_record_scores(result, *, measure=None, path=None)
 plot_recording(recording, output=None, *, true=None, found=None, start=0.0, stop=None, seconds_per_row=30.0,
     names=None, target=None, path=None)

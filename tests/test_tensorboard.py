@@ -93,7 +93,9 @@ def test_examples_show_the_valid_steps_of_two_signals_and_what_the_output_is(
         n = int(lengths[i])
         assert [line.get_ydata().tolist() for line in top.lines] == x[i, :n].T.tolist()
         curves = [line.get_ydata().tolist() for line in bottom.lines if len(line.get_xdata()) == n]
-        assert curves == outputs[i, :n].T.tolist()
+        k = outputs.shape[2]
+        wanted = torch.nn.functional.one_hot(y[i, :n], k).float() if case.kind == "multiclass" else y[i, :n]
+        assert curves == [*outputs[i, :n].T.tolist(), *wanted.T.tolist()], "the target stands behind the outputs"
         assert top.lines[0].get_xdata()[1] == 0.01 and bottom.get_ylabel() == label
         assert [line.get_ydata()[0] for line in bottom.lines[len(curves) :]] == [0.5] * threshold
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import is_list
 from neurallib.plots import plot_prediction
@@ -148,8 +150,17 @@ def show_predictions(
             title=f"{label} {_numbers(outputs[i])}, target {_numbers(y[i])}" if task.seq2one else None,
             prediction_label=label,
             output_names=None if task.seq2one else task.names,
+            target=None if task.seq2one else _wanted(y[i, :n], task),
         )
         writer.add_figure(f"predictions/{i}", figure, epoch)
+
+
+def _wanted(y: Tensor, task: Task) -> np.ndarray:
+    """A target of an output per step as its outputs should be, [T, K]; nan where it is not known."""
+    if task.kind != "multiclass":
+        return y.float().numpy()
+    holds: np.ndarray = np.eye(task.n_outputs, dtype=np.float32)[y.clamp(min=0).numpy()]
+    return np.where((y >= 0).numpy()[:, None], holds, np.nan)
 
 
 def _numbers(values: Tensor) -> str:
