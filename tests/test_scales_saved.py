@@ -67,7 +67,6 @@ def test_a_directory_of_an_older_version_knows_what_its_training_information_tel
 
 GOOD = {"normalization": "dataset", "x_shift": [0.0], "x_scale": [1.0], "target_normalization": "dataset"}
 GOOD |= {"y_shift": [0.0], "y_scale": [1.0]}
-HUGE = 10**400
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,6 @@ HUGE = 10**400
         ({"x_shift": [float("nan")]}, "without finite x_shift"),
         ({"x_shift": [float("inf")]}, "without finite x_shift"),
         ({"x_shift": ["0"]}, "without finite x_shift"),
-        ({"x_shift": [HUGE]}, "without finite x_shift"),
         ({"y_scale": 1.0}, "target_normalization='dataset' without finite y_shift"),
         ({"y_scale": [True]}, "without finite y_shift"),
         ({"target_normalization": "signal", "y_shift": None}, "target_normalization='signal' without finite y_shift"),
@@ -93,7 +91,13 @@ def test_a_file_with_numbers_that_would_spoil_every_answer_is_refused(held: dict
         nl.load_checkpoint(directory)
 
 
-@pytest.mark.parametrize("text", ['{"preprocessing": [1]}', "[]", '{"preprocessing": {"x_', '{"preprocessing": "raw"}'])
+LONG = '{"preprocessing": {"window": 1' + 400 * "0" + "}}"
+
+
+NONE = [LONG, '{"preprocessing": [1]}', "[]", '{"preprocessing": {"x_', '{"preprocessing": "raw"}']
+
+
+@pytest.mark.parametrize("text", NONE)
 def test_a_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     directory = nl.save_checkpoint(nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1), tmp_path)
     (directory / "preprocessing.json").write_text(text)
@@ -105,7 +109,7 @@ def test_a_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     "held",
     [
         {"sampling_frequency": -1, "window": 0, "fold": True, "target_offset": "yes"},
-        {"sampling_frequency": HUGE, "window": "long", "channels": "II", "units": 3, "fold": 1.5},
+        {"sampling_frequency": "fast", "window": "long", "channels": "II", "units": 3, "fold": 1.5},
         {"channels": [["II"]], "units": [None], "x_shift": 1, "flavour": "vanilla"},
         {"sampling_frequency": float("nan"), "window": float("inf"), "channels": {"a": 1}, "steps": 1},
     ],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import integer, interval, number
+from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment, Pair, between, is_per_step
 
 
@@ -51,6 +52,7 @@ def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
     return augment
 
 
+@hinted
 def augment_scale(
     factor: tuple[float, float] = (0.5, 2.0), *, drift: tuple[float, float] | None = None, inversion: float = 0.0
 ) -> Augment:
@@ -148,6 +150,7 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
     return augment
 
 
+@hinted
 def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] = (0.3, 2.5)) -> Augment:
     """The signal is lost for a while, and with it the events whose middle lies in the gap.
 
@@ -238,6 +241,7 @@ def augment_crop(n_steps: int) -> Augment:
     return augment
 
 
+@hinted
 def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
     """Channels are lost, or an armband or cap of electrodes is turned.
 
@@ -275,7 +279,7 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         x = np.roll(x, int(generator.integers(-rotation, rotation + 1)), axis=1)
-        kept: np.ndarray = np.asarray(generator.random(x.shape[1]) >= dropout)
+        kept = np.asarray(generator.random(x.shape[1]) >= dropout)
         kept[generator.integers(x.shape[1])] = True  # one is left
         return np.where(kept, x, 0), y
 
@@ -284,10 +288,9 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
 
 def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
     """From where to where a target of yes and no [T] or [T, 1] is above a half: its events."""
-    above = np.zeros(len(y) + 2, np.int8)
-    above[1:-1] = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
-    change = np.diff(above)
-    return list(zip(np.flatnonzero(change == 1).tolist(), np.flatnonzero(change == -1).tolist(), strict=True))
+    above = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
+    ends = np.flatnonzero(np.diff(np.pad(above, 1).astype(np.int8))).tolist()
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _part(i: int, part: Any) -> tuple[float, Augment]:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import choice, interval, number
+from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment, Pair
 
 REFERENCES = ("beats", "signal")
 _BLOCKS = 8  # of a signal, whose median size is that of its beats
 
 
+@hinted
 def augment_noise(
     noise: Sequence[np.ndarray] | None = None,
     *,
@@ -83,6 +85,7 @@ def augment_noise(
     return augment
 
 
+@hinted
 def augment_motion(
     sampling_frequency: float, *, snr: tuple[float, float] = (-6.0, 18.0), reference: str = "beats"
 ) -> Augment:
@@ -137,6 +140,7 @@ def augment_motion(
     return augment
 
 
+@hinted
 def augment_hum(
     sampling_frequency: float,
     *,
