@@ -4,7 +4,8 @@ A model state is a plain dict: factories make one, `train` and `retrain` give a 
 one, checkpoints and the hub store one. What follows is the map of the library, lowest floor first.
 """
 
-from typing import NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from neurallib.names import did_you_mean
 from neurallib.sequences import flip_valid, valid_mask
@@ -20,15 +21,6 @@ from neurallib.models.registry import build_network, state_from_network
 from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
-from neurallib.signals.augmentations import (
-    augment_channels,
-    augment_crop,
-    augment_dropout,
-    augment_scale,
-    augment_stretch,
-    compose_augmentations,
-)
-from neurallib.signals.disturbances import augment_hum, augment_motion, augment_noise
 from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.training.optimization import make_optimizer, training_step
 from neurallib.storage.training_info import (
@@ -42,50 +34,109 @@ from neurallib.storage.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from neurallib.storage.pretrained import list_pretrained, load_pretrained
-from neurallib.storage.model_card import save_model_card
-from neurallib.storage.hub import (
-    get_hparams_from_hugging,
-    get_weights_and_info_from_hugging,
-    list_production_models,
-    load_from_hub,
-    push_to_hub,
-)
-from neurallib.storage.onnx_export import export_onnx
-from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
-from neurallib.transfer.reuse import reuse_layers, transfer_hparams
-from neurallib.transfer.heads import replace_head
 from neurallib.training.train import train
-from neurallib.prediction.confusion import confusion_matrix
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
-from neurallib.prediction.long_recordings import predict_recording
-from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
-from neurallib.signals.event_finding import find_events
-from neurallib.signals.intervals import find_intervals
-from neurallib.signals.heart_rate import rr_intervals
-from neurallib.prediction.r_peaks import find_r_peaks
-from neurallib.signals.people import split_people
-from neurallib.signals.synthetic import synthetic_ecg
-from neurallib.signals.recordings import Recording, list_recordings, read_recording
-from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
-from neurallib.signals.make_dataset import make_dataset
-from neurallib.measures.events import match_peaks, peak_scores
-from neurallib.measures.classes import class_scores
-from neurallib.measures.denoising import denoising_scores
-from neurallib.measures.comparing import compare_recordings
-from neurallib.prediction.recordings import evaluate_recordings
-from neurallib.plots_recordings import plot_recording
-from neurallib.plots_scores import plot_record_scores
-from neurallib.plots import plot_losses, plot_prediction
-from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
-from neurallib.workflow.on_folders import validate_training_context
-from neurallib.workflow.from_scratch import train_from_scratch
-from neurallib.workflow.retraining import retrain
-from neurallib.workflow.cross_validation import cross_validate
-from neurallib.search.trials import TrialResult
-from neurallib.search.grid import grid_search
 from neurallib.version import __version__
+
+if TYPE_CHECKING:
+    from neurallib.signals.augmentations import (
+        augment_channels,
+        augment_crop,
+        augment_dropout,
+        augment_scale,
+        augment_stretch,
+        compose_augmentations,
+    )
+    from neurallib.signals.disturbances import augment_hum, augment_motion, augment_noise
+    from neurallib.storage.pretrained import list_pretrained, load_pretrained
+    from neurallib.storage.model_card import save_model_card
+    from neurallib.storage.hub import (
+        get_hparams_from_hugging,
+        get_weights_and_info_from_hugging,
+        list_production_models,
+        load_from_hub,
+        push_to_hub,
+    )
+    from neurallib.storage.onnx_export import export_onnx
+    from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
+    from neurallib.transfer.reuse import reuse_layers, transfer_hparams
+    from neurallib.transfer.heads import replace_head
+    from neurallib.prediction.confusion import confusion_matrix
+    from neurallib.prediction.long_recordings import predict_recording
+    from neurallib.prediction.streaming import init_stream, stream_step
+    from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
+    from neurallib.signals.event_finding import find_events
+    from neurallib.signals.intervals import find_intervals
+    from neurallib.signals.heart_rate import rr_intervals
+    from neurallib.prediction.r_peaks import find_r_peaks
+    from neurallib.signals.people import split_people
+    from neurallib.signals.synthetic import synthetic_ecg
+    from neurallib.signals.recordings import Recording, list_recordings, read_recording
+    from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
+    from neurallib.signals.make_dataset import make_dataset
+    from neurallib.measures.events import match_peaks, peak_scores
+    from neurallib.measures.classes import class_scores
+    from neurallib.measures.denoising import denoising_scores
+    from neurallib.measures.comparing import compare_recordings
+    from neurallib.prediction.recordings import evaluate_recordings
+    from neurallib.plots_recordings import plot_recording
+    from neurallib.plots_scores import plot_record_scores
+    from neurallib.plots import plot_losses, plot_prediction
+    from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
+    from neurallib.workflow.on_folders import validate_training_context
+    from neurallib.workflow.from_scratch import train_from_scratch
+    from neurallib.workflow.retraining import retrain
+    from neurallib.workflow.cross_validation import cross_validate
+    from neurallib.search.trials import TrialResult
+    from neurallib.search.grid import grid_search
+
+# Of these the modules are imported when a name is first asked for: a process that trains does not wait for them.
+_LATER = {
+    "signals.augmentations": (
+        "augment_channels augment_crop augment_dropout augment_scale augment_stretch "
+        "compose_augmentations"
+    ),
+    "signals.disturbances": "augment_hum augment_motion augment_noise",
+    "storage.pretrained": "list_pretrained load_pretrained",
+    "storage.model_card": "save_model_card",
+    "storage.hub": (
+        "get_hparams_from_hugging get_weights_and_info_from_hugging list_production_models load_from_hub "
+        "push_to_hub"
+    ),
+    "storage.onnx_export": "export_onnx",
+    "transfer.freezing": "freeze freezing_plan unfreeze",
+    "transfer.reuse": "reuse_layers transfer_hparams",
+    "transfer.heads": "replace_head",
+    "prediction.confusion": "confusion_matrix",
+    "prediction.long_recordings": "predict_recording",
+    "prediction.streaming": "init_stream stream_step",
+    "signals.peaks": "peak_labels post_process_peaks_binary",
+    "signals.event_finding": "find_events",
+    "signals.intervals": "find_intervals",
+    "signals.heart_rate": "rr_intervals",
+    "prediction.r_peaks": "find_r_peaks",
+    "signals.people": "split_people",
+    "signals.synthetic": "synthetic_ecg",
+    "signals.recordings": "Recording list_recordings read_recording",
+    "signals.event_targets": "beats event_target interval_target label_target",
+    "signals.make_dataset": "make_dataset",
+    "measures.events": "match_peaks peak_scores",
+    "measures.classes": "class_scores",
+    "measures.denoising": "denoising_scores",
+    "measures.comparing": "compare_recordings",
+    "prediction.recordings": "evaluate_recordings",
+    "plots_recordings": "plot_recording",
+    "plots_scores": "plot_record_scores",
+    "plots": "plot_losses plot_prediction",
+    "prediction.on_folders": "test_on_single_signal test_on_test_set",
+    "workflow.on_folders": "validate_training_context",
+    "workflow.from_scratch": "train_from_scratch",
+    "workflow.retraining": "retrain",
+    "workflow.cross_validation": "cross_validate",
+    "search.trials": "TrialResult",
+    "search.grid": "grid_search",
+}
+_MODULE_OF = {name: f"neurallib.{module}" for module, names in _LATER.items() for name in names.split()}
 
 __all__ = [
     "__version__",
@@ -191,7 +242,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
     known = {architecture: entry.factory.__name__ for architecture, entry in ARCHITECTURES.items()}
     hint = f" Did you mean the factory {known[name]!r}?" if name in known else did_you_mean(name, __all__)
     raise AttributeError(f"module 'neurallib' has no attribute {name!r}.{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
