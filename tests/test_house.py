@@ -27,8 +27,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.augmentation signals.augmentations signals.disturbances signals.statistics signals.prepared
     signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
-    signals.uneven signals.tables signals.recordings signals.event_targets
-    signals.dataset_files signals.make_dataset signals.recording_parts plots
+    signals.uneven signals.tables signals.recordings signals.recording_parts signals.event_targets
+    signals.dataset_files signals.make_dataset plots
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories

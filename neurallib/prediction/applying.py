@@ -20,7 +20,7 @@ from neurallib.signals.prepared import PreparedData
 from neurallib.state import State
 from neurallib.tasks import Task, activate, describe
 
-_Apply = Callable[[Tensor, Tensor], Tensor]
+Apply = Callable[[Tensor, Tensor], Tensor]
 
 
 class Answers(NamedTuple):
@@ -39,10 +39,8 @@ class Answers(NamedTuple):
         return values if self.scale is None else torch.from_numpy(self.scale.undo(values.numpy())).float()
 
 
-def answers(
-    state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
-) -> Iterator[Answers]:
-    """Batches of similar length, the longest first. A signal that is taken in windows comes by itself.
+def applied(state: State, device: torch.device) -> Apply:
+    """The state as a function (x [B, T, C], lengths [B]) -> logits, on the device.
 
     The architecture's pure forward function runs on the state's own weights: a network would be made, with copies of
     them, for each call, which takes longer than a short signal.
@@ -50,12 +48,19 @@ def answers(
     check_weights(state)
     forward, hparams = forward_of(state), state["hparams"]
     weights = {name: weight.to(device) for name, weight in state["weights"].items()}
-    task = describe(state)
 
     def apply(x: Tensor, lengths: Tensor) -> Tensor:
         with torch.inference_mode():  # left before anything is yielded: the mode would follow into the caller's code
             return forward(weights, hparams, x.to(device), lengths.to(device), None, False)
 
+    return apply
+
+
+def answers(
+    state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
+) -> Iterator[Answers]:
+    """Batches of similar length, the longest first. A signal that is taken in windows comes by itself."""
+    apply, task = applied(state, device), describe(state)
     order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
     long = [[i] for i in order if data.cut(i)]
     batches = long + cut_batches([i for i in order if not data.cut(i)], data.lengths, batch_size)
@@ -66,7 +71,7 @@ def answers(
             yield _whole(apply, data, places, task)
 
 
-def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> Answers:
+def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> Answers:
     xs, ys = zip(*(data[i] for i in places), strict=True)
     x, lengths = pad(list(xs))
     given = [data.given_lengths[i] for i in places]
@@ -81,7 +86,7 @@ def _whole(apply: _Apply, data: PreparedData, places: list[int], task: Task) -> 
     return Answers(places, logits, y.to(logits.device), truth, lengths.to(logits.device), scale)
 
 
-def _in_windows(apply: _Apply, data: PreparedData, i: int, window: int, task: Task) -> Answers:
+def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Task) -> Answers:
     """Windows that overlap by half, each normalized as in training; every step has the answer of the window in whose
     middle it lies, and a model of one output a signal the mean of all."""
     x, y = data[i]

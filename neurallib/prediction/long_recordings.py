@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,24 +15,25 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean, choice, number
 from neurallib.devices import configure_device
 from neurallib.files import atomic_write
-from neurallib.models.folding import forward_of
-from neurallib.models.registry import build_network, check_weights
+from neurallib.models.registry import build_network
 from neurallib.names import hinted
+from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import new_events, next_events
 from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.prediction.stretches import BLOCK, gaps_between, rows_of, segments_of, signal_of
+from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
-from neurallib.signals.batches import MAX_PADDED_STEPS
+from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
-from neurallib.state import State, changed, new_postprocessing
+from neurallib.state import State, new_postprocessing
 from neurallib.tasks import Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 _STEPS = 100_000  # of a batch of windows
+_GAP = 1_000_000  # steps of a gap that are told together
 
 
 @hinted
@@ -111,7 +113,6 @@ def predict_recording(
     ((22500, 1), array([[5000, 5100]]))
     """
     state = check_state(state)
-    check_weights(state)
     choice("output", output, ("probabilities", "logits", "events"))
     boolean("enable_progress_bar", enable_progress_bar)
     signal, handed = signal_of(state, recording)
@@ -121,10 +122,11 @@ def predict_recording(
         raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
     steps, stride = _steps(state, window, overlap, handed)
     segments = segments_of(signal, handed)
+    goes_on = window is None and overlap is None and output != "logits" and _goes_on(state, handed)
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
+    size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
-    if window is None and overlap is None and output != "logits" and _goes_on(state, handed):
-        windows = [own for a, b in segments for own in cut(a, b, _STEPS // 2, _STEPS // 2)]
+    if goes_on:
         parts = _going_on(state, signal, windows, segments, handed, device)
     else:
         parts = _answers(state, task, signal, windows, handed, device, output == "logits")
@@ -137,7 +139,7 @@ def predict_recording(
     }
     if output == "events":
         rate = recording.get("sampling_frequency") or state["preprocessing"]["sampling_frequency"]
-        return {"events": _events(shown, {b for _, b in segments}, state["postprocessing"]["events"], rate)} | told
+        return {"events": _events(shown, len(signal), event_settings(state), rate)} | told
     values: np.ndarray
     if task.seq2one:
         values = np.concatenate([rows for _, rows in shown])
@@ -153,17 +155,22 @@ def predict_recording(
 
 
 def _events(
-    parts: Iterable[tuple[Window, np.ndarray]], ends: set[int], settings: Mapping[str, Any], rate: float | None
+    parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, settings: Mapping[str, Any], rate: float | None
 ) -> np.ndarray:
-    """The events of probabilities that come in the order of time; those of each stretch by themselves."""
+    """The events of probabilities that come in the order of time, as `find_events` has them of the whole."""
     found = [np.zeros(0, np.int64)]
-    waiting = new_events(settings, rate, 1)
-    for own, rows in parts:
-        waiting = next_events(waiting, rows[:, 0][None], own.low, own.high in ends)
+    waiting, at = new_events(settings, rate, 1), 0
+    for rows in _without_holes(parts, n_steps, 1):
+        at += len(rows)
+        waiting = next_events(waiting, rows[:, 0][None], at - len(rows), at == n_steps)
         found += [places.numpy() for places in waiting["found"]]
-        if own.high in ends:
-            waiting = new_events(settings, rate, 1)
     return np.concatenate(found)
+
+
+def event_settings(state: State) -> dict[str, float]:
+    """What a state says of how its probabilities become events."""
+    held = state["postprocessing"]["events"]
+    return {name: held[name] for name in ("threshold", "min_distance", "smoothing") if held.get(name) is not None}
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -188,9 +195,10 @@ def _answers(
     state: State, task: Task, signal: Any, windows: list[Window], handed: Handed, device: torch.device, raw: bool
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Each window with its answer for the steps that are its own, in the order of time."""
-    forward, hparams, known = forward_of(state), state["hparams"], state["preprocessing"]
-    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
-    for some in _batches(windows, float(handed.conversion.rate)):
+    apply, known, rate = applied(state, device), state["preprocessing"], float(handed.conversion.rate)
+    lengths_there = [math.ceil((window.stop - window.start) * rate) for window in windows]
+    for places in cut_batches(range(len(windows)), lengths_there, len(windows), _STEPS):
+        some = [windows[place] for place in places]
         xs: list[Tensor] = []
         scales: list[Scale | None] = []
         for window in some:
@@ -199,9 +207,8 @@ def _answers(
             xs.append(torch.from_numpy(values))
             scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
         padded, lengths = pad(xs)
-        with torch.inference_mode():
-            logits = forward(weights, hparams, padded.to(device), lengths.to(device), None, False)
-            outputs = (logits if raw else activate(logits, task.kind)).cpu().numpy()
+        logits = apply(padded, lengths)
+        outputs = (logits if raw else activate(logits, task.kind)).cpu().numpy()
         for window, row, n, scale in zip(some, outputs, lengths.tolist(), scales, strict=True):
             if task.seq2one:
                 yield window, (row if scale is None else scale.undo(row).astype(np.float32))[None]
@@ -228,7 +235,7 @@ def _going_on(
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Each piece with its answers; the last of a stretch ends its stream."""
     network = build_network(state, device).eval()
-    quiet = changed(state, postprocessing=new_postprocessing({"outputs": state["postprocessing"]["outputs"]}))
+    quiet: State = {**state, "postprocessing": new_postprocessing()}  # events are nobody's matter here
     starts, ends = {a for a, _ in segments}, {b for _, b in segments}
     for own in windows:
         if own.low in starts:
@@ -240,19 +247,6 @@ def _going_on(
             output = np.concatenate([output, rest])
         yield own._replace(low=at, high=at + len(output)), output
         at += len(output)
-
-
-def _batches(windows: list[Window], rate: float) -> Iterator[list[Window]]:
-    """Windows in their order, so many that with their padding they have at most `_STEPS` steps."""
-    some: list[Window] = []
-    longest = 0.0
-    for window in windows:
-        longest = max(longest, (window.stop - window.start) * rate)
-        if some and longest * (len(some) + 1) > _STEPS:
-            yield some
-            some, longest = [], (window.stop - window.start) * rate
-        some.append(window)
-    yield some
 
 
 def _counted(
@@ -273,16 +267,22 @@ def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: in
         np.lib.format.write_array_header_2_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (n_steps, k)}
         )
-        at = 0
-        for window, rows in parts:
-            _write_gap(file, window.low - at, k)
+        for rows in _without_holes(parts, n_steps, k):
             file.write(np.ascontiguousarray(rows, "<f4").tobytes())
-            at = window.high
-        _write_gap(file, n_steps - at, k)
     mapped: np.ndarray = np.load(path, mmap_mode="r")
     return mapped
 
 
-def _write_gap(file: BinaryIO, n_steps: int, k: int) -> None:
-    for first in range(0, n_steps, BLOCK):
-        file.write(np.full((min(BLOCK, n_steps - first), k), np.nan, "<f4").tobytes())
+def _without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> Iterator[np.ndarray]:
+    """The rows of all steps in the order of time, nan where there is no answer, a part at a time."""
+    at = 0
+    for own, rows in parts:
+        yield from _nothing(own.low - at, k)
+        yield rows
+        at = own.high
+    yield from _nothing(n_steps - at, k)
+
+
+def _nothing(n_steps: int, k: int) -> Iterator[np.ndarray]:
+    for first in range(0, n_steps, _GAP):
+        yield np.full((min(_GAP, n_steps - first), k), np.nan, np.float32)

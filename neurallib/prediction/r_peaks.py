@@ -7,8 +7,7 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import choice, number
 from neurallib.names import hinted
-from neurallib.prediction.long_recordings import predict_recording
-from neurallib.signals.event_finding import find_events
+from neurallib.prediction.long_recordings import event_settings, predict_recording
 from neurallib.signals.recording_parts import Recording, check_recording, column_of, of_channel, rows_of
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -102,15 +101,9 @@ def find_r_peaks(
     if task.n_features == 1 and state["preprocessing"]["channels"] is None:  # of any lead
         recording = of_channel(recording, column)
         column = 0
-    answer = predict_recording(state, recording, gpu_id=gpu_id)
-    found = find_events(answer["output"], float(recording["sampling_frequency"]), **settings)
+    state = {**state, "postprocessing": {**state["postprocessing"], "events": settings}}
+    found = predict_recording(state, recording, output="events", gpu_id=gpu_id)["events"]
     return snapped(recording, found, snap, polarity, column)
-
-
-def event_settings(state: State) -> dict[str, float]:
-    """What a state says of how its probabilities become events."""
-    held = state["postprocessing"]["events"]
-    return {name: held[name] for name in ("threshold", "min_distance", "smoothing") if held.get(name) is not None}
 
 
 def snapped(recording: Recording, events: np.ndarray, snap: float, polarity: str, column: int) -> np.ndarray:

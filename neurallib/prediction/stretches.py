@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.names import listing
+from neurallib.signals.arrays import as_array
 from neurallib.signals.conversion import Handed, handed_to
+from neurallib.signals.recording_parts import runs_where, signal_rows
 from neurallib.state import State
-
-BLOCK = 1_000_000  # samples looked at together
 
 
 def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
@@ -24,10 +24,8 @@ def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
             "'sampling_frequency', 'channels' and 'units', as read_recording gives it."
         )
     signal = recording["signal"]
-    if isinstance(signal, Tensor):
-        signal = signal.detach().cpu().numpy()
-    if not hasattr(signal, "shape"):
-        signal = np.asarray(signal)
+    if isinstance(signal, Tensor) or not hasattr(signal, "shape"):
+        signal = as_array(signal)
     if len(signal.shape) not in (1, 2) or signal.shape[0] == 0:
         raise ValueError(f"recording['signal'] has shape {tuple(signal.shape)}; expected [T, C] with a step at least.")
     said = {name: recording.get(name) for name in ("sampling_frequency", "channels", "units")}
@@ -40,28 +38,23 @@ def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
 
 def rows_of(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
     """Samples of the recording, [n, C], with the state's channels."""
-    rows = np.ma.filled(np.ma.asarray(signal[start:stop]).astype(np.float64, copy=False), np.nan)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    columns = handed.conversion.columns
-    return rows if columns is None else rows[:, columns]
+    return _picked(signal_rows(signal, start, stop), handed)
 
 
 def segments_of(signal: Any, handed: Handed) -> list[tuple[int, int]]:
     """From where to where every channel that the state takes has a value."""
-    edges: list[int] = []
-    before = False
-    for first in range(0, len(signal), BLOCK):
-        there = np.isfinite(rows_of(signal, first, first + BLOCK, handed)).all(axis=1)
-        changes = np.flatnonzero(np.diff(np.concatenate([[before], there]).astype(np.int8)))
-        edges += (changes + first).tolist()
-        before = bool(there[-1])
-    edges += [len(signal)] * (len(edges) % 2)
-    if not edges:
+    found = runs_where(signal, lambda rows: np.isfinite(_picked(rows, handed)).all(axis=1)).tolist()
+    if not found:
         raise ValueError("recording['signal'] holds no value: every step is nan, or infinite, in some channel.")
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    return [(start, stop) for start, stop in found]
 
 
 def gaps_between(segments: list[tuple[int, int]], n_steps: int) -> np.ndarray:
+    """int64 [n, 2], from where to where there is none of the segments."""
     ends = [0, *(end for segment in segments for end in segment), n_steps]
     gaps = [pair for pair in zip(ends[::2], ends[1::2], strict=True) if pair[0] < pair[1]]
     return np.array(gaps, dtype=np.int64).reshape(-1, 2)
+
+
+def _picked(rows: np.ndarray, handed: Handed) -> np.ndarray:
+    return rows if handed.conversion.columns is None else rows[:, handed.conversion.columns]

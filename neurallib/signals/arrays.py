@@ -45,13 +45,19 @@ def array_shape(path: Path) -> tuple[int, ...]:
         return _head(file.read(HEAD), os.fstat(file.fileno()).st_size)[1]
 
 
-def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
-    """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
+def as_array(given: Any) -> np.ndarray:
+    """Anything as an array, a Tensor wherever it lies among them; what is one is not copied."""
     if isinstance(given, Tensor):
         given = given.detach().cpu()
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
+    array: np.ndarray = np.asarray(given)
+    return array
+
+
+def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
+    """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
     try:
-        array: np.ndarray = np.asarray(given)
+        array = as_array(given)
     except ValueError as error:
         raise ValueError(f"{name} is no array of numbers: {error}") from error
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array

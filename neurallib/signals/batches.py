@@ -74,14 +74,17 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
 MAX_PADDED_STEPS = 200_000  # of a batch; beyond them memory grows and nothing runs faster
 
 
-def cut_batches(places: Sequence[int], lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Places of signals cut in their order into batches of at most `batch_size` signals, and of MAX_PADDED_STEPS steps
-    with their padding; a signal that is longer is a batch by itself."""
+def cut_batches(
+    places: Sequence[int], lengths: Sequence[int], batch_size: int, most: int | None = None
+) -> list[list[int]]:
+    """Places of signals cut in their order into batches of at most `batch_size` signals, and of `most` steps (by
+    default MAX_PADDED_STEPS) with their padding; a signal that is longer is a batch by itself."""
+    most = MAX_PADDED_STEPS if most is None else most
     batches: list[list[int]] = []
     longest = 0
     for place in places:
         longest = max(longest, lengths[place])
-        if not batches or len(batches[-1]) == batch_size or longest * (len(batches[-1]) + 1) > MAX_PADDED_STEPS:
+        if not batches or len(batches[-1]) == batch_size or longest * (len(batches[-1]) + 1) > most:
             batches.append([])
             longest = lengths[place]
         batches[-1].append(place)

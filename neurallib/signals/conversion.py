@@ -207,6 +207,11 @@ def _measure(unit: str) -> tuple[str, float]:
     return name, 1.0
 
 
+def ratio_of(wanted: float, given: float) -> Fraction:
+    """Steps at one frequency for one at another, as a filter can make them."""
+    return (Fraction(float(wanted)) / Fraction(float(given))).limit_denominator(10_000)
+
+
 def _rate(known: float | None, given: float | None) -> Fraction:
     if given is None:
         return Fraction(1)
@@ -216,7 +221,7 @@ def _rate(known: float | None, given: float | None) -> Fraction:
             f"sampling_frequency={given:g}, but the state does not know at which frequency it was trained: give it in "
             "state['preprocessing']['sampling_frequency'], or to train."
         )
-    rate = (Fraction(known) / Fraction(float(given))).limit_denominator(10_000)
+    rate = ratio_of(known, given)
     if not 0 < rate < 10_000:
         raise ValueError(f"sampling_frequency={given:g}; the state's is {known:g}, too far from it to be resampled.")
     return rate

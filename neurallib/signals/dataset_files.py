@@ -7,15 +7,15 @@ import inspect
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from neurallib.files import atomic_write, read_json
-from neurallib.signals.conversion import resampled
+from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked
+from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording, read_recording
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
@@ -48,7 +48,7 @@ def make_files(job: Job) -> dict[str, Any]:
     own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
     recording["signal"] = signal = _as_signal(recording["signal"], job.name)
     files: dict[str, list[float]] = {}
-    stretches = _stretches(signal)
+    stretches = runs_where(signal, lambda rows: np.isfinite(rows).all(axis=1)).tolist()
     for start, stop in stretches:
         if len(stretches) > 1 and stop - start < LEAST * own:
             continue
@@ -130,7 +130,7 @@ def cut_recording(recording: Recording, start: int, stop: int) -> Recording:
 
 def at_rate(recording: Recording, rate: float) -> Recording:
     """The recording, which has no gaps, resampled (polyphase), its events on the new clock."""
-    ratio = (Fraction(rate) / Fraction(recording["sampling_frequency"])).limit_denominator(10_000)
+    ratio = ratio_of(rate, recording["sampling_frequency"])
     if ratio == 1:
         return recording
     signal = resampled(recording["signal"], ratio).astype(np.float32)
@@ -162,13 +162,6 @@ def _as_signal(signal: Any, name: str) -> np.ndarray:
     if values.ndim != 2 or not values.size:
         raise ValueError(f"the signal of {name!r} has shape {values.shape}; expected [time, channels].")
     return values
-
-
-def _stretches(signal: np.ndarray) -> list[tuple[int, int]]:
-    """Where every channel has a value, from and to."""
-    there = np.concatenate([[False], np.isfinite(signal).all(axis=1), [False]])
-    edges = np.flatnonzero(np.diff(there))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _windows(job: Job, piece: Recording) -> Iterator[tuple[int, int, np.ndarray]]:

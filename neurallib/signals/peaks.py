@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.checks import boolean, integer, number
 from neurallib.names import hinted
+from neurallib.signals.arrays import as_array
 
 _PART = 1 << 20  # steps that are looked at together
 
@@ -142,10 +142,7 @@ def _above(values: np.ndarray, threshold: float) -> np.ndarray:
 
 def _probabilities(output: Any) -> np.ndarray:
     """`output` as [T]; a long one is not copied."""
-    if isinstance(output, Tensor):
-        output = output.detach().cpu()
-        output = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
-    values: np.ndarray = np.asarray(output)
+    values = as_array(output)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"output has dtype {values.dtype}; expected probabilities.")
     shape = values.shape

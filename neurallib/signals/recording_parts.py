@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,19 +102,29 @@ def flutter_of(recording: Recording) -> np.ndarray:
 
 def gaps_of(recording: Recording) -> np.ndarray:
     """int64 [n, 2], from where to where no channel has a value."""
+    return runs_where(recording["signal"], lambda rows: np.isnan(rows).all(axis=1))
+
+
+def runs_where(signal: Any, holds: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """int64 [n, 2], from where to where something holds of a signal's rows, which are read a part at a time."""
     edges = [np.zeros(0, np.int64)]
     before = False
-    for low in range(0, len(recording["signal"]), _PART):
-        none = np.isnan(rows_of(recording, low, low + _PART)).all(axis=1)
-        edges.append(low + np.flatnonzero(np.diff(none, prepend=before)))
-        before = bool(none[-1])
-    ends = np.concatenate([*edges, [len(recording["signal"])] if before else []]).astype(np.int64)
+    for low in range(0, len(signal), _PART):
+        there = holds(signal_rows(signal, low, low + _PART))
+        edges.append(low + np.flatnonzero(np.diff(there, prepend=before)))
+        before = bool(there[-1])
+    ends = np.concatenate([*edges, [len(signal)] if before else []]).astype(np.int64)
     return ends.reshape(-1, 2)
 
 
 def rows_of(recording: Recording, start: int, stop: int) -> np.ndarray:
+    """Samples start to stop of a recording, [n, C], as `signal_rows`."""
+    return signal_rows(recording["signal"], start, stop)
+
+
+def signal_rows(signal: Any, start: int, stop: int) -> np.ndarray:
     """Samples start to stop, [n, C], of a signal that may be read only now; nan for what is masked or no number."""
-    rows = np.ma.filled(np.ma.asarray(recording["signal"][start:stop]).astype(np.float64), np.nan)
+    rows = np.ma.filled(np.ma.asarray(signal[start:stop]).astype(np.float64, copy=False), np.nan)
     return rows[:, None] if rows.ndim == 1 else rows
 
 

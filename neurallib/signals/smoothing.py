@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from neurallib.checks import number
+from neurallib.signals.arrays import as_array
 
 PART = 1 << 20  # steps that are looked at together
 _UNIT = 2.0**36  # probabilities are summed as whole numbers of its inverse: equal ones have equal means
@@ -39,10 +38,7 @@ def half_width(smoothing: float, rate: float) -> int:
 
 def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
-    if isinstance(output, Tensor):
-        output = output.detach().cpu()
-        output = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
-    values: np.ndarray = np.asarray(output)
+    values = as_array(output)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     return values
