@@ -164,11 +164,17 @@ def test_channels_are_picked_by_name_and_units_converted() -> None:
         nl.predict_recording(state, {**given, "channels": ["V5", "aVF", "II"]})
 
 
-def test_one_output_a_signal_is_one_a_window() -> None:
+def test_one_output_a_signal_is_one_a_window(tmp_path: Path) -> None:
     state = known(Case("GRUseq2one", "multiclass"), window=2.0, normalization="zscore")
     given = recording(450)
     answer = nl.predict_recording(state, given, overlap=0.0)
     assert answer["windows"].tolist() == [[0, 100], [100, 200], [200, 300], [300, 400], [350, 450]]
+    written = nl.predict_recording(state, given, overlap=0.0, path=tmp_path / "output.npy")["output"]
+    assert [path.name for path in tmp_path.iterdir()] == ["output.npy"]
+    np.testing.assert_array_equal(np.load(tmp_path / "output.npy"), answer["output"])
+    np.testing.assert_array_equal(written, answer["output"])
+    with pytest.raises(ValueError, match="ends in '.txt'; expected .npy"):
+        nl.predict_recording(state, given, path=tmp_path / "output.txt")
     expected = nl.predict(state, [given["signal"][a:b] for a, b in answer["windows"]])
     np.testing.assert_allclose(answer["output"], np.stack(expected), rtol=1e-5)
 

@@ -24,6 +24,7 @@ from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, s
 from neurallib.prediction.windows import Window, cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
+from neurallib.signals.arrays import write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
@@ -115,6 +116,9 @@ def predict_recording(
     state = check_state(state)
     choice("output", output, ("probabilities", "logits", "events"))
     boolean("enable_progress_bar", enable_progress_bar)
+    file = None if path is None else as_path("path", path)
+    if file is not None and file.suffix != ".npy":
+        raise ValueError(f"path={str(path)!r} ends in {file.suffix!r}; expected .npy.")
     signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
     if output == "events" and (task.kind != "binary" or task.seq2one or path is not None):
@@ -143,14 +147,14 @@ def predict_recording(
     values: np.ndarray
     if task.seq2one:
         values = np.concatenate([rows for _, rows in shown])
-        if path is not None:
-            np.save(as_path("path", path), values)
-    elif path is None:
+        if file is not None:
+            write_array(file, values)
+    elif file is None:
         values = np.full((len(signal), task.n_outputs), np.nan, np.float32)
         for own, rows in shown:
             values[own.low : own.high] = rows
     else:
-        values = _written(as_path("path", path), shown, len(signal), task.n_outputs)
+        values = _written(file, shown, len(signal), task.n_outputs)
     return {"output": values} | told
 
 
@@ -261,8 +265,6 @@ def _counted(
 
 def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> np.ndarray:
     """The output as a .npy file, written row after row, and mapped."""
-    if path.suffix != ".npy":
-        raise ValueError(f"path={str(path)!r} ends in {path.suffix!r}; expected .npy.")
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array_header_2_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (n_steps, k)}

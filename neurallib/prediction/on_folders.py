@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.architectures import check_state
-from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.prediction.evaluation import predict, predict_and_measure
+from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import handed_to
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
@@ -126,8 +126,8 @@ def test_on_test_set(
             (directory / "predictions").mkdir(exist_ok=True)
         for name, array in zip(folder.names, arrays, strict=True):
             path = directory / "predictions" / name
-            with dispensable(path), atomic_write(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, array, allow_pickle=False)
+            with dispensable(path):
+                write_array(path, array)
     return predictions, float(np.mean(losses))
 
 

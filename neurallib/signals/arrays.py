@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.files import open_regular
+from neurallib.files import atomic_write, open_regular
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
 HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 10,000
@@ -43,6 +43,12 @@ def array_shape(path: Path) -> tuple[int, ...]:
     """The shape of a file's array, of which nothing but the head is read; errors are those of `read_array`."""
     with _naming(path), open_regular(path) as file:
         return _head(file.read(HEAD), os.fstat(file.fileno()).st_size)[1]
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write an array of numbers as a .npy file, atomically."""
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values, allow_pickle=False)
 
 
 def as_array(given: Any) -> np.ndarray:

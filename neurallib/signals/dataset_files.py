@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.files import atomic_write, read_json
+from neurallib.files import read_json
+from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked
 from neurallib.signals.recording_parts import runs_where
@@ -56,8 +57,8 @@ def make_files(job: Job) -> dict[str, Any]:
         for a, b, y in _windows(job, piece):
             single = len(stretches) == 1 and job.settings["window"] is None
             file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
-            _save(job.root / "x" / job.part / file, piece["signal"][a:b])
-            _save(job.root / "y" / job.part / file, y)
+            write_array(job.root / "x" / job.part / file, piece["signal"][a:b])
+            write_array(job.root / "y" / job.part / file, y)
             files[file] = [start / own + a / rate, start / own + b / rate]
     source = recording["source"]
     return {
@@ -191,11 +192,6 @@ def _target(job: Job, recording: Recording) -> np.ndarray:
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {job.name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     return values
-
-
-def _save(path: Path, values: np.ndarray) -> None:
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, values)
 
 
 def _sum(text: str) -> str:

@@ -18,7 +18,7 @@ from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
 from neurallib.storage.original import file_hparams, warn_of_the_original
-from neurallib.storage.preprocessing import PREPROCESSING, read_postprocessing, read_preprocessing, write_preprocessing
+from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import INFO, save_training_information_to_file
 from neurallib.tasks import describe
 
@@ -143,14 +143,13 @@ def loaded_state(
     hparams = _with_what_info_holds(info, hparams) if hparams else _of_transfer_learning(info, hparams_path, said or {})
     if said and hparams.get("task", "regression") != said["task"]:
         raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
-    before = read_preprocessing(directory or info_path.parent, info, info_path)
+    before, behind = read_preprocessing(directory or info_path.parent, info, info_path)
     with _said_by(hparams_path):
         state = state_from_files(info["architecture"], hparams, weights, str(weights_path), before)
     own = (directory or info_path.parent) / PREPROCESSING
     with _said_by(own if own.is_file() else info_path):
         check_normalization(before, describe(state))
-    state["preprocessing"] = before
-    state["postprocessing"] = read_postprocessing(directory or info_path.parent)
+    state["preprocessing"], state["postprocessing"] = before, behind
     state["frozen"] = _frozen(info, state, info_path)
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained

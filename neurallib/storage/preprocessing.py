@@ -23,22 +23,22 @@ def write_preprocessing(state: State, directory: Path) -> None:
     write_json(directory / PREPROCESSING, {name: state[name] for name in ("preprocessing", "postprocessing")})
 
 
-def read_preprocessing(directory: Path, info: Mapping[str, Any], info_path: Path) -> Preprocessing:
-    """What the directory's preprocessing.json holds or, in one of the original or of an older version, what its
-    training information tells."""
+def read_preprocessing(
+    directory: Path, info: Mapping[str, Any], info_path: Path
+) -> tuple[Preprocessing, Postprocessing]:
+    """What the directory's preprocessing.json holds; in one of the original or of an older version, what its training
+    information tells, and nothing of outputs."""
     path = directory / PREPROCESSING
     if not path.is_file():
-        return known_preprocessing(info, info_path)
-    held = read_json(path).get("preprocessing", {})
+        return known_preprocessing(info, info_path), new_postprocessing()
+    whole = read_json(path)
+    held = whole.get("preprocessing", {})
     if not isinstance(held, Mapping):
         raise ValueError(f"{path} has preprocessing={held!r}; expected names with values.")
-    return known_preprocessing(held, path)
+    return known_preprocessing(held, path), _known_postprocessing(whole.get("postprocessing", {}), path)
 
 
-def read_postprocessing(directory: Path) -> Postprocessing:
-    """What the directory's preprocessing.json says of outputs; nothing where it has none, or is of an older version."""
-    path = directory / PREPROCESSING
-    held = read_json(path).get("postprocessing", {}) if path.is_file() else {}
+def _known_postprocessing(held: Any, path: Path) -> Postprocessing:
     outputs, events = (held.get(name) if isinstance(held, Mapping) else None for name in ("outputs", "events"))
     if (outputs is not None and not is_list(outputs)) or not isinstance(events or {}, Mapping):
         raise ValueError(f"{path} has postprocessing={held!r}; expected a list of outputs' names, and events by name.")
