@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurallib.forks import check_threads
+from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers
@@ -47,6 +48,8 @@ class PreparedData(Dataset[Item]):
         float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
     targets : Moments
         Of a regression's targets, normalized as the state that `prepare` was given says.
+    sums : list of int or None
+        A checksum of each item as it was read, where they are asked for.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class PreparedData(Dataset[Item]):
         self.given_lengths: list[int] = []
         self.class_counts = np.zeros((2, task.n_outputs))
         self.targets = Moments(task.n_outputs)
+        self.sums: list[int] | None = None
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
@@ -133,6 +137,8 @@ class PreparedData(Dataset[Item]):
             elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
+            if self.sums is not None:
+                self.sums.append(array_sum(y.numpy(), array_sum(x)))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
             if self._has_targets:
