@@ -17,7 +17,7 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version warn progress state names checks sequences
-forks architectures steps tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors
+forks architectures steps tasks files formats devices recurrence.__init__ recurrence.compiling recurrence.vectors
     recurrence.products
     recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
