@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import platform
 import statistics
@@ -149,5 +150,11 @@ def _versions() -> dict[str, Any]:
         "neurallib": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch-lightning": version("pytorch-lightning"),
+        "pytorch-lightning": _version_of("pytorch-lightning"),
     }
+
+
+@functools.cache
+def _version_of(package: str) -> str:
+    """Asked once: importlib.metadata keeps what it finds in sys.path each time that a folder of it has changed."""
+    return version(package)
