@@ -172,7 +172,7 @@ def soak(folder: Path, minutes: float, rounds: int | None, seed: int) -> dict[st
         process = child(folder, number)
         whole = train(folder, number)
         shutil.rmtree(folder / "results")
-        left, in_time = killed(folder, process, rng.uniform(0.0, 1.5))
+        left, in_time = killed(folder, process, rng.uniform(0.0, 0.6))
         state = train(folder, number, left)
         told["killed"] += in_time
         told["different"] += not same(state, whole)

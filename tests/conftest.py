@@ -23,7 +23,8 @@ settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The processes that tests start let the same warnings through as this one."""
-    os.environ["PYTHONWARNINGS"] = ",".join(config.getini("filterwarnings"))
+    given = config.getoption("pythonwarnings") or []
+    os.environ["PYTHONWARNINGS"] = ",".join([*config.getini("filterwarnings"), *given])
 
 
 @pytest.fixture(autouse=True)
