@@ -17,9 +17,9 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version warn progress state names checks sequences
-forks functions architectures steps tasks files weight_files locks devices recurrence.__init__ recurrence.ahead
-    recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads recurrence.sizes
-    recurrence.torch_state recurrence.layer
+forks functions architectures steps tasks files weight_files formats locks devices recurrence.__init__
+    recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
+    recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
     signals.normalization

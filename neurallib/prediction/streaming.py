@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import integer, number
+from neurallib.formats import STREAM, check_format
 from neurallib.models.folding import fold_of
 from neurallib.models.gru_forward import gru_going_on
 from neurallib.models.network import Network
@@ -86,6 +87,7 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     if task.kind == "binary" and state["postprocessing"]["events"]:
         events = new_events(state["postprocessing"]["events"], rate, batch_size)
     return {
+        "format": STREAM,
         "kind": task.kind,
         "n_outputs": task.n_outputs,
         "fold": fold_of(state),
@@ -134,8 +136,8 @@ def stream_step(
     Raises
     ------
     TypeError, ValueError
-        If the network is none or is training, the chunk does not fit the carry or is not finite, or the stream has
-        ended.
+        If the network is none or is training, the chunk does not fit the carry or is not finite, the stream has ended,
+        or a later version made the carry.
 
     See Also
     --------
@@ -158,6 +160,7 @@ def stream_step(
         raise TypeError(f"network is a {type(network).__name__}; expected build_network(state).eval().")
     if network.training:
         raise ValueError("network is in training mode; a stream needs build_network(state).eval().")
+    check_format(carry.get("format", 1), STREAM, "carry")
     if carry["ended"]:
         raise ValueError("the stream has ended (chunk=None was its last); init_stream starts another.")
     n_streams, single = len(carry["kept"]), chunk is None or np.ndim(chunk) < 3

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.files import read_json
+from neurallib.files import read_json, write_json
+from neurallib.formats import DATASET, check_format
 from neurallib.functions import described, text_sum
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
@@ -81,7 +82,7 @@ def dataset_said(path_x: Path) -> dict[str, Any]:
     file = path_x.parent / MANIFEST
     if not file.is_file():
         return {}
-    entries = [entry for entry in read_json(file).get("recordings", {}).values() if entry and entry.get("files")]
+    entries = [entry for entry in read_manifest(file).values() if entry and entry.get("files")]
     names = ("sampling_frequency", "channels", "units", "window")
     said = {name: [entry[name] for entry in entries] for name in names if entries}
     shared = {name: values[0] for name, values in said.items() if all(value == values[0] for value in values)}
@@ -89,6 +90,24 @@ def dataset_said(path_x: Path) -> dict[str, Any]:
         shared.pop("units", None)
     window, rate = shared.pop("window", None), shared.get("sampling_frequency")
     return shared | ({"window": round(window * rate)} if window and rate else {})
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """What a manifest says of each recording, None where it is not finished.
+
+    Raises
+    ------
+    ValueError
+        If it is broken, or of a format that only later versions read.
+    """
+    held = read_json(file)
+    check_format(held.get("format", 1), DATASET, file)
+    return dict(held.get("recordings", {}))
+
+
+def write_manifest(file: Path, recordings: Mapping[str, Any]) -> None:
+    """Write it, atomically."""
+    write_json(file, {"format": DATASET, "recordings": dict(recordings)})
 
 
 def target_words(target: Target) -> str:

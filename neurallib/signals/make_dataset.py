@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
-from neurallib.files import read_json, write_json
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, Job, Target, make_files, stamp_of, target_words
+from neurallib.signals.dataset_files import (
+    MANIFEST, Job, Target, make_files, read_manifest, stamp_of, target_words, write_manifest,
+)  # fmt: skip
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -224,7 +225,7 @@ def _people(
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
     if (root / MANIFEST).is_file():
-        return dict(read_json(root / MANIFEST).get("recordings", {}))
+        return read_manifest(root / MANIFEST)
     if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
     return {}
@@ -284,7 +285,7 @@ def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dic
 
 def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
     """The manifest; None stands for what is not finished."""
-    write_json(root / MANIFEST, {"recordings": {name: manifest.get(name) for name in {**names, **manifest}}})
+    write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
 def _check_made(manifest: Mapping[str, Any]) -> None:
