@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
-from neurallib.files import read_json, write_json
+from neurallib.files import sweep, write_json
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, Job, Target, described, make_files, stamp_of
+from neurallib.signals.dataset_files import MANIFEST, PARTS, Job, Target, described, make_files, stamp_of
+from neurallib.signals.dataset_files import manifest_entries as entries_of
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -224,7 +225,7 @@ def _people(
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
     if (root / MANIFEST).is_file():
-        return dict(read_json(root / MANIFEST).get("recordings", {}))
+        return entries_of(root)
     if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
     return {}
@@ -239,18 +240,19 @@ def _is_made(job: Job, entry: Any) -> bool:
 
 def _clear(root: Path, known: set[str], keep: Mapping[str, Any]) -> None:
     """Make the folders, and take away the files of recordings that are made anew or no longer wanted."""
+    sweep(root)
     for side in "xy":
-        for part in ("train", "val", "test"):
+        for part in PARTS:
             folder = root / side / part
             folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
             wanted = {file for entry in keep.values() if entry["part"] == part for file in entry["files"]}
-            for file in folder.iterdir():
+            for file in folder.glob("[!.]*"):  # hidden ones are a system's, or are being written
                 name = file.stem if file.stem in known else file.stem.rpartition("_")[0]
-                if file.name in wanted:
-                    continue
-                if name not in known and not file.name.startswith("."):
+                if name not in known:
                     raise ValueError(f"{file} is of no recording that make_dataset wrote here: move it away.")
-                file.unlink()
+                if file.name not in wanted:
+                    file.unlink()
 
 
 def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) -> None:

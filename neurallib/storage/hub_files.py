@@ -9,6 +9,7 @@ from typing import Any
 from neurallib.checks import as_path, text
 from neurallib.files import read_json, write_json
 from neurallib.names import listing
+from neurallib.reading import told_by
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
 
@@ -30,12 +31,16 @@ def fetch(
     text("repo_id", repo_id)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
     def kept(commit: str | None) -> list[Path | None]:
         def file(name: str) -> Path | None:
             if local_dir is not None and _is_of(local_dir, name, repo_id, commit):
                 return local_dir / name
-            found = try_to_load_from_cache(repo_id, name, revision=commit)
+            with told_by(cached):
+                found = try_to_load_from_cache(repo_id, name, revision=commit)
+            if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
+                raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
             return Path(found) if isinstance(found, str) else None
 
         return [next((path for name in group if (path := file(name))), None) for group in wanted]
@@ -82,7 +87,7 @@ def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bo
     `_remember` which commit a branch was; a directory that nobody noted a thing of, such as a copy, is of no branch but
     the main one."""
     path, notes = local_dir / _NOTES / "download" / f"{name}.metadata", _remembered(local_dir)
-    commit = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else None
+    commit = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if path.is_file() else None
     if not (local_dir / name).is_file():
         return False
     if revision is None and not notes:
