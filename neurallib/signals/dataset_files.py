@@ -77,7 +77,7 @@ def make_files(job: Job) -> dict[str, Any]:
     }
 
 
-def manifest_entries(root: Path) -> dict[str, Any]:
+def entries_in(root: Path) -> dict[str, Any]:
     """What the manifest of a folder says of each recording, None where it is not finished; nothing without one.
 
     Raises
@@ -116,7 +116,7 @@ def _is_entry(entry: Any) -> bool:
 def dataset_said(path_x: Path) -> dict[str, Any]:
     """What the manifest beside a folder x says that all its signals share: "sampling_frequency", "channels", "units",
     and "window" in steps; nothing where there is none."""
-    entries = [entry for entry in manifest_entries(path_x.parent).values() if entry and entry["files"]]
+    entries = [entry for entry in entries_in(path_x.parent).values() if entry and entry["files"]]
     names = ("sampling_frequency", "channels", "units", "window")
     said = {name: [entry[name] for entry in entries] for name in names if entries}
     shared = {name: values[0] for name, values in said.items() if all(value == values[0] for value in values)}

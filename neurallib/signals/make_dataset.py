@@ -12,8 +12,7 @@ from neurallib.checks import as_path, boolean, integer, number
 from neurallib.files import sweep, write_json
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, PARTS, Job, Target, described, make_files, stamp_of
-from neurallib.signals.dataset_files import manifest_entries as entries_of
+from neurallib.signals.dataset_files import MANIFEST, PARTS, Job, Target, described, entries_in, make_files, stamp_of
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -225,7 +224,7 @@ def _people(
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
     if (root / MANIFEST).is_file():
-        return entries_of(root)
+        return entries_in(root)
     if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
     return {}
