@@ -113,6 +113,13 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
+def is_made(job: Job, entry: Any) -> bool:
+    """Whether a recording's files are there, and would be the same."""
+    if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
+        return False
+    return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
+
+
 def dataset_said(path_x: Path) -> dict[str, Any]:
     """What the manifest beside a folder x says that all its signals share: "sampling_frequency", "channels", "units",
     and "window" in steps; nothing where there is none."""
