@@ -107,10 +107,11 @@ def prepare_handed(
     memory_budget: int = 2**27,
     enable_progress_bar: bool = False,
     first: int = 0,
+    whole: bool = True,
 ) -> PreparedData:
     """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
-    targets y is empty. Errors count from `first`."""
-    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, first)
+    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data."""
+    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, first, whole)
 
 
 def _checked(
@@ -122,6 +123,7 @@ def _checked(
     enable_progress_bar: bool,
     handed: Handed,
     first: int = 0,
+    whole: bool = True,
     decide: bool = False,
     augmentation: Augmentation | None = None,
 ) -> PreparedData:
@@ -138,6 +140,6 @@ def _checked(
         enable_progress_bar,
         statistics if statistics is not None and statistics.anything else None,
     )
-    if has_targets:
+    if has_targets and whole:
         check_known(prepared.class_counts, name)
     return prepared

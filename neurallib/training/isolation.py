@@ -13,14 +13,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from neurallib.processes import alone
+
 _ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
 
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Within the block no other run of this process trains, the global generators are seeded, and Lightning is quiet;
-    after it everything is as it was."""
-    with _ONE_AT_A_TIME, _quiet(), _random_state_of_its_own(seed):
+    """Within the block no other run of this process trains, the global generators are seeded, Lightning is quiet, and
+    what callbacks evaluate is not shared among processes; after it everything is as it was."""
+    with _ONE_AT_A_TIME, alone(), _quiet(), _random_state_of_its_own(seed):
         yield
 
 

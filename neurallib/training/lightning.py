@@ -23,8 +23,6 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -36,10 +34,12 @@ from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.storage.original import file_hparams, log_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Bar, Board, NoProfiler, Recorder
+from neurallib.training.company import Company, company_of
 from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
+from neurallib.training.placing import calm_sigterm, is_first, seed_process
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
 from neurallib.warn import warn
@@ -59,6 +59,7 @@ class _Training(pl.LightningModule):
         self.save_hyperparameters(file_hparams(run.state))
         self.add_module("network", network)
         self.directory: Path | None = None
+        self.company: Company | None = None  # of the processes that train together
         self._run, self._rate = run, float(run.state["hparams"]["learning_rate"])
         task = describe(run.state)
         self._terms = run_terms(run)
@@ -71,6 +72,9 @@ class _Training(pl.LightningModule):
         # Processes that Lightning started for the other devices have no directory of their own.
         self.directory = self.trainer.strategy.broadcast(self.directory)
         self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
+        if self.company is not None:
+            self.company.meet(self._rank, self._world_size, self.trainer.strategy.broadcast)
+            seed_process(self._run.seed, self._rank)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._run.batches(True, self.trainer.global_rank, self.trainer.world_size)
@@ -214,14 +218,16 @@ def fit(run: Run) -> Fit:
         If Ctrl-C came before one did.
     """
     module, recorder = _Training(run, build_network(run.state)), Recorder(run)
-    if run.save and getattr(rank_zero_only, "rank", 0) == 0:
+    if run.save and is_first(run.placement):
         module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
         log_hparams(run.state, module.directory)
     interrupted, diverged, on_ctrl_c = False, None, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, module.directory, recorder)
+        calm_sigterm(trainer)
         try:
-            trainer.fit(module)
+            with company_of(trainer.world_size > 1) as module.company:
+                trainer.fit(module)
         except SystemExit as error:
             # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM ends the program.
             if not isinstance(error.__context__, KeyboardInterrupt):
@@ -231,7 +237,9 @@ def fit(run: Run) -> Fit:
             interrupted = True
         except Diverged as error:
             diverged = str(error)
-    result = recorder.fit(module.directory, interrupted)._replace(diverged=diverged)
+    result = recorder.fit(module.directory, interrupted)._replace(
+        diverged=diverged, rank=trainer.global_rank, n_processes=trainer.world_size
+    )
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
@@ -262,13 +270,6 @@ def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
             raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
 
 
-def check_loggers(loggers: Any) -> None:
-    """Raise unless these are Lightning's loggers, in a list."""
-    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
-        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
-        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
-
-
 def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer:
     """Lightning's Trainer with the callbacks and the logger that the run asks for."""
     callbacks: list[Callback] = [recorder, *run.callbacks]
@@ -281,8 +282,6 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
     if run.enable_tensorboard:
         name, where = "tensorboard_logs", directory or "."
         loggers.append(Board(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
-    on_gpu = run.device.type == "cuda"
-    placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(
         max_epochs=run.epochs,
         callbacks=callbacks,
@@ -294,5 +293,5 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=directory,
-        **(placed | {"profiler": NoProfiler()} | dict(run.trainer_options)),
+        **({"profiler": NoProfiler()} | dict(run.placement) | dict(run.trainer_options)),
     )

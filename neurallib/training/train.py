@@ -10,6 +10,7 @@ from neurallib.architectures import check_state
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
+from neurallib.processes import together
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
@@ -31,6 +32,7 @@ from neurallib.warn import dispensable, warn
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
 
 def train(
@@ -69,6 +71,9 @@ def train(
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    devices: int | Sequence[int] | str | None = None,
+    num_nodes: int = 1,
+    strategy: str | Strategy = "auto",
     **trainer_options: Any,
 ) -> State:
     """Train a state on pairs of signal and target, and return its best weights.
@@ -173,9 +178,18 @@ def train(
         Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
         measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
         of `metrics`, or a `monitor` other than the loss.
+    devices : int, sequence of int or "auto", optional
+        How many devices of this machine train together, a process each, or which GPUs, or all; by default one (see
+        `gpu_id`), and under torchrun one for each process that it started. Each takes its own batches of `batch_size`,
+        and the optimizer's step is that of all of them as one batch. A program that torchrun or Slurm's srun did not
+        start is started again for each further device. All processes return the same state, and the first alone writes.
+    num_nodes : int
+        How many machines, each with so many devices; torchrun or srun starts them.
+    strategy : str or Lightning Strategy
+        How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
         Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        precision, gradient_clip_val, accumulate_grad_batches, ...
 
     Returns
     -------
@@ -212,7 +226,8 @@ def train(
     2
     """
     given = dict(locals())
-    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, check_loggers, fit
+    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
+    from neurallib.training.tensorboard import check_loggers
 
     start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
@@ -232,7 +247,18 @@ def train(
 
 
 def _saved(trained: State, result: Fit) -> State:
-    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
+    """The state, in its directory where it has one, written by the first process for all that trained together."""
+    if result.n_processes == 1 or result.interrupted:  # Ctrl-C may have ended the other processes
+        return trained if result.rank else _written(trained, result)
+
+    def write() -> dict[str, Any]:
+        return (trained if result.rank else _written(trained, result))["training_info"]
+
+    return changed(trained, training_info=together("saving the trained state", write)[0])
+
+
+def _written(trained: State, result: Fit) -> State:
+    """The state, written; an error that a checkpoint could not be written hands it out."""
     error = result.unsaved
     if result.directory is not None:
         try:
