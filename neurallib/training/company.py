@@ -20,7 +20,7 @@ from typing import Any
 from neurallib.training.divergence import Diverged
 from neurallib.warn import warn
 
-GRACE = 15.0  # seconds in which a process may end by itself, by an error that its caller sees
+GRACE = 20.0  # seconds in which a process may end by itself: write what it has, and raise what its caller sees
 _MEETING = 60.0  # seconds until all lines are there
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}  # a lost machine is missed in 35 s
 _GOODBYE, _LOST = b"goodbye", b"lost"
