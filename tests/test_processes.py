@@ -141,7 +141,7 @@ def test_a_callback_evaluates_by_itself(three: dict[int, dict[str, Any]]) -> Non
 def test_all_raise_what_one_raises_and_what_does_not_go_together(three: dict[int, dict[str, Any]]) -> None:
     for rank in range(3):
         wrong, another, mixed = three[rank]["raised"]
-        assert wrong == "ValueError: x of signals[5] holds nan at [0, 0]; expected finite numbers. Repair or leave it out."
+        assert wrong.startswith("ValueError: x of signals[5] holds nan at [0, 0]; expected finite numbers.")
         assert "evaluate was given other data or another state in each process (0: 7 signals, weights" in another
         assert f"process {rank} of 3 is at {'evaluate' if rank else 'predict'}, others at" in mixed
 
@@ -172,7 +172,7 @@ def test_a_program_in_no_file_cannot_be_started_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(__main__, "__spec__", None, raising=False)
     state = make_state(GRU)
     pairs = make_pairs(state, LENGTHS)
-    with pytest.raises(ValueError, match="devices=2 starts this program once more for each device, but it is in no file"):
+    with pytest.raises(ValueError, match="devices=2 starts this program once more .* it is in no file"):
         nl.train(state, pairs, pairs, epochs=1, batch_size=2, dry_run=True, devices=2)
 
 

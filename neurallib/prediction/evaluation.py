@@ -246,7 +246,7 @@ def iter_predict(
     --------
     >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
-    >>> outputs = nl.iteroutputs_and_losses(state, (np.zeros((n, 1)) for n in (100, 80)))
+    >>> outputs = nl.iter_predict(state, (np.zeros((n, 1)) for n in (100, 80)))
     >>> next(outputs).shape
     (100, 1)
     """

@@ -235,7 +235,7 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
     plain = {name: _plain(f"train_params[{name!r}]", value) for name, value in train_params.items()}
     several = sorted({"devices", "num_nodes", "strategy"} & plain.keys())
     if several:
-        raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process, an executor runs many.")
+        raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process. Give an executor.")
     plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
     return plain | {name: str(Path(plain[name]).resolve()) for name in ("path_x", "path_y")}

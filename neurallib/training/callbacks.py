@@ -52,7 +52,7 @@ class Recorder(Callback):
         self._on_bar = run.enable_progress_bar and run.device.type == "cpu"  # the host would wait for a GPU
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        if trainer.loggers:
+        if trainer.loggers and trainer.is_global_zero:
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
             self._saving = Saving(self._run, module.directory)
