@@ -276,7 +276,7 @@ def _predict(
     terms: LossTerms | None = None,
 ) -> tuple[list[np.ndarray], list[float]]:
     batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
-    task = describe(state)
+    task = data.task
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
     for some in answers(state, data, batch_size, device, enable_progress_bar):

@@ -15,6 +15,7 @@ from neurallib.warn import warn
 
 INFO = "training_info.json"
 FORMAT = "checkpoint_format"  # of a directory, told in this file of it; no part of a state
+RUNNING = "running"  # the status of a run that has not ended, or was killed
 
 
 def save_training_information(

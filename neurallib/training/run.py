@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,7 @@ class Run(NamedTuple):
     device: torch.device
     save: bool  # whether it writes into a checkpoints directory of its own
     results_directory: str | Path | None
+    checkpoint_every: int | datetime.timedelta | None  # within an epoch: steps of the optimizer, or time
     dataset_name: str | None
     trained_for: str | None
     enable_tensorboard: bool
