@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -84,7 +85,17 @@ def threads() -> Iterator[Executor]:
         yield pool
 
 
-@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads])
+@contextmanager
+def submitit_jobs() -> Iterator[Any]:
+    """As on Slurm, but for Slurm: each job is a process of its own that gets its work from a file."""
+    submitit = pytest.importorskip("submitit", reason="pip install neurallib[cluster]")
+    with tempfile.TemporaryDirectory() as folder:
+        executor = submitit.AutoExecutor(folder, cluster="local")
+        executor.update_parameters(timeout_min=5)
+        yield executor
+
+
+@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads, submitit_jobs])
 def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
     here = search(params | {"results_directory": tmp_path / "here"}, threads_per_trial=1)
     n_threads, random_state = torch.get_num_threads(), torch.get_rng_state()

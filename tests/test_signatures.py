@@ -118,8 +118,8 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
     sample_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
     layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None, resume=False,
-    checkpoint_every=None,
-    enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
+    checkpoint_every=None, enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), devices=None,
+    num_nodes=1, strategy='auto', **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
@@ -145,7 +145,7 @@ train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42
     layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
     resume=False, checkpoint_every=None,
     dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
-    callbacks=(), loggers=(), **trainer_options)
+    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
@@ -153,7 +153,7 @@ train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100,
     optimizer='adam',
     schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
     results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True, dry_run=False,
-    callbacks=(), loggers=(), **trainer_options)
+    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

@@ -32,7 +32,7 @@ from neurallib.workflow.from_scratch import train_from_scratch
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
 _NOT_OF_THE_RESULT = {
     "state", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
-    "classification", "dry_run", "resume", "checkpoint_every",
+    "classification", "dry_run", "resume", "checkpoint_every", "devices", "num_nodes", "strategy",
 }  # fmt: skip
 _FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
 
@@ -239,6 +239,8 @@ def _read_record(path: Path) -> TrialResult | None:
         missing = TrialResult.__annotations__.keys() - record.keys()
         if missing:
             raise KeyError(*missing)
+        if not isinstance(record["hparams"], dict) or type(record["validation_loss"]) not in (int, float):
+            raise TypeError("it has no hyperparameters by name, or no validation loss")
     except FileNotFoundError:
         return None  # its model was deleted
     except (KeyError, TypeError, ValueError) as error:

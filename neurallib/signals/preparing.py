@@ -109,10 +109,11 @@ def prepare_handed(
     enable_progress_bar: bool = False,
     first: int = 0,
     with_sums: bool = False,
+    whole: bool = True,
 ) -> PreparedData:
     """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
-    targets y is empty. Errors count from `first`."""
-    options: dict[str, Any] = {"first": first, "with_sums": with_sums}
+    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data."""
+    options: dict[str, Any] = {"first": first, "whole": whole, "with_sums": with_sums}
     return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, **options)
 
 
@@ -125,6 +126,7 @@ def _checked(
     enable_progress_bar: bool,
     handed: Handed,
     first: int = 0,
+    whole: bool = True,
     decide: bool = False,
     augmentation: Augmentation | None = None,
     with_sums: bool = False,
@@ -143,6 +145,6 @@ def _checked(
         enable_progress_bar,
         statistics if statistics is not None and statistics.anything else None,
     )
-    if has_targets:
+    if has_targets and whole:
         check_known(prepared.class_counts, name)
     return prepared

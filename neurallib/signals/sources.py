@@ -69,6 +69,20 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     return items
 
 
+class Part(Dataset[Any]):
+    """Some of the items, read when they are asked for."""
+
+    def __init__(self, items: Any, places: Sequence[int]) -> None:
+        self._items, self._places = items, places
+        self.window = getattr(items, "window", None)  # of an opened folder, which the state keeps
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: int) -> Any:
+        return self._items[self._places[i]]
+
+
 def is_numbered(data: Any) -> bool:
     """Whether items can be asked for by number: the iteration of a Dataset that only has numbers may never end."""
     return hasattr(data, "__len__") and hasattr(data, "__getitem__")

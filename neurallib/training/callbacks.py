@@ -55,7 +55,7 @@ class Recorder(Callback):
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if self.optimizers:  # of a run that goes on
             self._ran = _running(trainer)
-        if trainer.loggers:
+        if trainer.loggers and trainer.is_global_zero:
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
             self.saving = Saving(self._run, module.directory, lambda: self.fit(module.directory, interrupted=True))

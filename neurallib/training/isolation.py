@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurallib.processes import alone
+
 _ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
 
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Within the block no other run of this process trains, the global generators are seeded, and Lightning is quiet;
-    after it everything is as it was."""
-    with _ONE_AT_A_TIME, _quiet(), _random_state_of_its_own(seed):
+    """Within the block no other run of this process trains, the global generators are seeded, Lightning is quiet, and
+    what callbacks evaluate is not shared among processes; after it everything is as it was."""
+    with _ONE_AT_A_TIME, alone(), _quiet(), _random_state_of_its_own(seed):
         yield
 
 
@@ -58,6 +60,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
             # They do say where they are: `set_epoch`.
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

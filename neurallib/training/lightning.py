@@ -32,10 +32,12 @@ from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Recorder
 from neurallib.training.checkpointing import Checkpointing
+from neurallib.training.company import Company, company_of
 from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
+from neurallib.training.placing import calm_sigterm, seed_process
 from neurallib.training.replacements import Bar, NoProfiler, board
 from neurallib.training.resuming import Opened
 from neurallib.training.run import Fit, Run
@@ -55,6 +57,7 @@ class _Training(pl.LightningModule):
         self.save_hyperparameters(file_hparams(run.state))
         self.add_module("network", network)
         self.directory: Path | None = None
+        self.company: Company | None = None  # of the processes that train together
         self._run, self._rate = run, float(run.state["hparams"]["learning_rate"])
         task = describe(run.state)
         self._terms = run_terms(run)
@@ -68,6 +71,9 @@ class _Training(pl.LightningModule):
         # Processes that Lightning started for the other devices have no directory of their own.
         self.directory = self.trainer.strategy.broadcast(self.directory)
         self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
+        if self.company is not None:
+            self.company.meet(self._rank, self._world_size, self.trainer.strategy.broadcast)
+            seed_process(self._run.seed, self._rank)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._run.batches(True, self.trainer.global_rank, self.trainer.world_size)
@@ -222,8 +228,10 @@ def fit(run: Run, opened: Opened) -> Fit:
     interrupted, diverged, on_ctrl_c = False, None, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
         trainer = _trainer(run, opened, recorder)
+        calm_sigterm(trainer)
         try:
-            trainer.fit(module, ckpt_path=opened.checkpoint, weights_only=True)
+            with company_of(trainer.world_size > 1) as module.company:
+                trainer.fit(module, ckpt_path=opened.checkpoint, weights_only=True)
         except SystemExit as error:
             # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM ends the program.
             if not isinstance(error.__context__, KeyboardInterrupt):
@@ -233,7 +241,9 @@ def fit(run: Run, opened: Opened) -> Fit:
             interrupted = True
         except Diverged as error:
             diverged = str(error)
-    result = recorder.fit(module.directory, interrupted)._replace(diverged=diverged)
+    result = recorder.fit(module.directory, interrupted)._replace(
+        diverged=diverged, rank=trainer.global_rank, n_processes=trainer.world_size
+    )
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
@@ -262,8 +272,6 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
     loggers = list(run.loggers)
     if run.enable_tensorboard:
         loggers.append(board(opened.directory or Path("."), opened.step))
-    on_gpu = run.device.type == "cuda"
-    placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
     return pl.Trainer(
         max_epochs=run.epochs,
         callbacks=callbacks,
@@ -275,5 +283,5 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=opened.directory,
-        **(placed | {"profiler": NoProfiler()} | dict(run.trainer_options)),
+        **({"profiler": NoProfiler()} | dict(run.placement) | dict(run.trainer_options)),
     )

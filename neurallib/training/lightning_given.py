@@ -1,4 +1,4 @@
-"""What is handed on to Lightning: callbacks and loggers, checked, and its arguments; and which process this is."""
+"""What is handed on to Lightning: callbacks and loggers, checked, and the arguments of its Trainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities import rank_zero_only
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
@@ -34,8 +33,3 @@ def check_loggers(loggers: Any) -> None:
     if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
         came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
         raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes, of those that share a run."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0

@@ -14,6 +14,7 @@ from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
 from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import make_optimizer
+from neurallib.training.placing import placement
 from neurallib.training.run import Run
 from neurallib.warn import warn
 
@@ -40,6 +41,8 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
         checked["checkpoint_every"] = integer("checkpoint_every", every)
     rates = given["layer_learning_rates"] or {}
     device = configure_device(given["gpu_id"])
+    where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
+    checked["placement"] = placement(**where, device=device)
     # A function is tried on a network of its own: what it gives is known to be an optimizer before a run begins.
     make_optimizer(
         build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],

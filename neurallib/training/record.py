@@ -59,6 +59,7 @@ def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
         diverged=fit.diverged,
         seed=run.seed,
         batch_size=run.batch_size,
+        n_processes=fit.n_processes,
         class_weight=start["training_info"]["class_weight"],
         sample_weight=None if sample_weights is None else _range(sample_weights),
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),

@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
-from neurallib.measures.class_weights import decided_class_weight
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
+from neurallib.processes import together
 from neurallib.signals.augmentation import Augment
-from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import load_checkpoint, save_checkpoint
 from neurallib.storage.model_card import CARD, save_model_card
-from neurallib.tasks import describe
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
-from neurallib.training.parts import prepare_parts
+from neurallib.training.parts import known_class_weight, prepare_parts
+from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import dispensable, warn
+from neurallib.warn import dispensable
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
 
 def train(
@@ -74,6 +74,9 @@ def train(
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    devices: int | Sequence[int] | str | None = None,
+    num_nodes: int = 1,
+    strategy: str | Strategy = "auto",
     **trainer_options: Any,
 ) -> State:
     """Train a state on pairs of signal and target, and return its best weights.
@@ -186,9 +189,18 @@ def train(
         Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
         measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
         of `metrics`, or a `monitor` other than the loss.
+    devices : int, sequence of int or "auto", optional
+        How many devices of this machine train together, a process each, or which GPUs, or all; by default one (see
+        `gpu_id`), and under torchrun one for each process that it started. Each takes its own batches of `batch_size`,
+        and the optimizer's step is that of all of them as one batch. A program that torchrun or Slurm's srun did not
+        start is started again for each further device. All processes return the same state, and the first alone writes.
+    num_nodes : int
+        How many machines, each with so many devices; torchrun or srun starts them.
+    strategy : str or Lightning Strategy
+        How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
         Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        precision, gradient_clip_val, accumulate_grad_batches, ...
 
     Returns
     -------
@@ -227,7 +239,7 @@ def train(
     resume = as_resume(resume)
     save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_callbacks, check_loggers, is_first_process
+    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_callbacks, check_loggers
 
     start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
@@ -235,14 +247,14 @@ def train(
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
-    start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
+    start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
     check_weights(start)
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
         check_resumable(run, resume)
         return start
-    with opened(run, resume, is_first_process()) as found:
+    with opened(run, resume, is_first(run.placement)) as found:
         return _trained(run, found)
 
 
@@ -258,7 +270,18 @@ def _trained(run: Run, found: Opened) -> State:
 
 
 def _saved(trained: State, result: Fit) -> State:
-    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
+    """The state, in its directory where it has one, written by the first process for all that trained together."""
+    if result.n_processes == 1 or result.interrupted:  # Ctrl-C may have ended the other processes
+        return trained if result.rank else _written(trained, result)
+
+    def write() -> dict[str, Any]:
+        return (trained if result.rank else _written(trained, result))["training_info"]
+
+    return changed(trained, training_info=together("saving the trained state", write)[0])
+
+
+def _written(trained: State, result: Fit) -> State:
+    """The state, written; an error that a checkpoint could not be written hands it out."""
     error = result.unsaved
     if result.directory is not None:
         try:
@@ -271,10 +294,3 @@ def _saved(trained: State, result: Fit) -> State:
         error.state = trained  # type: ignore[attr-defined]
         raise error
     return trained
-
-
-def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
-    weight = decided_class_weight(given, describe(state), data.class_counts)
-    if weight is None and (before := state["training_info"].get("class_weight")):
-        warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
-    return weight

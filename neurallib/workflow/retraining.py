@@ -20,6 +20,7 @@ from neurallib.workflow.on_folders import PathLike, check_options, train_on_fold
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
 
 def retrain(
@@ -66,6 +67,9 @@ def retrain(
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    devices: int | Sequence[int] | str | None = None,
+    num_nodes: int = 1,
+    strategy: str | Strategy = "auto",
     **trainer_options: Any,
 ) -> State:
     """Train on from a checkpoints directory or a Hugging Face repository, into a new checkpoints directory.
@@ -188,9 +192,18 @@ def retrain(
         Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
         measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
         of `metrics`, or a `monitor` other than the loss.
+    devices : int, sequence of int or "auto", optional
+        How many devices of this machine train together, a process each, or which GPUs, or all; by default one (see
+        `gpu_id`), and under torchrun one for each process that it started. Each takes its own batches of `batch_size`,
+        and the optimizer's step is that of all of them as one batch. A program that torchrun or Slurm's srun did not
+        start is started again for each further device. All processes return the same state, and the first alone writes.
+    num_nodes : int
+        How many machines, each with so many devices; torchrun or srun starts them.
+    strategy : str or Lightning Strategy
+        How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
         Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        precision, gradient_clip_val, accumulate_grad_batches, ...
 
     Returns
     -------
