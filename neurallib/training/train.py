@@ -27,7 +27,6 @@ from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import Schedule
-from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import dispensable
 
 if TYPE_CHECKING:
@@ -239,12 +238,10 @@ def train(
     resume = as_resume(resume)
     save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_callbacks, check_loggers
+    from neurallib.training.lightning_given import check_given
 
     start = with_names(check_state(state), outputs)
-    check_callbacks(callbacks, layer_learning_rates)
-    check_loggers(loggers)
-    check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
+    check_given(given, train)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
