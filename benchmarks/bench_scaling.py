@@ -4,9 +4,9 @@ Each process takes batches of the same size, so that more of them see more signa
 each training by itself beside the other, take turns in the same processes, with as many threads each. A step of P
 processes takes that of one of those apart, who share the machine's caches and memory, and what is said: five words
 (whether all go on, whether the loss is finite, over how many steps), each through a tree of log2(P) rounds, and the
-sum of the gradients, round a ring: 2 (P - 1) rounds of a P-th of the bytes. What a round and a byte take is measured between
-two processes here; --latency and --bandwidth put a cluster's network in their place. Signals are equally long: of
-unequal ones a step waits for the longest. Validation is done whole by every process and is not counted. Run
+sum of the gradients, round a ring: 2 (P - 1) rounds of a P-th of the bytes. What a round and a byte take is measured
+between two processes here; --latency and --bandwidth put a cluster's network in their place. Signals are equally long:
+of unequal ones a step waits for the longest. Validation is done whole by every process and is not counted. Run
 `python benchmarks/bench_scaling.py --quick`.
 """
 

@@ -33,10 +33,11 @@ def without_avx():
 llvm.get_host_cpu_features = without_avx
 """
 TRAIN = """
-import torch
+import os, torch
 from neurallib.recurrence import kernel
 from neurallib.recurrence.layer import Direction, gru_layer, use_path
 torch.manual_seed(0)
+torch.set_num_threads(int(os.environ.get("THREADS", "1")))
 gru, x = torch.nn.GRU(5, 33, batch_first=True), torch.randn(7, 50, 5)
 found = []
 for path in ("numba", "torch"):

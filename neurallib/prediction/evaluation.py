@@ -281,7 +281,7 @@ def outputs_and_losses(
 ) -> tuple[list[np.ndarray], list[float]]:
     """The outputs for prepared signals in their order; with `terms` also the loss of each that has a known label."""
     batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
-    task = describe(state)
+    task = data.task
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
     for some in answers(state, data, batch_size, device, enable_progress_bar):

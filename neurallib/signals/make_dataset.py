@@ -12,7 +12,7 @@ from neurallib.checks import as_path, boolean, integer, number
 from neurallib.files import read_json, write_json
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, Job, Target, described, make_files, stamp_of
+from neurallib.signals.dataset_files import MANIFEST, Job, Target, make_files, stamp_of, target_words
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -126,7 +126,7 @@ def make_dataset(
     sources = _named(recordings, reading)
     old = _old(root)
     settings = {
-        "target": described(target), "window": window, "overlap": overlap, "each_window": each_window,
+        "target": target_words(target), "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}

@@ -13,6 +13,7 @@ from neurallib.state import State, changed, count_parameters
 from neurallib.warn import warn
 
 INFO = "training_info.json"
+RUNNING = "running"  # the status of a run that has not ended, or was killed
 
 
 def save_training_information(

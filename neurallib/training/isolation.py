@@ -8,7 +8,8 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,25 @@ def isolated(seed: int) -> Iterator[None]:
         yield
 
 
+def random_state() -> dict[str, Any]:
+    """The global generators as they are, in values that torch.load takes for plain."""
+    legacy: Any = np.random.get_state(legacy=False)
+    numpy = legacy | {"state": {"key": legacy["state"]["key"].tolist(), "pos": int(legacy["state"]["pos"])}}
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "gpus": gpus, "numpy": numpy, "python": random.getstate()}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Let the global generators go on from what `random_state` gave."""
+    torch.set_rng_state(state["torch"])
+    if state["gpus"]:
+        torch.cuda.set_rng_state_all(state["gpus"])
+    key = np.array(state["numpy"]["state"]["key"], dtype=np.uint32)
+    np.random.set_state(state["numpy"] | {"state": state["numpy"]["state"] | {"key": key}})
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Lightning without its tips and its warnings about loaders with few workers."""
@@ -39,6 +59,8 @@ def _quiet() -> Iterator[None]:
             # It puts a schedule of its own in the place of the one that it says this of.
             warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
+            # They do say where they are: `set_epoch`.
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,8 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {name: integer(name, given[name]) for name in ("epochs", "batch_size")}
     checked["seed"] = as_seed(given["seed"])
     checked["patience"] = None if given["patience"] is None else integer("patience", given["patience"])
+    if (every := given["checkpoint_every"]) is not None and not isinstance(every, datetime.timedelta):
+        checked["checkpoint_every"] = integer("checkpoint_every", every)
     rates = given["layer_learning_rates"] or {}
     device = configure_device(given["gpu_id"])
     where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}

@@ -30,6 +30,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     n_features = describe(state).n_features
     handed = Handed(conversion(known, n_features, None, *names))
     reading = {name: options[name] for name in ("memory_budget", "enable_progress_bar")}
+    reading["with_sums"] = options["save"]  # a run that leaves files can be resumed, with the same data
     augmentation = as_augmentation(options["augment"], options["seed"])
     items = as_items(options["train_data"], "train_data", handed.conversion.n_given or n_features, True)
     weights = sample_weights(options["sample_weight"], items, "train_data")

@@ -99,15 +99,6 @@ class Logs:
             logger.save()
 
 
-def check_loggers(loggers: Any) -> None:
-    """Raise unless these are Lightning's loggers, in a list."""
-    from pytorch_lightning.loggers import Logger
-
-    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
-        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
-        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
-
-
 def _is_tensorboard(logger: Logger) -> bool:
     return any(kind.__name__ == "TensorBoardLogger" for kind in type(logger).__mro__)
 

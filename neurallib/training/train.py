@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
+from neurallib.checks import boolean
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
-from neurallib.processes import together
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
-from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import CARD, save_model_card
+from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.tasks import describe
+from neurallib.training.ending import saved
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
 from neurallib.training.parts import prepare_parts
+from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.run import Fit, Run
+from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
+from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
 from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import dispensable, warn
+from neurallib.warn import warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -64,6 +67,8 @@ def train(
     memory_budget: int = 2**30,
     save: bool = False,
     results_directory: str | Path | None = None,
+    resume: bool | str | Path = False,
+    checkpoint_every: int | datetime.timedelta | None = None,
     dataset_name: str | None = None,
     trained_for: str | None = None,
     enable_tensorboard: bool = False,
@@ -164,6 +169,14 @@ def train(
         directory, named in `training_info["checkpoints_directory"]`. By default nothing is written.
     results_directory : path, optional
         Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    resume : path or bool
+        The directory of a run that was stopped or killed: it goes on where it was, within that directory, and ends with
+        what it would have ended with, bit by bit on the same machine. Everything that it began with has to be the same,
+        the data too. A finished run goes on where more `epochs` are asked for and its schedule allows that. True: the
+        newest unfinished run of this model that began with all the same, if there is one, else a new one.
+    checkpoint_every : int or timedelta, optional
+        How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
+        default between epochs alone, as often as that costs a small share of the time.
     dataset_name, trained_for : str, optional
         For the training information: what was trained on, and what for.
     enable_tensorboard : bool
@@ -225,9 +238,10 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
+    resume = as_resume(resume)
+    save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, fit
-    from neurallib.training.tensorboard import check_loggers
+    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_callbacks, check_loggers
 
     start = with_names(check_state(state), outputs)
     check_callbacks(callbacks, layer_learning_rates)
@@ -240,37 +254,21 @@ def train(
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
+        check_resumable(run, resume)
         return start
-    result = better_of(run, fit(run))
+    with opened(run, resume, is_first(run.placement | dict(run.trainer_options))) as found:
+        return _trained(run, found)
+
+
+def _trained(run: Run, found: Opened) -> State:
+    """The state that the run ends with."""
+    from neurallib.training.lightning import fit
+
+    if found.finished:
+        return load_checkpoint(found.directory or "")
+    result = better_of(run, fit(run, found))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result)
-
-
-def _saved(trained: State, result: Fit) -> State:
-    """The state, in its directory where it has one, written by the first process for all that trained together."""
-    if result.n_processes == 1 or result.interrupted:  # Ctrl-C may have ended the other processes
-        return trained if result.rank else _written(trained, result)
-
-    def write() -> dict[str, Any]:
-        return (trained if result.rank else _written(trained, result))["training_info"]
-
-    return changed(trained, training_info=together("saving the trained state", write)[0])
-
-
-def _written(trained: State, result: Fit) -> State:
-    """The state, written; an error that a checkpoint could not be written hands it out."""
-    error = result.unsaved
-    if result.directory is not None:
-        try:
-            save_checkpoint(trained, result.directory)
-        except OSError as last:
-            error = last
-        with dispensable(result.directory / CARD):
-            save_model_card(trained, result.directory)
-    if error is not None:
-        error.state = trained  # type: ignore[attr-defined]
-        raise error
-    return trained
+    return saved(trained_state(run, result), result)
 
 
 def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:

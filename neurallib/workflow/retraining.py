@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,8 @@ def retrain(
     bucketing: bool = False,
     memory_budget: int = 2**30,
     results_directory: PathLike | None = None,
+    resume: bool | PathLike = False,
+    checkpoint_every: int | datetime.timedelta | None = None,
     enable_progress_bar: bool = True,
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -171,6 +174,14 @@ def retrain(
         Bytes of prepared signals kept in memory; what is beyond is read again each epoch.
     results_directory : path, optional
         Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    resume : path or bool
+        The directory of a run that was stopped or killed: it goes on where it was, within that directory, and ends with
+        what it would have ended with, bit by bit on the same machine. Everything that it began with has to be the same,
+        the data too. A finished run goes on where more `epochs` are asked for and its schedule allows that. True: the
+        newest unfinished run of this model that began with all the same, if there is one, else a new one.
+    checkpoint_every : int or timedelta, optional
+        How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
+        default between epochs alone, as often as that costs a small share of the time.
     enable_progress_bar : bool
         Show the progress.
     dry_run : bool

@@ -1,0 +1,35 @@
+"""What is handed on to Lightning: callbacks and loggers, checked, and its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
+from pytorch_lightning.loggers import Logger
+
+TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
+
+
+def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
+    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
+        if isinstance(callback, BatchSizeFinder):
+            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
+        if isinstance(callback, ModelPruning):
+            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
+        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
+            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
+
+
+def check_loggers(loggers: Any) -> None:
+    """Raise unless these are Lightning's loggers, in a list."""
+    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
+        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
+        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
