@@ -6,7 +6,9 @@ What is read may come from anyone: a size that it tells is compared with the fil
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import functools
 import json
 import os
 import stat
@@ -38,8 +40,9 @@ def open_regular(path: Path) -> BinaryIO:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it does not.
 
-    A reader sees the old file or the new one, never half of one. While it is written the temporary file is locked, so
-    that `sweep` knows those of processes that have ended; its name ends as no file does that anyone looks for.
+    A reader sees the old file or the new one, never half of one, also after a power cut: the file is synced before it
+    takes its place, and the folder after. While it is written the temporary file is locked, so that `sweep` knows those
+    of processes that have ended; its name ends as no file does that anyone looks for.
 
     Raises
     ------
@@ -50,6 +53,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     temporary = path
+    _swept(path.parent.resolve())
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}.", suffix=TEMPORARY)
         temporary = Path(name)
@@ -61,6 +65,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
                 os.replace(temporary, path)
+                _sync(path.parent)
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -77,6 +82,28 @@ def sweep(directory: Path) -> None:
             if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+
+
+@functools.lru_cache(maxsize=1024)
+def _swept(directory: Path) -> None:
+    """Sweep a directory before the first file that this process writes there."""
+    sweep(directory)
+
+
+def _sync(directory: Path) -> None:
+    """Have a directory remember a new name whatever comes, where the file system can; one that nobody may read is left
+    alone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

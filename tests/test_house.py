@@ -16,8 +16,8 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn progress state names checks sequences
-forks functions architectures steps tasks files weight_files locks processes devices recurrence.__init__
+version warn progress state names checks reading sequences
+forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
@@ -41,9 +41,9 @@ training.__init__ training.schedules training.optimization training.monitoring t
     training.trainer_options training.history training.description training.record training.saving training.ending
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
-    prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion prediction.on_folders
-    prediction.stream_events prediction.streaming prediction.long_recordings prediction.r_peaks
-    prediction.recordings plots_recordings plots_scores
+    prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion
+    prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
+    prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

@@ -239,6 +239,8 @@ def _read_record(path: Path) -> TrialResult | None:
         missing = TrialResult.__annotations__.keys() - record.keys()
         if missing:
             raise KeyError(*missing)
+        if not isinstance(record["hparams"], dict) or type(record["validation_loss"]) not in (int, float):
+            raise TypeError("it has no hyperparameters by name, or no validation loss")
     except FileNotFoundError:
         return None  # its model was deleted
     except (KeyError, TypeError, ValueError) as error:

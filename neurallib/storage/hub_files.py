@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, text
 from neurallib.files import read_json, write_json
 from neurallib.names import listing
+from neurallib.reading import told_by
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
 
@@ -30,12 +32,16 @@ def fetch(
     text("repo_id", repo_id)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
     def kept(commit: str | None) -> list[Path | None]:
         def file(name: str) -> Path | None:
             if local_dir is not None and _is_of(local_dir, name, repo_id, commit):
                 return local_dir / name
-            found = try_to_load_from_cache(repo_id, name, revision=commit)
+            with told_by(cached):
+                found = try_to_load_from_cache(repo_id, name, revision=commit)
+            if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
+                raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
             return Path(found) if isinstance(found, str) else None
 
         return [next((path for name in group if (path := file(name))), None) for group in wanted]
@@ -65,6 +71,8 @@ def fetch(
         asked = revision
         if local_dir is not None:
             revision = there.sha
+            if _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != there.sha:
+                _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
         for name in filter(None, chosen):
             path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
             if local_dir is None:
@@ -82,16 +90,26 @@ def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bo
     `_remember` which commit a branch was; a directory that nobody noted a thing of, such as a copy, is of no branch but
     the main one."""
     path, notes = local_dir / _NOTES / "download" / f"{name}.metadata", _remembered(local_dir)
-    commit = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else None
     if not (local_dir / name).is_file():
         return False
-    if revision is None and not notes:
-        return True
-    return commit is not None and commit in (revision, notes.get(f"{repo_id}@{revision or 'main'}"))
+    if not path.is_file():
+        return revision is None and not notes
+    commit, etag, *_ = [*path.read_text(encoding="utf-8", errors="replace").split("\n"), ""]
+    known = {revision, notes.get(f"{repo_id}@{revision or 'main'}")} if notes or revision else {commit}
+    return bool(commit) and commit in known and _holds(local_dir / name, etag)
+
+
+def _holds(path: Path, etag: str) -> bool:
+    """Whether a file is the one that its note is about: who was killed between the two has left the other's note."""
+    content = path.read_bytes()
+    if len(etag) == 64:  # of large files; else git's name for it
+        return hashlib.sha256(content).hexdigest() == etag
+    return len(etag) != 40 or hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == etag
 
 
 def _remember(local_dir: Path, repo_id: str, revision: str | None, commit: str) -> None:
     """Note which commit a branch was when a local directory got its files."""
+    (local_dir / _NOTES).mkdir(parents=True, exist_ok=True)
     write_json(local_dir / _NOTES / _REVISIONS, _remembered(local_dir) | {f"{repo_id}@{revision or 'main'}": commit})
 
 

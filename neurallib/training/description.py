@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import zlib
@@ -107,7 +108,9 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value)
 
 
+@functools.cache
 def _version(package: str) -> str | None:
+    """Asked once: importlib.metadata keeps what it finds in sys.path each time that a folder of it has changed."""
     try:
         return version(package)
     except PackageNotFoundError:

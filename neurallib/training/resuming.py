@@ -22,7 +22,7 @@ from neurallib.storage.directories import (
     results_path,
 )
 from neurallib.storage.original import LOGGED, log_hparams
-from neurallib.storage.training_info import INFO, RUNNING
+from neurallib.storage.training_info import INFO, RUNNING, read_training_information
 from neurallib.training.description import description, differences
 from neurallib.training.run import Run
 from neurallib.training.saving import LAST
@@ -103,7 +103,7 @@ def _begin(run: Run, told: Mapping[str, Any], found: Opened) -> None:
     sweep(directory)
     info: dict[str, Any] = {"retraining": run.retraining, "epochs": 0, "train_dataset": run.dataset_name}
     if (directory / INFO).is_file():
-        info = read_json(directory / INFO)
+        info = read_training_information(directory / INFO)
     writers = files_beside(changed(run.state, training_info=info | {"status": RUNNING}), directory)
     for name, write in writers.items():
         with dispensable(directory / name):
@@ -121,7 +121,7 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             f"{directory} has no {RUN}: it is not the directory of a run that can be resumed. To train on from its "
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
-    began, info = read_json(directory / RUN), read_json(directory / INFO)
+    began, info = read_json(directory / RUN), read_training_information(directory / INFO)
     different = differences(began, told)
     if of_machine := [words for name, words in different.items() if name.startswith("machine.")]:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
@@ -225,7 +225,7 @@ def _unfinished(home: Path) -> list[dict[str, Any]]:
     for path in home.glob(f"*/{RUN}"):
         directory = path.parent
         try:
-            began, info = read_json(path), read_json(directory / INFO)
+            began, info = read_json(path), read_training_information(directory / INFO)
             status, of_epochs = info.get("status"), began["options"]["epochs"]
             written = max(file.stat().st_mtime for file in directory.iterdir() if file.name != LOCK)
         except (OSError, ValueError, KeyError, TypeError):
