@@ -38,12 +38,12 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
     training.placing training.options training.isolation training.seldom training.divergence training.company
-    training.trainer_options training.history training.description training.record training.saving training.resuming
-    training.tensorboard training.callbacks training.checkpointing training.replacements training.lightning_given
-    training.lightning training.parts training.train prediction.__init__ prediction.stretches prediction.windows
-    prediction.applying prediction.sharing prediction.evaluation prediction.confusion prediction.on_folders
-    prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings prediction.r_peaks
-    prediction.recordings plots_recordings plots_scores
+    training.trainer_options training.history training.description training.record training.saving training.ending
+    training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
+    training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
+    prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion
+    prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
+    prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

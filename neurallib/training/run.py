@@ -43,7 +43,7 @@ class Run(NamedTuple):
     schedule: Schedule
     layer_learning_rates: Mapping[str, float]
     device: torch.device  # of this process
-    placement: Mapping[str, Any]  # accelerator, devices, num_nodes and strategy of Lightning's Trainer
+    placement: dict[str, Any]  # accelerator, devices, num_nodes and strategy of Lightning's Trainer
     save: bool  # whether it writes into a checkpoints directory of its own
     results_directory: str | Path | None
     checkpoint_every: int | datetime.timedelta | None  # within an epoch: steps of the optimizer, or time

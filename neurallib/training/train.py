@@ -11,12 +11,11 @@ from neurallib.architectures import check_state
 from neurallib.checks import boolean
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
-from neurallib.processes import together
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
-from neurallib.storage.checkpoints import load_checkpoint, save_checkpoint
-from neurallib.storage.model_card import CARD, save_model_card
+from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.training.ending import saved
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
@@ -25,9 +24,8 @@ from neurallib.training.parts import known_class_weight, prepare_parts
 from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
-from neurallib.training.run import Fit, Run
+from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
-from neurallib.warn import dispensable
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -251,7 +249,7 @@ def train(
     if dry_run:
         check_resumable(run, resume)
         return start
-    with opened(run, resume, is_first(run.placement)) as found:
+    with opened(run, resume, is_first(run.placement | dict(run.trainer_options))) as found:
         return _trained(run, found)
 
 
@@ -263,31 +261,4 @@ def _trained(run: Run, found: Opened) -> State:
         return load_checkpoint(found.directory or "")
     result = better_of(run, fit(run, found))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result)
-
-
-def _saved(trained: State, result: Fit) -> State:
-    """The state, in its directory where it has one, written by the first process for all that trained together."""
-    if result.n_processes == 1 or result.interrupted:  # Ctrl-C may have ended the other processes
-        return trained if result.rank else _written(trained, result)
-
-    def write() -> dict[str, Any]:
-        return (trained if result.rank else _written(trained, result))["training_info"]
-
-    return changed(trained, training_info=together("saving the trained state", write)[0])
-
-
-def _written(trained: State, result: Fit) -> State:
-    """The state, written; an error that a checkpoint could not be written hands it out."""
-    error = result.unsaved
-    if result.directory is not None:
-        try:
-            save_checkpoint(trained, result.directory)
-        except OSError as last:
-            error = last
-        with dispensable(result.directory / CARD):
-            save_model_card(trained, result.directory)
-    if error is not None:
-        error.state = trained  # type: ignore[attr-defined]
-        raise error
-    return trained
+    return saved(trained_state(run, result), result)
