@@ -80,6 +80,9 @@ def fetch(
                 _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
         for name in filter(None, reversed(chosen)):  # what may be missing comes first, or nobody would miss it
             path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+            if local_dir is not None and not _is_of(local_dir, name, repo_id, there.sha):
+                # huggingface_hub takes the file that is there where the hub does not answer any more
+                raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {name} of {repo_id}.")
             if local_dir is None:
                 # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
                 # the same commit even if somebody pushes in between.
