@@ -249,8 +249,7 @@ def train(
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
-    start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
-    check_weights(start)
+    start = _weighed(start, class_weight, train_set)
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
@@ -271,8 +270,11 @@ def _trained(run: Run, found: Opened) -> State:
     return saved(trained_state(run, result), result)
 
 
-def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
+def _weighed(state: State, given: Any, data: PreparedData) -> State:
+    """The state, whose weights are checked, with the class weights of the run."""
     weight = decided_class_weight(given, describe(state), data.class_counts)
     if weight is None and (before := state["training_info"].get("class_weight")):
         warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
-    return weight
+    start = changed(state, training_info={"class_weight": weight})
+    check_weights(start)
+    return start

@@ -253,15 +253,18 @@ def retrain(
     validate_training_context(True, checkpoints_directory, hugging_face_model)
     if state is not None:
         check_state(state)
-    if checkpoints_directory is not None:
-        source = load_checkpoint(checkpoints_directory)
-    else:
-        from neurallib.storage.hub import load_from_hub
-
-        source = load_from_hub(str(hugging_face_model))
+    source = _source(checkpoints_directory, hugging_face_model)
     source = source if state is None else _with_hparams_of(state, source)
     of_source = ("state", "checkpoints_directory", "hugging_face_model")
     return train_on_folders(source, **{name: given[name] for name in given if name not in of_source})
+
+
+def _source(checkpoints_directory: PathLike | None, hugging_face_model: str | None) -> State:
+    if checkpoints_directory is not None:
+        return load_checkpoint(checkpoints_directory)
+    from neurallib.storage.hub import load_from_hub
+
+    return load_from_hub(str(hugging_face_model))
 
 
 def _with_hparams_of(state: State, source: State) -> State:
