@@ -13,6 +13,12 @@ from pytorch_lightning.loggers import Logger
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
 
+def check_handed_on(callbacks: Any, loggers: Any, layer_learning_rates: Any) -> None:
+    """Raise unless these are callbacks and loggers that a run can have."""
+    check_callbacks(callbacks, layer_learning_rates)
+    check_loggers(loggers)
+
+
 def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
     """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
     if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):

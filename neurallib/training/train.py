@@ -241,11 +241,10 @@ def train(
     resume = as_resume(resume)
     save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_callbacks, check_loggers
+    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_handed_on
 
     start = with_names(check_state(state), outputs)
-    check_callbacks(callbacks, layer_learning_rates)
-    check_loggers(loggers)
+    check_handed_on(callbacks, loggers, layer_learning_rates)
     check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
