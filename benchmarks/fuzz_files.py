@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from fuzz_formats import FORMATS, offline
 
+CHUNK = 2000  # files of one child
 START = "the start"
 SECONDS, MEGABYTES = 10, 200  # for one file, beyond what the child has when it begins
 NAMES = tuple(f"{kind}/{name}" for kind, form in FORMATS.items() for name in form.names)
@@ -211,10 +212,16 @@ def main() -> None:
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=FORMATS, nargs="*", default=list(FORMATS))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no more after these")
     parser.add_argument("--keep", type=Path, help="write what must not be, one line each, into this file")
     options = parser.parse_args()
     names = tuple(name for name in NAMES if name.partition("/")[0] in options.only)
-    counts, findings = fuzz(options.n, options.seed, names)
+    counts: collections.Counter[str] = collections.Counter()
+    findings: list[tuple[Any, ...]] = []
+    began, done = time.monotonic(), 0
+    while done < options.n and time.monotonic() - began < options.minutes * 60:
+        more, found = fuzz(min(CHUNK, options.n - done), options.seed + done, names)
+        counts, findings, done = counts + more, findings + found, min(done + CHUNK, options.n)
     for what, count in sorted(counts.items()):
         print(f"{count:8d} {what}")
     kinds = collections.Counter((name, re.sub(r"\d+|\W{3,}|/\S+", "*", what)[:90]) for _, name, what in findings)
@@ -222,7 +229,7 @@ def main() -> None:
         print(f"{count:8d} {name} {what}")
     if options.keep is not None:
         options.keep.write_text("".join(json.dumps(finding) + "\n" for finding in findings))
-    print(f"{options.n} files, {len(findings)} findings")
+    print(f"{done} files, {len(findings)} findings")
 
 
 if __name__ == "__main__":

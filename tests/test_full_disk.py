@@ -158,7 +158,7 @@ LIMITED = """
 def test_files_that_really_cannot_grow_lose_no_training(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(LIMITED), str(tmp_path / "saved")],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path)},
+        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONWARNINGS": "default"},  # which are read below
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

@@ -25,13 +25,15 @@ def version(number: int) -> nl.State:
     state = make_state(GRU, model_name=f"model {number}")
     state["weights"]["fc_out.bias"][:] = number
     state["preprocessing"]["sampling_frequency"] = float(number)
+    state["postprocessing"]["outputs"] = [f"beat {number}"]
     return nl.save_training_information(state, None, "Adam", "a", "b", 0.1, 1.0, None, False, epochs=number)
 
 
 def number_of(state: nl.State) -> int:
     told = {
         state["hparams"]["model_name"].removeprefix("model "), str(int(state["weights"]["fc_out.bias"][0])),
-        f"{state['preprocessing']['sampling_frequency']:g}", str(state["training_info"]["epochs"]),
+        f"{state['preprocessing']['sampling_frequency']:g}", str(state["postprocessing"]["outputs"])[7:-2],
+        str(state["training_info"]["epochs"]),
     }  # fmt: skip
     assert len(told) == 1, f"parts of several versions: {told}"
     return int(told.pop())
@@ -154,6 +156,20 @@ def test_a_file_that_is_not_what_its_note_says_is_of_no_revision(
             offline(load_from_hub, "owner/Killed", local_dir=tmp_path / "local")
         (tmp_path / "local" / name).write_bytes(whole)
     assert number_of(offline(load_from_hub, "owner/Killed", local_dir=tmp_path / "local")) == 1
+
+
+@pytest.mark.parametrize("lacks", ["hparams.yaml", "preprocessing.json"])
+def test_a_directory_and_the_cache_never_stand_in_for_each_others_files(
+    lacks: str, hub: Hub, online: Client, offline: Client, tmp_path: Path
+) -> None:
+    repository = hub.add(f"owner/Both-{lacks}", files(1, tmp_path))
+    online(load_from_hub, f"owner/Both-{lacks}", local_dir=tmp_path / "local")
+    repository.commit(files(2, tmp_path))
+    online(load_from_hub, f"owner/Both-{lacks}")
+    (tmp_path / "local" / lacks).unlink()
+    state = offline(load_from_hub, f"owner/Both-{lacks}", local_dir=tmp_path / "local")
+    told = (state["hparams"]["model_name"], state["training_info"]["epochs"], state["postprocessing"]["outputs"])
+    assert told == (("model 2", 2, ["beat 2"]) if lacks == "hparams.yaml" else ("model 1", 1, None))
 
 
 @pytest.mark.parametrize("way", ["last", "last_taken"])

@@ -22,10 +22,10 @@ threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start
 package = types.ModuleType("neurallib")
 package.__path__ = [sys.argv[1]]
 sys.modules["neurallib"] = package
-from numba.types import UniTuple, boolean, float32, int64
-from neurallib.recurrence.kernel import backward
-floats, integers = float32[::1], int64[::1]
-backward.compile((floats, UniTuple(int64, 4), integers, integers, boolean, *[floats] * 5, int64, *[floats] * 8))
+from neurallib.recurrence.kernel import backward, types
+floats, integers, one = types.float32[::1], types.int64[::1], types.int64
+sizes, members = types.UniTuple(one, 4), (integers, integers)
+backward.compile((floats, sizes, *members, types.boolean, *[floats] * 5, one, *[floats] * 8))
 os._exit(0)
 """
 

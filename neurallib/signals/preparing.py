@@ -108,8 +108,8 @@ def prepare_handed(
     memory_budget: int = 2**27,
     enable_progress_bar: bool = False,
     first: int = 0,
-    whole: bool = True,
     with_sums: bool = False,
+    whole: bool = True,
 ) -> PreparedData:
     """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
     targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data."""

@@ -256,7 +256,7 @@ def _check_names(stem: Path) -> None:
     lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
     head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
     for name in {line[0] for line in lines} - {"~"}:
-        if name != Path(name).name or "\0" in name or len(content) > _MAX_HEADER:
+        if name != Path(name).name or "\0" in name or len(name) > 200 or len(content) > _MAX_HEADER:
             raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
         if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
             _there(stem.with_name(name))

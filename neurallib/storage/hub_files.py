@@ -34,17 +34,22 @@ def fetch(
         local_dir = as_path("local_dir", local_dir)
     cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
-    def kept(commit: str | None) -> list[Path | None]:
-        def file(name: str) -> Path | None:
-            if local_dir is not None and _is_of(local_dir, name, repo_id, commit):
-                return local_dir / name
-            with told_by(cached):
-                found = try_to_load_from_cache(repo_id, name, revision=commit)
-            if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
-                raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
-            return Path(found) if isinstance(found, str) else None
+    def in_directory(name: str, commit: str | None) -> Path | None:
+        return local_dir / name if local_dir is not None and _is_of(local_dir, name, repo_id, commit) else None
 
-        return [next((path for name in group if (path := file(name))), None) for group in wanted]
+    def in_cache(name: str, commit: str | None) -> Path | None:
+        with told_by(cached):
+            found = try_to_load_from_cache(repo_id, name, revision=commit)
+        if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
+            raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
+        return Path(found) if isinstance(found, str) else None
+
+    def kept(commit: str | None) -> list[Path | None]:
+        both = (
+            [next((path for name in group if (path := place(name, commit))), None) for group in wanted]
+            for place in (in_directory, in_cache)
+        )
+        return min(both, key=lambda found: len(_lacking(wanted, found)))  # all of one: the other's may be older
 
     with plain_errors(f"repository {repo_id!r}", revision):
         try:
@@ -73,7 +78,7 @@ def fetch(
             revision = there.sha
             if _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != there.sha:
                 _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
-        for name in filter(None, chosen):
+        for name in filter(None, reversed(chosen)):  # what may be missing comes first, or nobody would miss it
             path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
             if local_dir is None:
                 # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
@@ -82,7 +87,7 @@ def fetch(
             downloaded.append(path)
         if local_dir is not None:
             _remember(local_dir, repo_id, asked, str(there.sha))
-        return downloaded
+        return downloaded[::-1]
 
 
 def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bool:
@@ -130,5 +135,8 @@ def _cached_commits(repo_id: str) -> list[str]:
 
 
 def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
-    lacking = [group for group, one in zip(wanted, found, strict=True) if one is None and OPTIONAL not in group]
-    return ", ".join(map(" or ".join, lacking))
+    return ", ".join(map(" or ".join, _lacking(wanted, found)))
+
+
+def _lacking(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> list[tuple[str, ...]]:
+    return [group for group, one in zip(wanted, found, strict=True) if one is None and OPTIONAL not in group]

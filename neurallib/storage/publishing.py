@@ -17,7 +17,7 @@ PUBLISHED = {
     "best_epoch", "weights_of", "interrupted", "diverged", "seed", "batch_size", "class_weight", "augment",
     "n_train_signals", "n_val_signals", "train_losses", "val_losses", "finished", "versions", "pooling", "n_outputs",
     "biosignal", "checkpoint_format", "loss", "monitor", "loggers", "sample_weight", "train_steps", "val_metrics",
-    "status",
+    "status", "n_processes",
 }  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from neurallib.files import as_plain
 from neurallib.functions import array_sum, described, text_sum
 from neurallib.signals.prepared import PreparedData
 from neurallib.training.run import Run
-from neurallib.training.trainer_options import PLACES
 from neurallib.version import __version__
 
 N_NAMED = 1000  # signals of a part that are told one by one
@@ -53,7 +52,7 @@ def description(run: Run) -> dict[str, Any]:
             "dataset_name": run.dataset_name,
             "trained_for": run.trained_for,
         },
-        "trainer_options": {name: str(value) for name, value in options.items() if name not in PLACES},
+        "trainer_options": {name: str(value) for name, value in options.items() if name != "accelerator"},
         "data": {"train": _data(run.train_set), "val": _data(run.val_set)},
         "versions": versions() | {name: _version(name) for name in PACKAGES},
         "machine": {"processor": _processor(), "threads": torch.get_num_threads()},

@@ -58,9 +58,9 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
             # It puts a schedule of its own in the place of the one that it says this of.
             warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
-            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
             # They do say where they are: `set_epoch`.
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

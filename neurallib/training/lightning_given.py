@@ -1,22 +1,25 @@
-"""What is handed on to Lightning: callbacks and loggers, checked, and its arguments."""
+"""What is handed on to Lightning: callbacks and loggers, checked, and the arguments of its Trainer."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
 from pytorch_lightning.loggers import Logger
 
+from neurallib.training.trainer_options import check_trainer_options
+
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
 
-def check_handed_on(callbacks: Any, loggers: Any, layer_learning_rates: Any) -> None:
-    """Raise unless these are callbacks and loggers that a run can have."""
-    check_callbacks(callbacks, layer_learning_rates)
-    check_loggers(loggers)
+def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise unless what `function` was given for Lightning is something that it can do here."""
+    check_callbacks(given["callbacks"], given["layer_learning_rates"])
+    check_loggers(given["loggers"])
+    check_trainer_options(given["trainer_options"], function, TRAINER_ARGUMENTS)
 
 
 def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:

@@ -9,28 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
-from neurallib.measures.class_weights import decided_class_weight
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
 from neurallib.signals.augmentation import Augment
-from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import load_checkpoint
-from neurallib.tasks import describe
 from neurallib.training.ending import saved
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
-from neurallib.training.parts import prepare_parts
+from neurallib.training.parts import known_class_weight, prepare_parts
 from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
 from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
 from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
-from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -241,14 +236,14 @@ def train(
     resume = as_resume(resume)
     save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS, check_handed_on
+    from neurallib.training.lightning_given import check_given
 
     start = with_names(check_state(state), outputs)
-    check_handed_on(callbacks, loggers, layer_learning_rates)
-    check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
+    check_given(given, train)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
-    start = _weighed(start, class_weight, train_set)
+    start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
+    check_weights(start)
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
@@ -267,13 +262,3 @@ def _trained(run: Run, found: Opened) -> State:
     result = better_of(run, fit(run, found))
     tell_if_constant(run, result)
     return saved(trained_state(run, result), result)
-
-
-def _weighed(state: State, given: Any, data: PreparedData) -> State:
-    """The state, whose weights are checked, with the class weights of the run."""
-    weight = decided_class_weight(given, describe(state), data.class_counts)
-    if weight is None and (before := state["training_info"].get("class_weight")):
-        warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
-    start = changed(state, training_info={"class_weight": weight})
-    check_weights(start)
-    return start

@@ -20,7 +20,6 @@ _OWN = {
     "check_val_every_n_epoch": "every epoch ends with validation",
     "val_check_interval": "every epoch ends with validation",
 }
-PLACES = {"accelerator", "devices", "num_nodes", "strategy"}  # where a run goes on: no part of what it is
 _OF_THE_ORIGINAL = {
     "min_max_norm_sig": "normalization='minmax' normalizes each signal, and the state remembers it",
 }
