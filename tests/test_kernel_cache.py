@@ -268,7 +268,7 @@ def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
         print(kernel.linear.stats.cache_path, test_kernel_cache.kept_and_run())
     """
     paths = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])
-    output = run_script(script, PYTHONPATH=paths)
+    output = run_script(script, PYTHONPATH=paths, PYTHONWARNINGS="default")  # which are read below
     assert "None 0" in output and output.count("Numba finds no folder for its cache: kernels") == 1
 
 
