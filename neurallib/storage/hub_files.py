@@ -27,7 +27,7 @@ def fetch(
 ) -> list[Path]:
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there. Groups
     that end with OPTIONAL stand last, and those that are missing are left out."""
-    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
     text("repo_id", repo_id)
     if local_dir is not None:
@@ -72,25 +72,32 @@ def fetch(
         chosen = [next((name for name in group if name in names), None) for group in wanted]
         if missing := _missing(wanted, chosen):
             raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
-        downloaded = []
-        asked = revision
-        if local_dir is not None:
-            revision = there.sha
-            if _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != there.sha:
-                _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
-        for name in filter(None, reversed(chosen)):  # what may be missing comes first, or nobody would miss it
-            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
-            if local_dir is not None and not _is_of(local_dir, name, repo_id, there.sha):
-                # huggingface_hub takes the file that is there where the hub does not answer any more
-                raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {name} of {repo_id}.")
-            if local_dir is None:
-                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
-                # the same commit even if somebody pushes in between.
-                revision = path.parent.name
-            downloaded.append(path)
-        if local_dir is not None:
-            _remember(local_dir, repo_id, asked, str(there.sha))
-        return downloaded[::-1]
+        return _downloaded(repo_id, [name for name in chosen if name], str(there.sha), revision, token, local_dir)
+
+
+def _downloaded(
+    repo_id: str, names: list[str], commit: str, asked: str | None, token: str | None, local_dir: Path | None
+) -> list[Path]:
+    """Files of a commit, which was asked for by some name."""
+    from huggingface_hub import constants, hf_hub_download
+
+    revision = asked if local_dir is None else commit
+    if local_dir is not None and _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != commit:
+        _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
+    downloaded = []
+    for name in reversed(names):  # what may be missing comes first, or nobody would miss it
+        path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+        if local_dir is not None and not _is_of(local_dir, name, repo_id, commit):
+            # huggingface_hub takes the file that is there where the hub does not answer any more
+            raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {name} of {repo_id}.")
+        if local_dir is None:
+            # The first, asked for by branch, makes the cache remember where the branch is; the others must be of the
+            # same commit even if somebody pushes in between.
+            revision = path.parent.name
+        downloaded.append(path)
+    if local_dir is not None:
+        _remember(local_dir, repo_id, asked, commit)
+    return downloaded[::-1]
 
 
 def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bool:
