@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import neurallib as nl
-from neurallib.files import MAX_DEPTH, read_json, read_weights, read_yaml
+from neurallib.files import MAX_DEPTH, read_json, read_yaml
+from neurallib.weight_files import read_weights
 from neurallib.signals.arrays import array_shape, read_array
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))

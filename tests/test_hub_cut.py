@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,13 @@ class _Noting(list):
         super().append(request)
 
 
+def of_any_commit(repo_id: str) -> Any:
+    """What is loaded without a word of the commit that it is of, where the newest is not whole."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* is read as of commit")
+        return load_from_hub(repo_id)
+
+
 def test_a_pull_into_the_cache_that_is_cut_at_any_byte(
     hub: Hub, online: Client, offline: Client, home: Path, cut: Any, tmp_path: Path
 ) -> None:
@@ -109,7 +117,7 @@ def test_a_pull_into_the_cache_that_is_cut_at_any_byte(
             refused += 1
             assert "owner/Cut" in str(error)
         cut(None)
-        assert number_of(offline(load_from_hub, "owner/Cut")) in (1, 2)
+        assert number_of(offline(of_any_commit, "owner/Cut")) in (1, 2)
         assert number_of(online(load_from_hub, "owner/Cut")) == 2
         assert number_of(offline(load_from_hub, "owner/Cut")) == 2
         assert not list((home / "hub").rglob("*.incomplete"))

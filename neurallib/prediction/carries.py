@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from neurallib.formats import STREAM, check_format
 from neurallib.prediction.stream_events import Waiting
 from neurallib.tasks import TaskKind
 
@@ -26,6 +27,7 @@ def check_carry(carry: Any, weights: Mapping[str, Tensor]) -> None:
     """
     if not isinstance(carry, Mapping):
         raise TypeError(f"carry is a {type(carry).__name__}; expected what init_stream or the last step gave.")
+    check_format(carry.get("format", 1), STREAM, "carry")
     wrong = _wrong(carry, weights)
     if wrong is not None:
         told = repr(carry.get(wrong))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import integer, number
+from neurallib.formats import STREAM
 from neurallib.models.folding import fold_of
 from neurallib.models.gru_forward import gru_going_on
 from neurallib.models.network import Network
@@ -87,6 +88,7 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     if task.kind == "binary" and state["postprocessing"]["events"]:
         events = new_events(state["postprocessing"]["events"], rate, batch_size)
     return {
+        "format": STREAM,
         "kind": task.kind,
         "n_outputs": task.n_outputs,
         "fold": fold_of(state),
@@ -135,8 +137,8 @@ def stream_step(
     Raises
     ------
     TypeError, ValueError
-        If the network is none or is training, the carry is none of this network's, the chunk does not fit it or is not
-        finite, or the stream has ended.
+        If the network is none or is training, the carry is none of this network's or a later version's, the chunk does
+        not fit it or is not finite, or the stream has ended.
 
     See Also
     --------

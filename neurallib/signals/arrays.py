@@ -69,7 +69,8 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
-    if array.dtype.kind == "f" and not (finite := ~np.isinf(array) if gaps else np.isfinite(array)).all():
+    finite = None if array.dtype.kind != "f" else ~np.isinf(array) if gaps else np.isfinite(array)
+    if finite is not None and np.count_nonzero(finite) < array.size:
         at = np.argwhere(~finite)[0].tolist()
         raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
     if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:

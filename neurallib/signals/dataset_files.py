@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.files import read_json
+from neurallib.files import read_json, write_json
+from neurallib.formats import DATASET, check_format
+from neurallib.functions import described, text_sum
 from neurallib.reading import is_file_name
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
@@ -84,12 +84,14 @@ def entries_in(root: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is none that `make_dataset` wrote; names the file.
+        If it is none that `make_dataset` wrote, or a later version of it did; names the file.
     """
     file = root / MANIFEST
     if not file.is_file():
         return {}
-    entries = read_json(file).get("recordings")
+    held = read_json(file)
+    check_format(held.get("format", 1), DATASET, file)
+    entries = held.get("recordings")
     if not isinstance(entries, dict):
         raise ValueError(f"{file} holds no recordings by name: make_dataset did not write it.")
     for name, entry in entries.items():
@@ -134,16 +136,16 @@ def dataset_said(path_x: Path) -> dict[str, Any]:
     return shared | ({"window": round(window * rate)} if window and rate else {})
 
 
-def described(target: Target) -> str:
+def write_manifest(file: Path, recordings: Mapping[str, Any]) -> None:
+    """Write it, atomically."""
+    write_json(file, {"format": DATASET, "recordings": dict(recordings)})
+
+
+def target_words(target: Target) -> str:
     """A target maker in words that stay the same from run to run, and change with its code."""
-    if isinstance(target, functools.partial):
-        options = [repr(value) for value in target.args] + [f"{k}={v!r}" for k, v in sorted(target.keywords.items())]
-        return f"{described(target.func)}({', '.join(options)})"
     if isinstance(target, Mapping):
-        return f"by name, {_sum(repr(sorted(target.items())))}"
-    name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', type(target).__qualname__)}"
-    code = getattr(inspect.unwrap(target), "__code__", None)
-    return name if code is None else f"{name} {_sum(code.co_code.hex() + repr(code.co_names))}"
+        return f"by name, {text_sum(repr(sorted(target.items())))}"
+    return described(target)
 
 
 def stamp_of(source: Any) -> str:
@@ -152,7 +154,7 @@ def stamp_of(source: Any) -> str:
         signal, events = source["signal"], [np.asarray(value).tolist() for value in source["events"].values()]
         in_memory = isinstance(signal, np.ndarray)
         numbers = zlib.crc32(np.ascontiguousarray(signal).data) if in_memory else source["source"]
-        return f"{tuple(signal.shape)} {numbers} {_sum(repr(events))} {source['sampling_frequency']}"
+        return f"{tuple(signal.shape)} {numbers} {text_sum(repr(events))} {source['sampling_frequency']}"
     path = Path(source)
     stem = path.stem if path.is_file() else path.name
     there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
@@ -234,7 +236,3 @@ def _target(job: Job, recording: Recording) -> np.ndarray:
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {job.name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     return values
-
-
-def _sum(text: str) -> str:
-    return f"{zlib.crc32(text.encode()):08x}"

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
-from neurallib.files import sweep, write_json
+from neurallib.files import sweep
 from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, PARTS, Job, Target, described, entries_in
-from neurallib.signals.dataset_files import is_made, make_files, stamp_of
+from neurallib.signals.dataset_files import (
+    MANIFEST, PARTS, Job, Target, entries_in, is_made, make_files, stamp_of, target_words, write_manifest,
+)  # fmt: skip
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -129,7 +130,7 @@ def make_dataset(
     sources = _named(recordings, reading)
     old = _old(root)
     settings = {
-        "target": described(target), "window": window, "overlap": overlap, "each_window": each_window,
+        "target": target_words(target), "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
@@ -229,11 +230,10 @@ def _people(
 
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
-    if (root / MANIFEST).is_file():
-        return entries_in(root)
-    if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
+    there = [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]
+    if there and not (root / MANIFEST).is_file():
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
-    return {}
+    return entries_in(root)
 
 
 def _outdated(root: Path, known: set[str], keep: Mapping[str, Any]) -> list[Path]:
@@ -285,7 +285,7 @@ def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dic
 
 def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
     """The manifest; None stands for what is not finished."""
-    write_json(root / MANIFEST, {"recordings": {name: manifest.get(name) for name in {**names, **manifest}}})
+    write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
 def _check_made(manifest: Mapping[str, Any]) -> None:

@@ -16,15 +16,24 @@ class Seldom:
         self._share, self._due = share, time.monotonic() + wait
         self._left: Callable[[], object] | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether work would be done now."""
+        return time.monotonic() >= self._due
+
     def __call__(self, work: Callable[[], object]) -> None:
         """Do the work now, or keep it in place of what was kept before."""
         self._left = work
-        if time.monotonic() >= self._due:
+        if self.is_due:
             self.finish()
 
     def finish(self) -> None:
         """Do what is left, if anything is."""
-        work, self._left, began = self._left, None, time.monotonic()
-        if work is not None:
-            work()
-            self._due = began + (time.monotonic() - began) / self._share
+        if self._left is not None:
+            self.now(self._left)
+
+    def now(self, work: Callable[[], object]) -> None:
+        """Do the work whatever it costs, in place of what was kept."""
+        self._left, began = None, time.monotonic()
+        work()
+        self._due = began + (time.monotonic() - began) / self._share
