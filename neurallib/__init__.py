@@ -81,7 +81,8 @@ if TYPE_CHECKING:
     from neurallib.prediction.recordings import evaluate_recordings
     from neurallib.plots_recordings import plot_recording
     from neurallib.plots_scores import plot_record_scores
-    from neurallib.plots import plot_losses, plot_prediction
+    from neurallib.plots import plot_prediction
+    from neurallib.plots_losses import plot_losses
     from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
     from neurallib.training.resuming import find_unfinished
     from neurallib.workflow.on_folders import validate_training_context
@@ -128,7 +129,8 @@ _LATER = {
     "prediction.recordings": "evaluate_recordings",
     "plots_recordings": "plot_recording",
     "plots_scores": "plot_record_scores",
-    "plots": "plot_losses plot_prediction",
+    "plots": "plot_prediction",
+    "plots_losses": "plot_losses",
     "prediction.on_folders": "test_on_single_signal test_on_test_set",
     "workflow.on_folders": "validate_training_context",
     "training.resuming": "find_unfinished",

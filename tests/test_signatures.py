@@ -93,7 +93,7 @@ match_peaks(true, found, tolerance)
 open_folder(path_x, path_y, part, *, all_samples=True, samples=None, window_size=None, overlap=0.0)
 peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
-plot_losses(train_losses, val_losses, path=None)
+plot_losses(train_losses, val_losses, path=None, *, history=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
     title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None,
     path=None)

@@ -11,7 +11,7 @@ from typing import Any
 from neurallib.checks import as_path
 from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
-from neurallib.plots import plot_losses
+from neurallib.plots_losses import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
@@ -290,7 +290,8 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     if own is not None and (own / LOSS_PLOT).is_file():
         shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
     elif info.get("val_losses"):
-        plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT)
+        before = info.get("training_history")
+        plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT, history=before)
     if own is not None and (own / CARD).is_file():
         shutil.copyfile(own / CARD, folder / CARD)
     else:
