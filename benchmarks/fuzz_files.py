@@ -112,15 +112,19 @@ def judge(root: Path, path: str) -> str:
 
 def judge_mutated(root: Path, path: str, whole: dict[str, bytes], rng: random.Random | None) -> str:
     """The same where that file is mutated (None: left as it is) and no other."""
+    siblings = [other for other in whole if other.startswith(f"{path.partition('/')[0]}/")]
+    content = whole[path] if rng is None else mutated(whole[path], rng, whole[rng.choice(siblings)])
+    return judge_content(root, path, whole, content)
+
+
+def judge_content(root: Path, path: str, whole: dict[str, bytes], content: bytes) -> str:
+    """The same where that file holds something else, and the others of its kind are whole."""
     kind = path.partition("/")[0]
     shutil.rmtree(root / kind, ignore_errors=True)
-    for other, content in whole.items():
+    for other in whole:
         if other.startswith(f"{kind}/"):
             (root / other).parent.mkdir(parents=True, exist_ok=True)
-            (root / other).write_bytes(content)
-    if rng is not None:
-        siblings = [other for other in whole if other.startswith(f"{kind}/")]
-        (root / path).write_bytes(mutated(whole[path], rng, whole[rng.choice(siblings)]))
+            (root / other).write_bytes(content if other == path else whole[other])
     return judge(root, path)
 
 

@@ -78,12 +78,12 @@ def in_a_child(work: Callable[[], object], kill_after: float | None = None) -> i
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def harm(kind: str, at: int) -> None:
-    """Let this process end, or its disk be full, at one of the calls that its writes make."""
-    counted = 0
+def harm(kind: str, at: int) -> Callable[[], None]:
+    """Let this process end, or its disk be full, at one of the calls that its writes make; what mends it again."""
+    counted, whole = 0, {name: getattr(os, name) for name in CALLS}
 
     def harmed(name: str) -> Callable[..., Any]:
-        call = getattr(os, name)
+        call = whole[name]
 
         def instead(*arguments: Any, **more: Any) -> Any:
             nonlocal counted
@@ -100,8 +100,13 @@ def harm(kind: str, at: int) -> None:
 
         return instead
 
+    def mend() -> None:
+        for name, call in whole.items():
+            setattr(os, name, call)
+
     for name in CALLS:
         setattr(os, name, harmed(name))
+    return mend
 
 
 def disturbed(results: Path, variant: int, resume: Path | bool, rng: random.Random, seconds: float) -> tuple[str, int]:
@@ -112,10 +117,11 @@ def disturbed(results: Path, variant: int, resume: Path | bool, rng: random.Rand
     at = rng.randint(1, 60)
 
     def work() -> None:
-        harm(kind, at)
+        mend = harm(kind, at)
         try:
             train(results, variant, resume)
         except OSError as error:  # which hands the trained state out
+            mend()
             nl.load_checkpoint(nl.save_checkpoint(error.state, results / "kept"))  # type: ignore[attr-defined]
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,10 +1,16 @@
-"""Whatever goes wrong while a file is read, told as an error that names it."""
+"""Reading files of anyone: whatever goes wrong is told as an error that names the file, and names lead nowhere else."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
+
+
+def is_file_name(name: str) -> bool:
+    """Whether it can be a file of a folder, and nothing that leads out of it."""
+    return name == Path(name).name and name not in ("", ".", "..") and "\0" not in name and len(name) <= 200
 
 
 @contextlib.contextmanager
@@ -19,5 +25,5 @@ def told_by(path: str | os.PathLike[str], what: str = "cannot be read (cut off?)
         own = isinstance(error, (TypeError, ValueError)) and os.fspath(path) in str(error)
         if own or (isinstance(error, OSError) and error.filename is not None):
             raise
-        told = str(error)[:200] or type(error).__name__
+        told = str(error)[:1000] or type(error).__name__
         raise ValueError(f"{os.fspath(path)} {what}: {told}") from error

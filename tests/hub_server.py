@@ -81,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.hub.requests.append((self.command, unquote(path)))
         try:
-            if self.hub.failing:
+            from_ = self.hub.failing_from
+            if self.hub.failing and (from_ is None or len(self.hub.requests) > from_):
                 raise Refusal(self.hub.failing, "down")
             for method, pattern, handle in ROUTES:
                 if self.command in method and (found := re.fullmatch(pattern, path)):

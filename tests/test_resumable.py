@@ -1,5 +1,6 @@
 """What can be resumed, by whom, and with what: all else is refused with the difference."""
 
+import datetime
 import functools
 import json
 import subprocess
@@ -187,8 +188,29 @@ def test_an_unfinished_directory_gives_its_best_weights_and_says_so(tmp_path: Pa
         assert torch.equal(weight, best["state_dict"][name]) and torch.equal(weight, state["weights"][name])
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5, "1"])
+@pytest.mark.parametrize("every", [0, -1, 1.5, "1", datetime.timedelta(-1)])
 def test_a_wrong_checkpoint_every_is_told(every: Any) -> None:
     state = make_state(GRU)
     with pytest.raises((TypeError, ValueError), match="checkpoint_every="):
         nl.train(state, data(state), data(state), epochs=1, batch_size=2, checkpoint_every=every, **QUIET)
+    with pytest.raises(ValueError, match="checkpoint_every needs save=True"):
+        nl.train(state, data(state), data(state), epochs=1, batch_size=2, checkpoint_every=1, **QUIET)
+
+
+@pytest.mark.parametrize("lost", ["random", "recorder", "train_total"])
+def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -> None:
+    directory = stopped((2, 0), tmp_path)
+    checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
+    del checkpoint["neurallib"][lost]
+    torch.save(checkpoint, directory / "last.ckpt")
+    with pytest.raises(ValueError, match=f"last.ckpt is no checkpoint that a run can be resumed from: .*{lost}"):
+        run(tmp_path, resume=directory)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"epochs": "5"}}', "{"])
+def test_a_beginning_that_was_not_written_here_is_named(content: str, tmp_path: Path) -> None:
+    directory = stopped((2, 0), tmp_path)
+    (directory / "run.json").write_text(content)
+    with pytest.raises(ValueError, match="run.json"):
+        run(tmp_path, resume=directory)
+    assert nl.find_unfinished(tmp_path) == []

@@ -9,7 +9,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,12 @@ def die(*_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(params: dict[str, Any], results: Path) -> None:
+@pytest.mark.parametrize("broken", [False, True], ids=["breaks", "is broken"])
+def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(broken: bool, params: dict[str, Any]) -> None:
     with process_pool() as pool:
-        pool.submit(die)
+        death = pool.submit(die)
+        if broken:  # before the search gives it anything
+            wait([death])
         with pytest.raises(RuntimeError, match="executor broke with 4 of 4 trials to do.*goes on with those"):
             search(params, executor=pool)
     assert len(search(params)) == 4

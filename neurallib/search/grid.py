@@ -146,6 +146,7 @@ def grid_search(
     results = [result for trial in trials if (result := recorded(trial)) is not None]
     done = {result["trial"] for result in results}
     with (
+        _told_if_broken(trials, results),
         tqdm(total=len(trials), initial=len(done), unit="trial", disable=None if enable_progress_bar else True) as bar,
         contextlib.closing(_outcomes([trial for trial in trials if trial.digest not in done], executor)) as outcomes,
     ):
@@ -158,13 +159,10 @@ def grid_search(
             trial, outcome = found
             try:
                 results.append(outcome())
-            except BrokenExecutor as error:
-                raise RuntimeError(
-                    f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
-                    "Call grid_search again with another one: it goes on with those."
-                ) from error
+            except (BrokenExecutor, LostThreadsError):  # which every trial of it would raise
+                raise
             except Exception as error:
-                if on_error == "raise" or isinstance(error, LostThreadsError):  # which every trial of it would raise
+                if on_error == "raise":
                     raise
                 failed = f"{type(error).__name__}: {error}"
                 results.append(make_result("failed", trial.hparams, trial=trial.digest, error=failed))
@@ -239,6 +237,18 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
     plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
     return plain | {name: str(Path(plain[name]).resolve()) for name in ("path_x", "path_y")}
+
+
+@contextlib.contextmanager
+def _told_if_broken(trials: Sequence[Trial], results: Sequence[TrialResult]) -> Iterator[None]:
+    """A broken executor as a RuntimeError with the way out, whether it broke before or after it was given trials."""
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise RuntimeError(
+            f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
+            "Call grid_search again with another one: it goes on with those."
+        ) from error
 
 
 def _outcomes(trials: Sequence[Trial], executor: Executor | None) -> Generator[tuple[Trial, Callable[[], TrialResult]]]:

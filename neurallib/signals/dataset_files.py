@@ -13,6 +13,7 @@ import numpy as np
 from neurallib.files import read_json, write_json
 from neurallib.formats import DATASET, check_format
 from neurallib.functions import described, text_sum
+from neurallib.reading import is_file_name
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked
@@ -110,7 +111,7 @@ def _is_entry(entry: Any) -> bool:
     return (
         all(isinstance(some, list) and all(isinstance(text, str) for text in some) for some in texts)
         and all(isinstance(number, (int, float)) and 0 < number < 1e10 for number in numbers)
-        and all(file == Path(file).name and "\0" not in file for file in files)
+        and all(map(is_file_name, files))
         and entry.get("part") in PARTS
     )
 

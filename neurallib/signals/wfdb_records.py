@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.names import listing
-from neurallib.reading import told_by
+from neurallib.reading import is_file_name, told_by
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import Contents
 from neurallib.warn import warn
@@ -256,7 +256,7 @@ def _check_names(stem: Path) -> None:
     lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
     head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
     for name in {line[0] for line in lines} - {"~"}:
-        if name != Path(name).name or "\0" in name or len(name) > 200 or len(content) > _MAX_HEADER:
+        if not is_file_name(name) or len(content) > _MAX_HEADER:
             raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
         if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
             _there(stem.with_name(name))

@@ -27,40 +27,21 @@ def fetch(
 ) -> list[Path]:
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there. Groups
     that end with OPTIONAL stand last, and those that are missing are left out."""
-    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants
 
     text("repo_id", repo_id)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
-    cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
-
-    def in_directory(name: str, commit: str | None) -> Path | None:
-        return local_dir / name if local_dir is not None and _is_of(local_dir, name, repo_id, commit) else None
-
-    def in_cache(name: str, commit: str | None) -> Path | None:
-        with told_by(cached):
-            found = try_to_load_from_cache(repo_id, name, revision=commit)
-        if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
-            raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
-        return Path(found) if isinstance(found, str) else None
-
-    def kept(commit: str | None) -> list[Path | None]:
-        both = (
-            [next((path for name in group if (path := place(name, commit))), None) for group in wanted]
-            for place in (in_directory, in_cache)
-        )
-        return min(both, key=lambda found: len(_lacking(wanted, found)))  # all of one: the other's may be older
-
     with plain_errors(f"repository {repo_id!r}", revision):
         try:
             there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
         except Exception as error:
             if not is_unreachable(error):
                 raise
-            paths = kept(revision)
+            paths = _kept(repo_id, wanted, revision, local_dir)
             if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
                 for older in _cached_commits(repo_id):
-                    if not _missing(wanted, found := kept(older)):
+                    if not _missing(wanted, found := _kept(repo_id, wanted, older, local_dir)):
                         paths = found
                         warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.")
                         break
@@ -72,22 +53,57 @@ def fetch(
         chosen = [next((name for name in group if name in names), None) for group in wanted]
         if missing := _missing(wanted, chosen):
             raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
-        downloaded = []
-        asked = revision
-        if local_dir is not None:
-            revision = there.sha
-            if _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != there.sha:
-                _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
-        for name in filter(None, reversed(chosen)):  # what may be missing comes first, or nobody would miss it
-            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
-            if local_dir is None:
-                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
-                # the same commit even if somebody pushes in between.
-                revision = path.parent.name
-            downloaded.append(path)
-        if local_dir is not None:
-            _remember(local_dir, repo_id, asked, str(there.sha))
-        return downloaded[::-1]
+        return _downloaded(repo_id, list(filter(None, chosen)), revision, str(there.sha), token, local_dir)
+
+
+def _downloaded(
+    repo_id: str, names: list[str], asked: str | None, commit: str, token: str | None, local_dir: Path | None
+) -> list[Path]:
+    """The files of one commit, which `asked` stands for: into the cache, or into a directory."""
+    from huggingface_hub import constants, hf_hub_download
+
+    downloaded: list[Path] = []
+    revision = asked if local_dir is None else commit
+    if local_dir is not None and _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != commit:
+        _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
+    for name in reversed(names):  # what may be missing comes first, or nobody would miss it
+        path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+        if local_dir is not None and not _is_of(local_dir, name, repo_id, commit):
+            # huggingface_hub takes the file that is there where the hub does not answer any more
+            raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {name} of {repo_id}.")
+        if local_dir is None:
+            # The first, asked for by branch, makes the cache remember where the branch is; the others must be of the
+            # same commit even if somebody pushes in between.
+            revision = path.parent.name
+        downloaded.append(path)
+    if local_dir is not None:
+        _remember(local_dir, repo_id, asked, commit)
+    return downloaded[::-1]
+
+
+def _kept(
+    repo_id: str, wanted: tuple[tuple[str, ...], ...], commit: str | None, local_dir: Path | None
+) -> list[Path | None]:
+    """What there is without the hub: all of the directory or all of the cache, for the other's may be older."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+
+    def in_directory(name: str) -> Path | None:
+        return local_dir / name if local_dir is not None and _is_of(local_dir, name, repo_id, commit) else None
+
+    def in_cache(name: str) -> Path | None:
+        with told_by(cached):
+            found = try_to_load_from_cache(repo_id, name, revision=commit)
+        if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
+            raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
+        return Path(found) if isinstance(found, str) else None
+
+    both = (
+        [next((path for name in group if (path := place(name))), None) for group in wanted]
+        for place in (in_directory, in_cache)
+    )
+    return min(both, key=lambda found: len(_lacking(wanted, found)))
 
 
 def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bool:

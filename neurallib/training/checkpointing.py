@@ -42,7 +42,15 @@ class Checkpointing(Callback):
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Go on from there. Lightning takes an epoch that has not begun for one that has ended: it is told."""
+        """Go on from there."""
+        try:
+            self._take_up(trainer, module, checkpoint)
+        except (KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
+            what = "is no checkpoint that a run can be resumed from"
+            raise ValueError(f"{trainer.ckpt_path} {what}: {error!r}") from error
+
+    def _take_up(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning takes an epoch that has not begun for one that has ended: it is told."""
         own, loop = checkpoint["neurallib"], trainer.fit_loop
         loop.load_state_dict(checkpoint.pop("loops")["fit_loop"])
         epoch: Any = loop.epoch_progress.current

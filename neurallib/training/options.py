@@ -37,8 +37,7 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {name: integer(name, given[name]) for name in ("epochs", "batch_size")}
     checked["seed"] = as_seed(given["seed"])
     checked["patience"] = None if given["patience"] is None else integer("patience", given["patience"])
-    if (every := given["checkpoint_every"]) is not None and not isinstance(every, datetime.timedelta):
-        checked["checkpoint_every"] = integer("checkpoint_every", every)
+    _check_every(given["checkpoint_every"], given["save"])
     rates = given["layer_learning_rates"] or {}
     device = configure_device(given["gpu_id"])
     where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
@@ -60,6 +59,17 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
     kept |= {"metrics": metrics, "monitor": as_monitor(given["monitor"], task, metrics)}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+
+
+def _check_every(every: Any, save: bool) -> None:
+    if every is None:
+        return
+    if not isinstance(every, datetime.timedelta):
+        integer("checkpoint_every", every)
+    elif every < datetime.timedelta(0):
+        raise ValueError(f"checkpoint_every={every!r}; expected a time of at least 0.")
+    if not save:
+        raise ValueError("checkpoint_every needs save=True: last.ckpt lies in the checkpoints directory.")
 
 
 def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:

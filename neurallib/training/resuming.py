@@ -74,24 +74,23 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
         found = None
         if isinstance(resume, Path):
             if first:
-                stack.enter_context(_held(existing(resume)))
+                _hold(existing(resume), stack)
             found = _taken_up(resume, told, run)
         elif resume:
             found = _newest_of_the_same(run, told, stack if first else None)
         if found is None and first:
             directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
-            stack.enter_context(_held(directory))
+            _hold(directory, stack)
             found = Opened(directory)
         if first and found is not None and not found.finished:
             _begin(run, told, found)
         yield found or Opened()
 
 
-@contextlib.contextmanager
-def _held(directory: Path) -> Iterator[None]:
+def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
+    """Hold a directory until the stack is left."""
     try:
-        with held(directory / LOCK, wait=False):
-            yield
+        stack.enter_context(held(directory / LOCK, wait=False))
     except BlockingIOError:
         who = holder(directory / LOCK) or "another process"
         raise RuntimeError(f"{directory} is trained in by {who}; it can be resumed when that has ended.") from None
@@ -121,7 +120,7 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             f"{directory} has no {RUN}: it is not the directory of a run that can be resumed. To train on from its "
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
-    began, info = read_json(directory / RUN), read_training_information(directory / INFO)
+    began, info = _began(directory), read_training_information(directory / INFO)
     different = differences(began, told)
     if of_machine := [words for name, words in different.items() if name.startswith("machine.")]:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
@@ -129,13 +128,13 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
     if _asks_for_more(others, began, told, run, info):
         del others["options.epochs"]
     if others:
-        raise ValueError(f"{directory} cannot be resumed with other things than it began with: {_listed(others)}.")
-    epochs: Any = began["options"]["epochs"]
-    stopped_early = info.get("epochs", 0) < epochs
+        words = listing(list(others.values()), 8)
+        raise ValueError(f"{directory} cannot be resumed with other things than it began with: {words}.")
+    stopped_early = len(info.get("val_losses", [])) < began["options"]["epochs"]
     finished = info.get("status") == "finished" and ("options.epochs" not in different or stopped_early)
     if finished or not (directory / LAST).is_file():
         return Opened(directory, finished=finished)
-    return Opened(directory, directory / LAST, int(_checkpoint(directory / LAST)["global_step"]))
+    return Opened(directory, directory / LAST, _step(directory / LAST, run))
 
 
 def _asks_for_more(others: Mapping[str, str], began: Any, told: Any, run: Run, info: Mapping[str, Any]) -> bool:
@@ -153,15 +152,28 @@ def _asks_for_more(others: Mapping[str, str], began: Any, told: Any, run: Run, i
     return True
 
 
-def _listed(others: Mapping[str, str]) -> str:
-    return listing(list(others.values()), 8)
+def _began(directory: Path) -> dict[str, Any]:
+    """What the run of a directory began with."""
+    began = read_json(directory / RUN)
+    options = began.get("options")
+    if not isinstance(options, dict) or type(options.get("epochs")) is not int:
+        raise ValueError(f"{directory / RUN} does not tell what a run began with: this library did not write it.")
+    return began
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def _step(path: Path, run: Run) -> int:
+    """How many steps the optimizer had taken at a checkpoint, which is one of this run's model."""
     checkpoint = read_torch(path)
-    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "neurallib"} <= checkpoint.keys():
+    weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    shapes = {name: weight.shape for name, weight in run.state["weights"].items()}
+    if (
+        not isinstance(weights, dict)
+        or {name: getattr(weight, "shape", None) for name, weight in weights.items()} != shapes
+        or type(step := checkpoint.get("global_step")) is not int
+        or not isinstance(checkpoint.get("neurallib"), dict)
+    ):
         raise ValueError(f"{path} is no checkpoint that a run can be resumed from; expected one of this library.")
-    return checkpoint
+    return step
 
 
 def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.ExitStack | None) -> Opened | None:
@@ -169,11 +181,11 @@ def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.Exi
     home = model_directory(str(run.state["hparams"]["model_name"]), run.results_directory) / "checkpoints"
     for one in reversed(_unfinished(home)):
         directory = Path(one["directory"])
-        different = differences(read_json(directory / RUN), told)
+        different = differences(_began(directory), told)
         if all(name.startswith("machine.") for name in different):
             try:
                 if stack is not None:
-                    stack.enter_context(_held(directory))
+                    _hold(directory, stack)
             except RuntimeError:
                 continue
             return _taken_up(directory, told, run)
@@ -225,12 +237,11 @@ def _unfinished(home: Path) -> list[dict[str, Any]]:
     for path in home.glob(f"*/{RUN}"):
         directory = path.parent
         try:
-            began, info = read_json(path), read_training_information(directory / INFO)
-            status, of_epochs = info.get("status"), began["options"]["epochs"]
+            of_epochs, info = _began(directory)["options"]["epochs"], read_training_information(directory / INFO)
             written = max(file.stat().st_mtime for file in directory.iterdir() if file.name != LOCK)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             continue  # broken, or being removed
-        if status in UNFINISHED:
+        if (status := info.get("status")) in UNFINISHED:
             since = datetime.datetime.fromtimestamp(written).isoformat(timespec="seconds")
             told = {"directory": str(directory), "model_name": home.parent.name, "epochs": info.get("epochs", 0)}
             found.append(told | {"of_epochs": of_epochs, "status": status, "since": since})
