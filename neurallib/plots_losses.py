@@ -72,8 +72,10 @@ def plot_losses(
     for number, (run, n) in enumerate(zip(runs, n_epochs, strict=True), start=1):
         last = number == len(runs)
         for values, label, colour in zip(run, ("training", "validation"), (MUTED, BLUE), strict=True):
-            style = {"marker": "o" if few else None, "markersize": 3.5, "label": label if last else None}
-            axes.plot(done + np.arange(1, len(values) + 1), values, color=colour, **style)
+            axes.plot(
+                done + np.arange(1, len(values) + 1), values, color=colour, label=label if last else None,
+                marker="o" if few else None, markersize=3.5,
+            )  # fmt: skip
         if not last:
             done += n
             axes.axvline(done + 0.5, color=INK, linewidth=0.8, linestyle=":")

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: models pulled, pushed and listed. huggingface_hub is imported only when one of these runs."""
+"""The Hugging Face hub: models pulled and pushed. huggingface_hub is imported only when one of these runs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ from neurallib.version import __version__
 from neurallib.warn import warn
 
 WEIGHTS = (SAFETENSORS, PTH)  # the first one that a repository has is read
-NEURALLIB_COLLECTION = (
-    "novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948"
-)
 
 
 @hinted
@@ -150,6 +147,12 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     ValueError
         If the name is none, or a file is broken.
 
+    See Also
+    --------
+    load_from_hub : all of a model, as a state.
+    get_weights_and_info_from_hugging : its weights and training information.
+    get_hparams_from_checkpoints : of a directory on this machine.
+
     Examples
     --------
     >>> import neurallib as nl
@@ -242,39 +245,6 @@ def push_to_hub(
             revision=revision,
         )
     return str(url) if revision is None else f"{url}/tree/{revision}"
-
-
-def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
-    """The models in a collection on the hub, by default the published NeuralLib ones.
-
-    Parameters
-    ----------
-    collection : str
-        "owner/title-and-number", the end of the address of the collection's page.
-
-    Returns
-    -------
-    list of str
-        Their names, "owner/name", for `load_from_hub`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such collection.
-    PermissionError
-        If it is not for everyone.
-    ConnectionError
-        If the hub cannot be reached.
-
-    Examples
-    --------
-    >>> import neurallib as nl
-    >>> names = nl.list_production_models()  # doctest: +SKIP
-    """
-    from huggingface_hub import get_collection
-
-    with plain_errors(f"collection {collection!r}"):
-        return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]
 
 
 def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:
