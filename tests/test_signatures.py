@@ -124,7 +124,7 @@ replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
 save_checkpoint(state, directory)
-save_model_card(state, directory, *, metrics=None, measured_on=None)
+save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
