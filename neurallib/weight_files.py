@@ -61,6 +61,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
+def check_twins(one: Path, other: Path) -> None:
+    """Raise ValueError where two files are there that ought to hold the same weights and do not; tells the newer."""
+    if not (one.is_file() and other.is_file()):
+        return
+    first, second = read_weights(one), read_weights(other)
+    different = sorted(first.keys() ^ second.keys()) or [
+        name for name, weight in first.items() if not torch.equal(weight.float(), second[name].float())
+    ]
+    if different:
+        newer, older = sorted((one, other), key=lambda path: path.stat().st_mtime, reverse=True)
+        raise ValueError(
+            f"{newer} and {older.name} do not hold the same weights ({listing(different)}): the first is newer. Remove "
+            "the one that is not to be used."
+        )
+
+
 def read_torch(path: Path) -> Any:
     """What torch.save wrote, of plain values and tensors alone; ValueError names a file that holds or promises more."""
     with open_regular(path) as file:

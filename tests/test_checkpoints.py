@@ -14,8 +14,8 @@ from torch import nn
 
 import neurallib as nl
 from neurallib.files import atomic_write
-from neurallib.weight_files import read_weights
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.weight_files import read_weights
 
 GRU = Case("GRUseq2seq", "regression")
 

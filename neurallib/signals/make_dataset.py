@@ -11,6 +11,7 @@ from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
 from neurallib.files import sweep
+from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
 from neurallib.signals.dataset_files import (
@@ -272,9 +273,8 @@ def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dic
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # A fork after torch has used threads hangs.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(n_workers, len(jobs)), context) as pool:
+    context = multiprocessing.get_context("spawn")  # a fork after torch has used threads hangs
+    with ProcessPoolExecutor(min(n_workers, len(jobs)), context, initializer=end_with_parent) as pool:
         futures = [(job, pool.submit(make_files, job)) for job in jobs]
         try:
             for job, future in progress(futures, bar, "recordings", unit="recording"):

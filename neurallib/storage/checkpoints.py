@@ -23,7 +23,7 @@ from neurallib.storage.original import warn_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
 from neurallib.storage.training_info import FORMAT, INFO, read_training_information
 from neurallib.tasks import describe
-from neurallib.weight_files import read_weights, write_weights
+from neurallib.weight_files import check_twins, read_weights, write_weights
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -100,8 +100,8 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
     TypeError, ValueError
-        If `directory` is no path, a file is cut off, or of a format that only later versions read, the weights are not
-        those of the hyperparameters (both sides are listed), or `task` is missing or another than the files'.
+        If `directory` is no path, a file is cut off or of a later version's format, the weights are not those of the
+        hyperparameters (both sides are listed), two files of weights disagree, or `task` is missing or another.
 
     See Also
     --------
@@ -123,6 +123,8 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     hparams = own if own.is_file() else logged_hparams(directory)
     said = {} if task is None else {"task": task, "multi_label": multi_label}
     state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
+    if not is_running(directory):
+        check_twins(directory / SAFETENSORS, directory / PTH)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     tell_if_running(directory)
     return state

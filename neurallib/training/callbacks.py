@@ -6,7 +6,6 @@ import itertools
 import math
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from neurallib.state import copy_weights
+from neurallib.training.description import versions
 from neurallib.training.divergence import Watch
 from neurallib.training.history import History, differ
 from neurallib.training.measuring import Measuring
@@ -116,7 +116,7 @@ class Recorder(Callback):
     def _best_checkpoint(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
         """What Lightning's ModelCheckpoint(save_weights_only=True) would write of the weights just measured."""
         counted = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
-        told = {"pytorch-lightning_version": version("pytorch-lightning"), "hyper_parameters": dict(module.hparams)}
+        told = {"pytorch-lightning_version": versions()["pytorch-lightning"], "hyper_parameters": dict(module.hparams)}
         return counted | told | {"state_dict": self.history.measured}
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:

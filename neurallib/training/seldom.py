@@ -12,7 +12,7 @@ class Seldom:
     What was left undone last is kept, and done by `finish`. With `wait`, the first piece is done after so many seconds.
     """
 
-    def __init__(self, share: float = 0.02, wait: float = 0.0) -> None:
+    def __init__(self, share: float = 0.01, wait: float = 0.0) -> None:
         self._share, self._due = share, time.monotonic() + wait
         self._left: Callable[[], object] | None = None
 
