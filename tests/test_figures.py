@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,21 @@ def test_what_tells_nothing_is_not_kept(tmp_path: Path) -> None:
     run = keep("--busy", "--folder", str(tmp_path), str(tmp_path / "bench_small.py"))
     assert run.returncode == 2 and "did not end with a line of JSON" in run.stderr
     assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.fixture
+def timing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("timing")
+
+
+def test_a_slow_side_runs_once_and_says_so_a_quick_one_after_a_run_that_does_not_count(timing: Any) -> None:
+    runs: list[int] = []
+    (_, counted) = timing.affordable({"side": lambda: runs.append(1)}, seconds=1e9)["side"]
+    assert counted == 5 and len(runs) == 6
+    assert timing.affordable({"side": lambda: time.sleep(0.01)}, seconds=0.001)["side"][1] == 1
+
+
+def test_the_limit_is_the_fastest_of_several_products_and_says_which(timing: Any) -> None:
+    rate, product = timing.matrix_peak("cpu", sizes=(2, 128), repeats=3)
+    assert rate > 0 and re.fullmatch(r"(torch\.mm|numpy\.matmul) of 128 x 128", product)
