@@ -56,3 +56,14 @@ def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> arg
 def names_of(recordings: Sequence[nl.Recording]) -> list[str]:
     """Their names."""
     return [str(recording["name"]) for recording in recordings]
+
+
+def interval_over_seeds(values: Sequence[float]) -> str:
+    """Mean and 95 % interval of what some seeds gave (Student's t)."""
+    from scipy.stats import t
+
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return f"{mean:.3f} (one seed)"
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
+    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f}; {n} seeds)"
