@@ -1,9 +1,9 @@
 """Tell normal, supraventricular and ventricular beats apart with the layers of the R-peak detector that comes along.
 
 Run `python -m neurallib.examples.beat_classes --records mitdb`, with records of the MIT-BIH Arrhythmia Database. Of
-some people whose beats are labelled it learns in three ways, from the detector's layers (frozen, or fine-tuned) and from
-scratch, and is measured on all other people; each seed takes other people. The detector met the records of DS1 when it
-learnt, with their R-peaks, not with their classes; `--checkpoint` takes another one.
+some people whose beats are labelled it learns in three ways, from the detector's layers (frozen, or fine-tuned) and
+from scratch, and is measured on all other people; each seed takes other people. The detector met the records of DS1
+when it learnt, with their R-peaks, not with their classes; `--checkpoint` takes another one.
 """
 
 from __future__ import annotations
