@@ -76,7 +76,7 @@ def trained(
         return nl.load_checkpoint(directory)
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=64, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
-        model_name="ecg_denoiser", fold=4, steps=STEPS, seed=seed,
+        model_name="ecg_denoiser", fold=4, steps=STEPS, residual=True, seed=seed,
     )  # fmt: skip
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
     noisy, generator = augmentation(noise), np.random.default_rng(seed)
