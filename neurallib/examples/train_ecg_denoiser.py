@@ -28,6 +28,7 @@ LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in 
 PIECE = 20  # s
 SNR = (-8.0, 20.0)  # dB, of each kind of noise
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
+MINUTES = 5  # of each record that they are measured on
 HELD_OUT = 2 / 3  # where the noise begins that folds are measured with
 STEPS = [
     {"name": "highpass", "frequency": 0.3},
@@ -152,16 +153,15 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
 def measure(
     states: dict[str, nl.State], recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], snr: float
 ) -> dict[str, Any]:
-    """What the states make of the first lead in equal parts of wander, muscles and simulated motion."""
+    """What the states make of the first lead in equal parts of wander, muscles and simulated motion. `python
+    benchmarks/bench_denoising.py --cross-validated` measures more, beside filters."""
     generator, clean, noisy = np.random.default_rng(0), {}, []
     for recording in recordings:
         x = high_passed(resampled(recording, SAMPLING_FREQUENCY), SAMPLING_FREQUENCY)[:, :1]
-        x = x[: min(len(x), *map(len, noise.values()))]
-        added = np.zeros_like(x)
-        for one in (*(nl.augment_noise([record], snr=(0, 0)) for record in noise.values()),
-                    nl.augment_motion(SAMPLING_FREQUENCY, snr=(0, 0))):  # fmt: skip
-            part = one(x, x, generator)[0] - x
-            added += part / part.std()
+        x = x[: min(len(x), MINUTES * 60 * SAMPLING_FREQUENCY, *map(len, noise.values()))]
+        kinds = [nl.augment_noise([record], snr=(0, 0)) for record in noise.values()]
+        parts = [kind(x, x, generator)[0] - x for kind in kinds] + [motion(len(x), generator)]
+        added = np.sum([part / part.std() for part in parts], axis=0)
         added *= np.sqrt(x.var() / added.var() / 10 ** (snr / 10))
         name = str(recording["name"])
         clean[name] = x
@@ -171,6 +171,13 @@ def measure(
         lambda one: nl.predict_recording(states[str(one["name"])], one), noisy, task="denoising",
         target=lambda one: clean[str(one["name"])],
     )  # fmt: skip
+
+
+def motion(n_steps: int, generator: np.random.Generator) -> np.ndarray:
+    """Simulated motion of an electrode [n, 1], another one every window."""
+    one, wave = nl.augment_motion(SAMPLING_FREQUENCY, snr=(0, 0)), np.sin(np.arange(WINDOW * SAMPLING_FREQUENCY))[:, None]
+    moved = [one(wave, wave, generator)[0] - wave for _ in range(n_steps // len(wave) + 1)]
+    return np.concatenate(moved)[:n_steps]
 
 
 def noise_of(recording: nl.Recording) -> np.ndarray:
