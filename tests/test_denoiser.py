@@ -28,15 +28,17 @@ def records(folder: Path, seconds: float = 65) -> None:
     for seed, name in enumerate(("101", "106", "bw", "ma")):
         signal, beats = nl.synthetic_ecg(duration=seconds, sampling_frequency=360, seed=seed, **QUIET)
         two = np.stack([signal, -signal], axis=1) if name.isdigit() else rng.standard_normal((len(signal), 2))
-        wfdb.wrsamp(name, p_signal=two.astype(float), write_dir=str(folder), **said)
-        wfdb.wrann(name, "atr", beats, ["N"] * len(beats), write_dir=str(folder))
+        place = folder / ("ecg" if name.isdigit() else "noise")
+        place.mkdir(exist_ok=True)
+        wfdb.wrsamp(name, p_signal=two.astype(float), write_dir=str(place), **said)
+        wfdb.wrann(name, "atr", beats, ["N"] * len(beats), write_dir=str(place))
 
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of some pieces
 @pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(tmp_path: Path) -> None:
     records(tmp_path)
-    folders = ["--records", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "out")]
+    folders = ["--records", str(tmp_path / "ecg"), "--noise", str(tmp_path / "noise"), "--out", str(tmp_path / "out")]
     options = [*folders, "--epochs", "1", "--fold-epochs", "1", "--threads", "1"]
     measured = train_ecg_denoiser.main(options)
     assert {record["name"] for record in measured[6]["records"]} == {"101", "106"}
@@ -64,8 +66,8 @@ def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(t
 def benchmark(folder: Path, *options: str) -> dict[str, Any]:
     """The JSON line of the benchmark on the records of a folder."""
     run = subprocess.run(
-        [sys.executable, str(BENCHMARK), "--data", str(folder), "--noise", str(folder), "--snr", "6",
-         "--minutes", "0.3", "--kinds", "ma", "em", *options],
+        [sys.executable, str(BENCHMARK), "--data", str(folder / "ecg"), "--noise", str(folder / "noise"),
+         "--snr", "6", "--minutes", "0.3", "--kinds", "ma", "em", *options],
         capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": str(Path(nl.__file__).parent.parent)},
     )  # fmt: skip

@@ -175,7 +175,8 @@ def measure(
 
 def motion(n_steps: int, generator: np.random.Generator) -> np.ndarray:
     """Simulated motion of an electrode [n, 1], another one every window."""
-    one, wave = nl.augment_motion(SAMPLING_FREQUENCY, snr=(0, 0)), np.sin(np.arange(WINDOW * SAMPLING_FREQUENCY))[:, None]
+    one = nl.augment_motion(SAMPLING_FREQUENCY, snr=(0, 0))
+    wave = np.sin(np.arange(WINDOW * SAMPLING_FREQUENCY))[:, None]
     moved = [one(wave, wave, generator)[0] - wave for _ in range(n_steps // len(wave) + 1)]
     return np.concatenate(moved)[:n_steps]
 
