@@ -107,6 +107,7 @@ def test_what_is_learnt_is_the_signal_before_its_noise() -> None:
     clean = [np.array_equal(x, y) for x, y in pairs]
     assert 0 < sum(clean) < 40, "clean ECG is among the inputs, and not alone"
     assert all(np.abs(y).max() < 2.1 for _, y in pairs) and max(np.abs(x).max() for x, _ in pairs) > 3
+    assert np.mean([(x * y).sum() > 0 for x, y in pairs]) > 0.9, "upside down both or none"
 
 
 def noisy_and_clean(rate: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -93,11 +93,13 @@ def part(recording: nl.Recording, seconds: float) -> nl.Recording:
     signal, events = recording["signal"], recording["events"]
     first = max(0, len(signal) - round(seconds * recording["sampling_frequency"]))
     kept = np.flatnonzero(np.asarray(events["sample"]) >= first)
-    inside = {
+    cut = recording.copy()
+    cut["signal"] = signal[first:]
+    cut["events"] = {
         "sample": np.asarray(events["sample"])[kept] - first, "symbol": [events["symbol"][i] for i in kept],
         "duration": np.zeros(len(kept)),
     }  # fmt: skip
-    return recording | {"signal": signal[first:], "events": inside}
+    return cut
 
 
 def windows_of(recording: nl.Recording, detector: nl.State) -> list[tuple[np.ndarray, np.ndarray]]:
