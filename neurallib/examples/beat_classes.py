@@ -16,7 +16,7 @@ import numpy as np
 
 import neurallib as nl
 from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import interval_over_seeds, resampled
+from neurallib.examples.recipes import over_seeds, resampled
 
 NAMES = ["N", "S", "V"]
 CLASSES = {symbol: k for k, symbols in enumerate(["NLRej", "AaJS", "VE"]) for symbol in symbols}  # as AAMI groups them
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> dict[str, list[float]]:
             logger.info("seed %d, %s: macro F1 %.3f, of each class %s", seed, name, scores[name][-1],
                         [round(measured["gross"][f"f1_{which}"], 3) for which in NAMES])  # fmt: skip
     for name, values in scores.items():
-        logger.info("%s: %s", name, interval_over_seeds(values))
+        logger.info("%s: %s", name, over_seeds(values))
     return scores
 
 

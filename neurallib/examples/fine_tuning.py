@@ -17,7 +17,7 @@ import numpy as np
 
 import neurallib as nl
 from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import interval_over_seeds, resampled
+from neurallib.examples.recipes import over_seeds, resampled
 
 FASTER = 3
 WINDOW = 10  # s
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> dict[str, list[float]]:
             scores[name].append(nl.evaluate_recordings(state, others, tolerance=0.05, n_bootstrap=1)["gross"]["f1"])
             logger.info("seed %d, %s: F1 %.4f", seed, name, scores[name][-1])
     for name, values in scores.items():
-        logger.info("%s: %s", name, interval_over_seeds(values))
+        logger.info("%s: %s", name, over_seeds(values))
     return scores
 
 
