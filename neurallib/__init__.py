@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from neurallib.plots_scores import plot_record_scores
     from neurallib.plots import plot_losses, plot_prediction
     from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
+    from neurallib.training.resuming import find_unfinished
     from neurallib.workflow.on_folders import validate_training_context
     from neurallib.workflow.from_scratch import train_from_scratch
     from neurallib.workflow.retraining import retrain
@@ -130,6 +131,7 @@ _LATER = {
     "plots": "plot_losses plot_prediction",
     "prediction.on_folders": "test_on_single_signal test_on_test_set",
     "workflow.on_folders": "validate_training_context",
+    "training.resuming": "find_unfinished",
     "workflow.from_scratch": "train_from_scratch",
     "workflow.retraining": "retrain",
     "workflow.cross_validation": "cross_validate",
@@ -174,6 +176,7 @@ __all__ = [
     "find_events",
     "find_intervals",
     "find_r_peaks",
+    "find_unfinished",
     "flip_valid",
     "freeze",
     "freezing_plan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from neurallib.state import (
 )
 
 Forward = Callable[..., Tensor]
+_MAPPING, _SEQUENCE = (dict, Mapping), (list, Sequence)  # what it mostly is comes first: abstract classes are slow
 
 
 class Shape(NamedTuple):
@@ -164,7 +165,7 @@ def check_state(state: Any, name: str = "state") -> State:
         If it is no dict with the keys of a state, its architecture is not known, a hyperparameter or another name is
         missing or not known, a weight is no Tensor, or a pattern of `frozen` names no weight.
     """
-    if not isinstance(state, Mapping):
+    if not isinstance(state, _MAPPING):
         raise TypeError(f"{name} is {_what_instead(state)}")
     keys = State.__annotations__
     if missing := [key for key in keys if key not in state and key != "postprocessing"]:  # which is newer than states
@@ -172,7 +173,7 @@ def check_state(state: Any, name: str = "state") -> State:
     _only(f"{name} has", state, keys)
     validate_architecture_name(state["architecture"])
     for key in ("hparams", "weights", "preprocessing", "postprocessing", "training_info"):
-        if not isinstance(state.get(key, {}), Mapping):
+        if not isinstance(state.get(key, {}), _MAPPING):
             raise TypeError(f"{name}[{key!r}] is a {type(state[key]).__name__}; expected a dict.")
     entry = ARCHITECTURES[state["architecture"]]
     known = hyperparameters(entry.factory)
@@ -183,9 +184,9 @@ def check_state(state: Any, name: str = "state") -> State:
         if not isinstance(weight, Tensor):
             raise TypeError(f"{name}['weights'][{key!r}] is a {type(weight).__name__}; expected a Tensor.")
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
-    if isinstance(state["frozen"], str) or not isinstance(state["frozen"], Sequence):
+    if isinstance(state["frozen"], str) or not isinstance(state["frozen"], _SEQUENCE):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
-    for pattern in as_list(state["frozen"]):
+    for pattern in as_list(state["frozen"]) if state["frozen"] else ():
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
@@ -203,12 +204,12 @@ def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items() if name not in beside}
 
 
-def _only(text: str, given: Iterable[Any], known: Iterable[str]) -> None:
+def _only(text: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
     """Raise ValueError unless all of the names are known."""
-    for name in given:
-        if name not in known:
-            hint = did_you_mean(name, known) or f" It has: {listing(known, 20)}."
-            raise ValueError(f"{text} {name!r}.{hint}")
+    if not given.keys() <= known.keys():
+        name = next(name for name in given if name not in known)
+        hint = did_you_mean(name, known) or f" It has: {listing(known, 20)}."
+        raise ValueError(f"{text} {name!r}.{hint}")
 
 
 def _what_instead(given: Any) -> str:

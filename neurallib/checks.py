@@ -23,7 +23,7 @@ def choice(name: str, value: Any, options: Iterable[Any]) -> None:
 def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
     """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`."""
     expected = f"expected an integer of at least {minimum}{'' if maximum is None else f' and at most {maximum}'}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {expected}.")
     whole = int(value)
     if whole < minimum or (maximum is not None and whole > maximum):
@@ -96,4 +96,4 @@ def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:
 
 def is_list(value: Any) -> bool:
     """Whether `value` gives one setting a layer rather than one for all."""
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    return isinstance(value, (list, tuple, Sequence)) and not isinstance(value, str)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import torch
 
 from neurallib.checks import integer
+from neurallib.processes import local_rank
 
 
 def configure_device(gpu_id: int | None = None) -> torch.device:
     """The device to run on: the GPU asked for, else a GPU when there is one, else the CPU.
 
+    Of processes that torchrun, Lightning or Slurm started together on a machine, each has a GPU of its own.
+
     Parameters
     ----------
     gpu_id : int, optional
-        Index of a CUDA device; by default the first one, or the CPU where there is none.
+        Index of a CUDA device; by default the first one (of several processes, each its own), or the CPU where there
+        is none.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def configure_device(gpu_id: int | None = None) -> torch.device:
     """
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if gpu_id is None:
-        return torch.device("cuda", 0) if names else torch.device("cpu")
+        return torch.device("cuda", local_rank() % len(names)) if names else torch.device("cpu")
     if integer("gpu_id", gpu_id, minimum=0) >= len(names):
         there = ", ".join(f"{i}: {name}" for i, name in enumerate(names)) or "none"
         raise ValueError(f"gpu_id={gpu_id}; GPUs on this machine: {there}. Leave gpu_id out to run on what there is.")

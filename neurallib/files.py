@@ -6,26 +6,21 @@ What is read may come from anyone: a size that it tells is compared with the fil
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import io
+import functools
 import json
 import os
-import pickle
 import stat
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 import yaml
 from torch import Tensor
-
-from neurallib.names import listing
-from neurallib.state import Weights
 
 TEMPORARY, YOUNG = ".writing", 10.0  # how temporary names end; seconds after which one that is not locked is old
 MAX_JSON, MAX_YAML = 1 << 24, 1 << 18  # bytes of a file, and characters of YAML with its aliases written out
@@ -45,8 +40,9 @@ def open_regular(path: Path) -> BinaryIO:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it does not.
 
-    A reader sees the old file or the new one, never half of one. While it is written the temporary file is locked, so
-    that `sweep` knows those of processes that have ended; its name ends as no file does that anyone looks for.
+    A reader sees the old file or the new one, never half of one, also after a power cut: the file is synced before it
+    takes its place, and the folder after. While it is written the temporary file is locked, so that `sweep` knows those
+    of processes that have ended; its name ends as no file does that anyone looks for.
 
     Raises
     ------
@@ -57,6 +53,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     temporary = path
+    _swept(path.parent.resolve())
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}.", suffix=TEMPORARY)
         temporary = Path(name)
@@ -68,6 +65,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
                 os.replace(temporary, path)
+                _sync(path.parent)
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -84,6 +82,28 @@ def sweep(directory: Path) -> None:
             if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+
+
+@functools.lru_cache(maxsize=1024)
+def _swept(directory: Path) -> None:
+    """Sweep a directory before the first file that this process writes there."""
+    sweep(directory)
+
+
+def _sync(directory: Path) -> None:
+    """Have a directory remember a new name whatever comes, where the file system can; one that nobody may read is left
+    alone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -119,59 +139,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # of its dates and numbers
         raise ValueError(f"{path} is not valid YAML of plain values: {short(error)}") from error
     return _mapping(path, value)
-
-
-def write_weights(path: Path, weights: Weights) -> None:
-    """Write weights as safetensors or, where the name ends in .pth, as torch.save does; atomically."""
-    if path.suffix == ".pth":
-        write_torch(path, dict(weights))
-        return
-    from safetensors.torch import save
-
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save(dict(weights)))
-
-
-def write_torch(path: Path, value: Any) -> None:
-    """Write what torch.save writes, atomically. It is made in memory: torch itself loses what the system says of a full
-    disk, and writes the name of the file into it."""
-    content = io.BytesIO()
-    torch.save(value, content)
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        file.write(content.getbuffer())
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read weights from safetensors, .pth, or Lightning's .ckpt; nothing pickled but tensors is ever loaded.
-
-    Raises
-    ------
-    ValueError
-        If the file is cut off, holds objects other than tensors or no weights, or promises more than its bytes hold.
-    """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            value: Any = load_file(path)
-        else:
-            _check_archive(path, size)
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds more than weights, or is cut off; it is not loaded: {short(error)}") from error
-    except Exception as error:  # safetensors and torch raise errors of their own for files that are cut off
-        raise ValueError(f"{path} cannot be read as weights (cut off?): {short(error)}") from error
-    weights = value.get("state_dict", value) if isinstance(value, dict) else None
-    tensors = isinstance(weights, dict) and all(isinstance(weight, Tensor) for weight in weights.values())
-    if not weights or not tensors or not all(isinstance(name, str) for name in weights):
-        found = f"a {type(value).__name__}"
-        if isinstance(value, dict):
-            found = listing(name if isinstance(name, str) else f"a {type(name).__name__}" for name in value)
-        raise ValueError(f"{path} holds {found}; expected tensors by name.")
-    _check_tensors(path, weights, size)
-    return dict(weights)
 
 
 def as_plain(value: Any) -> Any:
@@ -259,30 +226,6 @@ def _check_yaml(text: str) -> None:
         opened[-1] = (opened[-1][0], opened[-1][1] + size)
         if opened[-1][1] > MAX_YAML:
             raise ValueError(f"it is longer than {MAX_YAML} characters with its aliases written out")
-
-
-def _check_archive(path: Path, size: int) -> None:
-    """Raise ValueError where torch would unpack more than the file holds: what torch writes is not compressed."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"PK\3\4":
-            return  # as torch wrote before 1.6
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{entry.filename[:80]} in it is compressed, which torch never does")
-        if (promised := sum(entry.file_size for entry in archive.infolist())) > size:
-            raise ValueError(f"it promises {promised} bytes and has {size}")
-
-
-def _check_tensors(path: Path, weights: Weights, size: int) -> None:
-    """Raise ValueError unless these are plain tensors, not larger than what the file holds of them."""
-    total = 0
-    for name, weight in weights.items():
-        if weight.layout != torch.strided or weight.device.type != "cpu" or weight.is_quantized:
-            raise ValueError(f"{path} holds {name[:80]!r} in another form than numbers one after the other.")
-        total += (n_bytes := weight.numel() * weight.element_size())
-        if n_bytes > weight.untyped_storage().nbytes() or total > 2 * size:  # weights may share theirs, as tied ones do
-            raise ValueError(f"{path} promises {total} bytes of weights up to {name[:80]!r}, and has {size}.")
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 
@@ -45,3 +46,15 @@ def check_threads(n_threads: int | None = None) -> None:
             "multiprocessing.get_context('spawn'), such as ProcessPoolExecutor(mp_context=...), or give it one thread: "
             "torch.set_num_threads(1), in a search threads_per_trial=1."
         )
+
+
+def end_with_parent() -> None:
+    """Have a worker process end as soon as the one that started it has: killed, it would leave workers that go on to
+    write beside those of the next call."""
+
+    def watch() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -87,8 +87,6 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         [B] int64.
     """
     lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
-    if len(signals) == 1:  # a tenth of what `predict` of one short signal takes beside the network
-        return signals[0][None].clone(memory_format=torch.contiguous_format), lengths
     # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
     batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]))
     for row, signal in zip(batch, signals, strict=True):

@@ -67,6 +67,8 @@ def check_steps(steps: Any) -> list[dict[str, Any]]:
 
 def n_inputs(n_features: int, steps: Sequence[Mapping[str, Any]] | None) -> int:
     """The features that a network takes of a signal with so many: each step beside it adds as many."""
+    if not steps:
+        return n_features
     return n_features * (1 + sum(bool(step.get("beside")) for step in steps or ()))
 
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ from hub_server import Hub, running_hub  # noqa: E402
 # The same examples in every run, and no failure because the machine is busy.
 settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes that tests start let the same warnings through as this one."""
+    given = config.getoption("pythonwarnings") or []
+    os.environ["PYTHONWARNINGS"] = ",".join([*config.getini("filterwarnings"), *given])
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,5 +118,6 @@ def run_blocks(code: list[Block], directory: Path) -> None:
     names = write_what_is_named(directory)
     os.environ.pop("NEURALLIB_RESULTS_DIR", None)
     os.chdir(directory)
+    warnings.filterwarnings("ignore", "dataset_name and trained_for left out")  # as the shortest call does
     for block in code:
         exec(compile(block.code, f"<under '{block.heading}'>", "exec"), names)

@@ -52,7 +52,12 @@ class Hub:
         self.names: dict[str, str] = {}  # and what they were last asked for as
         self.requests: list[tuple[str, str]] = []  # method and path
         self.failing = 0  # a status that everything answers with
+        self.failing_from: int | None = None  # after so many requests
         self.meanwhile: Callable[[], Any] | None = None  # what somebody else does after the next download
+        self.sent = 0  # bytes of all answers
+        self.last: int | None = None  # the byte of answers after which the connection is lost
+        self.taken = 0  # bytes of all that was uploaded
+        self.last_taken: int | None = None
         self.address = self.storage = ""
 
     def add(self, name: str, files: dict[str, bytes], **settings: bool) -> Repository:

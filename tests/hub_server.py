@@ -32,9 +32,46 @@ def running_hub() -> Iterator[Hub]:
         server.server_close()
 
 
+class Lost(Exception):
+    """The connection is cut."""
+
+
+class Answers:
+    """What a connection's answers are written to, until it is lost."""
+
+    def __init__(self, handler: Handler, file: Any) -> None:
+        self._handler, self._file, self.closed = handler, file, False
+
+    def write(self, content: bytes) -> int:
+        hub = self._handler.hub
+        part = content if hub.last is None else content[: max(0, hub.last - hub.sent)]
+        hub.sent += len(part)
+        self._file.write(part)
+        if len(part) < len(content):
+            raise Lost
+        return len(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        self.closed = True
+
+
 class Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.wfile: Any = Answers(self, self.wfile)
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except Lost:
+            self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -44,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.hub.requests.append((self.command, unquote(path)))
         try:
-            if self.hub.failing:
+            from_ = self.hub.failing_from
+            if self.hub.failing and (from_ is None or len(self.hub.requests) > from_):
                 raise Refusal(self.hub.failing, "down")
             for method, pattern, handle in ROUTES:
                 if self.command in method and (found := re.fullmatch(pattern, path)):
@@ -69,13 +107,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            return self._read(int(self.headers.get("Content-Length", 0)))
         chunks = []
         while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
+            chunks.append(self._read(size))
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(chunks)
+
+    def _read(self, size: int) -> bytes:
+        hub = self.hub
+        there = size if hub.last_taken is None else min(size, max(0, hub.last_taken - hub.taken))
+        hub.taken += there
+        content = self.rfile.read(there)
+        if there < size:
+            raise Lost
+        return content
 
     def user(self) -> str | None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -13,8 +13,9 @@ from cases import CASES, SIZES, Case, as_loaded, make_state, same_state
 from torch import nn
 
 import neurallib as nl
-from neurallib.files import atomic_write, read_weights
+from neurallib.files import atomic_write
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.weight_files import read_weights
 
 GRU = Case("GRUseq2seq", "regression")
 

@@ -19,7 +19,7 @@ DISTRIBUTED = """
     train, val = marked(state, [8] * 8), marked(state, [8] * 3, first=100)
     watch = Watch()
     trained = nl.train(state, train, val, epochs=3, batch_size=2, save=True, enable_progress_bar=False,
-                       accelerator="cpu", devices=2, strategy="ddp", callbacks=[watch], normalization=None)
+                       accelerator="cpu", devices=2, callbacks=[watch], normalization=None)
     info = trained["training_info"]
     told = {
         "weights": sum(float(weight.double().sum()) for weight in trained["weights"].values()),

@@ -125,3 +125,25 @@ def test_evaluation_leaves_grad_mode_and_generators_alone() -> None:
 def test_a_wrong_option_is_named(options: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         nl.predict(make_state(Case("GRUseq2seq", "binary")), [np.zeros((3, 2))], **options)
+
+
+def test_what_changed_within_a_state_is_noticed_at_the_next_call() -> None:
+    state, x = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, task="regression"), np.arange(20.0)[:, None]
+    (before,) = nl.predict(state, [x])
+    state["weights"]["fc_out.bias"] += 1
+    np.testing.assert_allclose(nl.predict(state, [x])[0], before + 1, rtol=1e-5)
+    state["preprocessing"]["normalization"] = "zscore"
+    (normalized,) = nl.predict(state, [x])
+    assert np.abs(normalized - before - 1).max() > 1e-3
+    state["preprocessing"]["fold"] = 2
+    with pytest.raises(ValueError, match="do not match the hyperparameters"):
+        nl.predict(state, [x])
+    state["preprocessing"]["fold"] = None
+    state["hparams"]["hid_dim"] = [5]
+    with pytest.raises(ValueError, match="do not match the hyperparameters"):
+        nl.predict(state, [x])
+    state["hparams"]["hid_dim"] = [4]
+    np.testing.assert_array_equal(nl.predict(state, [x])[0], normalized)
+    state["weights"]["fc_out.bias"].data = torch.zeros(2)
+    with pytest.raises(ValueError, match=r"fc_out.bias \(2,\) \(expected \(1,\)\)"):
+        nl.predict(state, [x])

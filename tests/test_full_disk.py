@@ -76,7 +76,8 @@ def test_logs_that_cannot_be_written_are_told_and_end_nothing(monkeypatch: pytes
     assert len(trained["training_info"]["val_losses"]) == 3
 
 
-@pytest.mark.filterwarnings("ignore:.*Training goes on")
+@pytest.mark.filterwarnings("ignore:.*is not written")
+@pytest.mark.filterwarnings("ignore:.*is not written")
 @pytest.mark.parametrize("name", ["model_weights.safetensors", "hparams.yaml", "training_info.json"])
 def test_a_checkpoint_that_cannot_be_written_is_an_error_with_the_trained_state(
     name: str, full: Callable[..., None], tmp_path: Path
@@ -93,7 +94,7 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_with_the_trained_state(
     nl.load_checkpoint(nl.save_checkpoint(state, tmp_path / "elsewhere"))
 
 
-@pytest.mark.filterwarnings("ignore:.*Training goes on")
+@pytest.mark.filterwarnings("ignore:.*is not written")
 def test_a_disk_that_is_full_for_a_while_loses_nothing(full: Callable[..., None]) -> None:
     full("best.ckpt", "last.ckpt", "training_info.json", for_writes=1)
     with pytest.warns(UserWarning, match="best.ckpt is not written: No space left on device. Training goes on."):
@@ -103,7 +104,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(full: Callable[..., None]
     assert same_weights(nl.load_checkpoint(directory), trained)
 
 
-@pytest.mark.filterwarnings("ignore:.*Training goes on")
+@pytest.mark.filterwarnings("ignore:.*is not written")
 def test_a_best_checkpoint_that_is_never_written_is_told_after_the_weights_were(full: Callable[..., None]) -> None:
     full("best.ckpt")
     with pytest.raises(OSError, match="best.ckpt") as error:
@@ -157,7 +158,7 @@ LIMITED = """
 def test_files_that_really_cannot_grow_lose_no_training(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(LIMITED), str(tmp_path / "saved")],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path)},
+        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONWARNINGS": "default"},  # which are read below
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

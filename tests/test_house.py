@@ -16,10 +16,10 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn progress state names checks sequences
-forks architectures steps tasks files devices recurrence.__init__ recurrence.compiling recurrence.vectors
-    recurrence.products
-    recurrence.kernel recurrence.threads recurrence.sizes recurrence.torch_state recurrence.layer
+version warn progress state names checks reading sequences
+forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
+    recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
+    recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
     signals.normalization
@@ -32,16 +32,18 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.checkpoints storage.pretrained storage.publishing storage.model_card
+    storage.preprocessing storage.beside storage.checkpoints storage.pretrained storage.publishing storage.model_card
     storage.hub_errors storage.hub_files storage.hub storage.onnx_graph storage.onnx_networks storage.onnx_scales
     storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
-    training.options training.isolation training.seldom training.divergence training.trainer_options training.history
-    training.record training.saving training.tensorboard training.callbacks training.lightning training.parts
-    training.train prediction.__init__ prediction.stretches prediction.windows prediction.applying
-    prediction.evaluation prediction.confusion prediction.on_folders prediction.stream_events prediction.streaming
-    prediction.long_recordings prediction.r_peaks prediction.recordings plots_recordings plots_scores
+    training.placing training.options training.isolation training.seldom training.divergence training.company
+    training.trainer_options training.history training.description training.record training.saving training.ending
+    training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
+    training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
+    prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion
+    prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
+    prediction.r_peaks prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
@@ -154,7 +156,10 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 
 
 HEAVY = {
-    "pytorch_lightning": {"training.lightning", "training.callbacks"},
+    "pytorch_lightning": {
+        "training.lightning", "training.callbacks", "training.checkpointing", "training.replacements",
+        "training.lightning_given",
+    },
     "numba": {"recurrence.compiling", "recurrence.kernel", "recurrence.products", "recurrence.vectors"},
     "llvmlite": {"recurrence.compiling", "recurrence.vectors"},
     "torchmetrics": set(),

@@ -115,13 +115,14 @@ def test_a_newer_commit_seen_in_part_does_not_hide_the_older_one(hub: Hub, onlin
     hub.repositories["owner/Moving"].commit({"hparams.yaml": b"n_layers: 9\n"})
     assert online(get_hparams_from_hugging, "owner/Moving") == {"n_layers": 9}
     with pytest.raises(UserWarning, match="owner/Moving is read as of commit"):
-        cut_off(_strictly, load_from_hub, "owner/Moving")
-    assert same_state(cut_off(load_from_hub, "owner/Moving"), state)
+        cut_off(load_from_hub, "owner/Moving")
+    assert same_state(cut_off(_told, load_from_hub, "owner/Moving"), state)
 
 
-def _strictly(function: Any, *args: Any) -> Any:
+def _told(function: Any, *args: Any) -> Any:
+    """What a function gives that warns, in a process where a warning is an error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", UserWarning)
         return function(*args)
 
 

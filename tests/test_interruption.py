@@ -42,7 +42,7 @@ INTERRUPTED = """
 def run_interrupted(script: str, results: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(results)},
+        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(results), "PYTHONWARNINGS": "default"},  # which are read
         capture_output=True,
         text=True,
         timeout=120,

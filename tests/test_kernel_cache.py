@@ -33,10 +33,11 @@ def without_avx():
 llvm.get_host_cpu_features = without_avx
 """
 TRAIN = """
-import torch
+import os, torch
 from neurallib.recurrence import kernel
 from neurallib.recurrence.layer import Direction, gru_layer, use_path
 torch.manual_seed(0)
+torch.set_num_threads(int(os.environ.get("THREADS", "1")))
 gru, x = torch.nn.GRU(5, 33, batch_first=True), torch.randn(7, 50, 5)
 found = []
 for path in ("numba", "torch"):
@@ -267,7 +268,7 @@ def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
         print(kernel.linear.stats.cache_path, test_kernel_cache.kept_and_run())
     """
     paths = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])
-    output = run_script(script, PYTHONPATH=paths)
+    output = run_script(script, PYTHONPATH=paths, PYTHONWARNINGS="default")  # which are read below
     assert "None 0" in output and output.count("Numba finds no folder for its cache: kernels") == 1
 
 

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import Case, make_state
+from cases import Case, make_state, same_weights
 
 import neurallib as nl
 from neurallib.files import atomic_write, sweep
@@ -67,3 +68,13 @@ def test_what_a_killed_process_was_writing_is_swept_and_never_read(saved: Path) 
     young.write_bytes(b"just made, and not locked yet")
     sweep(saved)
     assert young.exists() and not list(saved.glob("*.ckpt"))
+
+
+def test_two_files_of_weights_that_disagree_are_told_with_the_newer(tmp_path: Path) -> None:
+    one, other = (nl.save_checkpoint(make_state(GRU, seed=seed), tmp_path / str(seed)) for seed in (0, 1))
+    shutil.copy(other / "model_weights.pth", one)
+    os.utime(one / "model_weights.safetensors", (0, 0))
+    with pytest.raises(ValueError, match="weights.pth and model_weights.safetensors do not hold the same .* newer"):
+        nl.load_checkpoint(one)
+    (one / "model_weights.safetensors").unlink()
+    assert same_weights(nl.load_checkpoint(one), nl.load_checkpoint(other))

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ def die(*_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(params: dict[str, Any], results: Path) -> None:
+@pytest.mark.parametrize("broken", [False, True], ids=["breaks", "is broken"])
+def test_a_worker_that_is_killed_stops_the_search_which_can_go_on(broken: bool, params: dict[str, Any]) -> None:
     with process_pool() as pool:
-        pool.submit(die)
+        death = pool.submit(die)
+        if broken:  # before the search gives it anything
+            wait([death])
         with pytest.raises(RuntimeError, match="executor broke with 4 of 4 trials to do.*goes on with those"):
             search(params, executor=pool)
     assert len(search(params)) == 4
@@ -84,7 +88,17 @@ def threads() -> Iterator[Executor]:
         yield pool
 
 
-@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads])
+@contextmanager
+def submitit_jobs() -> Iterator[Any]:
+    """As on Slurm, but for Slurm: each job is a process of its own that gets its work from a file."""
+    submitit = pytest.importorskip("submitit", reason="pip install neurallib[cluster]")
+    with tempfile.TemporaryDirectory() as folder:
+        executor = submitit.AutoExecutor(folder, cluster="local")
+        executor.update_parameters(timeout_min=5)
+        yield executor
+
+
+@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads, submitit_jobs])
 def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
     here = search(params | {"results_directory": tmp_path / "here"}, threads_per_trial=1)
     n_threads, random_state = torch.get_num_threads(), torch.get_rng_state()

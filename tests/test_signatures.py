@@ -49,6 +49,7 @@ evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15
     names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
+find_unfinished(results_directory=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
     channel=None, gpu_id=None)
 event_target(recording, *, symbols=None, width=0.0, shape='window')
@@ -116,8 +117,9 @@ retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=Non
     hugging_face_model=None, window_size=None, overlap=0.0, *, seed=42, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
     sample_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
-    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None,
-    enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
+    layer_learning_rates=None, bucketing=False, memory_budget=1073741824, results_directory=None, resume=False,
+    checkpoint_every=None, enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), devices=None,
+    num_nodes=1, strategy='auto', **trainer_options)
 replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=None, seed=42)
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
@@ -141,15 +143,17 @@ train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
     sample_weight=None, loss=None, metrics=None, monitor='loss', optimizer='adam', schedule='cosine', augment=None,
     layer_learning_rates=None, bucketing=False, memory_budget=1073741824, save=False, results_directory=None,
+    resume=False, checkpoint_every=None,
     dataset_name=None, trained_for=None, enable_tensorboard=False, enable_progress_bar=True, dry_run=False,
-    callbacks=(), loggers=(), **trainer_options)
+    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
     units=None, outputs=None, class_weight=None, sample_weight=None, loss=None, metrics=None, monitor='loss',
     optimizer='adam',
     schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    results_directory=None, enable_progress_bar=True, dry_run=False, callbacks=(), loggers=(), **trainer_options)
+    results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True, dry_run=False,
+    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

@@ -30,6 +30,14 @@ class Auroc:
         if self._n_kept > EXACT:
             self._bin()
 
+    def add(self, other: Auroc) -> None:
+        """Take in what another has seen."""
+        self._kept += other._kept
+        self._n_kept += other._n_kept
+        if self._counts.shape[2] or other._counts.shape[2] or self._n_kept > EXACT:
+            self._bin()
+            self._counts += other._counts if other._counts.shape[2] else 0
+
     def sides(self) -> list[np.ndarray]:
         """For each class the negatives and positives [2, bins] by rising probability, for `area`."""
         if self._counts.shape[2]:

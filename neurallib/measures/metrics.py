@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ class Metrics:
             outputs, y = outputs[known], y[known]
         self._seen.update(outputs.float().numpy(), y.numpy(), known.numpy())
 
+    def add(self, other: Metrics) -> None:
+        """Take in what another has seen, of the same task."""
+        self._seen.add(other._seen)
+
     def values(self) -> dict[str, float]:
         """The metrics of all batches seen, as plain numbers: of all outputs, then of each one under its name."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,6 +79,12 @@ class _Labels:
         self._auroc.update(outputs, np.where(known, yes, -1) if not known.all() else yes)
         self._calibration.update(outputs, y, known)
 
+    def add(self, other: _Labels) -> None:
+        """Take in what another has seen."""
+        self.table += other.table
+        self._auroc.add(other._auroc)
+        self._calibration.add(other._calibration)
+
     def values(self) -> tuple[_Named, _Named]:
         (tn, fp), (fn, tp) = np.moveaxis(self.table, 0, -1)
         each = {"accuracy": (tp + tn) / (tp + tn + fp + fn)}
@@ -107,6 +118,12 @@ class _Classes:
         self._auroc.update(outputs, y[:, None] == np.arange(k))
         right = (found == y)[:, None]
         self._calibration.update(outputs.max(1, keepdims=True), right, np.ones_like(right))
+
+    def add(self, other: _Classes) -> None:
+        """Take in what another has seen."""
+        self.table += other.table
+        self._auroc.add(other._auroc)
+        self._calibration.add(other._calibration)
 
     def values(self) -> tuple[_Named, _Named]:
         tp, n, true, found = self.table.diagonal(), self.table.sum(), self.table.sum(1), self.table.sum(0)
@@ -143,11 +160,20 @@ class _Values:
         self._squared += np.einsum("kn,kn->k", error, error)
         means = pair.sum(2) / np.maximum(n, 1)
         a, b = np.where(known, pair - means[:, :, None], 0)
+        self._add_products(n, means, [np.einsum("kn,kn->k", p, q) for p, q in ((a, a), (b, b), (a, b))])
+
+    def add(self, other: _Values) -> None:
+        """Take in what another has seen."""
+        self._absolute += other._absolute
+        self._squared += other._squared
+        self._add_products(other._n, other._means, other._products)
+
+    def _add_products(self, n: np.ndarray, means: np.ndarray, products: Sequence[np.ndarray] | np.ndarray) -> None:
         total = np.maximum(self._n + n, 1)
         da, db = means - self._means
         weight = self._n * n / total
-        for products, (p, dp), (q, dq) in zip(self._products, ((a, da), (b, db), (a, da)), ((a, da), (b, db), (b, db))):
-            products += np.einsum("kn,kn->k", p, q) + dp * dq * weight
+        for own, more, d in zip(self._products, products, (da * da, db * db, da * db), strict=True):
+            own += more + d * weight
         self._means += (means - self._means) * n / total
         self._n += n
 
@@ -179,6 +205,10 @@ class _Calibration:
         places, n = places[known], self._sums[0].size
         for sums, weights in zip(self._sums, (None, confidence[known], right[known]), strict=True):
             sums += np.bincount(places, weights, n).reshape(sums.shape)
+
+    def add(self, other: _Calibration) -> None:
+        """Take in what another has seen."""
+        self._sums += other._sums
 
     def value(self) -> np.ndarray:
         """Of each column [K]; nan of one that nothing is known of."""

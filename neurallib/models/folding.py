@@ -42,8 +42,7 @@ def check_fold(fold: int, seq2one: bool, hparams: Hparams, steps: Steps | None =
 
 def weight_shapes(state: State) -> dict[str, Shape]:
     """The weights that a state's network has, by name."""
-    entry = ARCHITECTURES[state["architecture"]]
-    return entry.weight_shapes(check_fold(fold_of(state), entry.seq2one, state["hparams"], steps_of(state)))
+    return ARCHITECTURES[state["architecture"]].weight_shapes(_inside(state))
 
 
 def input_hparams(state: State) -> Hparams:
@@ -54,10 +53,10 @@ def input_hparams(state: State) -> Hparams:
 def forward_of(state: State) -> Forward:
     """What a state's network computes: its architecture's forward function on folded samples."""
     entry, fold = ARCHITECTURES[state["architecture"]], fold_of(state)
-    inside, k = check_fold(fold, entry.seq2one, state["hparams"], steps_of(state)), n_outputs(state["hparams"])
+    inside = _inside(state)
     if inside is state["hparams"] and not is_residual(state):
         return entry.forward
-    scale = signal_scale_of(state)
+    k, scale = n_outputs(state["hparams"]), signal_scale_of(state)
 
     def forward(
         weights: Weights,
@@ -83,6 +82,14 @@ def forward_of(state: State) -> Forward:
         return zero_padding(unfolded, lengths)
 
     return forward
+
+
+def _inside(state: State) -> Hparams:
+    """The hyperparameters of the state's network, as `check_fold` gives them."""
+    hparams, before = state["hparams"], state["preprocessing"]
+    if before.get("fold") is None and before.get("steps") is None:
+        return hparams
+    return check_fold(fold_of(state), ARCHITECTURES[state["architecture"]].seq2one, hparams, steps_of(state))
 
 
 def fold_of(state: State) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -99,7 +100,8 @@ def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:
     return hparams | {"bidir_per_layer": [f"gru_layers.{i}.weight_ih_l0_reverse" in weights for i in range(n_layers)]}
 
 
-def direction_shapes(prefix: str, suffix: str, n_in: int, hidden: int, both: bool) -> dict[str, Shape]:
+@functools.lru_cache(typed=True)
+def direction_shapes(prefix: str, suffix: str, n_in: int, hidden: int, both: bool) -> Mapping[str, Shape]:
     """The weights of one GRU layer, under torch's names and drawn as torch draws them."""
     sizes = {
         "weight_ih": (3 * hidden, n_in),

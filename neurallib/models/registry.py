@@ -278,6 +278,8 @@ def check_weights(state: State, source: str = "the state's weights") -> None:
         shapes = weight_shapes(state)
     except (TypeError, ValueError, LookupError) as error:
         raise ValueError(f"state['hparams'] do not make a {state['architecture']}: {error!r}.") from error
+    if {name: weight.shape for name, weight in weights.items()} == {name: shape.size for name, shape in shapes.items()}:
+        return
     missing = sorted(shapes.keys() - weights.keys())
     extra = sorted(weights.keys() - shapes.keys())
     sizes = [
@@ -285,8 +287,7 @@ def check_weights(state: State, source: str = "the state's weights") -> None:
         for name, shape in shapes.items()
         if name in weights and tuple(weights[name].shape) != shape.size
     ]
-    if missing or extra or sizes:
-        raise ValueError(
-            f"{source} do not match the hyperparameters. Missing: {listing(missing)}. Not expected: {listing(extra)}. "
-            f"Of another size: {listing(sizes)}."
-        )
+    raise ValueError(
+        f"{source} do not match the hyperparameters. Missing: {listing(missing)}. Not expected: {listing(extra)}. "
+        f"Of another size: {listing(sizes)}."
+    )

@@ -17,8 +17,8 @@ from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.normalization import Scale, as_input, by_window, target_scale
 from neurallib.signals.prepared import PreparedData
-from neurallib.state import State
-from neurallib.tasks import Task, activate, describe
+from neurallib.state import State, Weights
+from neurallib.tasks import Task, activate
 
 Apply = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,7 +47,9 @@ def applied(state: State, device: torch.device) -> Apply:
     """
     check_weights(state)
     forward, hparams = forward_of(state), state["hparams"]
-    weights = {name: weight.to(device) for name, weight in state["weights"].items()}
+    weights: Weights = state["weights"]
+    if device.type != "cpu":
+        weights = {name: weight.to(device) for name, weight in weights.items()}
 
     def apply(x: Tensor, lengths: Tensor) -> Tensor:
         with torch.inference_mode():  # left before anything is yielded: the mode would follow into the caller's code
@@ -60,8 +62,8 @@ def answers(
     state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
 ) -> Iterator[Answers]:
     """Batches of similar length, the longest first. A signal that is taken in windows comes by itself."""
-    apply, task = applied(state, device), describe(state)
-    order = sorted(range(len(data)), key=lambda i: -data.lengths[i])
+    apply, task = applied(state, device), data.task
+    order = sorted(range(len(data.lengths)), key=lambda i: -data.lengths[i])
     long = [[i] for i in order if data.cut(i)]
     batches = long + cut_batches([i for i in order if not data.cut(i)], data.lengths, batch_size)
     for places in progress(batches, enable_progress_bar, unit="batch"):
@@ -73,13 +75,17 @@ def answers(
 
 def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> Answers:
     xs, ys = zip(*(data[i] for i in places), strict=True)
-    x, lengths = pad(list(xs))
+    # One by itself needs no copy, nor torch's way to make a tensor of a list: a tenth of what a short signal takes.
+    x, lengths = pad(xs) if len(xs) > 1 else (xs[0][None], torch.full((1,), data.lengths[places[0]]))
     given = [data.given_lengths[i] for i in places]
     logits = apply(x, lengths)
-    if not task.seq2one and data.rate != 1:
+    if not task.seq2one and data.resamples:
         rows = [_given_steps(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
         logits, lengths = pad(rows)
-    y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(list(ys))[0]
+    if len(ys) == 1:
+        y = ys[0][None]
+    else:
+        y = torch.stack(ys) if task.seq2one or not ys[0].numel() else pad(ys)[0]
     if (scale := data.scales(places)) is not None:
         scale = scale.over_steps(logits.dim())
     truth = data.truth(y, places) if y.numel() else y
@@ -115,7 +121,7 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
         y = torch.from_numpy(scale.apply(y.numpy()[None])[0]) if y.numel() else y
     elif scale is not None:
         scale = scale.over_steps(1 + logits.dim())
-    if not task.seq2one and data.rate != 1:
+    if not task.seq2one and data.resamples:
         logits = _given_steps(logits, n_given, data, task)
     lengths = torch.tensor([n_given], device=logits.device)
     return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)

@@ -10,8 +10,9 @@ from neurallib.devices import configure_device
 from neurallib.measures.metrics import Metrics
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
+from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.conversion import handed_to
-from neurallib.signals.preparing import prepare_handed
+from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -69,8 +70,13 @@ def confusion_matrix(
     task = describe(state)
     if task.kind == "regression":
         raise ValueError("this state does regression; expected a classification, which has classes to confuse.")
-    metrics = Metrics(task)
-    prepared = prepare_handed(state, data, "data", True, handed_to(state, sampling_frequency, None, None))
-    for some in answers(state, prepared, batch_size, device, False):
-        metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
-    return metrics.confusion()
+
+    def table(prepared: PreparedData, bar: bool) -> np.ndarray:
+        metrics = Metrics(task)
+        for some in answers(state, prepared, batch_size, device, bar):
+            metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
+        return metrics.confusion()
+
+    handed = handed_to(state, sampling_frequency, None, None)
+    tables = of_each_share("confusion_matrix", state, data, "data", True, handed, table)
+    return np.asarray(sum(tables))

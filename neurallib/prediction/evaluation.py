@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
@@ -16,6 +17,7 @@ from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
+from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.conversion import Handed, handed_to
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed
@@ -38,6 +40,9 @@ def evaluate(
     units: Sequence[str] | str | None = None,
 ) -> dict[str, float]:
     """The loss of a state on data, and the metrics of its task.
+
+    In a process group of torch's (torchrun, or after training on several devices) all processes call it, with the same
+    state and data: each answers a share of the signals, and all get the whole. In a callback each works by itself.
 
     Parameters
     ----------
@@ -92,15 +97,21 @@ def evaluate(
     integer("batch_size", batch_size)
     device, state = configure_device(gpu_id), check_state(state)
     handed = handed_to(state, sampling_frequency, channels, units)
-    prepared = prepare_handed(
-        state, data, "data", True, handed, memory_budget=memory_budget, enable_progress_bar=enable_progress_bar
-    )
     task = describe(state)
-    terms, metrics = loss_terms(task, state["training_info"].get("class_weight")), Metrics(task)
-    sums = torch.zeros(2, dtype=torch.float64)
-    for some in answers(state, prepared, batch_size, device, enable_progress_bar):
-        sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
-        metrics.update(some.outputs(task), some.truth, some.lengths.cpu())
+    terms = loss_terms(task, state["training_info"].get("class_weight"))
+
+    def measured(prepared: PreparedData, bar: bool) -> tuple[Tensor, Metrics]:
+        sums, metrics = torch.zeros(2, dtype=torch.float64), Metrics(task)
+        for some in answers(state, prepared, batch_size, device, bar):
+            sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
+            metrics.update(some.outputs(task), some.truth, some.lengths.cpu())
+        return sums, metrics
+
+    reading: dict[str, Any] = {"memory_budget": memory_budget, "enable_progress_bar": enable_progress_bar}
+    (sums, metrics), *others = of_each_share("evaluate", state, data, "data", True, handed, measured, **reading)
+    for more, other in others:
+        sums = sums + more
+        metrics.add(other)
     return {"loss": float(sums[0] / sums[1])} | metrics.values()
 
 
@@ -118,6 +129,9 @@ def predict(
     units: Sequence[str] | str | None = None,
 ) -> list[np.ndarray]:
     """Outputs for signals of any lengths, without padding, in the order given.
+
+    In a process group of torch's (torchrun, or after training on several devices) all processes call it, with the same
+    state and data: each answers a share of the signals, and all get the whole. In a callback each works by itself.
 
     Parameters
     ----------
@@ -168,8 +182,14 @@ def predict(
     choice("output", output, ("probabilities", "logits"))
     state = check_state(state)
     handed = handed_to(state, sampling_frequency, channels, units)
-    prepared = prepare_handed(state, signals, "signals", False, handed)
-    return _predict(state, prepared, batch_size, output == "logits", gpu_id, enable_progress_bar)[0]
+
+    def outputs(prepared: PreparedData, bar: bool) -> list[np.ndarray]:
+        return outputs_and_losses(state, prepared, batch_size, output == "logits", gpu_id, bar)[0]
+
+    parts = of_each_share(
+        "predict", state, signals, "signals", False, handed, outputs, enable_progress_bar=enable_progress_bar
+    )
+    return [one for part in parts for one in part]
 
 
 @hinted
@@ -246,27 +266,11 @@ def _one_by_one(
     first = 0
     for block in blocks:
         prepared = prepare_handed(state, block, "signals", False, handed, first=first)
-        yield from _predict(state, prepared, batch_size, raw, gpu_id, False)[0]
+        yield from outputs_and_losses(state, prepared, batch_size, raw, gpu_id, False)[0]
         first += len(block)
 
 
-def predict_and_measure(
-    state: State,
-    data: Data,
-    handed: Handed,
-    *,
-    batch_size: int = 32,
-    gpu_id: int | None = None,
-    enable_progress_bar: bool = False,
-) -> tuple[list[np.ndarray], list[float]]:
-    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
-    without a known label have none."""
-    prepared = prepare_handed(state, data, "data", True, handed, enable_progress_bar=enable_progress_bar)
-    terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
-    return _predict(state, prepared, batch_size, False, gpu_id, enable_progress_bar, terms)
-
-
-def _predict(
+def outputs_and_losses(
     state: State,
     data: PreparedData,
     batch_size: int,
@@ -275,8 +279,9 @@ def _predict(
     enable_progress_bar: bool,
     terms: LossTerms | None = None,
 ) -> tuple[list[np.ndarray], list[float]]:
+    """The outputs for prepared signals in their order; with `terms` also the loss of each that has a known label."""
     batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
-    task = describe(state)
+    task = data.task
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
     for some in answers(state, data, batch_size, device, enable_progress_bar):

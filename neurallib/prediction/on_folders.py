@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.architectures import check_state
+from neurallib.measures.losses import loss_terms
 from neurallib.names import hinted
-from neurallib.prediction.evaluation import predict, predict_and_measure
+from neurallib.prediction.evaluation import outputs_and_losses, predict
+from neurallib.prediction.sharing import of_each_share
+from neurallib.processes import place, together
 from neurallib.signals.arrays import write_array
-from neurallib.signals.conversion import handed_to
+from neurallib.signals.conversion import Handed, handed_to
 from neurallib.signals.folders import open_folder
+from neurallib.signals.prepared import PreparedData
+from neurallib.signals.sources import Data
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.tasks import describe
 from neurallib.warn import dispensable
 
 PathLike = str | Path
@@ -112,9 +119,7 @@ def test_on_test_set(
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
     handed = handed_to(state, sampling_frequency, channels, units)
-    outputs, losses = predict_and_measure(
-        state, folder, handed, batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
-    )
+    outputs, losses = _predict_and_measure(state, folder, handed, batch_size, gpu_id, enable_progress_bar)
     predictions: list[Any] = outputs
     if post_process_fn is not None:
         predictions = [post_process_fn(output) for output in outputs]
@@ -122,13 +127,37 @@ def test_on_test_set(
         arrays = [np.asarray(prediction) for prediction in predictions]
         if any(array.dtype == object for array in arrays):
             raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
-        with dispensable(directory / "predictions"):
-            (directory / "predictions").mkdir(exist_ok=True)
-        for name, array in zip(folder.names, arrays, strict=True):
-            path = directory / "predictions" / name
-            with dispensable(path):
-                write_array(path, array)
+        together("saving predictions", partial(_write, directory / "predictions", folder.names, arrays))
     return predictions, float(np.mean(losses))
+
+
+def _predict_and_measure(
+    state: State,
+    data: Data,
+    handed: Handed,
+    batch_size: int,
+    gpu_id: int | None,
+    enable_progress_bar: bool,
+) -> tuple[list[np.ndarray], list[float]]:
+    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
+    without a known label have none."""
+    terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
+
+    def both(prepared: PreparedData, bar: bool) -> tuple[list[np.ndarray], list[float]]:
+        return outputs_and_losses(state, prepared, batch_size, False, gpu_id, bar, terms)
+
+    parts = of_each_share("testing", state, data, "data", True, handed, both, enable_progress_bar=enable_progress_bar)
+    return [one for outputs, _ in parts for one in outputs], [one for _, losses in parts for one in losses]
+
+
+def _write(directory: Path, names: Sequence[str], arrays: Sequence[np.ndarray]) -> None:
+    if place()[0] != 0:  # of several processes the first writes
+        return
+    with dispensable(directory):
+        directory.mkdir(exist_ok=True)
+    for name, array in zip(names, arrays, strict=True):
+        with dispensable(directory / name):
+            write_array(directory / name, array)
 
 
 @hinted

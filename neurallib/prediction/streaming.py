@@ -11,11 +11,13 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import integer, number
+from neurallib.formats import STREAM
 from neurallib.models.folding import fold_of
 from neurallib.models.gru_forward import gru_going_on
 from neurallib.models.network import Network
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted
+from neurallib.prediction.carries import check_carry
 from neurallib.prediction.stream_events import new_events, next_events
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
@@ -86,6 +88,7 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     if task.kind == "binary" and state["postprocessing"]["events"]:
         events = new_events(state["postprocessing"]["events"], rate, batch_size)
     return {
+        "format": STREAM,
         "kind": task.kind,
         "n_outputs": task.n_outputs,
         "fold": fold_of(state),
@@ -134,8 +137,8 @@ def stream_step(
     Raises
     ------
     TypeError, ValueError
-        If the network is none or is training, the chunk does not fit the carry or is not finite, or the stream has
-        ended.
+        If the network is none or is training, the carry is none of this network's or a later version's, the chunk does
+        not fit it or is not finite, or the stream has ended.
 
     See Also
     --------
@@ -158,10 +161,11 @@ def stream_step(
         raise TypeError(f"network is a {type(network).__name__}; expected build_network(state).eval().")
     if network.training:
         raise ValueError("network is in training mode; a stream needs build_network(state).eval().")
+    weights = dict(network.named_parameters())
+    check_carry(carry, weights)
     if carry["ended"]:
         raise ValueError("the stream has ended (chunk=None was its last); init_stream starts another.")
     n_streams, single = len(carry["kept"]), chunk is None or np.ndim(chunk) < 3
-    weights = dict(network.named_parameters())
     device = weights["gru_layers.0.weight_ih_l0"].device
     with torch.no_grad():
         x = carry["kept"] if chunk is None else torch.cat([carry["kept"], _normalized(chunk, carry)], dim=1)

@@ -24,6 +24,7 @@ import numba
 from numba import njit
 
 from neurallib.progress import tell
+from neurallib.recurrence import ahead
 from neurallib.warn import warn
 
 # fastmath without nnan and ninf: NaN and infinity must come out as they do in torch
@@ -100,9 +101,13 @@ class _Files:
         self._source = _source()
 
     def load_overload(self, signature, context):
+        if self._name == "kernel.backward":
+            ahead.wait()
         result = self._read(signature, context)
         if result is None:
             tell(_COMPILING)
+            if self._name == "kernel.forward":
+                ahead.begin()
         return result
 
     def _read(self, signature, context):

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.recurrence import ahead
+
 
 class Direction(NamedTuple):
     """The weights of one direction of one GRU layer, in torch's layout: gates r, z, n."""
@@ -36,6 +38,8 @@ def forward(
     output, h_n = _empty(n_signals, n_steps, width), torch.empty_like(h0, memory_format=torch.contiguous_format)
     weights = [tuple(map(_flat, direction)) for direction in directions]
     flat_x, flat_output = _flat(x), _flat(output)
+    if keep and not kernel.forward.overloads and torch.get_num_threads() > 1:
+        ahead.want()
     _run([
         functools.partial(
             kernel.forward, flat_x, (n_steps, n_inputs, n_units, width), task.members, task.lengths, task.d == 1,

@@ -7,8 +7,9 @@ import functools
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 
 LEADERBOARD = "leaderboard.csv"
+_ASKED_EACH = 0.5  # seconds
 
 
 @hinted
@@ -67,8 +69,9 @@ def grid_search(
         The arguments of `train_from_scratch` beside the state: path_x, path_y, epochs, batch_size, patience, ...
     executor : Executor, optional
         Whatever has the interface of concurrent.futures: a ProcessPoolExecutor, Dask's `client.get_executor()`,
-        joblib's loky. Its workers need the data and the results directory under the same paths. By default the trials
-        run here, one after the other. Trials in threads of one process take turns.
+        joblib's loky, or submitit's, which makes a Slurm job of each trial. Its workers need the data and the results
+        directory under the same paths. By default the trials run here, one after the other. Trials in threads of one
+        process take turns.
     on_error : str
         "skip": a trial that fails is reported, and the search goes on. "raise": the first error stops it.
     threads_per_trial : int, optional
@@ -143,6 +146,7 @@ def grid_search(
     results = [result for trial in trials if (result := recorded(trial)) is not None]
     done = {result["trial"] for result in results}
     with (
+        _told_if_broken(trials, results),
         tqdm(total=len(trials), initial=len(done), unit="trial", disable=None if enable_progress_bar else True) as bar,
         contextlib.closing(_outcomes([trial for trial in trials if trial.digest not in done], executor)) as outcomes,
     ):
@@ -155,13 +159,10 @@ def grid_search(
             trial, outcome = found
             try:
                 results.append(outcome())
-            except BrokenExecutor as error:
-                raise RuntimeError(
-                    f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
-                    "Call grid_search again with another one: it goes on with those."
-                ) from error
+            except (BrokenExecutor, LostThreadsError):  # which every trial of it would raise
+                raise
             except Exception as error:
-                if on_error == "raise" or isinstance(error, LostThreadsError):  # which every trial of it would raise
+                if on_error == "raise":
                     raise
                 failed = f"{type(error).__name__}: {error}"
                 results.append(make_result("failed", trial.hparams, trial=trial.digest, error=failed))
@@ -230,8 +231,24 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
     """The training parameters as plain values with absolute paths, after a training of the first model but for the
     training itself: every argument, file and signal has been looked at."""
     plain = {name: _plain(f"train_params[{name!r}]", value) for name, value in train_params.items()}
+    several = sorted({"devices", "num_nodes", "strategy"} & plain.keys())
+    if several:
+        raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process. Give an executor.")
+    plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
     return plain | {name: str(Path(plain[name]).resolve()) for name in ("path_x", "path_y")}
+
+
+@contextlib.contextmanager
+def _told_if_broken(trials: Sequence[Trial], results: Sequence[TrialResult]) -> Iterator[None]:
+    """A broken executor as a RuntimeError with the way out, whether it broke before or after it was given trials."""
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise RuntimeError(
+            f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
+            "Call grid_search again with another one: it goes on with those."
+        ) from error
 
 
 def _outcomes(trials: Sequence[Trial], executor: Executor | None) -> Generator[tuple[Trial, Callable[[], TrialResult]]]:
@@ -245,10 +262,23 @@ def _outcomes(trials: Sequence[Trial], executor: Executor | None) -> Generator[t
         return
     futures = {executor.submit(run_trial, trial): trial for trial in trials}
     try:
-        yield from ((futures[future], future.result) for future in as_completed(futures))
+        yield from ((futures[future], future.result) for future in _as_they_end(futures))
     finally:
         for future in futures:
             future.cancel()
+
+
+def _as_they_end(futures: Iterable[Any]) -> Iterator[Any]:
+    """The futures, each when it is done; those of submitit are asked, for they tell nobody."""
+    waiting = list(futures)
+    if all(isinstance(future, Future) for future in waiting):
+        yield from as_completed(waiting)
+        return
+    while waiting:
+        for future in [future for future in waiting if future.done()]:
+            waiting.remove(future)
+            yield future
+        time.sleep(_ASKED_EACH)
 
 
 def _best_so_far(results: Sequence[TrialResult], varied: Sequence[str]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import fcntl
 import hashlib
 import inspect
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -20,6 +18,7 @@ from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import per_layer
 from neurallib.files import atomic_write, read_json, write_json
 from neurallib.forks import check_threads
+from neurallib.locks import held, holder
 from neurallib.models.folding import input_hparams
 from neurallib.models.registry import build_network
 from neurallib.signals.folders import open_folder
@@ -33,7 +32,7 @@ from neurallib.workflow.from_scratch import train_from_scratch
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
 _NOT_OF_THE_RESULT = {
     "state", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
-    "classification", "dry_run",
+    "classification", "dry_run", "resume", "checkpoint_every", "devices", "num_nodes", "strategy",
 }  # fmt: skip
 _FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
 
@@ -128,30 +127,13 @@ def run_trial(trial: Trial) -> TrialResult:
     """Train one trial, in whatever process this is, and record its result; or wait for another search that does, and
     read its record."""
     check_threads(trial.n_threads)
-    with _held(trial):
+    with held(_lock_path(trial)):  # who waits for it looks for the record first
         return recorded(trial) or _train(trial)
 
 
 def is_held(trial: Trial) -> bool:
     """Whether another process, or another thread of this one, trains the trial just now."""
-    with contextlib.suppress(FileNotFoundError), open(_lock_path(trial), "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-@contextlib.contextmanager
-def _held(trial: Trial) -> Iterator[None]:
-    """Within the block nobody else trains the trial. The system frees what a killed process held."""
-    with open(path := _lock_path(trial), "ab") as file:
-        with contextlib.suppress(OSError):  # of a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)  # who waits for it looks for the record first
+    return holder(_lock_path(trial)) is not None
 
 
 def _lock_path(trial: Trial) -> Path:
@@ -164,7 +146,7 @@ def _train(trial: Trial) -> TrialResult:
     try:
         state = ARCHITECTURES[trial.architecture].factory(**trial.hparams)
         _warm_up(state)
-        state = train_from_scratch(state, **trial.train_params)
+        state = train_from_scratch(state, **{**trial.train_params, "resume": True})  # where it was killed
     finally:
         torch.set_num_threads(n_threads)
     info = state["training_info"]
@@ -257,6 +239,8 @@ def _read_record(path: Path) -> TrialResult | None:
         missing = TrialResult.__annotations__.keys() - record.keys()
         if missing:
             raise KeyError(*missing)
+        if not isinstance(record["hparams"], dict) or type(record["validation_loss"]) not in (int, float):
+            raise TypeError("it has no hyperparameters by name, or no validation loss")
     except FileNotFoundError:
         return None  # its model was deleted
     except (KeyError, TypeError, ValueError) as error:

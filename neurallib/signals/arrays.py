@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,10 @@ import torch
 from torch import Tensor
 
 from neurallib.files import atomic_write, open_regular
+from neurallib.reading import told_by
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
+_NUMBERS = "cannot be read as numbers (pickled, cut off or no .npy?)"
 HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 10,000
 
 
@@ -29,7 +29,7 @@ def read_array(path: Path) -> np.ndarray:
     ValueError
         If the file is not a whole .npy file of real numbers.
     """
-    with _naming(path), open_regular(path) as file:
+    with told_by(path, _NUMBERS), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(HEAD if size >= MAPPED else -1)
         start, shape, fortran, dtype = _head(content, size)
@@ -41,7 +41,7 @@ def read_array(path: Path) -> np.ndarray:
 
 def array_shape(path: Path) -> tuple[int, ...]:
     """The shape of a file's array, of which nothing but the head is read; errors are those of `read_array`."""
-    with _naming(path), open_regular(path) as file:
+    with told_by(path, _NUMBERS), open_regular(path) as file:
         return _head(file.read(HEAD), os.fstat(file.fileno()).st_size)[1]
 
 
@@ -69,7 +69,8 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
-    if array.dtype.kind == "f" and not (finite := ~np.isinf(array) if gaps else np.isfinite(array)).all():
+    finite = None if array.dtype.kind != "f" else ~np.isinf(array) if gaps else np.isfinite(array)
+    if finite is not None and np.count_nonzero(finite) < array.size:
         at = np.argwhere(~finite)[0].tolist()
         raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
     if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
@@ -77,17 +78,6 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
         if largest > float(np.finfo(np.float32).max):
             raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """What goes wrong within the block as a ValueError that names the file: numpy evaluates a head as Python, and
-    raises whatever comes of that."""
-    try:
-        yield
-    except Exception as error:
-        told = str(error)[:200] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as numbers (pickled, cut off or no .npy?): {told}") from error
 
 
 def _head(content: bytes, size: int) -> tuple[int, tuple[int, ...], bool, np.dtype]:  # type: ignore[type-arg]

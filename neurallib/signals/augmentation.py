@@ -62,13 +62,6 @@ def as_augmentation(function: Any, seed: int) -> Augmentation | None:
     return Augmentation(function, seed)
 
 
-def function_name(function: Callable[..., Any]) -> str:
-    """Where a function can be found, module.qualname; of what wraps one or can be called the best there is."""
-    function = getattr(function, "func", function)  # of functools.partial
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
 def as_floats(x: np.ndarray) -> np.ndarray:
     """A copy in float32, or in float64 where that would lose something."""
     double = np.result_type(x.dtype, np.float32).itemsize > 4

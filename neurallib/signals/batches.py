@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -172,14 +173,19 @@ class _Draws:
 
     def __init__(self, order: BatchOrder, places: Sequence[int]) -> None:
         self._order, self._places = order, places
-        self.set_epoch = order.set_epoch
+        self._skip = 0
+
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """Choose the epoch that comes next, and how many of its batches have been already."""
+        self._order.set_epoch(epoch)
+        self._skip = skip
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch = self._order.epoch
-        for batch in self._order:
+        epoch, skip, self._skip = self._order.epoch, self._skip, 0
+        for batch in itertools.islice(self._order, skip, None):
             yield [(epoch, self._places[i]) for i in batch]
 
 
@@ -188,7 +194,7 @@ class _Drawn(Dataset[Any]):
 
     def __init__(self, data: PreparedData) -> None:
         self._data = data
-        # They count by their ratios; around 1 they are as far from what float32 cannot hold as they can be.
+        # They count by their ratios; around 1 they are farthest from what float32 cannot hold.
         self._weights = None if data.weights is None else data.weights / data.weights[data.weights > 0].mean()
 
     def __len__(self) -> int:
@@ -280,9 +286,8 @@ def make_loader(
     )
     # DataLoader draws a number for its workers, from the global generator unless it is given another.
     generator = torch.Generator()
-    draws: Any = _Draws(order, places)
     collate: Any = collate_fn if data.weights is None else _collate_weighed
-    return DataLoader(_Drawn(data), batch_sampler=draws, collate_fn=collate, generator=generator)
+    return DataLoader(_Drawn(data), batch_sampler=_Draws(order, places), collate_fn=collate, generator=generator)
 
 
 def _tensor(value: Any) -> Tensor:

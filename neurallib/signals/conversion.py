@@ -30,6 +30,9 @@ _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-
 _WORDS = {"femto": "f", "pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
 
 
+_SAME = Fraction(1)
+
+
 class Conversion(NamedTuple):
     """What makes a signal as it is handed in one that a state was trained on."""
 
@@ -41,7 +44,7 @@ class Conversion(NamedTuple):
     @property
     def resamples(self) -> bool:
         """Whether the network sees another number of steps than is handed in."""
-        return self.rate != 1
+        return self.rate is not _SAME and self.rate != 1
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """The signal [T, C] with the state's channels, in its units and at its frequency."""
@@ -57,7 +60,7 @@ class Conversion(NamedTuple):
 class Handed(NamedTuple):
     """What is done with signals that are handed in, beside checking and normalizing them."""
 
-    conversion: Conversion = Conversion(None, None, Fraction(1), None)
+    conversion: Conversion = Conversion(None, None, _SAME, None)
     window: int | None = None  # steps in which longer ones are taken
 
 
@@ -214,7 +217,7 @@ def ratio_of(wanted: float, given: float) -> Fraction:
 
 def _rate(known: float | None, given: float | None) -> Fraction:
     if given is None:
-        return Fraction(1)
+        return _SAME
     number("sampling_frequency", given, 0, low_open=True)
     if known is None:
         raise ValueError(

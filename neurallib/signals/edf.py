@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.reading import told_by
 from neurallib.signals.lazy import Contents
 
 MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the bytes of a sample
@@ -42,6 +43,11 @@ def read_edf(path: Path) -> Contents:
     ValueError
         If the file is cut, its header cannot be read, or it holds no signal.
     """
+    with told_by(path):
+        return _contents(path)
+
+
+def _contents(path: Path) -> Contents:
     with open(path, "rb") as file:
         head = file.read(1 << 20)  # the header and at least one data record, which tells fractions of a second
     width = MAGIC[head[:8]]
@@ -87,6 +93,11 @@ def read_edf(path: Path) -> Contents:
 
 def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, float]]:
     """The annotations of an EDF+ or BDF+ file, with or without signals, in seconds from the start of a recording."""
+    with told_by(path):
+        return _annotations_of(path, recording)
+
+
+def _annotations_of(path: Path, recording: Path) -> list[tuple[float, str, float]]:
     with open(path, "rb") as file:
         head = file.read(1 << 20)
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.conversion import unit_factor
 
+_MOST = 1e10  # Hz, and seconds
 Reader = Callable[[list[int], int, int], np.ndarray]  # columns, start, stop in samples -> [stop - start, C]
 
 
@@ -155,6 +156,17 @@ def in_units(own: list[str], wanted: Sequence[str] | str | None, source: str) ->
         raise ValueError(f"{source} has a channel in {own[at]!r}; nothing converts it to {names[at]!r}.")
     scale = np.array(factors, dtype=np.float64)
     return names, None if (scale == 1).all() else scale
+
+
+def check_contents(contents: Contents, source: str) -> None:
+    """Raise ValueError where a file tells of rates, lengths or moments that no recording has."""
+    if wrong := [rate for rate in contents.rates if not 0 < rate < _MOST]:
+        raise ValueError(f"{source} says {wrong[0]:g} Hz; expected a sampling frequency above 0.")
+    if wrong := [n for n, rate in zip(contents.lengths, contents.rates, strict=True) if not 0 <= n / rate < _MOST]:
+        raise ValueError(f"{source} tells of {wrong[0]:g} samples, which is no length of a recording.")
+    for time, symbol, duration in contents.events:
+        if not (abs(time) < _MOST and 0 <= duration < _MOST):
+            raise ValueError(f"{source} has {symbol!r} at {time:g} s for {duration:g} s, which is no moment.")
 
 
 def check_events(contents: Contents, seconds: float, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
-from neurallib.files import read_json, write_json
+from neurallib.files import sweep
+from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import MANIFEST, Job, Target, described, make_files, stamp_of
+from neurallib.signals.dataset_files import (
+    MANIFEST, PARTS, Job, Target, entries_in, is_made, make_files, stamp_of, target_words, write_manifest,
+)  # fmt: skip
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -126,7 +130,7 @@ def make_dataset(
     sources = _named(recordings, reading)
     old = _old(root)
     settings = {
-        "target": described(target), "window": window, "overlap": overlap, "each_window": each_window,
+        "target": target_words(target), "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
@@ -139,8 +143,11 @@ def make_dataset(
         Job(root, name, source, people[name], parts[name], target, settings | {"stamp": stamps[name]}, reading)
         for name, source in sources.items()
     ]
-    manifest = {job.name: old[job.name] for job in jobs if _is_made(job, old.get(job.name))}
-    _clear(root, {*old, *sources}, keep=manifest)
+    manifest = {job.name: old[job.name] for job in jobs if is_made(job, old.get(job.name))}
+    outdated = _outdated(root, {*old, *sources}, keep=manifest)
+    _write(root, manifest, sources)  # first: who is killed in between leaves no file under an earlier one's name
+    for file in outdated:
+        file.unlink()
     waiting = [job for job in jobs if job.name not in manifest]
     try:
         _make(waiting, manifest, n_workers, enable_progress_bar)
@@ -223,34 +230,29 @@ def _people(
 
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
-    if (root / MANIFEST).is_file():
-        return dict(read_json(root / MANIFEST).get("recordings", {}))
-    if there := [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]:
+    there = [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]
+    if there and not (root / MANIFEST).is_file():
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")
-    return {}
+    return entries_in(root)
 
 
-def _is_made(job: Job, entry: Any) -> bool:
-    """Whether a recording's files are there, and would be the same."""
-    if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
-        return False
-    return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
-
-
-def _clear(root: Path, known: set[str], keep: Mapping[str, Any]) -> None:
-    """Make the folders, and take away the files of recordings that are made anew or no longer wanted."""
-    for side in "xy":
-        for part in ("train", "val", "test"):
-            folder = root / side / part
-            folder.mkdir(parents=True, exist_ok=True)
-            wanted = {file for entry in keep.values() if entry["part"] == part for file in entry["files"]}
-            for file in folder.iterdir():
-                name = file.stem if file.stem in known else file.stem.rpartition("_")[0]
-                if file.name in wanted:
-                    continue
-                if name not in known and not file.name.startswith("."):
-                    raise ValueError(f"{file} is of no recording that make_dataset wrote here: move it away.")
-                file.unlink()
+def _outdated(root: Path, known: set[str], keep: Mapping[str, Any]) -> list[Path]:
+    """The files of recordings that are made anew or no longer wanted; the folders are made."""
+    outdated = []
+    root.mkdir(parents=True, exist_ok=True)
+    sweep(root)
+    for side, part in itertools.product("xy", PARTS):
+        folder = root / side / part
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        wanted = {file for entry in keep.values() if entry["part"] == part for file in entry["files"]}
+        for file in folder.glob("[!.]*"):  # hidden ones are a system's, or are being written
+            name = file.stem if file.stem in known else file.stem.rpartition("_")[0]
+            if name not in known:
+                raise ValueError(f"{file} is of no recording that make_dataset wrote here: move it away.")
+            if file.name not in wanted:
+                outdated.append(file)
+    return outdated
 
 
 def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) -> None:
@@ -271,9 +273,8 @@ def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dic
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # A fork after torch has used threads hangs.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(n_workers, len(jobs)), context) as pool:
+    context = multiprocessing.get_context("spawn")  # a fork after torch has used threads hangs
+    with ProcessPoolExecutor(min(n_workers, len(jobs)), context, initializer=end_with_parent) as pool:
         futures = [(job, pool.submit(make_files, job)) for job in jobs]
         try:
             for job, future in progress(futures, bar, "recordings", unit="recording"):
@@ -284,7 +285,7 @@ def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dic
 
 def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
     """The manifest; None stands for what is not finished."""
-    write_json(root / MANIFEST, {"recordings": {name: manifest.get(name) for name in {**names, **manifest}}})
+    write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
 def _check_made(manifest: Mapping[str, Any]) -> None:

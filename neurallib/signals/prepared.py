@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurallib.forks import check_threads
+from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers
@@ -27,6 +29,7 @@ from neurallib.tasks import Task
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
+_NONE = torch.empty(0)  # what stands for a target where there is none
 _PLAIN = (list, tuple, np.ndarray, Tensor, SignalFolder)  # what gives the same items whenever it is asked
 
 
@@ -37,6 +40,8 @@ class PreparedData(Dataset[Item]):
 
     Attributes
     ----------
+    task : Task
+        Of the state.
     names : list of str
         What errors call the items.
     lengths : list of int
@@ -47,6 +52,8 @@ class PreparedData(Dataset[Item]):
         float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
     targets : Moments
         Of a regression's targets, normalized as the state that `prepare` was given says.
+    sums : list of int or None
+        A checksum of each item as it was read, where they are asked for.
     """
 
     def __init__(
@@ -60,15 +67,14 @@ class PreparedData(Dataset[Item]):
         augmentation: Augmentation | None = None,
     ) -> None:
         check_threads()
-        self._source, self._task, self._has_targets, self._handed = source, task, has_targets, handed
+        self._source, self.task, self._has_targets, self._handed = source, task, has_targets, handed
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []
-        self.class_counts = np.zeros((2, task.n_outputs))
-        self.targets = Moments(task.n_outputs)
+        self.sums: list[int] | None = None
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
@@ -85,12 +91,25 @@ class PreparedData(Dataset[Item]):
         if self.augmentation is None:
             return self[i]
         x, y = self._in_own_numbers(i)
-        return self._item(i, *self.augmentation.draw(x, y, place=i, epoch=epoch, task=self._task, name=self.names[i]))
+        return self._item(i, *self.augmentation.draw(x, y, place=i, epoch=epoch, task=self.task, name=self.names[i]))
+
+    @functools.cached_property
+    def class_counts(self) -> np.ndarray:
+        return np.zeros((2, self.task.n_outputs))
+
+    @functools.cached_property
+    def targets(self) -> Moments:
+        return Moments(self.task.n_outputs)
 
     @property
     def rate(self) -> Fraction:
         """Steps that the network sees for one that was handed in."""
         return self._handed.conversion.rate
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the network sees another number of steps than was handed in."""
+        return self._handed.conversion.resamples
 
     def cut(self, i: int) -> int | None:
         """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
@@ -99,7 +118,7 @@ class PreparedData(Dataset[Item]):
 
     def scales(self, places: Sequence[int]) -> Scale | None:
         """What undoes the normalization of the targets of some items: shift and scale [B, K]."""
-        if self._task.kind != "regression" or self.preprocessing["target_normalization"] is None:
+        if self.task.kind != "regression" or self.preprocessing["target_normalization"] is None:
             return None
         each = [target_scale(self._own.get(i), self.preprocessing) for i in places]
         return Scale(*(np.stack(parts) for parts in zip(*filter(None, each), strict=True)))
@@ -125,7 +144,7 @@ class PreparedData(Dataset[Item]):
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
         drawn: list[str] = []  # what reading draws anew
         owns: dict[int, Scale | None] = {}  # which statistics have found already
-        is_regression = self._has_targets and self._task.kind == "regression"
+        is_regression = self._has_targets and self.task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
             if self.augmentation is not None:
@@ -133,10 +152,12 @@ class PreparedData(Dataset[Item]):
             elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
+            if self.sums is not None:
+                self.sums.append(array_sum(y.numpy(), array_sum(x)))
             for correction in corrections:
                 corrected.setdefault(correction, []).append(self.names[i])
             if self._has_targets:
-                self.class_counts += class_counts(y, self._task)
+                self.class_counts += class_counts(y, self.task)
             size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
             fits = size <= memory_budget
             memory_budget -= size * fits
@@ -150,7 +171,7 @@ class PreparedData(Dataset[Item]):
             elif fits or is_regression:
                 item = self._item(i, x, y)
                 if is_regression:
-                    self.targets.add(item[1].numpy().reshape(-1, self._task.n_outputs))
+                    self.targets.add(item[1].numpy().reshape(-1, self.task.n_outputs))
                 if fits:
                     self._kept[i] = item
         for correction, names in corrected.items():
@@ -174,12 +195,12 @@ class PreparedData(Dataset[Item]):
         """An item checked and shaped, in its own numbers."""
         given, name = self._source[i], self.names[i]
         if not self._has_targets:
-            x, corrections = _signal(signal_of(given), self._handed.conversion, self._task, name)
-            return self._converted(i, x), torch.empty(0), corrections
+            x, corrections = _signal(signal_of(given), self._handed.conversion, self.task, name)
+            return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
-        x, corrections = _signal(given[0], self._handed.conversion, self._task, name)
-        y, more = as_target(given[1], len(x), self._task, name)
+        x, corrections = _signal(given[0], self._handed.conversion, self.task, name)
+        y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more
 
     def _converted(self, i: int, x: np.ndarray) -> np.ndarray:
@@ -196,7 +217,7 @@ class PreparedData(Dataset[Item]):
         else:
             values, own = as_input(x, self.preprocessing, own)
         kind = self.preprocessing["target_normalization"]
-        if self._task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
+        if self.task.kind == "regression" and kind is not None and not (cut and kind == "signal"):
             if kind == "signal" and own is not None:
                 self._own[i] = own
             scale = target_scale(own, self.preprocessing)

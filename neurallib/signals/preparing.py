@@ -85,12 +85,13 @@ def prepare_training(
     enable_progress_bar: bool,
     handed: Handed,
     augmentation: Augmentation | None = None,
+    with_sums: bool = False,
 ) -> tuple[State, PreparedData]:
     """The training data, and the state with all of its preprocessing decided on them, in one pass over them.
 
     What is to be augmented is decided on and counted as it is, and augmented when it is asked for, epoch by epoch.
     """
-    options: dict[str, Any] = {"decide": True, "augmentation": augmentation}
+    options: dict[str, Any] = {"decide": True, "augmentation": augmentation, "with_sums": with_sums}
     prepared = _checked(state, data, name, True, memory_budget, enable_progress_bar, handed, **options)
     if augmentation is not None:
         prepared.drawn(0, epoch=0)  # a function that cannot be used is told before anything is trained
@@ -107,10 +108,13 @@ def prepare_handed(
     memory_budget: int = 2**27,
     enable_progress_bar: bool = False,
     first: int = 0,
+    with_sums: bool = False,
+    whole: bool = True,
 ) -> PreparedData:
     """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
-    targets y is empty. Errors count from `first`."""
-    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, first)
+    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data."""
+    options: dict[str, Any] = {"first": first, "whole": whole, "with_sums": with_sums}
+    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, **options)
 
 
 def _checked(
@@ -122,8 +126,10 @@ def _checked(
     enable_progress_bar: bool,
     handed: Handed,
     first: int = 0,
+    whole: bool = True,
     decide: bool = False,
     augmentation: Augmentation | None = None,
+    with_sums: bool = False,
 ) -> PreparedData:
     task, known = describe(state), state["preprocessing"]
     check_normalization(known, task, decide)
@@ -133,11 +139,12 @@ def _checked(
         names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
     statistics = Statistics(task, known) if decide else None
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
+    prepared.sums = [] if with_sums else None
     prepared.check(
         integer("memory_budget", memory_budget, minimum=0),
         enable_progress_bar,
         statistics if statistics is not None and statistics.anything else None,
     )
-    if has_targets:
+    if has_targets and whole:
         check_known(prepared.class_counts, name)
     return prepared

@@ -17,6 +17,7 @@ from neurallib.signals import edf, tables, wfdb_records
 from neurallib.signals.lazy import (
     Contents,
     Events,
+    check_contents,
     check_events,
     common_rate,
     events_between,
@@ -170,6 +171,7 @@ def read_recording(
     if path.name.startswith("._"):
         raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels)
+    check_contents(contents, source)
     columns = picked(channels, contents.channels, source)
     rate = common_rate(contents, columns, source)
     if sampling_frequency is not None and abs(rate - sampling_frequency) > 1e-6 * rate:

@@ -42,6 +42,8 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     TypeError, ValueError
         If it is nothing of the kind, empty, or the arrays of a pair are not equally long.
     """
+    if type(data) is list and data and not (has_targets and _is_pair(data)):
+        return data  # what it mostly is; asking whether it is a path or a mapping takes longer than all else here
     expected = FORMS.format("pairs (signal, target)" if has_targets else "signals")
     if isinstance(data, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
@@ -65,6 +67,20 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     if len(items) == 0:
         raise ValueError(f"{name} is empty; expected at least one signal.")
     return items
+
+
+class Part(Dataset[Any]):
+    """Some of the items, read when they are asked for."""
+
+    def __init__(self, items: Any, places: Sequence[int]) -> None:
+        self._items, self._places = items, places
+        self.window = getattr(items, "window", None)  # of an opened folder, which the state keeps
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: int) -> Any:
+        return self._items[self._places[i]]
 
 
 def is_numbered(data: Any) -> bool:

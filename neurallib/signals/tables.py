@@ -15,6 +15,7 @@ import numpy as np
 
 from neurallib.checks import choice
 from neurallib.names import listing
+from neurallib.reading import told_by
 from neurallib.signals.arrays import read_array
 from neurallib.signals.lazy import Contents, picked
 from neurallib.signals.uneven import on_a_grid
@@ -25,6 +26,7 @@ TIMES = re.compile(
 CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
 MISSING = {"", "na", "n/a", "nan", "null", "none"}
+_INFLATED, _TIMES = 1 << 26, 200  # bytes of an archive's arrays, and that to its own, beyond which it is no recording
 EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
 
 
@@ -60,8 +62,9 @@ def read_table(
         raise ValueError(f"{path} holds no signal beside its time.")
     values, start_time = _numbers(table, columns), None
     if clocks:
-        times, start_time = _seconds(table, clocks[0], clock)
-        values, rate = on_a_grid(values, times, sampling_frequency, str(path))
+        with told_by(path):
+            times, start_time = _seconds(table, clocks[0], clock)
+            values, rate = on_a_grid(values, times, sampling_frequency, str(path))
         times = times - times[0]
     else:
         rate = float(sampling_frequency or 0)
@@ -88,7 +91,12 @@ def read_numpy(path: Path, sampling_frequency: float | None) -> Contents:
     ValueError
         If it is cut or pickled, holds several signals or none, or no rate is known.
     """
-    said: dict[str, Any] = _archive(path) if zipfile.is_zipfile(path) else {"signal": read_array(path)}
+    with told_by(path):
+        said = _archive(path) if zipfile.is_zipfile(path) else {"signal": read_array(path)}
+        return _of_arrays(path, said, sampling_frequency)
+
+
+def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | None) -> Contents:
     signal = said["signal"]
     if signal.ndim not in (1, 2) or not signal.size or signal.dtype.kind not in "fiub":
         found = f"{signal.dtype} of shape {signal.shape}"
@@ -132,11 +140,13 @@ def _of_array(source: np.ndarray | Path, axis: int, columns: list[int], start: i
 
 
 def _archive(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            said = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read (pickled, or cut off?): {error}") from error
+    with told_by(path, "cannot be read (pickled, or cut off?)"):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _INFLATED and size > _TIMES * path.stat().st_size:
+            raise ValueError(f"its {path.stat().st_size} bytes inflate to {size}")
+        with np.load(path, allow_pickle=False) as arrays:
+            said = {name: np.asarray(arrays[name]) for name in arrays.files}
     if "signal" not in said:
         signals = [name for name, array in said.items() if array.dtype.kind in "fiu" and array.size > 1]
         if len(signals) != 1:
@@ -189,11 +199,7 @@ def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
         return _loaded(table, columns)
     except ValueError:  # something is missing, is no number, or has a decimal comma
         pass
-    try:
-        return _loaded(table, columns, converters=_number)
-    except ValueError as error:
-        begin = table.skipped + 1
-        raise ValueError(f"{table.path} cannot be read (cut off?), lines counted from {begin}: {error}") from error
+    return _loaded(table, columns, converters=_number)
 
 
 def _texts(table: _Table, column: int) -> list[str]:
@@ -201,10 +207,11 @@ def _texts(table: _Table, column: int) -> list[str]:
 
 
 def _loaded(table: _Table, columns: list[int], dtype: Any = np.float64, converters: Any = None) -> np.ndarray:
-    return np.loadtxt(
-        table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
-        quotechar='"',
-    )  # fmt: skip
+    with told_by(table.path, f"cannot be read (cut off?), lines counted from {table.skipped + 1}"):
+        return np.loadtxt(
+            table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
+            quotechar='"',
+        )  # fmt: skip
 
 
 def _name_and_unit(name: str) -> tuple[str, str]:

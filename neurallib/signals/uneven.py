@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+_MOST, _TIMES = 1 << 22, 20  # samples of a grid, and that to those that are there, beyond which it is mostly a gap
 GAP = 3.5  # samples: neighbours that are further apart have a gap between them
 
 
@@ -16,7 +17,7 @@ def on_a_grid(
     Raises
     ------
     ValueError
-        If time goes back or is not known, or does not move on.
+        If time goes back or is not known, does not move on, or leaps far beyond all that is there.
     """
     steps = np.diff(times)
     if not (steps >= 0).all():
@@ -34,6 +35,11 @@ def on_a_grid(
     index = np.rint(times * rate)
     if (np.diff(index) > 0).all() and np.abs(times - index / rate).max() <= max(0.02 / rate, 0.51 * _last_place(times)):
         times = index / rate
+    if (n := times[-1] * rate) > max(_MOST, _TIMES * len(times)):
+        raise ValueError(
+            f"the time column of {source} spans {times[-1]:g} s, {n:.3g} samples at {rate:g} Hz, of which {len(times)} "
+            f"are there: a wrong moment, or parts that are better cut into files of their own."
+        )
     grid = np.arange(int(times[-1] * rate + 1e-6) + 1) / rate
     after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
     apart = np.diff(times)[after - 1] > GAP * period

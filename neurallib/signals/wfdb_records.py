@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.names import listing
+from neurallib.reading import is_file_name, told_by
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import Contents
 from neurallib.warn import warn
@@ -19,6 +20,8 @@ BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; 
 # Who is who in the MIT-BIH databases, all at 360 Hz: records 201 and 202 are of one man, and the records of the noise
 # stress test are 118 and 119 with noise added.
 MIT_BIH = re.compile(r"(20[12]|11[89])(?:e_?\d+)?")
+
+_MAX_HEADER = 1 << 22  # bytes
 
 
 class _Segment(NamedTuple):
@@ -52,7 +55,11 @@ def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Co
     ValueError
         If a file cannot be read, or is shorter than its header says.
     """
-    wfdb = _wfdb()
+    with told_by(stem):
+        return _contents(_wfdb(), stem, annotator)
+
+
+def _contents(wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None) -> Contents:
     header = _header(wfdb, stem)
     record = _layout(wfdb, stem, header)
     rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
@@ -108,9 +115,6 @@ def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
 def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool) -> _Record:
     if not header.sig_name:
         raise ValueError(f"{_hea(stem)} names no signal.")
-    if not by_name:
-        for file in sorted(set(header.file_name or []) - {"~"}):
-            _there(stem.with_name(file))
     per_frame = [int(n or 1) for n in header.samps_per_frame]
     return _Record(segments, list(header.sig_name), _units(stem, header.units), per_frame, by_name)
 
@@ -157,6 +161,7 @@ def _segment_values(
     """Frames `begin` to `end` of a segment in the units of the record, checked against what its header says."""
     stem = segment.stem
     assert stem is not None
+    _check_names(stem)
     try:
         range_ = {"sampfrom": begin, "sampto": end} if segment.told else {}  # wfdb takes none of an unknown length
         read = _wfdb().rdrecord(str(stem), **range_, channels=theirs, physical=False, smooth_frames=False)
@@ -196,6 +201,8 @@ def _events(
         raise
     except Exception as error:
         raise ValueError(f"cannot read {file}: {error}") from error
+    if not all(isinstance(text, str) for text in [*read.symbol, *read.aux_note]):
+        raise ValueError(f"cannot read {file}: it has annotations of no kind that is known.")
     clock = float(read.fs or rate)  # an annotation file may count on a clock of its own
     texts = [text.strip("\0 ") for text in read.aux_note]
     symbols = [
@@ -234,10 +241,25 @@ def _units(stem: Path, units: list[str], columns: list[int] | None = None) -> li
 
 def _header(wfdb: Any, stem: Path) -> Any:
     file = _there(_hea(stem))
+    _check_names(stem)
     try:
         return wfdb.rdheader(str(stem))
     except Exception as error:  # wfdb's parser raises whatever its parts raise
         raise ValueError(f"cannot read {file}: {error}") from error
+
+
+def _check_names(stem: Path) -> None:
+    """Raise where a header names a file of another folder, or one that is not there: wfdb would read whatever it is."""
+    file = _there(_hea(stem))
+    with open(file, "rb") as header:
+        content = header.read(_MAX_HEADER + 1)
+    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
+    head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
+    for name in {line[0] for line in lines} - {"~"}:
+        if not is_file_name(name) or len(content) > _MAX_HEADER:
+            raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
+        if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
+            _there(stem.with_name(name))
 
 
 def _hea(stem: Path) -> Path:

@@ -10,17 +10,20 @@ from typing import Any
 
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
 from neurallib.checks import as_path
-from neurallib.files import read_json, read_weights, read_yaml, short, sweep, write_weights, write_yaml
+from neurallib.files import read_yaml, short, sweep
 from neurallib.models.folding import folding
 from neurallib.models.registry import factory_arguments, state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
-from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams, weights_path
-from neurallib.storage.original import file_hparams, warn_of_the_original
-from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
-from neurallib.storage.training_info import INFO, save_training_information_to_file
+from neurallib.storage.beside import files_beside
+from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, is_running, logged_hparams
+from neurallib.storage.directories import tell_if_running, weights_path
+from neurallib.storage.original import warn_of_the_original
+from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
+from neurallib.storage.training_info import FORMAT, INFO, read_training_information
 from neurallib.tasks import describe
+from neurallib.weight_files import check_twins, read_weights, write_weights
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -66,9 +69,8 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     weights = copy_weights(state["weights"])
     write_weights(directory / SAFETENSORS, weights)
     write_weights(directory / PTH, weights)
-    write_yaml(directory / HPARAMS, file_hparams(state))
-    write_preprocessing(state, directory)
-    save_training_information_to_file(state, directory)
+    for write in files_beside(state, directory).values():
+        write()
     warn_of_the_original(state)
     return directory
 
@@ -98,8 +100,8 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     FileNotFoundError
         If the directory or one of its files is missing; what is there is listed.
     TypeError, ValueError
-        If `directory` is no path, a file is cut off, the weights are not those of the hyperparameters (both sides
-        are listed), or `task` is missing or another than the files'.
+        If `directory` is no path, a file is cut off or of a later version's format, the weights are not those of the
+        hyperparameters (both sides are listed), two files of weights disagree, or `task` is missing or another.
 
     See Also
     --------
@@ -121,7 +123,10 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     hparams = own if own.is_file() else logged_hparams(directory)
     said = {} if task is None else {"task": task, "multi_label": multi_label}
     state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
+    if not is_running(directory):
+        check_twins(directory / SAFETENSORS, directory / PTH)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
+    tell_if_running(directory)
     return state
 
 
@@ -134,7 +139,8 @@ def loaded_state(
 ) -> State:
     """The state that training_info.json, hparams.yaml, a file of weights and, where the directory has one,
     preprocessing.json hold together; `said` is the task, where they do not hold one."""
-    info = read_json(info_path)
+    info = read_training_information(info_path)
+    info.pop(FORMAT, None)
     if "architecture" not in info:
         raise ValueError(f"{info_path} names no architecture; it holds: {listing(info)}.")
     with _said_by(info_path):
@@ -193,10 +199,11 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     ('model_weights.pth', 'GRUseq2seq')
     """
     directory = existing(prev_checkpoints_dir)
-    info = read_json(info_path(directory))
-    path = directory / PTH
-    if not path.is_file():
-        write_weights(path, read_weights(weights_path(directory)))
+    info = read_training_information(info_path(directory))
+    path, weights = directory / PTH, weights_path(directory)
+    if not path.is_file() or is_running(directory):
+        write_weights(path, read_weights(weights))
+    tell_if_running(directory)
     return path, info
 
 
@@ -236,8 +243,9 @@ def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
     4
     """
     directory = existing(checkpoints_directory)
+    tell_if_running(directory)
     hparams = read_yaml(logged_hparams(directory))
-    info = read_json(directory / INFO) if (directory / INFO).is_file() else {}
+    info = read_training_information(directory / INFO) if (directory / INFO).is_file() else {}
     return completed_hparams(info, hparams, lambda: weights_path(directory))
 
 

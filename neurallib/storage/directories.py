@@ -9,12 +9,16 @@ from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path, is_list
+from neurallib.files import read_json
+from neurallib.locks import holder
 from neurallib.names import hinted, listing
 from neurallib.state import State
-from neurallib.storage.training_info import INFO
+from neurallib.storage.training_info import INFO, RUNNING
+from neurallib.warn import warn
 
 SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"
+LOCK = ".run.lock"  # held by the process that trains in a directory
 
 
 @hinted
@@ -85,9 +89,14 @@ def model_directory(model_name: str, results_directory: str | Path | None = None
     """
     if model_name != Path(model_name).name or model_name == ".." or "\0" in model_name:
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
+    return results_path(results_directory) / model_name
+
+
+def results_path(results_directory: str | Path | None = None) -> Path:
+    """Where results of all models are; not made."""
     if results_directory is None:
         results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"
-    return as_path("results_directory", results_directory) / model_name
+    return as_path("results_directory", results_directory)
 
 
 def existing(directory: str | Path) -> Path:
@@ -102,12 +111,29 @@ def existing(directory: str | Path) -> Path:
 def weights_path(directory: Path) -> Path:
     """The weights that a directory is loaded with; FileNotFoundError lists what is there where there are none."""
     ckpts = sorted(directory.glob("*.ckpt"), key=lambda ckpt: (ckpt.name.startswith("last"), ckpt.name))
-    for path in (directory / SAFETENSORS, directory / PTH, *ckpts):
+    whole = [directory / SAFETENSORS, directory / PTH]  # of the end of a run
+    for path in [*ckpts, *whole] if is_running(directory) else [*whole, *ckpts]:
         if path.is_file():
             return path
     raise FileNotFoundError(
         f"{directory} has no weights: expected {SAFETENSORS}, {PTH} or a .ckpt; it holds: {_contents(directory)}."
     )
+
+
+def is_running(directory: Path) -> bool:
+    """Whether the run of a directory has not come to its end: it goes on, or was killed."""
+    return (directory / INFO).is_file() and read_json(directory / INFO).get("status") == RUNNING
+
+
+def tell_if_running(directory: Path) -> None:
+    """Warn where a directory's weights are those of a run that has not come to its end."""
+    if not is_running(directory):
+        return
+    who, so_far = holder(directory / LOCK), "its best weights so far are taken"
+    if who is None:
+        warn(f"the run of {directory} did not finish: {so_far}. It goes on with resume={str(directory)!r}.")
+    else:
+        warn(f"the run of {directory} has not finished, it is trained by {who}: {so_far}.")
 
 
 def info_path(directory: Path) -> Path:

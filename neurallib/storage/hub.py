@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path
-from neurallib.files import read_json, read_yaml
+from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
 from neurallib.plots import plot_losses
 from neurallib.state import Hparams, State, changed
@@ -20,7 +20,7 @@ from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.publishing import check_links, published, without_local_paths
-from neurallib.storage.training_info import INFO
+from neurallib.storage.training_info import INFO, read_training_information
 from neurallib.version import __version__
 from neurallib.warn import warn
 
@@ -122,7 +122,7 @@ def get_weights_and_info_from_hugging(
     >>> path, info = nl.get_weights_and_info_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
     info, weights = fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir)
-    return weights, read_json(info)
+    return weights, read_training_information(info)
 
 
 def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
@@ -155,8 +155,9 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     >>> import neurallib as nl
     >>> hparams = nl.get_hparams_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    info, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,))
-    return completed_hparams(read_json(info), read_yaml(hparams), lambda: fetch(hugging_face_model, WEIGHTS)[0])
+    path, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,))
+    info = read_training_information(path)
+    return completed_hparams(info, read_yaml(hparams), lambda: fetch(hugging_face_model, WEIGHTS)[0])
 
 
 @hinted

@@ -55,3 +55,7 @@ def plain_errors(what: str, revision: str | None = None, writing: bool = False) 
         raise ConnectionError(f"{unreachable(error)}: no {what}.") from error
     except errors.LocalEntryNotFoundError as error:
         raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {what}: {error}") from error
+    except RuntimeError as error:  # of a part of an upload
+        if not isinstance(error.__cause__, Exception) or not is_unreachable(error.__cause__):
+            raise
+        raise ConnectionError(f"{unreachable(error.__cause__)} for {what}: {error}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, text
 from neurallib.files import read_json, write_json
 from neurallib.names import listing
+from neurallib.reading import told_by
 from neurallib.storage.hub_errors import is_unreachable, plain_errors, unreachable
 from neurallib.warn import warn
 
@@ -25,31 +27,21 @@ def fetch(
 ) -> list[Path]:
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there. Groups
     that end with OPTIONAL stand last, and those that are missing are left out."""
-    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants
 
     text("repo_id", repo_id)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
-
-    def kept(commit: str | None) -> list[Path | None]:
-        def file(name: str) -> Path | None:
-            if local_dir is not None and _is_of(local_dir, name, repo_id, commit):
-                return local_dir / name
-            found = try_to_load_from_cache(repo_id, name, revision=commit)
-            return Path(found) if isinstance(found, str) else None
-
-        return [next((path for name in group if (path := file(name))), None) for group in wanted]
-
     with plain_errors(f"repository {repo_id!r}", revision):
         try:
             there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)
         except Exception as error:
             if not is_unreachable(error):
                 raise
-            paths = kept(revision)
+            paths = _kept(repo_id, wanted, revision, local_dir)
             if revision is None and _missing(wanted, paths):  # of the newest commit only a part was ever asked for
                 for older in _cached_commits(repo_id):
-                    if not _missing(wanted, found := kept(older)):
+                    if not _missing(wanted, found := _kept(repo_id, wanted, older, local_dir)):
                         paths = found
                         warn(f"{unreachable(error)}: {repo_id} is read as of commit {older}.")
                         break
@@ -61,20 +53,57 @@ def fetch(
         chosen = [next((name for name in group if name in names), None) for group in wanted]
         if missing := _missing(wanted, chosen):
             raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
-        downloaded = []
-        asked = revision
-        if local_dir is not None:
-            revision = there.sha
-        for name in filter(None, chosen):
-            path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
-            if local_dir is None:
-                # The first, asked for by branch, makes the cache remember where the branch is; the others must be of
-                # the same commit even if somebody pushes in between.
-                revision = path.parent.name
-            downloaded.append(path)
-        if local_dir is not None:
-            _remember(local_dir, repo_id, asked, str(there.sha))
-        return downloaded
+        return _downloaded(repo_id, list(filter(None, chosen)), revision, str(there.sha), token, local_dir)
+
+
+def _downloaded(
+    repo_id: str, names: list[str], asked: str | None, commit: str, token: str | None, local_dir: Path | None
+) -> list[Path]:
+    """The files of one commit, which `asked` stands for: into the cache, or into a directory."""
+    from huggingface_hub import constants, hf_hub_download
+
+    downloaded: list[Path] = []
+    revision = asked if local_dir is None else commit
+    if local_dir is not None and _remembered(local_dir).get(f"{repo_id}@{asked or 'main'}") != commit:
+        _remember(local_dir, repo_id, asked, "")  # it is of no commit until all of it is there
+    for name in reversed(names):  # what may be missing comes first, or nobody would miss it
+        path = Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_dir=local_dir))
+        if local_dir is not None and not _is_of(local_dir, name, repo_id, commit):
+            # huggingface_hub takes the file that is there where the hub does not answer any more
+            raise ConnectionError(f"{constants.ENDPOINT} was lost while downloading {name} of {repo_id}.")
+        if local_dir is None:
+            # The first, asked for by branch, makes the cache remember where the branch is; the others must be of the
+            # same commit even if somebody pushes in between.
+            revision = path.parent.name
+        downloaded.append(path)
+    if local_dir is not None:
+        _remember(local_dir, repo_id, asked, commit)
+    return downloaded[::-1]
+
+
+def _kept(
+    repo_id: str, wanted: tuple[tuple[str, ...], ...], commit: str | None, local_dir: Path | None
+) -> list[Path | None]:
+    """What there is without the hub: all of the directory or all of the cache, for the other's may be older."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+
+    def in_directory(name: str) -> Path | None:
+        return local_dir / name if local_dir is not None and _is_of(local_dir, name, repo_id, commit) else None
+
+    def in_cache(name: str) -> Path | None:
+        with told_by(cached):
+            found = try_to_load_from_cache(repo_id, name, revision=commit)
+        if isinstance(found, str) and not Path(found).resolve().is_relative_to(cached.resolve()):
+            raise ValueError(f"{cached} has a {name} of another folder, {found}: remove it and load it anew.")
+        return Path(found) if isinstance(found, str) else None
+
+    both = (
+        [next((path for name in group if (path := place(name))), None) for group in wanted]
+        for place in (in_directory, in_cache)
+    )
+    return min(both, key=lambda found: len(_lacking(wanted, found)))
 
 
 def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bool:
@@ -82,16 +111,26 @@ def _is_of(local_dir: Path, name: str, repo_id: str, revision: str | None) -> bo
     `_remember` which commit a branch was; a directory that nobody noted a thing of, such as a copy, is of no branch but
     the main one."""
     path, notes = local_dir / _NOTES / "download" / f"{name}.metadata", _remembered(local_dir)
-    commit = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else None
     if not (local_dir / name).is_file():
         return False
-    if revision is None and not notes:
-        return True
-    return commit is not None and commit in (revision, notes.get(f"{repo_id}@{revision or 'main'}"))
+    if not path.is_file():
+        return revision is None and not notes
+    commit, etag, *_ = [*path.read_text(encoding="utf-8", errors="replace").split("\n"), ""]
+    known = {revision, notes.get(f"{repo_id}@{revision or 'main'}")} if notes or revision else {commit}
+    return bool(commit) and commit in known and _holds(local_dir / name, etag)
+
+
+def _holds(path: Path, etag: str) -> bool:
+    """Whether a file is the one that its note is about: who was killed between the two has left the other's note."""
+    content = path.read_bytes()
+    if len(etag) == 64:  # of large files; else git's name for it
+        return hashlib.sha256(content).hexdigest() == etag
+    return len(etag) != 40 or hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == etag
 
 
 def _remember(local_dir: Path, repo_id: str, revision: str | None, commit: str) -> None:
     """Note which commit a branch was when a local directory got its files."""
+    (local_dir / _NOTES).mkdir(parents=True, exist_ok=True)
     write_json(local_dir / _NOTES / _REVISIONS, _remembered(local_dir) | {f"{repo_id}@{revision or 'main'}": commit})
 
 
@@ -112,5 +151,8 @@ def _cached_commits(repo_id: str) -> list[str]:
 
 
 def _missing(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> str:
-    lacking = [group for group, one in zip(wanted, found, strict=True) if one is None and OPTIONAL not in group]
-    return ", ".join(map(" or ".join, lacking))
+    return ", ".join(map(" or ".join, _lacking(wanted, found)))
+
+
+def _lacking(wanted: tuple[tuple[str, ...], ...], found: list[Any]) -> list[tuple[str, ...]]:
+    return [group for group, one in zip(wanted, found, strict=True) if one is None and OPTIONAL not in group]

@@ -16,7 +16,8 @@ PUBLISHED = {
     "efficiency_flops", "efficiency_params", "training_history", "transfer", "trainer_options", "callbacks",
     "best_epoch", "weights_of", "interrupted", "diverged", "seed", "batch_size", "class_weight", "augment",
     "n_train_signals", "n_val_signals", "train_losses", "val_losses", "finished", "versions", "pooling", "n_outputs",
-    "biosignal", "loss", "monitor", "loggers", "sample_weight", "train_steps", "val_metrics",
+    "biosignal", "checkpoint_format", "loss", "monitor", "loggers", "sample_weight", "train_steps", "val_metrics",
+    "status", "n_processes",
 }  # fmt: skip
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path
-from neurallib.files import write_json
+from neurallib.files import read_json, write_json
+from neurallib.formats import CHECKPOINT, check_format
 from neurallib.state import State, changed, count_parameters
 from neurallib.warn import warn
 
 INFO = "training_info.json"
+FORMAT = "checkpoint_format"  # of a directory, told in this file of it; no part of a state
+RUNNING = "running"  # the status of a run that has not ended, or was killed
 
 
 def save_training_information(
@@ -145,8 +148,16 @@ def save_training_information_to_file(state: State, directory: str | Path) -> Pa
     state = check_state(state)
     names = {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"]}
     path = as_path("directory", directory) / INFO
-    write_json(path, names | state["training_info"] | _beside_the_weights(state))
+    number = {FORMAT: CHECKPOINT}
+    write_json(path, number | names | state["training_info"] | _beside_the_weights(state) | number)
     return path
+
+
+def read_training_information(path: Path) -> dict[str, Any]:
+    """What a training_info.json holds; ValueError where it is broken, or a later version wrote its directory."""
+    info = read_json(path)
+    check_format(info.get(FORMAT, 1), CHECKPOINT, path)
+    return info
 
 
 def _beside_the_weights(state: State) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Lightning's callbacks of a run: what it has come to is noted by the first of them, and shown by the last."""
+"""The callback that notes what a run has come to, and has it written."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import sys
@@ -12,13 +11,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from neurallib.progress import counter
 from neurallib.state import copy_weights
+from neurallib.training.description import versions
 from neurallib.training.divergence import Watch
 from neurallib.training.history import History, differ
 from neurallib.training.measuring import Measuring
@@ -26,13 +23,15 @@ from neurallib.training.run import Fit, Run
 from neurallib.training.saving import Saving
 from neurallib.training.schedules import schedule_words
 from neurallib.training.tensorboard import Logs, learning_rates
-from neurallib.warn import dispensable, warn
+from neurallib.warn import warn
+
+_KEPT = ("measured_at", "n_steps", "handed_over", "rates")  # of a run that is resumed, beside its history
 
 
 class Recorder(Callback):
     """What a run has come to, noted epoch by epoch.
 
-    It is the first of the callbacks, so that the others see this epoch's losses, and measured weights are copied before
+    It stands before a user's callbacks, so that they see this epoch's losses, and measured weights are copied before
     one of them changes any. While Lightning's tuners try things no callback is there: their passes are no training.
     """
 
@@ -44,18 +43,22 @@ class Recorder(Callback):
         self._ran: tuple[Any, Any] = (None, None)
         self._measured_at = 0
         self._handed_over = False
+        self._rates: dict[str, float] = {}  # of the epoch, when it began
         self._run, self._began, self._n_steps = run, time.perf_counter(), 0
         self._measuring: Measuring | None = None  # of a validation epoch
         self._watch = Watch(run)
-        self._saving: Saving | None = None
+        self.saving: Saving | None = None
+        self.at_end: dict[str, Any] | None = None  # the checkpoint of the end, before callbacks have changed weights
         self._logs: Logs | None = None
         self._on_bar = run.enable_progress_bar and run.device.type == "cpu"  # the host would wait for a GPU
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        if trainer.loggers:
+        if self.optimizers:  # of a run that goes on
+            self._ran = _running(trainer)
+        if trainer.loggers and trainer.is_global_zero:
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
-            self._saving = Saving(self._run, module.directory)
+            self.saving = Saving(self._run, module.directory, lambda: self.fit(module.directory, interrupted=True))
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -107,10 +110,14 @@ class Recorder(Callback):
         return {"val_loss": loss} | {f"val_{name}": value for name, value in metrics.items()}
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if self._saving is not None:
-            checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-            checkpoint["state_dict"] = self.history.measured
-            self._saving.epoch(checkpoint, self.fit(module.directory, interrupted=True), self._is_best)
+        if self.saving is not None:
+            self.saving.epoch(self._best_checkpoint(trainer, module) if self._is_best else None)
+
+    def _best_checkpoint(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
+        """What Lightning's ModelCheckpoint(save_weights_only=True) would write of the weights just measured."""
+        counted = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
+        told = {"pytorch-lightning_version": versions()["pytorch-lightning"], "hyper_parameters": dict(module.hparams)}
+        return counted | told | {"state_dict": self.history.measured}
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         self._trained = copy_weights(module.network.state_dict())
@@ -130,14 +137,17 @@ class Recorder(Callback):
             else:
                 self.on_validation_epoch_end(trainer, module)
             self.on_validation_end(trainer, module)
+        if self.saving is not None and self.at_end is not None:
+            self.at_end["neurallib"]["recorder"] = self.as_plain()
+            self.saving.last(self.at_end)
         self._finish(self.history.best_metrics)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         self._finish({})
 
     def _finish(self, best: dict[str, float]) -> None:
-        if self._saving is not None:
-            self._saving.finish()
+        if self.saving is not None:
+            self.saving.finish()
         if self._logs is not None:
             self._logs.finish(best)
 
@@ -172,19 +182,37 @@ class Recorder(Callback):
 
     def _tell(self, trainer: pl.Trainer, module: Any) -> None:
         """Note the optimizer and the schedule that run, with their first learning rates; callbacks may change them."""
-        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        optimizer, schedule = _running(trainer)
         if not self.optimizers:
             self.learning_rate, group = float(module.hparams["learning_rate"]), trainer.optimizers[0].param_groups[0]
             own = callable(self._run.optimizer)
             self.first_rate = float(group.get("initial_lr", group["lr"])) if own else self.learning_rate
         later = f" from epoch {trainer.current_epoch + 1} on" if self.optimizers else ""
         for running, told, words in (
-            (trainer.optimizers[0], self.optimizers, str(trainer.optimizers[0])),
-            (schedules[0] if schedules else None, self.schedules, schedule_words(schedules[0] if schedules else None)),
+            (optimizer, self.optimizers, str(optimizer)),
+            (schedule, self.schedules, schedule_words(schedule)),
         ):
-            if not told or all(running is not ran for ran in self._ran):
+            changed = all(running is not ran for ran in self._ran)
+            if not told or (changed and told[-1].split(" from epoch ")[0] != words):
                 told.append(f"{words}{later}")
-        self._ran = (trainer.optimizers[0], schedules[0] if schedules else None)
+        self._ran = _running(trainer)
+
+    def as_plain(self) -> dict[str, Any]:
+        """What the run has come to, in values that a checkpoint can hold."""
+        kept = {name: getattr(self, f"_{name}") for name in _KEPT}
+        told = {name: getattr(self, name) for name in ("optimizers", "schedules", "learning_rate", "first_rate")}
+        return {"history": self.history.as_plain(), "seconds": self._seconds(), **kept, **told}
+
+    def take_over(self, plain: dict[str, Any]) -> None:
+        """Go on from what `as_plain` gave."""
+        state = dict(plain)
+        self.history.take_over(state.pop("history"))
+        self._began -= state.pop("seconds")
+        for name, value in state.items():
+            setattr(self, f"_{name}" if name in _KEPT else name, value)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
 
     def fit(self, directory: Path | None, interrupted: bool) -> Fit:
         """The run so far."""
@@ -202,83 +230,14 @@ class Recorder(Callback):
             learning_rate=self.learning_rate,
             first_rate=self.first_rate,
             handed_over=self._handed_over,
-            training_time=time.perf_counter() - self._began,
+            training_time=self._seconds(),
             interrupted=interrupted,
             directory=directory,
-            unsaved=None if self._saving is None else self._saving.failed,
+            unsaved=None if self.saving is None else self.saving.failed,
         )
 
 
-class Bar(ProgressBar):
-    """One line that counts the batches; Lightning's own bars take longer than a small network's step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shown, self._bar, self._due, self._words = True, None, 0.0, ""
-
-    def enable(self) -> None:
-        self._shown = True
-
-    def disable(self) -> None:
-        self._shown = False
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        if self._shown and self._bar is None:
-            self._bar = counter("batch")
-        self._due = 0.0
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._show("", batch_idx + 1, trainer.num_training_batches)
-
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self._show(", validating", batch_idx + 1, self.total_val_batches)
-
-    def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
-        self._due = 0.0
-        if self._bar is not None:
-            self._bar.set_postfix(self._numbers(), refresh=True)
-            self._bar.close()
-        self._bar = None
-
-    def _show(self, what: str, done: int, total: float) -> None:
-        if self._bar is None or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + 0.1
-        words = f"epoch {self.trainer.current_epoch + 1}{what}"
-        if words != self._words:  # its rate is counted anew
-            self._bar.reset(total)
-            self._bar.set_description(words, refresh=False)
-            self._words = words
-        self._bar.n = done
-        self._bar.set_postfix(self._numbers(), refresh=True)
-
-    def _numbers(self) -> dict[str, Any]:
-        return {name: value for name, value in self.get_metrics(self.trainer, self.trainer.lightning_module).items()}
-
-
-class Board(TensorBoardLogger):
-    """Lightning's logger, which ends no run where its files cannot be written."""
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        with dispensable(self.log_dir):
-            super().log_hyperparams(*args, **kwargs)
-
-    def save(self) -> None:
-        with dispensable(self.log_dir):
-            super().save()
-
-    def finalize(self, status: str) -> None:
-        with dispensable(self.log_dir):
-            super().finalize(status)
-
-
-class NoProfiler(PassThroughProfiler):
-    """Lightning asks for a profile of thirty things a step."""
-
-    def profile(self, action_name: str) -> Any:
-        return _NOTHING
-
-
-_NOTHING = contextlib.nullcontext()
+def _running(trainer: pl.Trainer) -> tuple[Any, Any]:
+    """The optimizer and the schedule, None where there is none."""
+    schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+    return trainer.optimizers[0], schedules[0] if schedules else None

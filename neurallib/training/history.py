@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,15 @@ class History:
         if best:
             self.take(val_loss, weights, self.metrics[-1])
         return best
+
+    def as_plain(self) -> dict[str, Any]:
+        """All of it but the monitor, in values that a checkpoint can hold."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "monitor"}
+
+    def take_over(self, plain: Mapping[str, Any]) -> None:
+        """Be what `as_plain` gave."""
+        for name, value in plain.items():
+            setattr(self, name, value)
 
     def take(self, val_loss: float, weights: dict[str, Tensor], metrics: dict[str, float]) -> None:
         """Hand these weights over in the end, unless better ones come."""

@@ -8,20 +8,42 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+
+from neurallib.processes import alone
 
 _ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
 
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Within the block no other run of this process trains, the global generators are seeded, and Lightning is quiet;
-    after it everything is as it was."""
-    with _ONE_AT_A_TIME, _quiet(), _random_state_of_its_own(seed):
+    """Within the block no other run of this process trains, the global generators are seeded, Lightning is quiet, and
+    what callbacks evaluate is not shared among processes; after it everything is as it was."""
+    with _ONE_AT_A_TIME, alone(), _quiet(), _random_state_of_its_own(seed):
         yield
+
+
+def random_state() -> dict[str, Any]:
+    """The global generators as they are, in values that torch.load takes for plain."""
+    legacy: Any = np.random.get_state(legacy=False)
+    numpy = legacy | {"state": {"key": legacy["state"]["key"].tolist(), "pos": int(legacy["state"]["pos"])}}
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "gpus": gpus, "numpy": numpy, "python": random.getstate()}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Let the global generators go on from what `random_state` gave."""
+    torch.set_rng_state(state["torch"])
+    if state["gpus"]:
+        torch.cuda.set_rng_state_all(state["gpus"])
+    key = np.array(state["numpy"]["state"]["key"], dtype=np.uint32)
+    np.random.set_state(state["numpy"] | {"state": state["numpy"]["state"] | {"key": key}})
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
 
 
 @contextlib.contextmanager
@@ -36,6 +58,9 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
             # It puts a schedule of its own in the place of the one that it says this of.
             warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
+            # They do say where they are: `set_epoch`.
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

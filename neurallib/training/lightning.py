@@ -1,11 +1,11 @@
-"""The Lightning adapter: its Trainer runs the library's own steps. Only this file and its callbacks import it."""
+"""The Lightning adapter: its Trainer runs the library's own steps."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import (
-    BatchSizeFinder,
     Callback,
     Checkpoint,
     EarlyStopping,
     GradientAccumulationScheduler,
     LearningRateFinder,
-    ModelPruning,
     ProgressBar,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -32,19 +28,21 @@ from neurallib.measures.losses import mean_loss
 from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.state import Batch
-from neurallib.storage.directories import create_checkpoints_directory
-from neurallib.storage.original import file_hparams, log_hparams
+from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
-from neurallib.training.callbacks import Bar, Board, NoProfiler, Recorder
+from neurallib.training.callbacks import Recorder
+from neurallib.training.checkpointing import Checkpointing
+from neurallib.training.company import Company, company_of
 from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
+from neurallib.training.placing import calm_sigterm, seed_process
+from neurallib.training.replacements import Bar, NoProfiler, board
+from neurallib.training.resuming import Opened
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
 from neurallib.warn import warn
-
-TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 
 
 class _Training(pl.LightningModule):
@@ -59,10 +57,12 @@ class _Training(pl.LightningModule):
         self.save_hyperparameters(file_hparams(run.state))
         self.add_module("network", network)
         self.directory: Path | None = None
+        self.company: Company | None = None  # of the processes that train together
         self._run, self._rate = run, float(run.state["hparams"]["learning_rate"])
         task = describe(run.state)
         self._terms = run_terms(run)
         self._n_steps = torch.zeros(())  # valid ones, of the optimizer step so far
+        self.train_total = torch.zeros(2, dtype=torch.float64)  # of an epoch: the sum of losses, and what divides it
         self._n_batches = len(run.batches(True))  # of all processes
         steps = 1 if task.seq2one else sum(run.train_set.lengths) / len(run.train_set)
         self._unit = run.batch_size * steps * (1 if task.kind == "multiclass" else task.n_outputs)
@@ -71,6 +71,9 @@ class _Training(pl.LightningModule):
         # Processes that Lightning started for the other devices have no directory of their own.
         self.directory = self.trainer.strategy.broadcast(self.directory)
         self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
+        if self.company is not None:
+            self.company.meet(self._rank, self._world_size, self.trainer.strategy.broadcast)
+            seed_process(self._run.seed, self._rank)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._run.batches(True, self.trainer.global_rank, self.trainer.world_size)
@@ -117,14 +120,14 @@ class _Training(pl.LightningModule):
         self._take_rate()
         # Passes of Lightning's tuners are no epochs, and a run that goes on does not begin with the first.
         self.trainer.train_dataloader.batch_sampler.set_epoch(self.current_epoch)  # type: ignore[union-attr]
-        self._train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.train_total = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         weight: Any = batch.get("weight")  # of a WeightedBatch
         loss = training_step(self.network, batch, self._loss if weight is None else partial(self._loss, weight=weight))
         if batch_idx * self._world_size + self._rank >= self._n_batches:
             self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
-        self._train_total += self._terms_of_batch
+        self.train_total += self._terms_of_batch
         return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -169,9 +172,15 @@ class _Training(pl.LightningModule):
         self._val_total += torch.stack(self._terms(logits, batch["y"], batch["lengths"]))
         return logits
 
+    def take_over(self, rate: float, total: Tensor | None) -> None:
+        """Go on at a learning rate, in an epoch whose losses so far sum up to `total`, in this process alone."""
+        self.hparams["learning_rate"] = self._rate = rate
+        if total is not None:
+            self.train_total = total.to(self.device)
+
     def losses(self) -> tuple[float, float]:
         """Of the epoch's training and validation, over their valid steps."""
-        total = self.trainer.strategy.reduce(self._train_total.clone(), reduce_op="sum")  # over the processes
+        total = self.trainer.strategy.reduce(self.train_total.clone(), reduce_op="sum")  # over the processes
         (train, n_train), (val, n_val) = total.tolist(), self._val_total.tolist()
         return train / n_train if n_train else float("nan"), val / n_val if n_val else float("nan")
 
@@ -203,8 +212,9 @@ class _Training(pl.LightningModule):
 _Training.training_step.__signature__ = inspect.signature(_Training.training_step)  # type: ignore[attr-defined]
 
 
-def fit(run: Run) -> Fit:
-    """Train a network from the run's state on, and hand back its best weights by what it monitors.
+def fit(run: Run, opened: Opened) -> Fit:
+    """Train a network from the run's state on, or from its checkpoint, and hand back its best weights by what it
+    monitors.
 
     Raises
     ------
@@ -214,14 +224,14 @@ def fit(run: Run) -> Fit:
         If Ctrl-C came before one did.
     """
     module, recorder = _Training(run, build_network(run.state)), Recorder(run)
-    if run.save and getattr(rank_zero_only, "rank", 0) == 0:
-        module.directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
-        log_hparams(run.state, module.directory)
+    module.directory = opened.directory
     interrupted, diverged, on_ctrl_c = False, None, signal.getsignal(signal.SIGINT)
     with isolated(run.seed):
-        trainer = _trainer(run, module.directory, recorder)
+        trainer = _trainer(run, opened, recorder)
+        calm_sigterm(trainer)
         try:
-            trainer.fit(module)
+            with company_of(trainer.world_size > 1) as module.company:
+                trainer.fit(module, ckpt_path=opened.checkpoint, weights_only=True)
         except SystemExit as error:
             # Lightning makes this of Ctrl-C, and then ignores the next one. A scheduler's SIGTERM ends the program.
             if not isinstance(error.__context__, KeyboardInterrupt):
@@ -231,7 +241,9 @@ def fit(run: Run) -> Fit:
             interrupted = True
         except Diverged as error:
             diverged = str(error)
-    result = recorder.fit(module.directory, interrupted)._replace(diverged=diverged)
+    result = recorder.fit(module.directory, interrupted)._replace(
+        diverged=diverged, rank=trainer.global_rank, n_processes=trainer.world_size
+    )
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
@@ -247,31 +259,11 @@ def fit(run: Run) -> Fit:
     return result
 
 
-def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
-    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
-    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
-        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
-        if isinstance(callback, BatchSizeFinder):
-            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
-        if isinstance(callback, ModelPruning):
-            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
-        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
-            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
-
-
-def check_loggers(loggers: Any) -> None:
-    """Raise unless these are Lightning's loggers, in a list."""
-    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
-        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
-        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
-
-
-def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer:
+def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
     """Lightning's Trainer with the callbacks and the logger that the run asks for."""
-    callbacks: list[Callback] = [recorder, *run.callbacks]
+    callbacks: list[Callback] = [Checkpointing(run, recorder), recorder, *run.callbacks]
+    if opened.checkpoint is not None:  # which has the rate that was found
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateFinder)]
     if run.patience is not None:
         monitor, is_loss = run.monitor, run.monitor.name == "loss"  # others may be nan in an epoch, and better later
         callbacks.append(EarlyStopping(monitor.key, mode=monitor.mode, patience=run.patience, check_finite=is_loss))
@@ -279,10 +271,7 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
         callbacks.append(Bar())
     loggers = list(run.loggers)
     if run.enable_tensorboard:
-        name, where = "tensorboard_logs", directory or "."
-        loggers.append(Board(where, name, default_hp_metric=False, max_queue=1000, flush_secs=10))
-    on_gpu = run.device.type == "cuda"
-    placed = {"accelerator": "gpu", "devices": [run.device.index]} if on_gpu else {"accelerator": "cpu", "devices": 1}
+        loggers.append(board(opened.directory or Path("."), opened.step))
     return pl.Trainer(
         max_epochs=run.epochs,
         callbacks=callbacks,
@@ -293,6 +282,6 @@ def _trainer(run: Run, directory: Path | None, recorder: Recorder) -> pl.Trainer
         num_sanity_val_steps=0,
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
-        default_root_dir=directory,
-        **(placed | {"profiler": NoProfiler()} | dict(run.trainer_options)),
+        default_root_dir=opened.directory,
+        **({"profiler": NoProfiler()} | dict(run.placement) | dict(run.trainer_options)),
     )

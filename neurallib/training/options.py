@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
 from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import make_optimizer
+from neurallib.training.placing import placement
 from neurallib.training.run import Run
 from neurallib.warn import warn
 
@@ -35,8 +37,11 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {name: integer(name, given[name]) for name in ("epochs", "batch_size")}
     checked["seed"] = as_seed(given["seed"])
     checked["patience"] = None if given["patience"] is None else integer("patience", given["patience"])
+    _check_every(given["checkpoint_every"], given["save"])
     rates = given["layer_learning_rates"] or {}
     device = configure_device(given["gpu_id"])
+    where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
+    checked["placement"] = placement(**where, device=device)
     # A function is tried on a network of its own: what it gives is known to be an optimizer before a run begins.
     make_optimizer(
         build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
@@ -54,6 +59,17 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
     kept |= {"metrics": metrics, "monitor": as_monitor(given["monitor"], task, metrics)}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+
+
+def _check_every(every: Any, save: bool) -> None:
+    if every is None:
+        return
+    if not isinstance(every, datetime.timedelta):
+        integer("checkpoint_every", every)
+    elif every < datetime.timedelta(0):
+        raise ValueError(f"checkpoint_every={every!r}; expected a time of at least 0.")
+    if not save:
+        raise ValueError("checkpoint_every needs save=True: last.ckpt lies in the checkpoints directory.")
 
 
 def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurallib.checks import choice, number
+from neurallib.measures.class_weights import decided_class_weight
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
@@ -30,6 +31,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     n_features = describe(state).n_features
     handed = Handed(conversion(known, n_features, None, *names))
     reading = {name: options[name] for name in ("memory_budget", "enable_progress_bar")}
+    reading["with_sums"] = options["save"]  # a run that leaves files can be resumed, with the same data
     augmentation = as_augmentation(options["augment"], options["seed"])
     items = as_items(options["train_data"], "train_data", handed.conversion.n_given or n_features, True)
     weights = sample_weights(options["sample_weight"], items, "train_data")
@@ -44,6 +46,14 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
     return state, train_set, val_set
+
+
+def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
+    """The weights of classes of a run, which are not taken over from the one before."""
+    weight = decided_class_weight(given, describe(state), data.class_counts)
+    if weight is None and (before := state["training_info"].get("class_weight")):
+        warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
+    return weight
 
 
 def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocessing:

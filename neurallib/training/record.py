@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import datetime
 import math
-import platform
 import statistics
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurallib.devices import gpu_name
+from neurallib.functions import function_name
 from neurallib.measures.baseline import constant_loss
 from neurallib.names import is_named
-from neurallib.signals.augmentation import function_name
 from neurallib.state import State, changed
 from neurallib.storage.training_info import save_training_information
 from neurallib.tasks import describe
+from neurallib.training.description import versions
 from neurallib.training.measuring import measured
 from neurallib.training.run import Fit, Run
-from neurallib.version import __version__
 from neurallib.warn import warn
 
 
-def trained_state(run: Run, fit: Fit) -> State:
-    """The run's state with the best weights, and the training information of the run."""
+def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
+    """The run's state with the best weights, and the training information of the run; its status is "finished",
+    "interrupted" or "diverged", unless another is given."""
     start, sample_weights = run.state, run.train_set.weights
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
@@ -56,10 +54,12 @@ def trained_state(run: Run, fit: Fit) -> State:
         loggers=[type(logger).__name__ for logger in run.loggers],
         best_epoch=fit.best_epoch,
         weights_of=_weights_of(fit),
+        status=status or _status(fit),
         interrupted=fit.interrupted,
         diverged=fit.diverged,
         seed=run.seed,
         batch_size=run.batch_size,
+        n_processes=fit.n_processes,
         class_weight=start["training_info"]["class_weight"],
         sample_weight=None if sample_weights is None else _range(sample_weights),
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
@@ -70,9 +70,13 @@ def trained_state(run: Run, fit: Fit) -> State:
         val_losses=fit.val_losses,
         val_metrics=_by_name(fit.metrics),
         finished=datetime.datetime.now().isoformat(timespec="seconds"),
-        versions=_versions(),
+        versions=versions(),
         checkpoints_directory=str(fit.directory.resolve()) if fit.directory is not None else None,
     )
+
+
+def _status(fit: Fit) -> str:
+    return "diverged" if fit.diverged else "interrupted" if fit.interrupted else "finished"
 
 
 def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
@@ -142,12 +146,3 @@ def count_flops(state: State, n_steps: int) -> int:
     return sum(2 * weight.numel() * n_steps for weight in matrices) + sum(
         4 * weight.shape[1] * n_steps**2 for weight in attentions
     )
-
-
-def _versions() -> dict[str, Any]:
-    return {
-        "neurallib": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pytorch-lightning": version("pytorch-lightning"),
-    }

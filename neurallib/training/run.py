@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,9 +42,11 @@ class Run(NamedTuple):
     optimizer: OptimizerChoice
     schedule: Schedule
     layer_learning_rates: Mapping[str, float]
-    device: torch.device
+    device: torch.device  # of this process
+    placement: dict[str, Any]  # accelerator, devices, num_nodes and strategy of Lightning's Trainer
     save: bool  # whether it writes into a checkpoints directory of its own
     results_directory: str | Path | None
+    checkpoint_every: int | datetime.timedelta | None  # within an epoch: steps of the optimizer, or time
     dataset_name: str | None
     trained_for: str | None
     enable_tensorboard: bool
@@ -94,6 +97,8 @@ class Fit(NamedTuple):
     directory: Path | None
     diverged: str | None = None  # where a loss became nan or infinite, which ended the run
     unsaved: OSError | None = None  # why one of the checkpoints could not be written
+    rank: int = 0  # of the process, of how many that trained together
+    n_processes: int = 1
 
     def why_nothing(self, monitored: str) -> str:
         """What is said where there are no weights to keep."""

@@ -1,80 +1,88 @@
-"""What a run leaves in its checkpoints directory while it goes on: Lightning's checkpoints, what makes a state of them,
-and the loss curve."""
+"""What a run leaves in its checkpoints directory while it goes on: Lightning's checkpoints, what makes a state of the
+best one, and the loss curve."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from neurallib.files import write_torch, write_yaml
 from neurallib.plots import plot_losses
-from neurallib.storage.directories import HPARAMS
-from neurallib.storage.original import file_hparams
-from neurallib.storage.preprocessing import PREPROCESSING, write_preprocessing
-from neurallib.storage.training_info import INFO, save_training_information_to_file
+from neurallib.storage.beside import files_beside
+from neurallib.storage.training_info import RUNNING
 from neurallib.training.record import trained_state
 from neurallib.training.run import Fit, Run
 from neurallib.training.seldom import Seldom
 from neurallib.warn import dispensable, warn
+from neurallib.weight_files import write_torch
+
+LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 class Saving:
     """Writes best.ckpt, last.ckpt and the files beside them as often as that costs a small share of the time.
 
     The first weights to keep are written at once: from then on the directory can be loaded, however the run ends.
+    `last.ckpt` is what a run is resumed from.
     """
 
-    def __init__(self, run: Run, directory: Path) -> None:
-        self._run, self._directory = run, directory
-        self._files, self._plot = Seldom(), Seldom(wait=2.0)
+    def __init__(self, run: Run, directory: Path, so_far: Callable[[], Fit]) -> None:
+        self._run, self._directory, self._so_far = run, directory, so_far
+        self._best, self._last, self._plot = Seldom(), Seldom(), Seldom(wait=2.0)
         self._waiting: dict[str, Mapping[str, Any]] = {}
         self._has_best = False
         self._failed: dict[str, OSError] = {}
-        self._fit: Fit | None = None
 
     @property
     def failed(self) -> OSError | None:
         """Why a file could not be written, the last time that this was tried."""
         return next(iter(self._failed.values()), None)
 
-    def epoch(self, checkpoint: Mapping[str, Any], fit: Fit, best: bool) -> None:
-        """Take in what Lightning's checkpoint of an epoch holds, and the run up to it."""
-        checkpoint = _copied(checkpoint)
-        self._waiting |= {"last.ckpt": checkpoint} | ({"best.ckpt": checkpoint} if best else {})
-        self._fit = fit
-        self._files(lambda: self._write(fit))
-        if best and not self._has_best:
-            self._files.finish()
-            self._has_best = True
-        self._plot(lambda: self._draw(fit))
+    @property
+    def wants_last(self) -> bool:
+        """Whether it is time for a checkpoint to resume from."""
+        return self._last.is_due
+
+    def epoch(self, best: Mapping[str, Any] | None) -> None:
+        """Take in that an epoch has been validated; where its weights are the best so far, what best.ckpt holds."""
+        if best is not None:
+            self._waiting[BEST] = best
+            self._best(self._write)
+            if not self._has_best:
+                self._best.finish()
+                self._has_best = True
+        self._plot(self._draw)
+
+    def last(self, checkpoint: Mapping[str, Any]) -> None:
+        """Write what the run can be resumed from."""
+        self._waiting[LAST] = checkpoint
+        self._last.now(self._write)
+        if LAST in self._waiting:
+            self._waiting[LAST] = copied(checkpoint)
 
     def finish(self) -> None:
         """Write what has not been written yet."""
-        self._files.finish()
-        if self._failed and self._fit is not None:
-            self._write(self._fit)
+        self._best.finish()
+        if self._failed:
+            self._write()
         self._plot.finish()
 
-    def _write(self, fit: Fit) -> None:
+    def _write(self) -> None:
         """Write each file that waits. One that cannot be written, as on a full disk, is told and tried again later."""
-        was_best = "best.ckpt" in self._waiting
+        was_best = BEST in self._waiting
         for name, checkpoint in list(self._waiting.items()):
             with self._noting(name):
                 write_torch(self._directory / name, checkpoint)
                 del self._waiting[name]
-        if "best.ckpt" not in self._waiting and (was_best or self._failed.keys() & {HPARAMS, PREPROCESSING, INFO}):
-            state, directory = trained_state(self._run, fit), self._directory
-            with self._noting(HPARAMS):
-                write_yaml(directory / HPARAMS, file_hparams(state))
-            with self._noting(PREPROCESSING):
-                write_preprocessing(state, directory)
-            with self._noting(INFO):
-                save_training_information_to_file(state, directory)
+        if BEST not in self._waiting and (was_best or self._failed.keys() - {BEST, LAST}):
+            state = trained_state(self._run, self._so_far(), RUNNING)
+            for name, write in files_beside(state, self._directory).items():
+                with self._noting(name):
+                    write()
 
     @contextlib.contextmanager
     def _noting(self, name: str) -> Iterator[None]:
@@ -87,18 +95,19 @@ class Saving:
                 warn(f"{self._directory / name} is not written: {error.strerror or error}. Training goes on.")
             self._failed[name] = error
 
-    def _draw(self, fit: Fit) -> None:
+    def _draw(self) -> None:
+        fit = self._so_far()
         with dispensable(path := self._directory / "loss_plot.png"):
             plot_losses(fit.train_losses, fit.val_losses, path)
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """The value with its tensors as copies on the CPU, because training goes on with the originals."""
     kind = type(value)
     if kind is dict:
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return kind(map(_copied, value))
+        return kind(map(copied, value))
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     return value if kind in (int, float, bool, str, type(None)) else copy.deepcopy(value)

@@ -12,19 +12,28 @@ class Seldom:
     What was left undone last is kept, and done by `finish`. With `wait`, the first piece is done after so many seconds.
     """
 
-    def __init__(self, share: float = 0.02, wait: float = 0.0) -> None:
+    def __init__(self, share: float = 0.01, wait: float = 0.0) -> None:
         self._share, self._due = share, time.monotonic() + wait
         self._left: Callable[[], object] | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether work would be done now."""
+        return time.monotonic() >= self._due
 
     def __call__(self, work: Callable[[], object]) -> None:
         """Do the work now, or keep it in place of what was kept before."""
         self._left = work
-        if time.monotonic() >= self._due:
+        if self.is_due:
             self.finish()
 
     def finish(self) -> None:
         """Do what is left, if anything is."""
-        work, self._left, began = self._left, None, time.monotonic()
-        if work is not None:
-            work()
-            self._due = began + (time.monotonic() - began) / self._share
+        if self._left is not None:
+            self.now(self._left)
+
+    def now(self, work: Callable[[], object]) -> None:
+        """Do the work whatever it costs, in place of what was kept."""
+        self._left, began = None, time.monotonic()
+        work()
+        self._due = began + (time.monotonic() - began) / self._share

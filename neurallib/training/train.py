@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
-from neurallib.measures.class_weights import decided_class_weight
+from neurallib.checks import boolean
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
 from neurallib.signals.augmentation import Augment
-from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
-from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import CARD, save_model_card
-from neurallib.tasks import describe
+from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.training.ending import saved
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import checked_options, with_names
-from neurallib.training.parts import prepare_parts
+from neurallib.training.parts import known_class_weight, prepare_parts
+from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.run import Fit, Run
+from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
+from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
-from neurallib.training.trainer_options import check_trainer_options
-from neurallib.warn import dispensable, warn
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
 
 def train(
@@ -62,6 +62,8 @@ def train(
     memory_budget: int = 2**30,
     save: bool = False,
     results_directory: str | Path | None = None,
+    resume: bool | str | Path = False,
+    checkpoint_every: int | datetime.timedelta | None = None,
     dataset_name: str | None = None,
     trained_for: str | None = None,
     enable_tensorboard: bool = False,
@@ -69,6 +71,9 @@ def train(
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    devices: int | Sequence[int] | str | None = None,
+    num_nodes: int = 1,
+    strategy: str | Strategy = "auto",
     **trainer_options: Any,
 ) -> State:
     """Train a state on pairs of signal and target, and return its best weights.
@@ -159,6 +164,14 @@ def train(
         directory, named in `training_info["checkpoints_directory"]`. By default nothing is written.
     results_directory : path, optional
         Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    resume : path or bool
+        The directory of a run that was stopped or killed: it goes on where it was, within that directory, and ends with
+        what it would have ended with, bit by bit on the same machine. Everything that it began with has to be the same,
+        the data too. A finished run goes on where more `epochs` are asked for and its schedule allows that. True: the
+        newest unfinished run of this model that began with all the same, if there is one, else a new one.
+    checkpoint_every : int or timedelta, optional
+        How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
+        default between epochs alone, as often as that costs a small share of the time.
     dataset_name, trained_for : str, optional
         For the training information: what was trained on, and what for.
     enable_tensorboard : bool
@@ -173,9 +186,18 @@ def train(
         Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
         measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
         of `metrics`, or a `monitor` other than the loss.
+    devices : int, sequence of int or "auto", optional
+        How many devices of this machine train together, a process each, or which GPUs, or all; by default one (see
+        `gpu_id`), and under torchrun one for each process that it started. Each takes its own batches of `batch_size`,
+        and the optimizer's step is that of all of them as one batch. A program that torchrun or Slurm's srun did not
+        start is started again for each further device. All processes return the same state, and the first alone writes.
+    num_nodes : int
+        How many machines, each with so many devices; torchrun or srun starts them.
+    strategy : str or Lightning Strategy
+        How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
         Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        precision, gradient_clip_val, accumulate_grad_batches, ...
 
     Returns
     -------
@@ -211,44 +233,32 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
+    resume = as_resume(resume)
+    save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning import TRAINER_ARGUMENTS, check_callbacks, check_loggers, fit
+    from neurallib.training.lightning_given import check_given
 
     start = with_names(check_state(state), outputs)
-    check_callbacks(callbacks, layer_learning_rates)
-    check_loggers(loggers)
-    check_trainer_options(trainer_options, train, TRAINER_ARGUMENTS)
+    check_given(given, train)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
-    start = changed(start, training_info={"class_weight": _class_weight(start, class_weight, train_set)})
+    start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
     check_weights(start)
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
+        check_resumable(run, resume)
         return start
-    result = better_of(run, fit(run))
+    with opened(run, resume, is_first(run.placement | dict(run.trainer_options))) as found:
+        return _trained(run, found)
+
+
+def _trained(run: Run, found: Opened) -> State:
+    """The state that the run ends with."""
+    from neurallib.training.lightning import fit
+
+    if found.finished:
+        return load_checkpoint(found.directory or "")
+    result = better_of(run, fit(run, found))
     tell_if_constant(run, result)
-    return _saved(trained_state(run, result), result)
-
-
-def _saved(trained: State, result: Fit) -> State:
-    """The state, in its directory where it has one; an error that a checkpoint could not be written hands it out."""
-    error = result.unsaved
-    if result.directory is not None:
-        try:
-            save_checkpoint(trained, result.directory)
-        except OSError as last:
-            error = last
-        with dispensable(result.directory / CARD):
-            save_model_card(trained, result.directory)
-    if error is not None:
-        error.state = trained  # type: ignore[attr-defined]
-        raise error
-    return trained
-
-
-def _class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
-    weight = decided_class_weight(given, describe(state), data.class_counts)
-    if weight is None and (before := state["training_info"].get("class_weight")):
-        warn(f"the state was trained with class_weight={before}; this run weighs all alike.")
-    return weight
+    return saved(trained_state(run, result), result)

@@ -48,8 +48,6 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _OF_THE_ORIGINAL:
             raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
-        if name == "strategy" and any(word in str(options[name]) for word in ("spawn", "fork", "notebook")):
-            raise ValueError(f"strategy={options[name]!r} leaves the weights in processes that end; 'ddp' does not.")
         if name not in known:
             raise TypeError(
                 f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "

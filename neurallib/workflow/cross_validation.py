@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
@@ -19,7 +18,7 @@ from neurallib.progress import progress
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.people import ByName, by_name, fold_of, part_of, people_of
 from neurallib.signals.preparing import prepare
-from neurallib.signals.sources import Data, as_items
+from neurallib.signals.sources import Data, Part, as_items
 from neurallib.signals.weights import sample_weights
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -136,14 +135,14 @@ def cross_validate(
         own: dict[str, Any] = {"sample_weight": weights[fold]}
         own |= {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
         trained = train(
-            state, *(_Part(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
+            state, *(_Pairs(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
             gpu_id=gpu_id, enable_progress_bar=False, **(training_options | own),
         )  # fmt: skip
         if trained["training_info"]["interrupted"]:
             raise KeyboardInterrupt  # train has kept what it had; whoever pressed Ctrl-C wants no further fold
         states.append(trained)
-        measures.append(evaluate(trained, _Part(items, places), gpu_id=gpu_id))
-        predictions |= zip(places, predict(trained, _Part(items, places), gpu_id=gpu_id), strict=True)
+        measures.append(evaluate(trained, _Pairs(items, places), gpu_id=gpu_id))
+        predictions |= zip(places, predict(trained, _Pairs(items, places), gpu_id=gpu_id), strict=True)
     told = {name: _mean_and_interval([measured[name] for measured in measures]) for name in _numbers(measures)}
     return {
         "predictions": [predictions[i] for i in range(len(items))],
@@ -155,18 +154,11 @@ def cross_validate(
     }
 
 
-class _Part(Dataset[tuple[Any, Any]]):
-    """Some of the items, read when they are asked for."""
+class _Pairs(Part):
+    """A part of pairs, in whatever form these are."""
 
-    def __init__(self, items: Any, places: Sequence[int]) -> None:
-        self._items, self._places = items, places
-        self.window = getattr(items, "window", None)  # of an opened folder, which the state keeps
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, i: int) -> tuple[Any, Any]:
-        x, y = self._items[self._places[i]]
+    def __getitem__(self, i: int) -> Any:
+        x, y = super().__getitem__(i)
         return x, y
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from neurallib.workflow.on_folders import PathLike, check_options, train_on_fold
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
 
 def train_from_scratch(
@@ -55,10 +57,15 @@ def train_from_scratch(
     bucketing: bool = False,
     memory_budget: int = 2**30,
     results_directory: PathLike | None = None,
+    resume: bool | PathLike = False,
+    checkpoint_every: int | datetime.timedelta | None = None,
     enable_progress_bar: bool = True,
     dry_run: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    devices: int | Sequence[int] | str | None = None,
+    num_nodes: int = 1,
+    strategy: str | Strategy = "auto",
     **trainer_options: Any,
 ) -> State:
     """Train an untrained state on folders of .npy files, into a new checkpoints directory.
@@ -160,6 +167,14 @@ def train_from_scratch(
         Bytes of prepared signals kept in memory; what is beyond is read again each epoch.
     results_directory : path, optional
         Where checkpoints directories are made, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+    resume : path or bool
+        The directory of a run that was stopped or killed: it goes on where it was, within that directory, and ends with
+        what it would have ended with, bit by bit on the same machine. Everything that it began with has to be the same,
+        the data too. A finished run goes on where more `epochs` are asked for and its schedule allows that. True: the
+        newest unfinished run of this model that began with all the same, if there is one, else a new one.
+    checkpoint_every : int or timedelta, optional
+        How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
+        default between epochs alone, as often as that costs a small share of the time.
     enable_progress_bar : bool
         Show the progress.
     dry_run : bool
@@ -170,9 +185,18 @@ def train_from_scratch(
         Beside TensorBoard's, such as CSVLogger: each step's and epoch's losses, the learning rate and all validation
         measures. These are computed, and in `training_info["val_metrics"]`, wherever there is a logger, a callback, one
         of `metrics`, or a `monitor` other than the loss.
+    devices : int, sequence of int or "auto", optional
+        How many devices of this machine train together, a process each, or which GPUs, or all; by default one (see
+        `gpu_id`), and under torchrun one for each process that it started. Each takes its own batches of `batch_size`,
+        and the optimizer's step is that of all of them as one batch. A program that torchrun or Slurm's srun did not
+        start is started again for each further device. All processes return the same state, and the first alone writes.
+    num_nodes : int
+        How many machines, each with so many devices; torchrun or srun starts them.
+    strategy : str or Lightning Strategy
+        How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
         Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, devices, ...
+        precision, gradient_clip_val, accumulate_grad_batches, ...
 
     Returns
     -------

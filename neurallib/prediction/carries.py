@@ -1,0 +1,97 @@
+"""What a stream carries on, which may come out of a file: looked at before a step believes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from neurallib.formats import STREAM, check_format
+from neurallib.prediction.stream_events import Waiting
+from neurallib.tasks import TaskKind
+
+_MOST = 1 << 40  # samples of a stream, or of a setting
+
+
+def check_carry(carry: Any, weights: Mapping[str, Tensor]) -> None:
+    """Raise unless it is a carry of the network that has these weights.
+
+    Raises
+    ------
+    TypeError
+        If it is no mapping.
+    ValueError
+        Names what of it cannot be.
+    """
+    if not isinstance(carry, Mapping):
+        raise TypeError(f"carry is a {type(carry).__name__}; expected what init_stream or the last step gave.")
+    check_format(carry.get("format", 1), STREAM, "carry")
+    wrong = _wrong(carry, weights)
+    if wrong is not None:
+        told = repr(carry.get(wrong))
+        raise ValueError(f"carry[{wrong!r}] is {told[:100]}, which no stream of this network has.")
+
+
+def _wrong(carry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str | None:
+    """The first entry that cannot be."""
+    for name in ("n_outputs", "fold", "n_samples", "n_answered"):
+        if not _is_count(carry.get(name), name in ("n_outputs", "fold")):
+            return name
+    fold, ahead, n_samples = carry["fold"], carry.get("look_ahead"), carry["n_samples"]
+    if carry.get("kind") not in get_args(TaskKind) or "look_ahead" not in carry:
+        return "kind" if "look_ahead" in carry else "look_ahead"
+    if not (ahead is None or _is_count(ahead)) or (ahead is None) == any("_reverse" in name for name in weights):
+        return "look_ahead"
+    if not isinstance(carry.get("ended"), bool):
+        return "ended"
+    kept: Any = carry.get("kept")
+    n_features = weights["gru_layers.0.weight_ih_l0"].shape[1] // fold
+    if not _is(kept, 3) or len(kept) < 1 or kept.shape[2] != n_features:
+        return "kept"
+    begin = n_samples - kept.shape[1]
+    if begin < 0 or begin % fold or carry["n_answered"] > n_samples or (ahead is None and kept.shape[1] >= fold):
+        return "n_samples"
+    if begin > carry["n_answered"]:
+        return "n_answered"
+    sizes = [] if ahead is not None else [w.shape[1] for n, w in weights.items() if n.endswith("weight_hh_l0")]
+    hidden = carry.get("hidden")
+    if not isinstance(hidden, list) or len(hidden) != len(sizes):
+        return "hidden"
+    if not all(_is(h, 3) and tuple(h.shape) == (1, len(kept), n) for h, n in zip(hidden, sizes, strict=True)):
+        return "hidden"
+    for name, n in (("x_scale", n_features), ("y_scale", carry["n_outputs"])):
+        scale: Any = carry.get(name, False)
+        if scale is not None and not (_is(scale, 2, torch.float64) and tuple(scale.shape) in ((2, 1), (2, n))):
+            return name
+    return None if _are_events(carry.get("events", False), len(kept)) else "events"
+
+
+def _are_events(events: Any, n_streams: int) -> bool:
+    if events is None:
+        return True
+    if not isinstance(events, Mapping) or not isinstance(events.get("threshold"), (int, float)):
+        return False
+    waiting = events.get("waiting")
+    counts = all(_is_count(events.get(name)) for name in ("distance", "half"))
+    if not counts or not isinstance(waiting, list) or len(waiting) != n_streams:
+        return False
+    return all(isinstance(one, Mapping) and one.keys() == set(Waiting._fields) and _waits(one) for one in waiting)
+
+
+def _waits(one: Mapping[str, Any]) -> bool:
+    kinds = {"values": torch.float64, "places": torch.int64, "events": torch.int64, "heights": torch.float64}
+    if not all(_is(one[name], 1, kind) for name, kind in kinds.items()):
+        return False
+    start = one["start"]
+    begun = type(start) is int and (start == -1 or _is_count(start) and len(one["places"]) > 0)
+    return begun and isinstance(one["top"], float) and len(one["events"]) == len(one["heights"])
+
+
+def _is(value: Any, n_axes: int, kind: torch.dtype = torch.float32) -> bool:
+    return isinstance(value, Tensor) and value.ndim == n_axes and value.dtype == kind and value.layout == torch.strided
+
+
+def _is_count(value: Any, least_one: bool = False) -> bool:
+    return type(value) is int and least_one <= value < _MOST

@@ -1,0 +1,100 @@
+"""What takes the place of Lightning's own: a bar and a logger that cost little and end no run, and no profiler."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.profilers import PassThroughProfiler
+
+from neurallib.progress import counter
+from neurallib.warn import dispensable
+
+
+class Bar(ProgressBar):
+    """One line that counts the batches; Lightning's own bars take longer than a small network's step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown, self._bar, self._due, self._words = True, None, 0.0, ""
+
+    def enable(self) -> None:
+        self._shown = True
+
+    def disable(self) -> None:
+        self._shown = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._shown and self._bar is None:
+            self._bar = counter("batch")
+        self._due = 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._show("", batch_idx + 1, trainer.num_training_batches)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._show(", validating", batch_idx + 1, self.total_val_batches)
+
+    def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
+        self._due = 0.0
+        if self._bar is not None:
+            self._bar.set_postfix(self._numbers(), refresh=True)
+            self._bar.close()
+        self._bar = None
+
+    def _show(self, what: str, done: int, total: float) -> None:
+        if self._bar is None or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + 0.1
+        words = f"epoch {self.trainer.current_epoch + 1}{what}"
+        if words != self._words:  # its rate is counted anew
+            self._bar.reset(total)
+            self._bar.set_description(words, refresh=False)
+            self._words = words
+        self._bar.n = done
+        self._bar.set_postfix(self._numbers(), refresh=True)
+
+    def _numbers(self) -> dict[str, Any]:
+        return {name: value for name, value in self.get_metrics(self.trainer, self.trainer.lightning_module).items()}
+
+
+class Board(TensorBoardLogger):
+    """Lightning's logger, which ends no run where its files cannot be written."""
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        with dispensable(self.log_dir):
+            super().log_hyperparams(*args, **kwargs)
+
+    def save(self) -> None:
+        with dispensable(self.log_dir):
+            super().save()
+
+    def finalize(self, status: str) -> None:
+        with dispensable(self.log_dir):
+            super().finalize(status)
+
+
+def board(directory: Path, step: int) -> Board:
+    """The logger of a run's directory; of one that goes on, in the files that it has, what was logged from `step` on
+    anew."""
+    settings: dict[str, Any] = {"default_hp_metric": False, "max_queue": 1000, "flush_secs": 10}
+    if step:
+        settings |= {"version": 0, "purge_step": step}
+    return Board(directory, "tensorboard_logs", **settings)
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning asks for a profile of thirty things a step."""
+
+    def profile(self, action_name: str) -> Any:
+        return _NOTHING
+
+
+_NOTHING = contextlib.nullcontext()

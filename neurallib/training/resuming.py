@@ -1,0 +1,248 @@
+"""The directory of a run: made, or taken up where a run was stopped, and held by one process while the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neurallib.checks import as_path
+from neurallib.files import read_json, sweep, write_json
+from neurallib.locks import held, holder
+from neurallib.names import listing
+from neurallib.state import changed
+from neurallib.storage.beside import files_beside
+from neurallib.storage.directories import (
+    LOCK,
+    create_checkpoints_directory,
+    existing,
+    model_directory,
+    results_path,
+)
+from neurallib.storage.original import LOGGED, log_hparams
+from neurallib.storage.training_info import INFO, RUNNING, read_training_information
+from neurallib.training.description import description, differences
+from neurallib.training.run import Run
+from neurallib.training.saving import LAST
+from neurallib.warn import dispensable, warn
+from neurallib.weight_files import read_torch
+
+RUN = "run.json"  # what a run began with
+UNFINISHED = (RUNNING, "interrupted")
+Resume = bool | str | Path
+
+
+class Opened(NamedTuple):
+    """Where a run writes, and what it goes on from."""
+
+    directory: Path | None = None  # None: nothing is written, or by another process
+    checkpoint: Path | None = None  # None: the run begins
+    step: int = 0  # of the optimizer, in the checkpoint
+    finished: bool = False  # nothing is left to train
+
+
+def as_resume(value: Any) -> Resume:
+    """What `train` is given as `resume`, or TypeError."""
+    return value if isinstance(value, bool) else as_path("resume", value)
+
+
+def check_resumable(run: Run, resume: Resume) -> None:
+    """Raise ValueError, as `opened` does, if the run cannot go on in the directory that it is told."""
+    if isinstance(resume, Path):
+        _taken_up(existing(resume), description(run), run)
+
+
+@contextlib.contextmanager
+def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
+    """A new directory for the run, or the one that it is resumed in, held within the block; `first` is whether this is
+    the process that writes.
+
+    Raises
+    ------
+    ValueError
+        If what is to be resumed began with something else; the differences are told.
+    RuntimeError
+        If another process trains in the directory.
+    """
+    if not run.save:
+        yield Opened()
+        return
+    told = description(run)
+    with contextlib.ExitStack() as stack:
+        found = None
+        if isinstance(resume, Path):
+            if first:
+                _hold(existing(resume), stack)
+            found = _taken_up(resume, told, run)
+        elif resume:
+            found = _newest_of_the_same(run, told, stack if first else None)
+        if found is None and first:
+            directory = create_checkpoints_directory(run.state, run.retraining, run.results_directory)
+            _hold(directory, stack)
+            found = Opened(directory)
+        if first and found is not None and not found.finished:
+            _begin(run, told, found)
+        yield found or Opened()
+
+
+def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
+    """Hold a directory until the stack is left."""
+    try:
+        stack.enter_context(held(directory / LOCK, wait=False))
+    except BlockingIOError:
+        who = holder(directory / LOCK) or "another process"
+        raise RuntimeError(f"{directory} is trained in by {who}; it can be resumed when that has ended.") from None
+
+
+def _begin(run: Run, told: Mapping[str, Any], found: Opened) -> None:
+    """Write what there is to write before training: from now on whoever opens the directory knows what it is of."""
+    directory: Any = found.directory
+    sweep(directory)
+    info: dict[str, Any] = {"retraining": run.retraining, "epochs": 0, "train_dataset": run.dataset_name}
+    if (directory / INFO).is_file():
+        info = read_training_information(directory / INFO)
+    writers = files_beside(changed(run.state, training_info=info | {"status": RUNNING}), directory)
+    for name, write in writers.items():
+        with dispensable(directory / name):
+            write()
+    with dispensable(directory / LOGGED):
+        log_hparams(run.state, directory)
+    with dispensable(directory / RUN):
+        write_json(directory / RUN, told)
+
+
+def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
+    """The directory of a run that began with the same."""
+    if not (directory / RUN).is_file():
+        raise ValueError(
+            f"{directory} has no {RUN}: it is not the directory of a run that can be resumed. To train on from its "
+            "weights: retrain(None, ..., checkpoints_directory=...)."
+        )
+    began, info = _began(directory), read_training_information(directory / INFO)
+    different = differences(began, told)
+    if of_machine := [words for name, words in different.items() if name.startswith("machine.")]:
+        warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
+    others = {name: words for name, words in different.items() if not name.startswith("machine.")}
+    if _asks_for_more(others, began, told, run, info):
+        del others["options.epochs"]
+    if others:
+        words = listing(list(others.values()), 8)
+        raise ValueError(f"{directory} cannot be resumed with other things than it began with: {words}.")
+    stopped_early = len(info.get("val_losses", [])) < began["options"]["epochs"]
+    finished = info.get("status") == "finished" and ("options.epochs" not in different or stopped_early)
+    if finished or not (directory / LAST).is_file():
+        return Opened(directory, finished=finished)
+    return Opened(directory, directory / LAST, _step(directory / LAST, run))
+
+
+def _asks_for_more(others: Mapping[str, str], began: Any, told: Any, run: Run, info: Mapping[str, Any]) -> bool:
+    """Whether more epochs are asked for, which a schedule that goes by their number has no answer to."""
+    before, now = began["options"]["epochs"], told["options"]["epochs"]
+    if "options.epochs" not in others or now < before:
+        return False
+    if run.schedule == "cosine":
+        raise ValueError(
+            f"the run began with epochs={before}, over which schedule='cosine' brought the rate down to 0: there is no "
+            f"going on to {now}. 'step', 'plateau' and None allow it; retrain begins a schedule of its own."
+        )
+    if info.get("status") == "finished" and info.get("weights_of", "").startswith("callbacks"):
+        raise ValueError(f"callbacks left the weights at the end of epochs={before}: there is no going on to {now}.")
+    return True
+
+
+def _began(directory: Path) -> dict[str, Any]:
+    """What the run of a directory began with."""
+    began = read_json(directory / RUN)
+    options = began.get("options")
+    if not isinstance(options, dict) or type(options.get("epochs")) is not int:
+        raise ValueError(f"{directory / RUN} does not tell what a run began with: this library did not write it.")
+    return began
+
+
+def _step(path: Path, run: Run) -> int:
+    """How many steps the optimizer had taken at a checkpoint, which is one of this run's model."""
+    checkpoint = read_torch(path)
+    weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    shapes = {name: weight.shape for name, weight in run.state["weights"].items()}
+    if (
+        not isinstance(weights, dict)
+        or {name: getattr(weight, "shape", None) for name, weight in weights.items()} != shapes
+        or type(step := checkpoint.get("global_step")) is not int
+        or not isinstance(checkpoint.get("neurallib"), dict)
+    ):
+        raise ValueError(f"{path} is no checkpoint that a run can be resumed from; expected one of this library.")
+    return step
+
+
+def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.ExitStack | None) -> Opened | None:
+    """The newest unfinished run that began with all the same and that nobody trains; it is held from then on."""
+    home = model_directory(str(run.state["hparams"]["model_name"]), run.results_directory) / "checkpoints"
+    for one in reversed(_unfinished(home)):
+        directory = Path(one["directory"])
+        different = differences(_began(directory), told)
+        if all(name.startswith("machine.") for name in different):
+            try:
+                if stack is not None:
+                    _hold(directory, stack)
+            except RuntimeError:
+                continue
+            return _taken_up(directory, told, run)
+    return None
+
+
+def find_unfinished(results_directory: str | Path | None = None) -> list[dict[str, Any]]:
+    """The runs that have not come to their end, and that nobody trains just now.
+
+    Parameters
+    ----------
+    results_directory : path, optional
+        Where checkpoints directories are, by model name; by default $NEURALLIB_RESULTS_DIR, or ./results.
+
+    Returns
+    -------
+    list of dict
+        Oldest first. "directory", which `resume=` of `train_from_scratch`, `retrain` and `train` takes; "model_name";
+        "epochs", finished ones, of "of_epochs"; "status": "running" of a run that was killed, "interrupted" of one that
+        Ctrl-C ended; "since", when something was last written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `results_directory` is no path.
+
+    See Also
+    --------
+    train_from_scratch : goes on with one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> with tempfile.TemporaryDirectory() as results:
+    ...     nl.find_unfinished(results)
+    []
+    """
+    homes = results_path(results_directory).glob("*/checkpoints")
+    found = [one for home in homes for one in _unfinished(home)]
+    return sorted(
+        (one for one in found if holder(Path(one["directory"]) / LOCK) is None), key=lambda one: str(one["since"])
+    )
+
+
+def _unfinished(home: Path) -> list[dict[str, Any]]:
+    """The runs of a model that have not come to their end, oldest first."""
+    found = []
+    for path in home.glob(f"*/{RUN}"):
+        directory = path.parent
+        try:
+            of_epochs, info = _began(directory)["options"]["epochs"], read_training_information(directory / INFO)
+            written = max(file.stat().st_mtime for file in directory.iterdir() if file.name != LOCK)
+        except (OSError, ValueError):
+            continue  # broken, or being removed
+        if (status := info.get("status")) in UNFINISHED:
+            since = datetime.datetime.fromtimestamp(written).isoformat(timespec="seconds")
+            told = {"directory": str(directory), "model_name": home.parent.name, "epochs": info.get("epochs", 0)}
+            found.append(told | {"of_epochs": of_epochs, "status": status, "since": since})
+    return sorted(found, key=lambda one: str(one["since"]))

@@ -1,0 +1,216 @@
+"""What can be resumed, by whom, and with what: all else is refused with the difference."""
+
+import datetime
+import functools
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import QUIET, data, make_state, write_folders
+from stopping import GRU, Stop, assert_same, louder, run, stopped
+
+import neurallib as nl
+from neurallib.locks import held
+from neurallib.storage.directories import LOCK
+
+
+@pytest.fixture(autouse=True)
+def reset() -> Iterator[None]:
+    Stop.at, Stop.steps = None, 0
+    yield
+    Stop.at = None
+
+
+def test_a_cosine_has_no_more_epochs(tmp_path: Path) -> None:
+    directory = run(tmp_path, epochs=2)["training_info"]["checkpoints_directory"]
+    with pytest.raises(ValueError, match="epochs=2, over which schedule='cosine' .* no going on to 3"):
+        run(tmp_path, epochs=3, resume=directory)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"batch_size": 3}, "options.signals_a_step was 2, is 3"),
+        ({"seed": 7}, "options.seed was 42, is 7"),
+        ({"patience": None}, "options.patience was 4, is null"),
+        ({"epochs": 4}, "options.epochs was 5, is 4"),
+        ({"augment": functools.partial(louder, factor=2.5)}, "options.augment was"),
+        ({"augment": None}, "options.augment was"),
+        ({"optimizer": "adamw"}, 'options.optimizer was "adam", is "adamw"'),
+        ({"gradient_clip_val": 1.0}, 'trainer_options.gradient_clip_val was nothing, is "1.0"'),
+        ({"class_weight": 2.0}, "options.class_weight was"),
+        ({"state": make_state(GRU, dropout=0.2)}, "model.hparams.dropout was 0.3, is 0.2"),
+        ({"state": make_state(GRU, dropout=0.3, seed=1)}, "model.weights was"),
+        ({"normalization": "minmax"}, "model.preprocessing.normalization was"),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_with_what_it_began_with_alone(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    directory = stopped((1, 0), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.name != LOCK}
+    with pytest.raises(ValueError, match=told.replace("(", r"\(")):
+        run(tmp_path, resume=directory, **options)
+    assert {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.name != LOCK} == before
+
+
+def test_other_data_are_named_with_their_sizes_and_checksums(tmp_path: Path) -> None:
+    state, (path_x, path_y) = make_state(GRU), write_folders(tmp_path, make_state(GRU))
+    options: dict[str, Any] = {
+        "epochs": 3, "batch_size": 1, "dataset_name": "a", "trained_for": "b", "callbacks": [Stop()],
+        "results_directory": tmp_path / "results", **QUIET,
+    }  # fmt: skip
+    Stop.at = (1, 1)
+    with pytest.raises(RuntimeError, match="stopped"):
+        nl.train_from_scratch(state, path_x, path_y, **options)
+    directory = nl.find_unfinished(tmp_path / "results")[0]["directory"]
+    file = sorted((path_x / "train").iterdir())[0]
+    x = np.load(file)
+    np.save(file, np.where(np.arange(len(x))[:, None] == 3, x + 1e-3, x))
+    with pytest.raises(ValueError, match=rf"first.train/{file.name} was .*steps, checksum .*, is .*checksum"):
+        nl.train_from_scratch(state, path_x, path_y, resume=directory, **options)
+
+
+def test_another_version_of_a_library_is_told(tmp_path: Path) -> None:
+    directory = stopped((1, 0), tmp_path)
+    began = json.loads((directory / "run.json").read_text())
+    began["versions"]["torch"] = "2.5.0"
+    (directory / "run.json").write_text(json.dumps(began))
+    with pytest.raises(ValueError, match='versions.torch was "2.5.0", is '):
+        run(tmp_path, resume=directory)
+
+
+def test_another_machine_is_told_and_may_go_on(tmp_path: Path) -> None:
+    directory = stopped((1, 0), tmp_path)
+    began = json.loads((directory / "run.json").read_text())
+    began["machine"]["processor"] = "abacus"
+    (directory / "run.json").write_text(json.dumps(began))
+    with pytest.warns(UserWarning, match='machine.processor was "abacus".*last digits may come out otherwise'):
+        run(tmp_path, resume=directory)
+
+
+def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
+    saved = nl.save_checkpoint(make_state(GRU), tmp_path / "saved")
+    with pytest.raises(ValueError, match="saved has no run.json: .*retrain"):
+        run(tmp_path, resume=saved)
+    with pytest.raises(FileNotFoundError, match="missing does not exist"):
+        run(tmp_path, resume=tmp_path / "missing")
+    with pytest.raises(TypeError, match="resume=3 is a int; expected a path"):
+        run(tmp_path, resume=3)
+    directory = stopped((2, 0), tmp_path)
+    (directory / "last.ckpt").write_bytes((directory / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="last.ckpt cannot be read"):
+        run(tmp_path, resume=directory)
+    torch.save({"state_dict": {}}, directory / "last.ckpt")
+    with pytest.raises(ValueError, match="last.ckpt is no checkpoint that a run can be resumed from"):
+        run(tmp_path, resume=directory)
+
+
+def test_a_dry_run_tells_what_does_not_fit(tmp_path: Path) -> None:
+    directory = stopped((1, 0), tmp_path)
+    with pytest.raises(ValueError, match="options.seed was 42, is 1"):
+        run(tmp_path, resume=directory, seed=1, dry_run=True)
+    run(tmp_path, resume=directory, dry_run=True)
+    assert len(nl.find_unfinished(tmp_path)) == 1
+
+
+def test_the_newest_unfinished_run_of_the_same_is_found_by_itself(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    other = stopped((1, 0), tmp_path / "parts", seed=1)
+    assert_same(run(tmp_path / "parts", resume=True), whole)  # there is none: it begins
+    directory = stopped((3, 0), tmp_path / "more")
+    again = run(tmp_path / "more", resume=True)
+    assert again["training_info"]["checkpoints_directory"] == str(directory.resolve())
+    assert_same(again, whole)
+    assert [one["directory"] for one in nl.find_unfinished(tmp_path / "parts")] == [str(other)]
+
+
+def test_unfinished_runs_are_listed(tmp_path: Path) -> None:
+    assert nl.find_unfinished(tmp_path) == []
+    run(tmp_path)
+    directory = stopped((2, 1), tmp_path)
+    (one,) = nl.find_unfinished(tmp_path)
+    assert one["directory"] == str(directory) and one["model_name"] == "GRUseq2seq" and one["status"] == "running"
+    assert (one["epochs"], one["of_epochs"]) == (2, 5)
+    (directory / "run.json").write_text("{")
+    assert nl.find_unfinished(tmp_path) == []
+
+
+def test_a_run_that_another_process_trains_is_not_taken_from_it(tmp_path: Path) -> None:
+    directory = stopped((1, 0), tmp_path)
+    script = f"""
+        import sys, time
+        from pathlib import Path
+        from neurallib.locks import held
+        with held(Path({str(directory / LOCK)!r})):
+            sys.stdout.write("held\\n"); sys.stdout.flush()
+            time.sleep(100)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match=f"is trained in by process {other.pid} on .* since"):
+            run(tmp_path, resume=directory)
+        assert nl.find_unfinished(tmp_path) == []
+        with pytest.warns(UserWarning, match=f"has not finished, it is trained by process {other.pid}"):
+            nl.load_checkpoint(directory)
+        other.kill()
+    assert len(nl.find_unfinished(tmp_path)) == 1  # a dead process keeps nothing
+    run(tmp_path, resume=directory)
+
+
+def test_a_lock_that_is_given_back_while_one_waits_is_taken(tmp_path: Path) -> None:
+    with held(tmp_path / "lock"):
+        pass
+    with held(tmp_path / "lock"), pytest.raises(BlockingIOError), held(tmp_path / "lock", wait=False):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_directory_gives_its_best_weights_and_says_so(tmp_path: Path) -> None:
+    finished = run(tmp_path, epochs=2, schedule="step")
+    directory = Path(finished["training_info"]["checkpoints_directory"])
+    Stop.at = (4, 0)
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(tmp_path, epochs=5, schedule="step", resume=directory)
+    best = torch.load(directory / "best.ckpt", weights_only=True)
+    with pytest.warns(UserWarning, match="did not finish"):
+        state = nl.load_checkpoint(directory)
+    assert state["training_info"]["best_epoch"] == best["epoch"] + 1 and state["training_info"]["status"] == "running"
+    with pytest.warns(UserWarning, match="did not finish"):
+        path, _ = nl.get_weights_and_info_from_checkpoints(directory)
+    for name, weight in torch.load(path, weights_only=True).items():
+        assert torch.equal(weight, best["state_dict"][name]) and torch.equal(weight, state["weights"][name])
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, "1", datetime.timedelta(-1)])
+def test_a_wrong_checkpoint_every_is_told(every: Any) -> None:
+    state = make_state(GRU)
+    with pytest.raises((TypeError, ValueError), match="checkpoint_every="):
+        nl.train(state, data(state), data(state), epochs=1, batch_size=2, checkpoint_every=every, **QUIET)
+    with pytest.raises(ValueError, match="checkpoint_every needs save=True"):
+        nl.train(state, data(state), data(state), epochs=1, batch_size=2, checkpoint_every=1, **QUIET)
+
+
+@pytest.mark.parametrize("lost", ["random", "recorder", "train_total"])
+def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -> None:
+    directory = stopped((2, 0), tmp_path)
+    checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
+    del checkpoint["neurallib"][lost]
+    torch.save(checkpoint, directory / "last.ckpt")
+    with pytest.raises(ValueError, match=f"last.ckpt is no checkpoint that a run can be resumed from: .*{lost}"):
+        run(tmp_path, resume=directory)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"epochs": "5"}}', "{"])
+def test_a_beginning_that_was_not_written_here_is_named(content: str, tmp_path: Path) -> None:
+    directory = stopped((2, 0), tmp_path)
+    (directory / "run.json").write_text(content)
+    with pytest.raises(ValueError, match="run.json"):
+        run(tmp_path, resume=directory)
+    assert nl.find_unfinished(tmp_path) == []

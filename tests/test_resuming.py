@@ -1,0 +1,200 @@
+"""Runs that were stopped: resumed, they end with what they would have ended with, bit by bit."""
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, QUIET, Case, make_state, write_folders
+from pytorch_lightning.callbacks import Callback, StochasticWeightAveraging
+from stopping import GRU, Stop, assert_same, run, stopped
+
+import neurallib as nl
+
+
+@pytest.fixture(autouse=True)
+def reset() -> Iterator[None]:
+    Stop.at, Stop.steps = None, 0
+    yield
+    Stop.at = None
+
+
+@pytest.mark.parametrize("at", [(0, 2), (1, 0), (4, 3)])
+@pytest.mark.parametrize("every", [None, 1, 2, datetime.timedelta(0)])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(at: tuple[int, int], every: Any, tmp_path: Path) -> None:
+    whole, Stop.steps = run(tmp_path / "whole"), 0
+    directory = stopped(at, tmp_path / "parts", checkpoint_every=every)
+    again = run(tmp_path / "parts", resume=directory, checkpoint_every=every)
+    assert_same(again, whole)
+    assert again["training_info"]["checkpoints_directory"] == str(directory.resolve())
+    assert_same(nl.load_checkpoint(directory), again)
+    assert nl.find_unfinished(tmp_path / "parts") == []
+    if every is not None:  # nothing but what the stop undid is done twice
+        assert Stop.steps <= 5 * 4 + (every if isinstance(every, int) else 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_architecture_goes_on(case: Case, tmp_path: Path) -> None:
+    state = make_state(case, dropout=0.2)
+    whole = run(tmp_path / "whole", state, augment=None)
+    directory = stopped((2, 1), tmp_path / "parts", state, augment=None, checkpoint_every=1)
+    assert_same(run(tmp_path / "parts", state, augment=None, checkpoint_every=1, resume=directory), whole)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "plateau", "optimizer": "sgd"},
+        {"schedule": "step", "accumulate_grad_batches": 2},
+        {"bucketing": True, "sample_weight": [1, 2, 0, 1, 3, 1, 1]},
+        {"monitor": "f1", "metrics": {"sharp": lambda outputs, y: float(np.ptp(outputs))}},
+        {"max_steps": 11},
+        {"patience": 1, "schedule": None},
+        {"optimizer": lambda network, hparams: torch.optim.RMSprop(network.parameters(), hparams["learning_rate"])},
+        {"schedule": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_whatever_a_run_is_asked_for_it_goes_on_with(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {"checkpoint_every": 1} | options
+    whole = run(tmp_path / "whole", **options)
+    directory = stopped((1, 2), tmp_path / "parts", **options)
+    assert_same(run(tmp_path / "parts", resume=directory, **options), whole)
+
+
+@pytest.mark.filterwarnings("ignore:the weights that callbacks left")
+@pytest.mark.parametrize("at", [(1, 2), (3, 0), (4, 2)])
+def test_averaged_weights_go_on_being_averaged(at: tuple[int, int], tmp_path: Path) -> None:
+    def callbacks() -> list[Callback]:
+        return [Stop(), StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=2)]
+
+    whole = run(tmp_path / "whole", callbacks=callbacks(), schedule="step")
+    directory = stopped(at, tmp_path / "parts", callbacks=callbacks(), schedule="step")
+    assert_same(run(tmp_path / "parts", callbacks=callbacks(), schedule="step", resume=directory), whole)
+
+
+def test_a_run_that_is_stopped_again_and_again_ends_the_same(tmp_path: Path) -> None:
+    whole, resume = run(tmp_path / "whole"), {}
+    for at in ((0, 1), (0, 3), (1, 2), (3, 3), (4, 0)):
+        Stop.at = at
+        with pytest.raises(RuntimeError, match="stopped"):
+            run(tmp_path / "parts", checkpoint_every=1, **resume)
+        resume = {"resume": nl.find_unfinished(tmp_path / "parts")[0]["directory"]}
+    assert_same(run(tmp_path / "parts", checkpoint_every=1, **resume), whole)
+
+
+def test_retraining_goes_on(tmp_path: Path) -> None:
+    source = nl.save_checkpoint(run(tmp_path / "source"), tmp_path / "source" / "saved")
+    path_x, path_y = write_folders(tmp_path, make_state(GRU))
+    options: dict[str, Any] = {
+        "checkpoints_directory": source, "epochs": 4, "batch_size": 1, "dataset_name": "a", "trained_for": "b",
+        "callbacks": [Stop()], **QUIET,
+    }  # fmt: skip
+    whole = nl.retrain(None, path_x, path_y, results_directory=tmp_path / "whole", **options)
+    Stop.at = (2, 1)
+    with pytest.raises(RuntimeError, match="stopped"):
+        nl.retrain(None, path_x, path_y, results_directory=tmp_path / "parts", **options)
+    directory = nl.find_unfinished(tmp_path / "parts")[0]["directory"]
+    assert_same(nl.retrain(None, path_x, path_y, resume=directory, **options), whole)
+
+
+def test_more_epochs_are_as_if_they_had_been_asked_for(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", epochs=7, schedule="step")
+    short = run(tmp_path / "parts", epochs=3, schedule="step")
+    directory = short["training_info"]["checkpoints_directory"]
+    assert_same(run(tmp_path / "parts", epochs=7, schedule="step", resume=directory), whole)
+    assert_same(run(tmp_path / "parts", epochs=7, schedule="step", resume=directory), whole)  # nothing is left to do
+
+
+def test_a_run_that_stopped_early_would_have_stopped_there_whatever_it_was_asked_for(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"patience": 1, "schedule": None, "state": make_state(GRU, learning_rate=1.0)}
+    short = run(tmp_path, epochs=30, **options)
+    assert short["training_info"]["epochs"] < 30
+    again = run(tmp_path, epochs=40, resume=short["training_info"]["checkpoints_directory"], **options)
+    assert_same(again, short)
+
+
+TERMINATED = """
+    import os, signal
+    from pathlib import Path
+    from pytorch_lightning.callbacks import Callback
+    import stopping as tests
+
+    class Terminate(tests.Stop):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if (trainer.current_epoch, batch_idx) == (2, 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    Terminate.__qualname__ = "Stop"
+    tests.run(Path(os.environ["RESULTS"]), callbacks=[Terminate()])
+"""
+
+
+def test_sigterm_leaves_what_goes_on_from_the_very_step(tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    child = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TERMINATED)], capture_output=True, timeout=120, check=False,
+        env=os.environ | {"RESULTS": str(tmp_path / "parts"), "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert child.returncode == 128 + signal.SIGTERM, child.stderr.decode()
+    again = run(tmp_path / "parts", resume=True)
+    assert Stop.steps == 2 * 4 + 2  # of five epochs of four steps
+    assert_same(again, run(tmp_path / "whole"))
+
+
+def test_the_logs_go_on_in_one_curve(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    directory = stopped((2, 2), tmp_path, enable_tensorboard=True, checkpoint_every=3)
+    run(tmp_path, enable_tensorboard=True, checkpoint_every=3, resume=directory)
+    assert [path.name for path in (directory / "tensorboard_logs").iterdir()] == ["version_0"]
+    logs = EventAccumulator(str(directory / "tensorboard_logs" / "version_0"))
+    logs.Reload()
+    assert [event.step for event in logs.Scalars("train_loss")] == list(range(20))
+    assert len(logs.Scalars("val_loss")) == 5
+
+
+def test_a_trial_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    path_x, path_y = write_folders(tmp_path, make_state(GRU))
+    params: dict[str, Any] = {
+        "path_x": str(path_x), "path_y": str(path_y), "epochs": 3, "batch_size": 1, "dataset_name": "a",
+        "trained_for": "b", "results_directory": str(tmp_path / "results"),
+    }  # fmt: skip
+    grid = {"n_features": 2, "hid_dim": 3, "n_layers": 1, "learning_rate": [0.01, 0.02]}
+    script = f"""
+        import os, signal
+        import neurallib as nl
+        from neurallib.training.saving import Saving
+        last = Saving.last
+        def end(self, checkpoint):
+            last(self, checkpoint)
+            os.kill(os.getpid(), signal.SIGKILL)
+        Saving.last = end
+        nl.grid_search("GRUseq2seq", {grid!r}, {params!r}, enable_progress_bar=False)
+    """
+    child = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    (one,) = nl.find_unfinished(tmp_path / "results")
+    results = nl.grid_search("GRUseq2seq", grid, params, enable_progress_bar=False)
+    assert [result["status"] for result in results] == ["finished"] * 2
+    directories = {str(path) for path in Path(one["directory"]).parent.iterdir()}
+    assert len(directories) == 2 and one["directory"] in directories
+
+
+def test_trainings_that_are_killed_anywhere_lose_nothing() -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "kill_training.py"
+    child = subprocess.run(
+        [sys.executable, str(script), "20", "--seed", "1"], capture_output=True, text=True, timeout=600, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(nl.__file__).parent.parent)},
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout.splitlines()[-1])["disturbed"] >= 20
