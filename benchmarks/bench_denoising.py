@@ -1,42 +1,78 @@
-"""Denoising of ECG: MIT-BIH records with recorded noise of the NSTDB added at several SNR, filters against a state.
+"""Denoising of ECG: MIT-BIH records with noise of the NSTDB added at several SNR, ours beside filters and wavelets.
 
 Run `python benchmarks/bench_denoising.py --data DIR --noise DIR` with folders of WFDB records (or with $NEURALLIB_DATA,
-which has `mitdb` and `nstdb`); `--checkpoint DIR` adds a state that gives the clean signal for a noisy one. Clean is
-what the database recorded, less its own baseline (below 0.5 Hz). Without records it says so and ends.
+which has `mitdb` and `nstdb`). Ours is the denoiser that comes along, or `--checkpoint DIR`. It was trained on DS1: of
+these records measure what `python -m neurallib.examples.train_ecg_denoiser` cross-validated, with `--cross-validated
+results/denoiser_fold_0 results/denoiser_fold_1`: every record gets the state that never met its person. Noise is taken
+from the last third of its records, which these states have not met either.
+
+Clean is what the database recorded, less its own baseline (below 0.5 Hz). "best" filters have the highest mean
+improvement among all settings that are tried, chosen with hindsight for each kind of noise and each ratio. Electrode
+motion is recorded (`em`) where the folder has it, else simulated. Without records it says so and ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_r_peaks import data_folder, recordings, xqrs
+from bench_r_peaks import data_folder, recordings
 
 import neurallib as nl
 
-Signals = dict[str, np.ndarray]
+Recording = dict[str, Any]
+Method = Callable[[Recording], Any]
+HELD_OUT = 2 / 3  # of the noise, which recipes' folds are trained with
+LOWS, HIGHS = (0.4, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0), (60.0, 40.0, 30.0, 25.0, 20.0, 15.0)  # Hz
+LIMITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)  # of wavelets' coefficients
+HAS_WAVELETS = importlib.util.find_spec("pywt") is not None
+PERSON = {"201": "202", "202": "201"}  # one person
 
 
-def high_passed(signal: np.ndarray, rate: float, cutoff: float) -> np.ndarray:
-    """Without what is slower than `cutoff` Hz, without a delay."""
+def butterworth(signal: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
+    """Of second order, forwards and backwards."""
     from scipy.signal import butter, sosfiltfilt
 
-    return np.asarray(sosfiltfilt(butter(2, cutoff, "high", fs=rate, output="sos"), signal, axis=0))
+    return np.asarray(sosfiltfilt(butter(2, [low, high], "band", fs=rate, output="sos"), signal, axis=0))
 
 
-def band_passed(signal: np.ndarray, rate: float) -> np.ndarray:
-    """0.67 to 40 Hz."""
-    from scipy.signal import butter, sosfiltfilt
+@lru_cache
+def _taps(rate: float, low: float, high: float) -> np.ndarray:
+    from scipy.signal import firwin
 
-    return np.asarray(sosfiltfilt(butter(2, [0.67, 40], "band", fs=rate, output="sos"), signal, axis=0))
+    return np.asarray(firwin(2 * round(rate) + 1, [low, high], pass_zero=False, fs=rate))
 
 
-def median_filtered(signal: np.ndarray, rate: float) -> np.ndarray:
+def fir(signal: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
+    """Two seconds of taps (Hamming) around each sample, so that nothing is delayed."""
+    from scipy.signal import oaconvolve
+
+    taps = _taps(rate, low, high)
+    reach = len(taps) // 2
+    longer = np.pad(signal, ((reach, reach), (0, 0)), mode="reflect")
+    return np.asarray(oaconvolve(longer, taps[:, None], mode="valid", axes=0))
+
+
+def wavelets(signal: np.ndarray, rate: float, limit: float) -> np.ndarray:
+    """Soft threshold of the details (sym8; Donoho and Johnstone 1994), in spreads of the finest ones, and without what
+    is slower than 0.35 to 0.7 Hz."""
+    import pywt
+
+    slow, *details = pywt.wavedec(signal[:, 0], "sym8", level=round(math.log2(rate / 0.5)) - 1)
+    spread = np.median(np.abs(details[-1])) / 0.6745
+    kept = [pywt.threshold(part, limit * spread, "soft") for part in details]
+    return np.asarray(pywt.waverec([np.zeros_like(slow), *kept], "sym8")[: len(signal), None])
+
+
+def medians(signal: np.ndarray, rate: float) -> np.ndarray:
     """Less the baseline that medians over 200 and 600 ms leave (de Chazal et al., 2004)."""
     from scipy.ndimage import median_filter
 
@@ -46,16 +82,134 @@ def median_filtered(signal: np.ndarray, rate: float) -> np.ndarray:
     return signal - baseline
 
 
-def noisy(folder: Path, noise: np.ndarray, snr: float, minutes: float) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Each record with noise of the given SNR in dB, from a place of its own, and what it was without."""
-    rng = np.random.default_rng(0)
+def on_signal(function: Callable[..., np.ndarray], *settings: float) -> Method:
+    """A filter as a method of recordings."""
+    return lambda recording: function(recording["signal"], recording["sampling_frequency"], *settings)
+
+
+def states_of(arguments: argparse.Namespace) -> Callable[[str], nl.State]:
+    """Which state denoises the record of a name."""
+    if not arguments.cross_validated:
+        given = arguments.checkpoint
+        state = nl.load_pretrained("ecg_denoiser") if given is None else nl.load_checkpoint(given)
+        return lambda name: state
+    states = [nl.load_checkpoint(directory) for directory in arguments.cross_validated]
+
+    def one(name: str) -> nl.State:
+        for state in states:
+            met = str(state["training_info"]["train_dataset"]).replace(";", " ").split()
+            if name not in met and PERSON.get(name) not in met:
+                return state
+        raise ValueError(f"every state of --cross-validated was trained on {name}; expected one that was not.")
+
+    return one
+
+
+def read_noises(folder: Path) -> dict[str, np.ndarray | None]:
+    """The last third of each noise record [n, 2] that is there, at its own rate; None of what is simulated."""
+    found: dict[str, np.ndarray | None] = {}
+    for kind in ("bw", "ma", "em"):
+        if (folder / f"{kind}.hea").is_file():
+            signal = np.asarray(nl.read_recording(folder / f"{kind}.hea")["signal"], np.float64)
+            found[kind] = signal[round(HELD_OUT * len(signal)) :]
+        else:
+            found[kind] = None
+    return found
+
+
+def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
+    """Simulated electrode motion [n], another one every ten seconds, louder and quieter."""
+    augment, size = nl.augment_motion(rate, snr=(0, 0), reference="signal"), round(10 * rate)
+    wave = np.sin(np.arange(size))[:, None]
+    parts = [augment(wave, wave, generator)[0] - wave for _ in range(n_steps // size + 1)]
+    return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
+
+
+def noisy(
+    folder: Path, noises: dict[str, np.ndarray | None], kind: str, snr: float, minutes: float
+) -> list[tuple[Recording, np.ndarray]]:
+    """Each record with noise of the given SNR in dB, from places of its own, and what it was without."""
+    from scipy.signal import butter, sosfiltfilt
+
+    generator, pairs = np.random.default_rng(0), []
     for recording in recordings(folder, minutes):
-        clean = high_passed(np.nan_to_num(recording["signal"]), recording["sampling_frequency"], 0.5)
-        start = rng.integers(0, len(noise) - len(clean) + 1)
-        added = noise[start : start + len(clean)]
-        added = added - added.mean()
-        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10))
-        yield recording | {"signal": (clean + gain * added).astype(np.float32)}, clean
+        rate = recording["sampling_frequency"]
+        clean = sosfiltfilt(butter(2, 0.5, "high", fs=rate, output="sos"), np.nan_to_num(recording["signal"]), axis=0)
+        added = np.zeros(len(clean))
+        for one in ("bw", "ma", "em") if kind == "mixed" else () if kind == "clean" else (kind,):
+            record = noises.get(one)
+            if record is None:
+                piece = motion(len(clean), rate, generator)
+            else:
+                start = generator.integers(0, max(1, len(record) - len(clean) + 1))
+                piece = np.resize(record[start : start + len(clean), generator.integers(2)], len(clean))
+            added += (piece - piece.mean()) / piece.std()
+        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
+        pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
+    return pairs
+
+
+def scored(pairs: list[tuple[Recording, np.ndarray]], method: Method) -> dict[str, Any]:
+    """What `evaluate_recordings` says of a method's denoised signals."""
+    clean = {recording["name"]: signal for recording, signal in pairs}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return nl.evaluate_recordings(
+            method, (recording for recording, _ in pairs), task="denoising", target=lambda r: clean[r["name"]]
+        )
+
+
+def best(
+    pairs: list[tuple[Recording, np.ndarray]], function: Callable[..., np.ndarray], settings: list[tuple[float, ...]]
+) -> tuple[Method, str]:
+    """The filter that improves the signals most on average, and its settings; of clean signals the mildest."""
+
+    def improvement(values: tuple[float, ...]) -> float:
+        found = on_signal(function, *values)
+        each = [_error(recording["signal"], clean) / _error(found(recording), clean) for recording, clean in pairs]
+        return float(np.mean(np.log(each)))
+
+    is_clean = all(np.allclose(recording["signal"], clean, atol=1e-6) for recording, clean in pairs)
+    values = settings[0] if is_clean else max(settings, key=improvement)
+    return on_signal(function, *values), "-".join(f"{value:g}" for value in values)
+
+
+def _error(found: np.ndarray, clean: np.ndarray) -> float:
+    return float((found - clean).var()) + 1e-12
+
+
+def peaks_found(pairs: list[tuple[Recording, np.ndarray]], method: Method) -> dict[str, float]:
+    """How well the detector that comes along finds the annotated beats in what a method gives."""
+    detector = nl.load_pretrained("ecg_r_peaks")
+    scores = nl.evaluate_recordings(
+        lambda r: nl.find_r_peaks(detector, r | {"signal": np.asarray(method(r), np.float32)}),
+        (recording for recording, _ in pairs), n_bootstrap=1,
+    )["gross"]  # fmt: skip
+    return {"peaks_f1": scores["f1"], "peaks_timing_sd_ms": scores["timing_sd_ms"]}
+
+
+def rows_of(
+    pairs: list[tuple[Recording, np.ndarray]], ours: Method, what: dict[str, Any], peaks: bool
+) -> Iterable[dict[str, Any]]:
+    """A row a method."""
+    bands: list[tuple[float, ...]] = [(low, high) for low in LOWS for high in HIGHS]
+    limits: list[tuple[float, ...]] = [(limit,) for limit in LIMITS]
+    methods: dict[str, tuple[Method, str]] = {
+        "none": (lambda recording: recording["signal"], ""),
+        "medians": (on_signal(medians), "200, 600 ms"),
+        **({"best wavelet threshold": best(pairs, wavelets, limits)} if HAS_WAVELETS else {}),
+        "best FIR": best(pairs, fir, bands),
+        "best Butterworth": best(pairs, butterworth, bands),
+        "neurallib": (ours, ""),
+    }
+    for name, (method, settings) in methods.items():
+        began = time.process_time()
+        scores = scored(pairs, method)
+        seconds = time.process_time() - began
+        row = what | {"method": name, "settings": settings, **scores["average"]}
+        row |= {"interval": scores["intervals"]["average"]["snr_improvement_db"], "cpu_seconds": seconds}
+        if peaks and name in ("none", "best Butterworth", "neurallib"):
+            row |= peaks_found(pairs, method)
+        yield row
 
 
 def main() -> None:
@@ -63,74 +217,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of WFDB records")
     parser.add_argument("--noise", type=Path, help="folder of noise records")
-    parser.add_argument("--checkpoint", type=Path, help="directory of a state that denoises")
-    parser.add_argument("--kinds", nargs="*", default=["bw", "ma"], help="names of noise records")
-    parser.add_argument("--snr", nargs="*", type=float, default=[0.0, 6.0, 12.0], help="dB")
+    parser.add_argument("--checkpoint", type=Path, help="directory of a state that denoises [what comes along]")
+    parser.add_argument("--cross-validated", type=Path, nargs="+", help="directories of states, used where not trained")
+    parser.add_argument("--kinds", nargs="*", default=["bw", "ma", "em", "mixed", "clean"], help="of noise")
+    parser.add_argument("--snr", nargs="*", type=float, default=[-6.0, 0.0, 6.0, 12.0, 18.0], help="dB")
     parser.add_argument("--minutes", type=float, default=5.0, help="of each record")
-    parser.add_argument("--peaks", action="store_true", help="also which R-peaks XQRS still finds; takes long")
+    parser.add_argument("--without-peaks", action="store_true", help="do not look for R-peaks, which takes long")
     arguments = parser.parse_args()
     folder, noises = data_folder(arguments.data, "mitdb"), data_folder(arguments.noise, "nstdb")
     if folder is None or noises is None:
         print("skipped: no WFDB records; give --data DIR and --noise DIR, or set NEURALLIB_DATA")
         return
-    import wfdb
+    if not HAS_WAVELETS:
+        print("wavelets are skipped: PyWavelets is not installed (extra bench)")
+    records, state_for = read_noises(noises), states_of(arguments)
 
-    methods: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "none": lambda r: r["signal"],
-        "high-pass 0.67 Hz": lambda r: high_passed(r["signal"], r["sampling_frequency"], 0.67),
-        "band-pass 0.67-40 Hz": lambda r: band_passed(r["signal"], r["sampling_frequency"]),
-        "medians 200, 600 ms": lambda r: median_filtered(r["signal"], r["sampling_frequency"]),
-    }
-    if arguments.checkpoint:
-        state = nl.load_checkpoint(arguments.checkpoint)
-        methods["neurallib"] = lambda r: nl.predict_recording(state, r)
-    rows = []
+    def ours(recording: Recording) -> Any:
+        return nl.predict_recording(state_for(recording["name"]), recording)["output"]
+
+    rows: list[dict[str, Any]] = []
+    print("\n".join(table_head()))
     for kind in arguments.kinds:
-        noise = wfdb.rdrecord(str(noises / kind)).p_signal[:, :1]
-        for snr in arguments.snr:
-            pairs = list(noisy(folder, noise, snr, arguments.minutes))
-            clean: Signals = {recording["name"]: signal for recording, signal in pairs}
-            for name, method in methods.items():
-                began = time.process_time()
-                scores = nl.evaluate_recordings(
-                    method, (recording for recording, _ in pairs), task="denoising", target=lambda r: clean[r["name"]]
-                )
-                row = {"noise": kind, "snr": snr, "method": name, **scores["average"]}
-                row |= {"interval": scores["intervals"]["average"]["snr_improvement_db"]}
-                if arguments.peaks:
-                    row |= peaks_kept(pairs, method)
-                rows.append(row | {"cpu_seconds": time.process_time() - began})
-    print(table(rows))
-    print(json.dumps({"benchmark": "denoising", "minutes": arguments.minutes, "rows": rows}))
+        said = f"{kind} (simulated)" if kind == "em" and records["em"] is None else kind
+        for snr in arguments.snr if kind != "clean" else [math.inf]:
+            pairs = noisy(folder, records, kind, snr if math.isfinite(snr) else 0.0, arguments.minutes)
+            for row in rows_of(pairs, ours, {"noise": said, "snr": snr}, not arguments.without_peaks):
+                rows.append(row)
+                print(table_line(row), flush=True)
+    told = {"benchmark": "denoising", "minutes": arguments.minutes, "rows": [_finite(row) for row in rows]}
+    print(json.dumps(told))
 
 
-def peaks_kept(pairs: list[tuple[dict[str, Any], np.ndarray]], method: Callable[..., Any]) -> dict[str, float]:
-    """The mean share of the clean signals' R-peaks that are found in the denoised ones, and of those that are added."""
-    told = []
-    for recording, clean in pairs:
-        answer = method(recording)
-        found = np.asarray(answer["output"] if isinstance(answer, dict) else answer)
-        rate = recording["sampling_frequency"]
-        told.append(
-            nl.denoising_scores(
-                clean, recording["signal"], found, sampling_frequency=rate,
-                peaks=lambda signal, rate=rate: xqrs({"signal": signal[:, None], "sampling_frequency": rate}),
-            )
-        )  # fmt: skip
-    return {name: float(np.nanmean([scores[name] for scores in told])) for name in ("peaks_kept", "peaks_added")}
+COLUMNS = ("snr_after_db", "ssd", "mad", "prd", "cosine_similarity", "peaks_f1", "peaks_timing_sd_ms", "cpu_seconds")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown; the improvement with its 95 % interval over people."""
-    names = ["rmse", "ssd", "mad", "prd", "cosine_similarity"] + (["peaks_kept"] if "peaks_kept" in rows[0] else [])
-    head = ["noise", "SNR (dB)", "method", "improvement (dB)", *names]
-    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
-    for row in rows:
-        low, high = row["interval"]
-        improved = f"{row['snr_improvement_db']:.2f} ({low:.2f} to {high:.2f})"
-        values = " | ".join(f"{row[name]:.3f}" for name in names)
-        lines.append(f"| {row['noise']} | {row['snr']:g} | {row['method']} | {improved} | {values} |")
-    return "\n".join(lines)
+def table_head() -> list[str]:
+    """The head of the table in Markdown."""
+    names = ["noise", "SNR (dB)", "method", "improvement (dB)", *(name.replace("_", " ") for name in COLUMNS)]
+    return [f"| {' | '.join(names)} |", "| --- " * len(names) + "|"]
+
+
+def table_line(row: dict[str, Any]) -> str:
+    """A row of it; the improvement with its 95 % interval over people."""
+    low, high = row["interval"]
+    improved = f"{row['snr_improvement_db']:+.2f} ({low:+.2f} to {high:+.2f})" if math.isfinite(row["snr"]) else ""
+    values = " | ".join(f"{row[name]:.4g}" if name in row else "" for name in COLUMNS)
+    method = f"{row['method']} {row['settings']}".strip()
+    return f"| {row['noise']} | {row['snr']:g} | {method} | {improved} | {values} |"
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """Without what JSON has no word for."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value)
+        else [each if math.isfinite(each) else None for each in value] if name == "interval" else value
+        for name, value in row.items()
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -204,7 +204,8 @@ def check_state(state: Any, name: str = "state") -> State:
 def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
     """The hyperparameters that a factory takes, each with its default (`inspect.Parameter.empty` where it has none)."""
     parameters = inspect.signature(factory).parameters
-    return {name: parameter.default for name, parameter in parameters.items() if name not in ("fold", "steps", "seed")}
+    beside = ("fold", "steps", "residual", "seed")  # of the preprocessing
+    return {name: parameter.default for name, parameter in parameters.items() if name not in beside}
 
 
 def _only(text: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:

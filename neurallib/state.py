@@ -25,6 +25,7 @@ class Preprocessing(TypedDict):
     window: float | None  # seconds (samples where the frequency is unknown) of what longer signals were cut into
     steps: list[dict[str, Any]] | None  # named filters applied before normalization, with their parameters
     fold: int | None  # consecutive samples that the network takes for the features of one step
+    residual: bool | None  # whether the network's outputs are added to its signal
     normalization: str | None  # one of neurallib.signals.normalization.NORMALIZATIONS
     x_shift: list[float] | None  # [C], of normalization "dataset"
     x_scale: list[float] | None
@@ -54,7 +55,8 @@ class State(TypedDict):
         float32 on the CPU, detached, sharing memory with nothing.
     preprocessing : dict
         What stood before the network's input: "sampling_frequency" (Hz), "channels" and "units" of x, "window" (what
-        longer signals were cut into), "steps", "fold", "normalization" and, of "dataset", its "x_shift" and "x_scale";
+        longer signals were cut into), "steps", "fold", "residual", "normalization" and, of "dataset", its "x_shift" and
+        "x_scale";
         and what a regression's target was normalized by, "target_normalization", "target_offset" (whether its signal's
         shift was taken off it), "y_shift" and "y_scale". None where unknown.
     postprocessing : dict
@@ -112,15 +114,21 @@ Pair = tuple[np.ndarray, np.ndarray]  # one signal and its target, as numpy read
 
 
 def new_state(
-    architecture: str, hparams: Hparams, weights: Weights, fold: int = 1, steps: Steps | None = None
+    architecture: str,
+    hparams: Hparams,
+    weights: Weights,
+    fold: int = 1,
+    steps: Steps | None = None,
+    residual: bool = False,
 ) -> State:
     """An untrained state that holds copies of `weights` on the CPU."""
     copied = [dict(step) for step in steps or ()]
+    inside = {"fold": fold if fold > 1 else None, "steps": copied or None, "residual": residual or None}
     return State(
         architecture=architecture,
         hparams=hparams,
         weights=copy_weights(weights),
-        preprocessing=new_preprocessing({"fold": fold if fold > 1 else None, "steps": copied or None}),
+        preprocessing=new_preprocessing(inside),
         postprocessing=new_postprocessing(),
         frozen=[],
         training_info={},

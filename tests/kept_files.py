@@ -62,6 +62,10 @@ def models() -> dict[str, tuple[nl.State, dict[str, Any]]]:
             nl.transformer_encoder_decoder(**TRANSFORMER, n_outputs=1),
             {"normalization": "dataset", "target_normalization": "dataset"},
         ),
+        "gru_seq2seq_residual": (
+            nl.gru_seq2seq(**GRU, task="regression", residual=True),
+            {"normalization": "zscore", "target_normalization": "signal"},
+        ),
         "untrained": (nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1), {}),
     }  # fmt: skip
 
@@ -71,7 +75,7 @@ def pairs_of(state: nl.State, n: int, seed: int = 0) -> list[tuple[np.ndarray, n
     rng, hparams, pairs = np.random.default_rng(seed), state["hparams"], []
     for i in range(n):
         x = (3 * rng.standard_normal((48 + 2 * i, hparams["n_features"])) + 1).astype(np.float32)
-        k = hparams.get("n_outputs") or (hparams["num_classes"] if "num_classes" in hparams else hparams["n_features"])
+        k = hparams.get("n_outputs") or hparams.get("num_classes") or hparams["n_features"]
         y: np.ndarray = x[:, [0] * k]
         if hparams.get("task") == "classification":
             y = (y > np.arange(k)).astype(np.float32)

@@ -125,6 +125,6 @@ def test_the_readme_says_what_every_call_of_the_original_is_here() -> None:
 
 
 def test_the_readme_names_every_example_and_benchmark() -> None:
-    examples = {path.stem for path in (PACKAGE / "examples").glob("*.py")} - {"__init__", "heart_rates"}
+    examples = {path.stem for path in (PACKAGE / "examples").glob("*.py")} - {"__init__", "heart_rates", "recipes"}
     assert examples <= set(re.findall(r"neurallib\.examples\.(\w+)", README))
     assert {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")} <= set(re.findall(r"\w+\.py", README))

@@ -9,10 +9,8 @@ it was stopped is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +18,8 @@ import numpy as np
 import torch
 
 import neurallib as nl
+from neurallib.examples.recipes import ds1_recordings, high_passed, recipe_parser, resampled
 
-DS1 = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
 SAMPLING_FREQUENCY = 125  # Hz
 WINDOW = 10  # s
 PIECE = 2 * WINDOW  # s, of which each epoch takes another window
@@ -50,10 +48,10 @@ class Recorded(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
-    arguments = _arguments(argv)
+    arguments = recipe_parser(__doc__, epochs=24, fold_epochs=24).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
-    recordings = [nl.read_recording(path) for path in nl.list_recordings(arguments.records) if path.stem in DS1]
+    recordings = ds1_recordings(arguments.records)
     records = {recording["name"]: recorded(recording) for recording in recordings}
     noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
     folds: dict[Any, Any] = {}
@@ -77,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 def recorded(recording: nl.Recording) -> Recorded:
     """A record, resampled, with its labels: nan in ventricular flutter, which has no beats that anyone could name."""
     events, rate = recording["events"], SAMPLING_FREQUENCY / recording["sampling_frequency"]
-    signal, symbols = resampled(recording), np.array(events["symbol"])
+    signal, symbols = resampled(recording, SAMPLING_FREQUENCY), np.array(events["symbol"])
     at = events["sample"] * rate
     labels = np.zeros((len(signal), 1), np.float32)
     reach = HALF_WIDTH * SAMPLING_FREQUENCY
@@ -89,23 +87,9 @@ def recorded(recording: nl.Recording) -> Recorded:
     return Recorded(recording["name"], signal, labels, abnormal)
 
 
-def resampled(recording: nl.Recording) -> np.ndarray:
-    """The signal [T, C] at the recipe's rate; where a record marks no value, its median."""
-    from scipy.signal import resample_poly
-
-    signal = np.asarray(recording["signal"], np.float64)
-    signal = np.where(np.isnan(signal), np.nanmedian(signal, axis=0), signal)
-    ratio = Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"]).limit_denominator(1000)
-    values: np.ndarray = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
-    return values.astype(np.float32)
-
-
 def noise_of(recording: nl.Recording) -> np.ndarray:
     """Recorded noise [n, 2] at the recipe's rate, without its drift."""
-    from scipy.signal import butter, sosfiltfilt
-
-    sections = butter(2, 0.5, "highpass", fs=SAMPLING_FREQUENCY, output="sos")
-    return np.asarray(sosfiltfilt(sections, resampled(recording), axis=0))
+    return high_passed(resampled(recording, SAMPLING_FREQUENCY), SAMPLING_FREQUENCY)
 
 
 def pieces(records: Sequence[Recorded]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -201,19 +185,6 @@ def trained(
     logger.info("%s: loss %.4f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, required=True, metavar="DIR", help="of the MIT-BIH Arrhythmia Database")
-    parser.add_argument("--noise", type=Path, required=True, metavar="DIR", help="of the Noise Stress Test Database")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the models [results]")
-    parser.add_argument("--folds", type=int, default=2, help="of the cross-validation; 0 for none [2]")
-    parser.add_argument("--fold-epochs", type=int, default=24, help="of each fold's training [24]")
-    parser.add_argument("--epochs", type=int, default=24, help="of the training on all; 0 for none [24]")
-    parser.add_argument("--threads", type=int, default=2, help="of the computation [2]")
-    parser.add_argument("--seed", type=int, default=3, help="for folds, weights and training [3]")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Folding: a network that takes several consecutive samples for the features of one step, and gives the outputs of all.
+"""Folding: a network that takes several consecutive samples for the features of one step, and gives the outputs of all;
+and what is added to its signal.
 
 Time costs a network its steps, a GRU one after the other and attention all with all; samples that come faster than what
 they tell of changes need not be steps of their own.
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from neurallib.architectures import ARCHITECTURES, Forward, Shape
-from neurallib.checks import integer
+from neurallib.checks import boolean, integer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Steps, Weights
 from neurallib.steps import check_steps, n_inputs
@@ -52,9 +54,9 @@ def forward_of(state: State) -> Forward:
     """What a state's network computes: its architecture's forward function on folded samples."""
     entry, fold = ARCHITECTURES[state["architecture"]], fold_of(state)
     inside = _inside(state)
-    if inside is state["hparams"]:
+    if inside is state["hparams"] and not is_residual(state):
         return entry.forward
-    k = n_outputs(state["hparams"])
+    k, scale = n_outputs(state["hparams"]), signal_scale_of(state)
 
     def forward(
         weights: Weights,
@@ -67,15 +69,17 @@ def forward_of(state: State) -> Forward:
     ) -> Tensor:
         n_steps = x.shape[1]
         # What lies behind a signal's end would be features of its last step.
-        x = _folded(zero_padding(x, lengths), fold)
+        signal, x = x, _folded(zero_padding(x, lengths), fold)
         if target is not None and not entry.seq2one:
             target = _folded(target if target.dim() == 3 else target[..., None], fold)
         more = (True,) if features else ()
         logits = entry.forward(weights, inside, x, (lengths + fold - 1) // fold, target, training, *more)
         if entry.seq2one or features:
             return logits  # features are those of the folded steps, [B, ceil(T / fold), H]
-        unfolded = logits.reshape(len(logits), -1, k)
-        return zero_padding(unfolded[:, :n_steps], lengths)
+        unfolded = logits.reshape(len(logits), -1, k)[:, :n_steps]
+        if scale is not None:
+            unfolded = unfolded + signal[..., :k] * scale.to(signal)
+        return zero_padding(unfolded, lengths)
 
     return forward
 
@@ -98,10 +102,36 @@ def steps_of(state: State) -> Steps | None:
     return state["preprocessing"].get("steps")
 
 
+def is_residual(state: State) -> bool:
+    """Whether the outputs of the state's network are added to its signal."""
+    return bool(state["preprocessing"].get("residual"))
+
+
+def signal_scale_of(state: State) -> Tensor | None:
+    """What a residual network's signal is multiplied by before outputs are added to it, [K], which puts it into the
+    units of outputs; None where nothing is added."""
+    if not is_residual(state):
+        return None
+    known = state["preprocessing"]
+    of_signal = known.get("target_normalization") == "signal" and known.get("y_scale") is not None
+    return 1 / torch.tensor(known["y_scale"]) if of_signal else torch.ones(n_outputs(state["hparams"]))
+
+
+def check_residual(residual: bool, hparams: Hparams) -> bool:
+    """`residual`, or ValueError where there is no output of each step for each channel."""
+    fits = task_kind(hparams) == "regression" and n_outputs(hparams) == hparams["n_features"]
+    if boolean("residual", residual) and not fits:
+        raise ValueError(
+            f"residual=True adds outputs to the signal: it is for a regression with as many outputs as features; this "
+            f"one is a {task_kind(hparams)} with {n_outputs(hparams)} for {hparams['n_features']}."
+        )
+    return residual
+
+
 def folding(preprocessing: Mapping[str, Any]) -> Hparams:
     """The arguments of a factory beside hyperparameters, so that the network takes what a preprocessing makes; none
     for one without a word of it, which every factory takes."""
-    return {name: preprocessing[name] for name in ("fold", "steps") if preprocessing.get(name)}
+    return {name: preprocessing[name] for name in ("fold", "steps", "residual") if preprocessing.get(name)}
 
 
 def _folded(x: Tensor, fold: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
-from neurallib.models.folding import check_fold
+from neurallib.models.folding import check_fold, check_residual
 from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights
 from neurallib.names import hinted
@@ -36,6 +36,7 @@ def gru_seq2seq(
     model_name: str = "GRUseq2seq",
     fold: int = 1,
     steps: Steps | None = None,
+    residual: bool = False,
     seed: int = 42,
 ) -> State:
     """GRU that maps a signal [T, n_features] to one output per time step, [T, K].
@@ -79,6 +80,10 @@ def gru_seq2seq(
         high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
         and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
         forwards and backwards. Kept in `preprocessing["steps"]`.
+    residual : bool
+        Whether outputs are added to the signal, as it comes out of the steps and is normalized: a denoiser then learns
+        what to change, and starts from changing nothing. For a regression with as many outputs as features. Kept in
+        `preprocessing["residual"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -110,7 +115,7 @@ def gru_seq2seq(
     """
     hparams = _check_gru(dict(locals()))
     shapes = gru_weight_shapes(check_fold(fold, False, hparams, steps))
-    return new_state("GRUseq2seq", hparams, draw_weights(shapes, seed), fold, steps)
+    return new_state("GRUseq2seq", hparams, draw_weights(shapes, seed), fold, steps, check_residual(residual, hparams))
 
 
 @hinted

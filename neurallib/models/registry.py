@@ -217,7 +217,7 @@ def state_from_files(
     source : str
         What errors call the weights: their file.
     before : mapping, optional
-        A preprocessing, which says of "steps" and "fold" what the network takes.
+        A preprocessing, which says of "steps", "fold" and "residual" what the network takes and gives.
 
     Raises
     ------

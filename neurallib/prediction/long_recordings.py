@@ -225,7 +225,7 @@ def _answers(
 def _goes_on(state: State, handed: Handed) -> bool:
     """Whether the state can hear all that came before, piece after piece."""
     known, one_way = state["preprocessing"], not any(state["hparams"].get("bidir_per_layer", [True]))
-    by_itself = known["normalization"] in OWN or known["steps"] or handed.conversion.resamples
+    by_itself = known["normalization"] in OWN or known["steps"] or known["residual"] or handed.conversion.resamples
     return state["architecture"] == "GRUseq2seq" and one_way and not by_itself
 
 

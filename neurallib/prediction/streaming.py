@@ -235,6 +235,8 @@ def _check_streamable(state: State, look_ahead: float | None) -> None:
         raise ValueError(f"a stream needs an output for each sample and a memory of the past: gru_seq2seq, not {name}.")
     if known["steps"]:
         raise ValueError(f"preprocessing['steps']={known['steps']!r} is not done to a stream: filter before it.")
+    if known["residual"]:
+        raise ValueError("preprocessing['residual'], outputs added to the signal, is not done to a stream.")
     if known["normalization"] in OWN:
         raise ValueError(
             f"the state normalizes each signal or window by all of it ({known['normalization']!r}), which a stream "

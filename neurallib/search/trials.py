@@ -116,8 +116,8 @@ def make_trials(
     for asked, hparams in combinations:
         seed = asked.get("seed", factory.parameters["seed"].default)
         folds = [fold] if (fold := asked.get("fold", 1)) != 1 else []
-        steps = [asked["steps"]] if asked.get("steps") else []
-        own = json.dumps([_model(architecture, hparams), seed, *folds, *steps], sort_keys=True)
+        more = [asked[name] for name in ("steps", "residual") if asked.get(name)]
+        own = json.dumps([_model(architecture, hparams), seed, *folds, *more], sort_keys=True)
         digest = hashlib.sha256((shared + own).encode()).hexdigest()[:12]
         trials[digest] = Trial(digest, architecture, asked, params, n_threads, directory / f"{digest}.json")
     return list(trials.values())

@@ -70,12 +70,13 @@ def augment_noise(
     10.0
     """
     records = None if noise is None else [_record(i, one) for i, one in enumerate(noise)]
+    loudness = [record.std(axis=0) for record in records or ()]  # of the whole, which takes longer than a piece
     interval("snr", snr, -np.inf)
     interval("speed", speed, 0)
     choice("reference", reference, REFERENCES)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        columns = [_noise(records, len(x), generator.uniform(*speed), generator) for _ in range(x.shape[1])]
+        columns = [_noise(records, loudness, len(x), generator.uniform(*speed), generator) for _ in range(x.shape[1])]
         added = np.stack(columns, axis=1)
         if burst:
             middle, width = generator.uniform(0, len(x)), generator.uniform(0.03, 0.3) * len(x)
@@ -217,20 +218,25 @@ def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:
 
 
 def _noise(
-    records: list[np.ndarray] | None, n_steps: int, speed: float, generator: np.random.Generator
+    records: list[np.ndarray] | None,
+    loudness: list[np.ndarray],
+    n_steps: int,
+    speed: float,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """A piece of noise [T] of about unit power: recorded noise keeps half of how loud it was there and then."""
     if records is None:
         return generator.standard_normal(n_steps)
-    record = records[generator.integers(len(records))]
-    column = record[:, generator.integers(record.shape[1])]
+    which = generator.integers(len(records))
+    channel = generator.integers(records[which].shape[1])
+    column = records[which][:, channel]
     wanted = min(int(n_steps * speed) + 2, len(column))
     start = int(generator.integers(0, len(column) - wanted + 1))
     piece = column[start : start + wanted]
     piece = np.interp(np.linspace(0, wanted - 1, n_steps), np.arange(wanted), piece)
     piece = piece - piece.mean()
-    loudness = 0.5 * piece.std() + 0.5 * column.std()
-    one: np.ndarray = piece * generator.choice([-1.0, 1.0]) / (loudness if loudness > 0 else 1.0)
+    loud = 0.5 * piece.std() + 0.5 * float(loudness[which][channel])
+    one: np.ndarray = piece * generator.choice([-1.0, 1.0]) / (loud if loud > 0 else 1.0)
     return one
 
 

@@ -147,6 +147,8 @@ def _check_exportable(state: State, stateful: bool, int8: bool) -> None:
         raise ValueError(f"architecture={name!r} cannot be exported; those that can are {listing(NETWORKS, 10)}.")
     if known["steps"]:
         raise ValueError(f"preprocessing['steps']={known['steps']!r} cannot be part of a graph: filter before it.")
+    if known["residual"]:
+        raise ValueError("preprocessing['residual'], outputs added to the signal, cannot be part of a graph.")
     if known["normalization"] == "block":
         raise ValueError("normalization='block' cannot be part of a graph: divide by the size of blocks before it.")
     if int8 and not any(map(_is_gru_matrix, state["weights"])):

@@ -11,7 +11,8 @@ from neurallib.state import Hparams, State
 from neurallib.warn import warn
 
 READ = ("GRUseq2seq", "GRUseq2one")  # its loader counts GRU layers; its other networks are not those of the names here
-UNSEEN = ("normalization", "target_normalization", "window", "steps", "fold")  # of the preprocessing: it applies none
+# of the preprocessing, of which it applies nothing
+UNSEEN = ("normalization", "target_normalization", "window", "steps", "fold", "residual")
 LOGGED = "lightning_logs/version_0/hparams.yaml"  # where its retraining looks for hyperparameters, and nowhere else
 
 

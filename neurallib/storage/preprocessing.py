@@ -57,7 +57,8 @@ def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
     for name in ("sampling_frequency", "window"):
         known[name] = float(held[name]) if _is_number(held.get(name)) and held[name] > 0 else None
     fold = held.get("fold")
-    known["target_offset"] = held["target_offset"] if isinstance(held.get("target_offset"), bool) else None
+    for name in ("target_offset", "residual"):
+        known[name] = held[name] if isinstance(held.get(name), bool) else None
     known["fold"] = fold if isinstance(fold, int) and fold > 1 else None
     for name in ("steps", "x_shift", "x_scale", "y_shift", "y_scale"):
         known[name] = list(held[name]) if is_list(held.get(name)) else None

@@ -28,7 +28,7 @@ def list_pretrained() -> list[str]:
     --------
     >>> import neurallib as nl
     >>> nl.list_pretrained()
-    ['ecg_r_peaks']
+    ['ecg_denoiser', 'ecg_r_peaks']
     """
     return sorted(path.parent.name for path in DIRECTORY.glob("*/hparams.yaml"))
 
@@ -40,7 +40,8 @@ def load_pretrained(name: str) -> State:
     ----------
     name : str
         One of `list_pretrained`. "ecg_r_peaks": the probability of an R-peak at each step of one lead of ECG, for
-        `find_r_peaks`; any unit, any rate.
+        `find_r_peaks`. "ecg_denoiser": one lead of ECG without wander, muscles, motion and hum, for
+        `predict_recording`, in the unit that it came in. Both take any unit and any rate.
 
     Returns
     -------
@@ -56,6 +57,7 @@ def load_pretrained(name: str) -> State:
     See Also
     --------
     find_r_peaks : what "ecg_r_peaks" is for.
+    predict_recording : what "ecg_denoiser" is for.
     load_from_hub : a model of a repository.
 
     Examples
@@ -66,6 +68,9 @@ def load_pretrained(name: str) -> State:
     >>> found = nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), recording)
     >>> nl.peak_scores(r_peaks, found, sampling_frequency=250)["f1"]
     1.0
+    >>> denoised = nl.predict_recording(nl.load_pretrained("ecg_denoiser"), recording)["output"]
+    >>> denoised.shape
+    (2500, 1)
     """
     choice("name", name, list_pretrained())
     state = load_checkpoint(DIRECTORY / name)

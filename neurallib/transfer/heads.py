@@ -78,7 +78,10 @@ def replace_head(
     words = {name: old[name] for name in (_TASK if same else _TASK[:1]) if name in old} | asked
     body = {name: value for name, value in old.items() if name not in _TASK}
     body |= {"fc_out_bool": True} if "fc_out_bool" in old else {}
-    new = entry.factory(**body, **words, **folding(state["preprocessing"]), seed=seed)
+    inside = folding(state["preprocessing"])
+    if not same:  # other outputs are not of the signal
+        inside.pop("residual", None)
+    new = entry.factory(**body, **words, **inside, seed=seed)
     named = layer_names(weight_shapes(new))
     head = "fc_out" if "fc_out" in named else named[-1]
     left = [

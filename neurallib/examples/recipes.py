@@ -1,0 +1,63 @@
+"""What the recipes of the models that come along share: which records, at which rate, and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+import neurallib as nl
+
+# The training side of the usual division of the MIT-BIH Arrhythmia Database between people (de Chazal et al. 2004).
+DS1 = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
+
+
+def ds1_recordings(folder: Path) -> list[nl.Recording]:
+    """The records of DS1 that a folder has."""
+    return [nl.read_recording(path) for path in nl.list_recordings(folder) if path.stem in DS1]
+
+
+def resampled(recording: nl.Recording, rate: float) -> np.ndarray:
+    """The signal [T, C] float32 at a rate in Hz; where a record marks no value, its median."""
+    from scipy.signal import resample_poly
+
+    signal = np.asarray(recording["signal"], np.float64)
+    signal = np.where(np.isnan(signal), np.nanmedian(signal, axis=0), signal)
+    ratio = Fraction(rate / recording["sampling_frequency"]).limit_denominator(1000)
+    values: np.ndarray = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+    return values.astype(np.float32)
+
+
+def high_passed(signal: np.ndarray, rate: float) -> np.ndarray:
+    """Without what is slower than 0.5 Hz, and not delayed."""
+    from scipy.signal import butter, sosfiltfilt
+
+    return np.asarray(sosfiltfilt(butter(2, 0.5, "highpass", fs=rate, output="sos"), signal, axis=0))
+
+
+def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> argparse.ArgumentParser:
+    """The arguments that all recipes take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--records", type=Path, required=True, metavar="DIR", help="of the MIT-BIH Arrhythmia Database")
+    add("--noise", type=Path, required=True, metavar="DIR", help="of the Noise Stress Test Database")
+    add("--out", type=Path, default=Path("results"), help="folder for the models [results]")
+    add("--folds", type=int, default=2, help="of the cross-validation; 0 for none [2]")
+    add("--fold-epochs", type=int, default=fold_epochs, help=f"of each fold's training [{fold_epochs}]")
+    add("--epochs", type=int, default=epochs, help=f"of the training on all; 0 for none [{epochs}]")
+    add("--threads", type=int, default=2, help="of the computation [2]")
+    add("--seed", type=int, default=3, help="for folds, weights and training [3]")
+    return parser
+
+
+def names_of(recordings: Sequence[nl.Recording]) -> list[str]:
+    """Their names."""
+    return [str(recording["name"]) for recording in recordings]
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """The mean of what some seeds gave, the lowest and the highest."""
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f}; {len(values)} seeds)"

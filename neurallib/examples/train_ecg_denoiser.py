@@ -1,0 +1,198 @@
+"""How `ecg_denoiser` was made: from the MIT-BIH Arrhythmia Database and its noise records to the shipped directory.
+
+The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.dl_database('nstdb', 'nstdb')"`, or
+https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
+`python -m neurallib.examples.train_ecg_denoiser --records mitdb --noise nstdb --out results`. Only the records of DS1
+are looked at. Models of the cross-validation meet neither the people nor the last third of the noise that they are
+measured on. What was finished before it was stopped is not trained again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import neurallib as nl
+from neurallib.examples.recipes import ds1_recordings, high_passed, names_of, recipe_parser, resampled
+
+SAMPLING_FREQUENCY = 180  # Hz
+WINDOW = 10  # s, that a recording is taken in
+LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in the same time
+PIECE = 20  # s
+SNR = (-8.0, 20.0)  # dB, of each kind of noise
+MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
+MINUTES = 5  # of each record that they are measured on
+HELD_OUT = 2 / 3  # where the noise begins that folds are measured with
+STEPS = [
+    {"name": "highpass", "frequency": 0.3},
+    {"name": "band", "low": 1.0, "high": 25.0, "beside": True},
+    {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+]
+
+# What counts as clean, in dB of a piece's height (the median of what sixteen parts have from peak to peak): in most
+# eighths of a second, which are none of a QRS, hardly anything above 25 Hz; no wander left between 0.5 and 1.2 Hz; and
+# no part that is much higher than the others.
+QUIET, STEADY, EVEN = -38.0, -24.0, 2.5
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
+    """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
+    `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
+    arguments = recipe_parser(__doc__, epochs=40, fold_epochs=20).parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    recordings = ds1_recordings(arguments.records)
+    noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
+    learnt, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
+    states: dict[str, nl.State] = {}  # by the name of the record that it never met
+    measured: dict[int, dict[str, Any]] = {}
+    folds = nl.split_people(recordings, folds=arguments.folds, seed=arguments.seed) if arguments.folds else {}
+    for fold, part in folds.items():
+        directory = arguments.out / f"denoiser_fold_{fold}"
+        state = trained(part["train"], learnt, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
+        states |= dict.fromkeys(names_of(part["val"]), state)
+    for snr in MEASURED if folds else ():
+        measured[snr] = measure(states, recordings, kept, snr)
+        logger.info("mixed noise, %d dB: %+.2f dB", snr, measured[snr]["average"]["snr_improvement_db"])
+    if arguments.epochs:
+        trained(recordings, noise, arguments.out / "ecg_denoiser", arguments.epochs, arguments.seed)
+    return measured
+
+
+def trained(
+    recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int,
+    said: str = "",
+) -> nl.State:  # fmt: skip
+    """The model of some records, which is in the directory from then on."""
+    if (directory / "training_info.json").is_file():
+        return nl.load_checkpoint(directory)
+    state = nl.gru_seq2seq(
+        n_features=1, hid_dim=64, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
+        model_name="ecg_denoiser", fold=4, steps=STEPS, residual=True, seed=seed,
+    )  # fmt: skip
+    items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
+    noisy, generator = augmentation(noise), np.random.default_rng(seed)
+    watched = [noisy(x, y, generator) for x, y in items[::10]]
+    state = nl.train(
+        state, items, watched, epochs=epochs, batch_size=16, normalization="block", target_normalization="signal",
+        loss=decibels, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=noisy, seed=seed,
+        outputs=["ECG"], gradient_clip_val=1.0, enable_progress_bar=False, trained_for="denoising of ECG",
+        dataset_name=f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip(),
+    )  # fmt: skip
+    state["preprocessing"]["window"] = WINDOW
+    info = state["training_info"]
+    logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    nl.save_checkpoint(state, directory)
+    return state
+
+
+def decibels(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
+    """The error's share of each signal's power, as a logarithm, so that 1 dB is worth the same in loud noise and in
+    little; below a thousandth it hardly counts any more. Windows are of one length."""
+    error = ((logits - y.reshape(logits.shape)) ** 2).mean(dim=(1, 2))
+    power = y.reshape(logits.shape).var(dim=(1, 2))
+    return torch.log(error / (power + 1e-9) + 1e-3).mean()
+
+
+def clean_pieces(recording: nl.Recording) -> list[np.ndarray]:
+    """The stretches [T, 1] of both leads that hold ECG and hardly anything else."""
+    signal, size = high_passed(resampled(recording, SAMPLING_FREQUENCY), SAMPLING_FREQUENCY), PIECE * SAMPLING_FREQUENCY
+    pieces = [lead[start : start + size] for lead in signal.T for start in range(0, len(lead) - size + 1, size)]
+    return [piece[:, None].astype(np.float32) for piece in pieces if is_clean(piece)]
+
+
+def is_clean(piece: np.ndarray) -> bool:
+    """Whether a stretch [T] counts as clean."""
+    from scipy.signal import butter, sosfiltfilt
+
+    filtered = {
+        kind: sosfiltfilt(butter(2, frequency, kind, fs=SAMPLING_FREQUENCY, output="sos"), piece)
+        for kind, frequency in (("highpass", 25), ("lowpass", 1.2))
+    }
+    heights = [np.ptp(part) for part in np.array_split(piece, 16)]
+    height = float(np.median(heights))
+    fast = float(np.median([part.std() for part in np.array_split(filtered["highpass"], 8 * PIECE)]))
+    loud = [20 * np.log10(size / height + 1e-9) if height > 0 else 0.0 for size in (fast, filtered["lowpass"].std())]
+    return bool(loud[0] < QUIET and loud[1] < STEADY and max(heights) < EVEN * height)
+
+
+def augmentation(noise: dict[str, np.ndarray]) -> Any:
+    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise."""
+    rate, bw, ma = SAMPLING_FREQUENCY, [noise["bw"]], [noise["ma"]]
+    size = LEARNT * rate
+    add = partial(nl.augment_noise, snr=SNR, reference="signal")
+    disturbed = nl.compose_augmentations(
+        (0.5, add(ma)),
+        (0.35, add(bw)),
+        (0.3, add(bw, speed=(2, 12))),
+        (0.3, nl.augment_motion(rate, snr=SNR, reference="signal")),
+        (0.12, add(ma + bw, snr=(-12, 12), speed=(1, 4), burst=True)),
+        (0.12, nl.augment_hum(rate, snr=(0, 25), reference="signal")),
+        (0.12, add(None, snr=(5, 30))),
+    )
+    return nl.compose_augmentations(
+        nl.augment_crop(round(1.15 * size)),
+        (0.4, nl.augment_stretch((0.87, 1.15))),
+        nl.augment_crop(size),
+        (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
+        nl.augment_scale((1, 1), inversion=0.5),
+        lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
+        (0.93, disturbed),
+    )
+
+
+def measure(
+    states: dict[str, nl.State], recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], snr: float
+) -> dict[str, Any]:
+    """What the states make of the first lead in equal parts of wander, muscles and simulated motion. `python
+    benchmarks/bench_denoising.py --cross-validated` measures more, beside filters."""
+    generator, clean, noisy = np.random.default_rng(0), {}, []
+    for recording in recordings:
+        x = high_passed(resampled(recording, SAMPLING_FREQUENCY), SAMPLING_FREQUENCY)[:, :1]
+        x = x[: min(len(x), MINUTES * 60 * SAMPLING_FREQUENCY, *map(len, noise.values()))]
+        kinds = [nl.augment_noise([record], snr=(0, 0)) for record in noise.values()]
+        parts = [kind(x, x, generator)[0] - x for kind in kinds] + [motion(len(x), generator)]
+        added = np.sum([part / part.std() for part in parts], axis=0)
+        added *= np.sqrt(x.var() / added.var() / 10 ** (snr / 10))
+        name = str(recording["name"])
+        clean[name] = x
+        noisy.append({"name": name, "person": recording["person"], "signal": x + added,
+                      "sampling_frequency": float(SAMPLING_FREQUENCY)})  # fmt: skip
+    return nl.evaluate_recordings(
+        lambda one: nl.predict_recording(states[str(one["name"])], one), noisy, task="denoising",
+        target=lambda one: clean[str(one["name"])],
+    )  # fmt: skip
+
+
+def motion(n_steps: int, generator: np.random.Generator) -> np.ndarray:
+    """Simulated motion of an electrode [n, 1], another one every window."""
+    one = nl.augment_motion(SAMPLING_FREQUENCY, snr=(0, 0))
+    wave = np.sin(np.arange(WINDOW * SAMPLING_FREQUENCY))[:, None]
+    moved = [one(wave, wave, generator)[0] - wave for _ in range(n_steps // len(wave) + 1)]
+    return np.concatenate(moved)[:n_steps]
+
+
+def noise_of(recording: nl.Recording) -> np.ndarray:
+    """Recorded noise [n, 2] at the recipe's rate."""
+    return resampled(recording, SAMPLING_FREQUENCY)
+
+
+def _first(noise: np.ndarray) -> np.ndarray:
+    return noise[: round(HELD_OUT * len(noise))]
+
+
+def _last(noise: np.ndarray) -> np.ndarray:
+    return noise[round(HELD_OUT * len(noise)) :]
+
+
+if __name__ == "__main__":
+    main()
