@@ -43,6 +43,10 @@ def models() -> dict[str, tuple[nl.State, dict[str, Any]]]:
     return {
         "gru_seq2seq_events_steps": (events, ecg | {"normalization": "zscore"}),
         "gru_seq2seq_fold_frozen": (folding, {"normalization": "dataset", "outputs": ["low", "middle", "high"]}),
+        "gru_seq2seq_residual": (
+            nl.gru_seq2seq(**GRU, task="regression", fold=2, residual=True),
+            {"normalization": "block", "target_normalization": "signal"},
+        ),
         "gru_seq2one": (
             nl.gru_seq2one(**GRU, **REGRESSION, pooling="mean", bidirectional=True),
             {"normalization": "robust", "target_normalization": "dataset", "outputs": ["heart rate (bpm)"]},
@@ -71,7 +75,7 @@ def pairs_of(state: nl.State, n: int, seed: int = 0) -> list[tuple[np.ndarray, n
     rng, hparams, pairs = np.random.default_rng(seed), state["hparams"], []
     for i in range(n):
         x = (3 * rng.standard_normal((48 + 2 * i, hparams["n_features"])) + 1).astype(np.float32)
-        k = hparams.get("n_outputs") or (hparams["num_classes"] if "num_classes" in hparams else hparams["n_features"])
+        k = hparams.get("n_outputs") or hparams.get("num_classes") or hparams["n_features"]
         y: np.ndarray = x[:, [0] * k]
         if hparams.get("task") == "classification":
             y = (y > np.arange(k)).astype(np.float32)
