@@ -1,9 +1,11 @@
 """A GRU's training step and inference: this library against packed and padded nn.GRU, and ONNX Runtime.
 
 The model is the published ECG peak detector's: three bidirectional layers, 1-32-64-64, and a linear layer; then three
-layers of one size. All sides run within one process on the same threads, those of inference in turns; medians. Peak
-memory is that of a training step in a process of its own. Run `python benchmarks/bench_recurrence.py --quick` (under 5
-minutes), or without for the whole grid.
+layers of one size. All sides run within one process on the same threads, those of inference in turns; medians, of a
+single run only where one takes longer than 20 s, which "runs" tells. The limit is what the arithmetic of a step takes
+at the rate of the fastest of several matrix products of this machine. Peak memory is that of a training step in a
+process of its own. Run `python benchmarks/bench_recurrence.py --quick` (10 minutes), or without for the whole grid;
+`--tiny` shows that it works, and no more.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def flops(state: nl.State, n_signals: int, n_steps: int) -> float:
 def measure(
     hidden: tuple[int, ...], n_signals: int, n_steps: int, device: str, repeats: int, slow: bool
 ) -> dict[str, Any]:
-    """One row of the table. `slow`: with the packed sides, once each where they take seconds."""
+    """One row of the table. `slow`: with the packed and padded sides."""
     state = nl.gru_seq2seq(n_features=1, hid_dim=list(hidden), n_layers=3, bidirectional=True)
     networks: dict[str, nn.Module] = {"neurallib": nl.build_network(state, device)}
     for name, packed in (("padded", False), ("packed", True)):
@@ -102,7 +104,7 @@ def measure(
 
     steps = {name: step(network) for name, network in networks.items() if slow or name == "neurallib"}
     fast = timing.alternating({"neurallib": steps.pop("neurallib")}, repeats)
-    plain = timing.alternating(steps, 1, warm_up=0) if steps else {}
+    plain = timing.affordable(steps)
     inference = {name: infer(network) for name, network in networks.items() if slow or name == "neurallib"}
     onnx = onnx_runner(networks["padded"].eval(), x, torch.get_num_threads()) if device == "cpu" else None
     if onnx is not None:
@@ -114,9 +116,8 @@ def measure(
         "T": n_steps,
         "step": fast["neurallib"],
     }
-    row |= {f"step {name}": value for name, value in plain.items()}
-    if plain:
-        row["packed/ours"] = plain["packed"] / fast["neurallib"]
+    for name, (value, runs) in plain.items():
+        row |= {f"step {name}": value, f"{name} runs": runs, f"{name}/ours": value / fast["neurallib"]}
     row["infer"] = inferred.pop("neurallib")
     row |= {f"infer {name}": value for name, value in inferred.items()}
     if "onnx" in inferred:
@@ -155,70 +156,96 @@ def exponent(rows: list[dict[str, Any]], by: str, of: str) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
 
 
-def plot(rows: list[dict[str, Any]], peak: float, path: Path) -> None:
-    """Time of a training step against T, for batch 1 of the published shape."""
+def plot(rows: list[dict[str, Any]], peak: float, product: str, path: Path) -> None:
+    """Time of a training step against T, for batch 1 of the published shape; medians alone."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     rows = sorted(rows, key=lambda row: row["T"])
-    for name, column in (("packed nn.GRU", "step packed"), ("padded nn.GRU", "step padded"), ("neurallib", "step")):
-        shown = [row for row in rows if column in row]
-        axes.loglog([row["T"] for row in shown], [row[column] for row in shown], "o-", label=name)
+    for name, side, colour in (
+        ("packed nn.GRU", "packed", "#8a8a8a"), ("padded nn.GRU", "padded", "#d95f02"), ("neurallib", "", "#1f5fa8")
+    ):  # fmt: skip
+        shown = [row for row in rows if not side or row.get(f"{side} runs", 0) >= 3]
+        seconds = [row[f"step {side}".strip()] for row in shown]
+        axes.loglog([row["T"] for row in shown], seconds, "o-", color=colour, label=name)
     limit = [row["step"] * row["GFLOP/s"] * 1e9 / peak for row in rows]
-    axes.loglog([row["T"] for row in rows], limit, "--", color="0.5", label="matrix-product limit")
-    axes.set(xlabel="time steps T", ylabel="seconds a training step", title="GRU 1-32-64-64, bidirectional, batch 1")
+    label = f"the same arithmetic at the rate of\n{product}, the fastest product here"
+    axes.loglog([row["T"] for row in rows], limit, "--", color="0.3", label=label)
+    axes.set(xlabel="time steps of the signal", ylabel="seconds a training step")
+    axes.set_title("GRU of three bidirectional layers, 1-32-64-64, one signal a step", fontsize=11)
+    axes.set_xticks([row["T"] for row in rows], [f"{row['T']:,}" for row in rows])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} s"))
+    axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
+
+
+def grid_of(arguments: argparse.Namespace) -> list[tuple[tuple[int, ...], int, int, bool]]:
+    """Shape, signals, steps, and whether the slow sides run too."""
+    if arguments.tiny:
+        return [(PUBLISHED, b, n, True) for b, n in ((1, 50), (1, 100), (8, 100))]
+    if arguments.quick:
+        grid = [(PUBLISHED, 1, n, n <= 5400) for n in (675, 1350, 2700, 5400, 10800, 21600)]
+        grid += [(PUBLISHED, 8, 675, True), (PUBLISHED, 8, 5400, True), (PUBLISHED, 32, 5400, False)]
+        return [*grid, ((128, 128, 128), 32, 1350, False)]
+    shapes = [PUBLISHED, *((h, h, h) for h in (32, 64, 128))]
+    lengths = (675, 1350, 2700, 5400, 10800, 21600)
+    return [(s, b, n, n * b <= 5400 * 8) for s in shapes for b in (1, 8, 32) for n in lengths]
+
+
+def exponents(single: list[dict[str, Any]], by_batch: list[dict[str, Any]]) -> dict[str, float]:
+    """How time grows with the number of steps of one signal, and with the number of signals of as many steps."""
+    packed = [row for row in single if row.get("packed runs", 0) >= 3]
+    of = {
+        "exponent in T, step": (single, "T", "step"),
+        "exponent in T, inference": (single, "T", "infer"),
+        "exponent in B, step": (by_batch, "B", "step"),
+        "exponent in B, inference": (by_batch, "B", "infer"),
+        "exponent in T, packed step": (packed, "T", "step packed"),
+    }
+    return {name: exponent(*what) for name, what in of.items() if len(what[0]) > 1}
 
 
 def main() -> None:
     """Measure, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smaller grid, in under 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="a smaller grid, in 10 minutes")
+    parser.add_argument("--tiny", action="store_true", help="sizes that tell nothing: does it run?")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plot", type=Path, help="where to draw time against T")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    peak = timing.matrix_peak(arguments.device)
-    grid: list[tuple[tuple[int, ...], int, int, bool]] = []
-    if arguments.quick:
-        grid += [(PUBLISHED, 1, n, n <= 5400) for n in (675, 1350, 2700, 5400, 10800, 21600)]
-        grid += [(PUBLISHED, 8, 675, True), (PUBLISHED, 8, 5400, True), (PUBLISHED, 32, 5400, False)]
-        grid += [((128, 128, 128), 32, 1350, False)]
-    else:
-        shapes = [PUBLISHED, *((h, h, h) for h in (32, 64, 128))]
-        lengths = (675, 1350, 2700, 5400, 10800, 21600)
-        grid += [(s, b, n, n * b <= 5400 * 8) for s in shapes for b in (1, 8, 32) for n in lengths]
+    peak, product = timing.matrix_peak(arguments.device, *([(256,), 3] if arguments.tiny else []))
+    timing.say(f"The fastest matrix product: {product}, {peak / 1e9:.3g} GFLOP/s")
     rows = []
-    for hidden, n_signals, n_steps, slow in grid:
+    for hidden, n_signals, n_steps, slow in grid_of(arguments):
         repeats = 11 if n_signals * n_steps <= 43200 else 3
         rows.append(measure(hidden, n_signals, n_steps, arguments.device, repeats, slow))
         timing.say(timing.table(rows[-1:]))
-    by_batch = [row for row in rows if row["T"] == 5400 and row["hidden"] == "32-64-64"]
     single = [row for row in rows if row["B"] == 1 and row["hidden"] == "32-64-64"]
+    longest = 100 if arguments.tiny else 5400
+    by_batch = [row for row in rows if row["T"] == longest and row["hidden"] == "32-64-64"]
     summary: dict[str, Any] = {
-        "exponent in T, step": exponent(single, "T", "step"),
-        "exponent in T, inference": exponent(single, "T", "infer"),
-        "exponent in B, step": exponent(by_batch, "B", "step"),
-        "exponent in B, inference": exponent(by_batch, "B", "infer"),
-        "exponent in T, packed step": exponent([row for row in single if "step packed" in row], "T", "step packed"),
+        **exponents(single, by_batch),
         "matrix-product peak, GFLOP/s": peak / 1e9,
+        "matrix product": product,
         "times the limit": {f"{r['hidden']} B={r['B']} T={r['T']}": peak / 1e9 / r["GFLOP/s"] for r in rows},
     }
-    if arguments.device == "cpu":
+    if arguments.device == "cpu" and not arguments.tiny:
         for side in ("neurallib", "padded nn.GRU"):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 summary[f"peak memory of a step, B=8 T=2700, {side}, MB"] = pool.submit(
                     peak_memory, side, 8, 2700
                 ).result()
     timing.say("\n".join(f"{name}: {value:.3g}" for name, value in summary.items() if isinstance(value, float)))
-    timing.say("Packed and padded training steps are single runs without warm-up: they take up to minutes.")
     timing.report(rows, benchmark="recurrence", **timing.machine(arguments.device), **summary)
     if arguments.plot is not None:
-        plot(single, peak, arguments.plot)
+        plot(single, peak, product, arguments.plot)
 
 
 if __name__ == "__main__":

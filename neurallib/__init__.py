@@ -1,7 +1,78 @@
 """Functional plain-PyTorch library for sequence models on biosignals: ECG, EEG, EMG, PPG, respiration.
 
 A model state is a plain dict: factories make one, `train` and `retrain` give a new one, `evaluate` and `predict` read
-one, checkpoints and the hub store one. What follows is the map of the library, lowest floor first.
+one, checkpoints and the hub store one. This is the map; `help(nl.train)` and each of the others tells parameters,
+units, errors and an example, and `help("neurallib.training")`, like `signals`, `models`, `measures`, `prediction`,
+`storage` and `search`, what needs more words. Whole jobs to copy: `python -m neurallib.examples.NAME`.
+
+Models
+------
+A factory makes a state: a dict of architecture, hyperparameters, weights and scales.
+    gru_seq2seq, gru_seq2one, gru_encoder_decoder, transformer_seq2seq, transformer_seq2one,
+    transformer_encoder_decoder, list_architectures, validate_architecture_name, list_pretrained, load_pretrained
+
+Training in memory
+------------------
+On arrays, pairs, torch Datasets.
+    train, cross_validate, split_people
+
+Training on folders
+-------------------
+Each run has a directory.
+    train_from_scratch, retrain, find_unfinished, grid_search, validate_training_context, create_checkpoints_directory,
+    save_training_information, save_training_information_to_file
+
+Predicting and measuring
+------------------------
+    predict, iter_predict, predict_recording, evaluate, confusion_matrix, evaluate_recordings, compare_recordings,
+    test_on_test_set, test_on_single_signal
+
+From outputs to answers
+-----------------------
+    find_r_peaks, find_events, find_intervals, rr_intervals, post_process_peaks_binary
+
+Scores of what was found
+------------------------
+    match_peaks, peak_scores, class_scores, denoising_scores
+
+Recordings and data sets
+------------------------
+WFDB (extra `wfdb`), EDF and BDF (extra `edf`), CSV, .npy, .npz.
+    read_recording, list_recordings, make_dataset, beats, event_target, interval_target, label_target, peak_labels,
+    synthetic_ecg, open_folder
+
+Augmentation
+------------
+For `augment=` of training.
+    augment_noise, augment_motion, augment_hum, augment_scale, augment_stretch, augment_dropout, augment_crop,
+    augment_channels, compose_augmentations
+
+Files and the Hugging Face hub
+------------------------------
+    save_checkpoint, load_checkpoint, save_model_card, load_from_hub, push_to_hub, list_production_models,
+    get_weights_and_info_from_checkpoints, get_hparams_from_checkpoints, get_weights_and_info_from_hugging,
+    get_hparams_from_hugging
+
+Streams and devices
+-------------------
+    init_stream, stream_step, export_onnx, configure_device
+
+Transfer learning
+-----------------
+    reuse_layers, transfer_hparams, replace_head, freeze, unfreeze, freezing_plan
+
+Pictures
+--------
+    plot_recording, plot_prediction, plot_losses, plot_record_scores
+
+A loop of your own
+------------------
+    build_network, state_from_network, loss_function, training_step, make_optimizer, prepare, make_loader, collate_fn,
+    valid_mask, flip_valid
+
+Types
+-----
+    State, Batch, Recording, SignalFolder, TrialResult, Network, Architecture, ARCHITECTURES
 """
 
 from importlib import import_module
@@ -53,10 +124,10 @@ if TYPE_CHECKING:
     from neurallib.storage.hub import (
         get_hparams_from_hugging,
         get_weights_and_info_from_hugging,
-        list_production_models,
         load_from_hub,
         push_to_hub,
     )
+    from neurallib.storage.hub_collections import list_production_models
     from neurallib.storage.onnx_export import export_onnx
     from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
     from neurallib.transfer.reuse import reuse_layers, transfer_hparams
@@ -81,7 +152,8 @@ if TYPE_CHECKING:
     from neurallib.prediction.recordings import evaluate_recordings
     from neurallib.plots_recordings import plot_recording
     from neurallib.plots_scores import plot_record_scores
-    from neurallib.plots import plot_losses, plot_prediction
+    from neurallib.plots import plot_prediction
+    from neurallib.plots_losses import plot_losses
     from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
     from neurallib.training.resuming import find_unfinished
     from neurallib.workflow.on_folders import validate_training_context
@@ -101,9 +173,10 @@ _LATER = {
     "storage.pretrained": "list_pretrained load_pretrained",
     "storage.model_card": "save_model_card",
     "storage.hub": (
-        "get_hparams_from_hugging get_weights_and_info_from_hugging list_production_models load_from_hub "
+        "get_hparams_from_hugging get_weights_and_info_from_hugging load_from_hub "
         "push_to_hub"
     ),
+    "storage.hub_collections": "list_production_models",
     "storage.onnx_export": "export_onnx",
     "transfer.freezing": "freeze freezing_plan unfreeze",
     "transfer.reuse": "reuse_layers transfer_hparams",
@@ -128,7 +201,8 @@ _LATER = {
     "prediction.recordings": "evaluate_recordings",
     "plots_recordings": "plot_recording",
     "plots_scores": "plot_record_scores",
-    "plots": "plot_losses plot_prediction",
+    "plots": "plot_prediction",
+    "plots_losses": "plot_losses",
     "prediction.on_folders": "test_on_single_signal test_on_test_set",
     "workflow.on_folders": "validate_training_context",
     "training.resuming": "find_unfinished",
@@ -141,108 +215,25 @@ _LATER = {
 _MODULE_OF = {name: f"neurallib.{module}" for module, names in _LATER.items() for name in names.split()}
 
 __all__ = [
-    "__version__",
-    "ARCHITECTURES",
-    "Architecture",
-    "Batch",
-    "Network",
-    "Recording",
-    "SignalFolder",
-    "State",
-    "TrialResult",
-    "beats",
-    "augment_channels",
-    "augment_crop",
-    "augment_dropout",
-    "augment_hum",
-    "augment_motion",
-    "augment_noise",
-    "augment_scale",
-    "augment_stretch",
-    "build_network",
-    "class_scores",
-    "collate_fn",
-    "compare_recordings",
-    "compose_augmentations",
-    "configure_device",
-    "confusion_matrix",
-    "create_checkpoints_directory",
-    "cross_validate",
-    "denoising_scores",
-    "evaluate",
-    "evaluate_recordings",
-    "event_target",
-    "export_onnx",
-    "find_events",
-    "find_intervals",
-    "find_r_peaks",
-    "find_unfinished",
-    "flip_valid",
-    "freeze",
-    "freezing_plan",
-    "get_hparams_from_checkpoints",
-    "get_hparams_from_hugging",
-    "get_weights_and_info_from_checkpoints",
-    "get_weights_and_info_from_hugging",
-    "grid_search",
-    "gru_encoder_decoder",
-    "gru_seq2one",
-    "gru_seq2seq",
-    "init_stream",
-    "interval_target",
-    "iter_predict",
-    "label_target",
-    "list_architectures",
-    "list_pretrained",
-    "list_production_models",
-    "list_recordings",
-    "load_checkpoint",
-    "load_from_hub",
-    "load_pretrained",
-    "loss_function",
-    "make_dataset",
-    "make_loader",
-    "make_optimizer",
-    "match_peaks",
-    "open_folder",
-    "peak_labels",
-    "peak_scores",
-    "plot_losses",
-    "plot_prediction",
-    "plot_record_scores",
-    "plot_recording",
-    "post_process_peaks_binary",
-    "predict",
-    "predict_recording",
-    "prepare",
-    "push_to_hub",
-    "read_recording",
-    "replace_head",
-    "retrain",
-    "reuse_layers",
-    "rr_intervals",
-    "save_checkpoint",
-    "save_model_card",
-    "save_training_information",
-    "save_training_information_to_file",
-    "split_people",
-    "state_from_network",
-    "stream_step",
-    "synthetic_ecg",
-    "test_on_single_signal",
-    "test_on_test_set",
-    "train",
-    "train_from_scratch",
-    "training_step",
-    "transfer_hparams",
-    "transformer_encoder_decoder",
-    "transformer_seq2one",
-    "transformer_seq2seq",
-    "unfreeze",
-    "valid_mask",
-    "validate_architecture_name",
-    "validate_training_context",
-]
+    "__version__", "ARCHITECTURES", "Architecture", "Batch", "Network", "Recording", "SignalFolder", "State",
+    "TrialResult", "beats", "augment_channels", "augment_crop", "augment_dropout", "augment_hum", "augment_motion",
+    "augment_noise", "augment_scale", "augment_stretch", "build_network", "class_scores", "collate_fn",
+    "compare_recordings", "compose_augmentations", "configure_device", "confusion_matrix",
+    "create_checkpoints_directory", "cross_validate", "denoising_scores", "evaluate", "evaluate_recordings",
+    "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks", "find_unfinished", "flip_valid",
+    "freeze", "freezing_plan", "get_hparams_from_checkpoints", "get_hparams_from_hugging",
+    "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging", "grid_search", "gru_encoder_decoder",
+    "gru_seq2one", "gru_seq2seq", "init_stream", "interval_target", "iter_predict", "label_target",
+    "list_architectures", "list_pretrained", "list_production_models", "list_recordings", "load_checkpoint",
+    "load_from_hub", "load_pretrained", "loss_function", "make_dataset", "make_loader", "make_optimizer", "match_peaks",
+    "open_folder", "peak_labels", "peak_scores", "plot_losses", "plot_prediction", "plot_record_scores",
+    "plot_recording", "post_process_peaks_binary", "predict", "predict_recording", "prepare", "push_to_hub",
+    "read_recording", "replace_head", "retrain", "reuse_layers", "rr_intervals", "save_checkpoint", "save_model_card",
+    "save_training_information", "save_training_information_to_file", "split_people", "state_from_network",
+    "stream_step", "synthetic_ecg", "test_on_single_signal", "test_on_test_set", "train", "train_from_scratch",
+    "training_step", "transfer_hparams", "transformer_encoder_decoder", "transformer_seq2one", "transformer_seq2seq",
+    "unfreeze", "valid_mask", "validate_architecture_name", "validate_training_context",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

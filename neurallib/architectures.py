@@ -136,6 +136,10 @@ def validate_architecture_name(name: str) -> None:
     TypeError, ValueError
         Lists the valid names and, where one is near, names it.
 
+    See Also
+    --------
+    list_architectures : the names.
+
     Examples
     --------
     >>> import neurallib as nl

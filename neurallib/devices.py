@@ -31,6 +31,11 @@ def configure_device(gpu_id: int | None = None) -> torch.device:
     ValueError
         If this machine has no such GPU; those it has are listed.
 
+    See Also
+    --------
+    train : `gpu_id=` and `devices=` of the training functions.
+    build_network : a network on a device.
+
     Examples
     --------
     >>> import neurallib as nl

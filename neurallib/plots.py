@@ -1,4 +1,4 @@
-"""Pictures: the loss curve, and a signal with its true and found peaks. No pyplot, so no window and no global state."""
+"""Pictures: a signal with its true and found peaks, and what pictures share. No pyplot: no window, no global state."""
 
 from __future__ import annotations
 
@@ -22,60 +22,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 2160  # two for each of the picture's columns of pixels
 INK, MUTED, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#1f5fa8", "#d95f02", "#1b8a5a"
-
-
-@hinted
-def plot_losses(
-    train_losses: Sequence[float], val_losses: Sequence[float], path: str | os.PathLike[str] | None = None
-) -> Figure:
-    """Training and validation loss by epoch, with the epoch of the lowest validation loss marked.
-
-    Parameters
-    ----------
-    train_losses, val_losses : sequence of float
-        One value an epoch, from epoch 1; either may be empty or a few shorter. A value that is not finite is a gap.
-    path : path, optional
-        Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Not shown: it belongs to no window. A notebook draws it where it is a cell's last value.
-
-    Raises
-    ------
-    ValueError
-        If a loss is not a list of numbers, or the ending names no kind of picture.
-
-    Examples
-    --------
-    >>> import neurallib as nl
-    >>> figure = nl.plot_losses([0.9, 0.5, 0.4], [0.8, 0.6, 0.7])
-    >>> [line.get_label() for line in figure.axes[0].lines]
-    ['training', 'validation', 'best: 0.6 in epoch 2']
-    """
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-
-    train, val = _series("train_losses", train_losses), _series("val_losses", val_losses)
-    figure, (axes,) = _figure(1, height=4.0)
-    for values, label, colour in ((train, "training", MUTED), (val, "validation", BLUE)):
-        epochs = np.arange(1, len(values) + 1)
-        axes.plot(epochs, values, color=colour, marker="o" if len(values) <= 30 else None, markersize=3.5, label=label)
-    if np.isfinite(val).any():
-        best = int(np.nanargmin(np.where(np.isfinite(val), val, np.nan)))
-        label = f"best: {val[best]:.4g} in epoch {best + 1}"
-        axes.plot(best + 1, val[best], "o", color=ORANGE, markersize=8, zorder=3, label=label)
-    finite = np.concatenate([train, val])
-    finite = finite[np.isfinite(finite)]
-    if len(finite) and finite.min() > 0 and finite.max() > 10 * finite.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, max(len(train), len(val), 1) + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False)
-    return saved(figure, path)
 
 
 @hinted
@@ -131,6 +77,11 @@ def plot_prediction(
     ValueError
         If shapes do not fit each other, a peak lies outside the signal, or the ending names no kind of picture.
 
+    See Also
+    --------
+    plot_recording : a strip chart of any length.
+    test_on_test_set : predictions for a folder of signals.
+
     Examples
     --------
     >>> import neurallib as nl
@@ -147,7 +98,7 @@ def plot_prediction(
         if given is not None and len(given) != n_steps:
             raise ValueError(f"{name} has {len(given)} steps; expected {n_steps}, as the signal has.")
     rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    figure, panels = _figure(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
+    figure, panels = panels_of(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
     top = panels[0]
     draw(top, values, rate, INK, 0.9)
     ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}
@@ -182,7 +133,7 @@ def plot_prediction(
     return saved(figure, path)
 
 
-def _figure(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     """Panels one below the other on a common time axis; the lower of two is the smaller."""
     figure = empty_figure(9, height)
     ratios = [2, 1][:n_panels]
@@ -236,13 +187,6 @@ def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     with atomic_write(target) as temporary:
         figure.savefig(temporary, format=kind)
     return figure
-
-
-def _series(name: str, losses: Sequence[float]) -> np.ndarray:
-    values = np.asarray(losses, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"{name} has shape {values.shape}; expected one number an epoch.")
-    return values
 
 
 def _columns(name: str, values: Any) -> np.ndarray:

@@ -23,6 +23,11 @@ def valid_mask(lengths: Tensor, n_steps: int) -> Tensor:
     Tensor
         [B, T] bool, True on valid steps.
 
+    See Also
+    --------
+    collate_fn : pads signals into a batch.
+    flip_valid : reverse each signal within its own length.
+
     Examples
     --------
     >>> import torch
@@ -54,6 +59,10 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     -------
     Tensor
         [B, T, C]; its own inverse.
+
+    See Also
+    --------
+    valid_mask : which steps are a signal's.
 
     Examples
     --------

@@ -43,10 +43,6 @@ def models() -> dict[str, tuple[nl.State, dict[str, Any]]]:
     return {
         "gru_seq2seq_events_steps": (events, ecg | {"normalization": "zscore"}),
         "gru_seq2seq_fold_frozen": (folding, {"normalization": "dataset", "outputs": ["low", "middle", "high"]}),
-        "gru_seq2seq_residual": (
-            nl.gru_seq2seq(**GRU, task="regression", fold=2, residual=True),
-            {"normalization": "block", "target_normalization": "signal"},
-        ),
         "gru_seq2one": (
             nl.gru_seq2one(**GRU, **REGRESSION, pooling="mean", bidirectional=True),
             {"normalization": "robust", "target_normalization": "dataset", "outputs": ["heart rate (bpm)"]},
@@ -65,6 +61,10 @@ def models() -> dict[str, tuple[nl.State, dict[str, Any]]]:
         "transformer_encoder_decoder": (
             nl.transformer_encoder_decoder(**TRANSFORMER, n_outputs=1),
             {"normalization": "dataset", "target_normalization": "dataset"},
+        ),
+        "gru_seq2seq_residual": (
+            nl.gru_seq2seq(**GRU, task="regression", residual=True),
+            {"normalization": "zscore", "target_normalization": "signal"},
         ),
         "untrained": (nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1), {}),
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What is documented runs: the examples of docstrings, the README's Python, and the commands that it names."""
 
+import ast
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -7,18 +8,20 @@ from pathlib import Path
 
 import pytest
 from cases import Case, make_state
-from documentation import PACKAGE, Example, blocks, documented, run_blocks, run_examples
+from documentation import PACKAGE, Block, Example, blocks, documented, run_blocks, run_examples
 from hub_client import Client
 from hub_server import running_hub
 from published import PEAK_DETECTOR, published
 
 import neurallib as nl
-from neurallib.storage.hub import NEURALLIB_COLLECTION
+from neurallib.storage.hub_collections import NEURALLIB_COLLECTION
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 EXTRAS = {"numba": "fast", "wfdb": "wfdb", "edfio": "edf", "distributed": "cluster", "onnx": "onnx"}
 EXAMPLES = documented()
+FOLDERS = {path.parent.name: ast.get_docstring(ast.parse(path.read_text())) or ""
+           for path in PACKAGE.glob("*/__init__.py")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +61,42 @@ def test_the_examples_that_ask_the_hub_run_on_one(example: Example, reader: Clie
 
 def test_the_readmes_python_runs_in_reading_order(reader: Client, tmp_path: Path) -> None:
     code = blocks(README, "python")
-    assert len(code) >= 4
+    assert len(code) >= 3
     reader(run_blocks, code, tmp_path)
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_the_python_of_a_folders_docstring_runs(folder: str, reader: Client, tmp_path: Path) -> None:
+    code = blocks(FOLDERS[folder], "python")
+    reader(run_blocks, [Block("the map", "import neurallib as nl"), *code], tmp_path)
+
+
+def test_the_readme_links_to_every_folder_that_has_more_to_say() -> None:
+    telling = {folder for folder, text in FOLDERS.items() if "\n---" in text}
+    assert telling and telling == set(re.findall(r"\(neurallib/(\w+)/__init__\.py\)", README))
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_what_a_folders_docstring_names_is_there(folder: str) -> None:
+    assert missing(FOLDERS[folder]) == []
 
 
 @pytest.mark.parametrize("document", [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("**/*.md"))
                                       if ".venv" not in path.parts and "results" not in path.parts])  # fmt: skip
 def test_what_documents_name_is_there(document: str) -> None:
-    """Modules behind `-m`, files of the repository, names behind `nl.`."""
-    text = (ROOT / document).read_text()
-    for module in set(re.findall(r"\b(neurallib\.examples\.[a-z_]+)", text)):
-        assert importlib.util.find_spec(module), f"{document} names {module}"
-    for name in set(re.findall(r"\bnl\.(\w+)", text)):
-        assert hasattr(nl, name), f"{document} names nl.{name}"
-    for name in set(re.findall(r"(?<![\w/.])((?:benchmarks|tests|neurallib)/[\w/.-]*\w)", text)):
-        assert (ROOT / name).exists() or (PACKAGE.parent / name).exists(), f"{document} names {name}"
+    assert missing((ROOT / document).read_text()) == []
+
+
+def missing(text: str) -> list[str]:
+    """Of the modules behind `-m`, files of the repository and names behind `nl.` that a text names, those not there."""
+    modules = set(re.findall(r"\b(neurallib\.examples\.[a-z_]+)", text))
+    names = set(re.findall(r"\bnl\.(\w+)", text))
+    files = set(re.findall(r"(?<![\w/.])((?:benchmarks|docs|tests|neurallib)/[\w/.-]*\w)", text))
+    return [
+        *(name for name in modules if not importlib.util.find_spec(name)),
+        *(f"nl.{name}" for name in names if not hasattr(nl, name)),
+        *(name for name in files if not (ROOT / name).exists() and not (PACKAGE.parent / name).exists()),
+    ]
 
 
 # Of NeuralLib's public modules, each class and function; methods with their class's instance.

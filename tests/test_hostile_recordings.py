@@ -135,7 +135,7 @@ CARRIES: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", CARRIES)
 def test_a_carry_that_no_stream_has_is_refused_by_the_name_of_what_is_wrong(name: str) -> None:
     network, carry = carried()
-    assert carry.keys() == CARRIES.keys()
+    assert carry.keys() - {"format"} == CARRIES.keys()  # tests/test_kept_files.py has that of later versions
     for wrong in (carry | {name: CARRIES[name](copy.deepcopy(carry))}, {k: v for k, v in carry.items() if k != name}):
         with pytest.raises(ValueError, match=rf"(?s)carry\['{name}'\] is .*, which no stream of this network has"):
             nl.stream_step(network, np.ones((3, 1)), wrong)

@@ -28,13 +28,13 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
     signals.uneven signals.tables signals.recordings signals.recording_parts signals.event_targets
-    signals.dataset_files signals.make_dataset plots
+    signals.dataset_files signals.make_dataset plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.beside storage.checkpoints storage.pretrained storage.publishing storage.model_card
-    storage.hub_errors storage.hub_files storage.hub storage.onnx_graph storage.onnx_networks storage.onnx_scales
-    storage.onnx_export
+    storage.preprocessing storage.beside storage.checkpoints storage.pretrained storage.publishing storage.card_parts
+    storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub storage.onnx_graph
+    storage.onnx_networks storage.onnx_scales storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
     training.placing training.options training.isolation training.seldom training.divergence training.company

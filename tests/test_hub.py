@@ -17,13 +17,12 @@ from published import DENOISER, INFO, PEAK_DETECTOR, THREE, published
 import neurallib as nl
 from neurallib.state import new_preprocessing
 from neurallib.storage.hub import (
-    NEURALLIB_COLLECTION,
     get_hparams_from_hugging,
     get_weights_and_info_from_hugging,
-    list_production_models,
     load_from_hub,
     push_to_hub,
 )
+from neurallib.storage.hub_collections import NEURALLIB_COLLECTION, list_production_models
 
 GRU = Case("GRUseq2seq", "regression")
 PUBLISHED = [(DENOISER, [True, False]), (PEAK_DETECTOR, [True] * 3)]

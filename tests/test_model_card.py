@@ -106,12 +106,52 @@ def test_the_card_says_what_the_model_is_for_and_how_it_came_about(tmp_path: Pat
         "**Trained on:** new data\n",
         "**Sampling frequency:** 360 Hz",
         "**Normalization:** zscore of each signal",
-        "**Output:** the probability of one class, at each sample\n",
+        "**Output:** the probability of one class, at each sample; what it means is not recorded\n",
+        "**Channels:** not recorded, nor their units\n",
+        "It learnt from new data:",
+        "**Licence:** not stated\n",
         "hid_dim:\n- 6\n- 4\n",
         "| 1 | old\\|data | two lines | 9 | 0.7 |\n| 2 | new data | peak detection | 3 | 0.123457 |\n",
     ):
         assert fact in card
     assert "loss_plot" not in card
+
+
+def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path: Path) -> None:
+    options = {"metrics": {"f1": 0.99, "recall": 0.5}, "measured_on": "DS1", "license": "cc-by-4.0"}
+    intervals = {"f1": (0.981, 0.995), "recall": (float("nan"), float("nan")), "other": (0.0, 1.0)}
+    card = written(trained(), tmp_path, **options, intervals=intervals, limits="Not for newborns.")
+    assert "| metric | value | 95 % interval |\n| --- | --- | --- |\n| f1 | 0.99 | 0.981 to 0.995 |\n" in card
+    assert "| recall | 0.5 |  |\n" in card and "0 to 1" not in card
+    assert "not for diagnosis" in card and "- Not for newborns.\n" in card and "**Licence:** cc-by-4.0\n" in card
+    assert ModelCard(card).data.license == "cc-by-4.0"
+    assert "95 %" not in written(trained(), tmp_path, metrics={"f1": 0.99}, measured_on="DS1")
+    for name, wrong in (("limits", 3), ("license", 3), ("intervals", [0.1])):
+        with pytest.raises(TypeError, match=name):
+            save_model_card(trained(), tmp_path, **{name: wrong})  # type: ignore[arg-type]
+
+
+def test_a_model_of_both_directions_is_said_not_to_be_for_streams(tmp_path: Path) -> None:
+    for both in (True, False):
+        state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, bidirectional=both)
+        assert ("it is not for streams" in written(state, tmp_path / str(both))) == both
+
+
+def test_the_code_turns_outputs_into_answers(tmp_path: Path) -> None:
+    state = trained()
+    state["postprocessing"].update(outputs=["R-peak"], events={"threshold": 0.3, "snap": 0.05})
+    assert "events = nl.find_events(output[:, 0], 360, threshold=0.3)  # samples\n" in written(state, tmp_path)
+    labels = make_state(Case("GRUseq2seq", "multilabel"))
+    assert "# samples, of 0; your signal's Hz in place of 250\n" in written(labels, tmp_path)
+    classes = make_state(Case("GRUseq2seq", "multiclass"))
+    names = ["wake", 'a "deep" sleep', "rem"]
+    classes["postprocessing"]["outputs"] = names
+    assert f"intervals = nl.find_intervals(output, 250, names={names})" in written(classes, tmp_path)
+    one = make_state(Case("GRUseq2one", "multiclass"))
+    one["postprocessing"]["outputs"] = names
+    assert f"answer = {names}[output.argmax()]\n" in (card := written(one, tmp_path))
+    run(card)
+    assert "find_" not in written(make_state(Case("GRUseq2seq", "regression")), tmp_path)
 
 
 def test_the_card_names_the_model_that_layers_came_from(tmp_path: Path) -> None:
@@ -160,7 +200,7 @@ def test_the_card_tells_every_scale_that_travels(tmp_path: Path) -> None:
     ):
         assert fact in card
     bare = written(make_state(GRU), tmp_path)
-    assert not any(word in bare for word in ("**Targets:**", "**Window:**", "**Channels:**"))
+    assert not any(word in bare for word in ("**Targets:**", "**Window:**"))
 
 
 def test_moving_a_card_to_a_repository_changes_its_loading_alone(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from cases import Case, data, make_state
 
-from neurallib.plots import plot_losses, plot_prediction
+import neurallib as nl
+from neurallib.plots import plot_prediction
+from neurallib.plots_losses import plot_losses
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 40])
@@ -52,6 +55,23 @@ def test_best_epoch_is_never_one_whose_loss_is_not_finite() -> None:
     lines = plot_losses([1, 2, 3], [np.nan, 2, np.inf]).axes[0].lines
     np.testing.assert_array_equal(lines[2].get_xydata(), [[2, 2]])
     assert len(plot_losses([1], [np.nan]).axes[0].lines) == 2
+
+
+def test_the_runs_before_are_drawn_before_and_what_tells_no_losses_is_left_out() -> None:
+    first = {"train_losses": [4, 3], "val_losses": [5, 4]}
+    empty = {"train_losses": ["lost"], "val_losses": [[1]], "training_history": first}
+    second = {"train_losses": [2.0], "val_losses": [0.1], "training_history": empty}
+    figure = plot_losses([1, 0.5], [0.9, 0.7], history=second)
+    curves = [line.get_xydata().tolist() for line in figure.axes[0].lines if line.get_linestyle() == "-"]
+    assert curves[:4] == [[[1, 4], [2, 3]], [[1, 5], [2, 4]], [[3, 2]], [[3, 0.1]]]
+    assert curves[4:6] == [[[4, 1], [5, 0.5]], [[4, 0.9], [5, 0.7]]]
+    ends = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert ends == [2.5, 3.5] and figure.axes[0].get_xlim() == (0.5, 5.5)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        "training", "validation", "best: 0.7 in epoch 2 of run 3",
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match="history is a list; expected a mapping"):
+        plot_losses([1], [1], history=[first])  # type: ignore[arg-type]
 
 
 def test_validation_may_be_an_epoch_behind() -> None:
@@ -116,7 +136,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
 
 def test_drawing_needs_no_pyplot() -> None:
     code = (
-        "import sys; from neurallib.plots import plot_losses; assert 'matplotlib' not in sys.modules; "
+        "import sys; from neurallib.plots_losses import plot_losses; assert 'matplotlib' not in sys.modules; "
         "plot_losses([1], [1]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     root = str(Path(__file__).parent.parent)
@@ -155,3 +175,18 @@ def test_a_target_stands_behind_the_prediction_and_is_as_long() -> None:
         assert lines[2 + k].get_zorder() < lines[k].get_zorder() and lines[2 + k].get_color() == lines[k].get_color()
     with pytest.raises(ValueError, match="target has 49 steps; expected 50"):
         plot_prediction(signal, prediction, target=target[1:])
+
+
+@pytest.mark.filterwarnings("ignore:the best model is no better than a constant")
+@pytest.mark.filterwarnings("ignore:retraining never beat its source")
+def test_the_picture_of_a_run_shows_the_runs_before_it(tmp_path: Path) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = data(state)
+    for _ in range(2):
+        state = nl.train(state, pairs, pairs, epochs=2, batch_size=4, save=True, results_directory=tmp_path)
+    info = state["training_info"]
+    losses = info["train_losses"], info["val_losses"]
+    drawn = Path(info["checkpoints_directory"], "loss_plot.png").read_bytes()
+    plot_losses(*losses, tmp_path / "all.png", history=info["training_history"])
+    plot_losses(*losses, tmp_path / "last.png")
+    assert drawn == (tmp_path / "all.png").read_bytes() != (tmp_path / "last.png").read_bytes()

@@ -93,7 +93,7 @@ match_peaks(true, found, tolerance)
 open_folder(path_x, path_y, part, *, all_samples=True, samples=None, window_size=None, overlap=0.0)
 peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
-plot_losses(train_losses, val_losses, path=None)
+plot_losses(train_losses, val_losses, path=None, *, history=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
     title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None,
     path=None)
@@ -124,7 +124,7 @@ replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
 save_checkpoint(state, directory)
-save_model_card(state, directory, *, metrics=None, measured_on=None)
+save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: models pulled, pushed and listed. huggingface_hub is imported only when one of these runs."""
+"""The Hugging Face hub: models pulled and pushed. huggingface_hub is imported only when one of these runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from neurallib.checks import as_path
 from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
-from neurallib.plots import plot_losses
+from neurallib.plots_losses import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
@@ -25,9 +25,6 @@ from neurallib.version import __version__
 from neurallib.warn import warn
 
 WEIGHTS = (SAFETENSORS, PTH)  # the first one that a repository has is read
-NEURALLIB_COLLECTION = (
-    "novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948"
-)
 
 
 @hinted
@@ -150,6 +147,12 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     ValueError
         If the name is none, or a file is broken.
 
+    See Also
+    --------
+    load_from_hub : all of a model, as a state.
+    get_weights_and_info_from_hugging : its weights and training information.
+    get_hparams_from_checkpoints : of a directory on this machine.
+
     Examples
     --------
     >>> import neurallib as nl
@@ -244,39 +247,6 @@ def push_to_hub(
     return str(url) if revision is None else f"{url}/tree/{revision}"
 
 
-def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
-    """The models in a collection on the hub, by default the published NeuralLib ones.
-
-    Parameters
-    ----------
-    collection : str
-        "owner/title-and-number", the end of the address of the collection's page.
-
-    Returns
-    -------
-    list of str
-        Their names, "owner/name", for `load_from_hub`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such collection.
-    PermissionError
-        If it is not for everyone.
-    ConnectionError
-        If the hub cannot be reached.
-
-    Examples
-    --------
-    >>> import neurallib as nl
-    >>> names = nl.list_production_models()  # doctest: +SKIP
-    """
-    from huggingface_hub import get_collection
-
-    with plain_errors(f"collection {collection!r}"):
-        return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]
-
-
 def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:
     """Write all that a repository holds; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
@@ -290,7 +260,8 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     if own is not None and (own / LOSS_PLOT).is_file():
         shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
     elif info.get("val_losses"):
-        plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT)
+        before = info.get("training_history")
+        plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT, history=before)
     if own is not None and (own / CARD).is_file():
         shutil.copyfile(own / CARD, folder / CARD)
     else:

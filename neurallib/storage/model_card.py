@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -15,7 +15,8 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
-from neurallib.state import Preprocessing, State, count_parameters
+from neurallib.state import State
+from neurallib.storage.card_parts import code, description, limits_of, line, results, training
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 
@@ -33,8 +34,14 @@ def save_model_card(
     *,
     metrics: Mapping[str, float] | None = None,
     measured_on: str | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
+    limits: str | None = None,
+    license: str | None = None,
 ) -> Path:
     """Write README.md into a checkpoint directory: what the model is, was trained on and for, and code that uses it.
+
+    Channels, units, rate, scales and what outputs mean are what the state says of itself: `sampling_frequency=`,
+    `channels=`, `units=` and `outputs=` of training, or of the recordings that it learnt from.
 
     Parameters
     ----------
@@ -46,6 +53,13 @@ def save_model_card(
         Measured results by name, such as what `evaluate` gives; by default the card has none.
     measured_on : str, optional
         The data that they were measured on; required with `metrics`.
+    intervals : mapping of str to (low, high), optional
+        Of metrics by their names, 95 %; those of others are left out. `evaluate_recordings` gives both: "gross" or
+        "average", and "intervals" of each.
+    limits : str, optional
+        What the model is not for and where it fails, in a sentence or more, beside what every card says.
+    license : str, optional
+        Of the weights, by its short name, such as "mit" or "cc-by-4.0"; by default the card says that none is stated.
 
     Returns
     -------
@@ -57,11 +71,12 @@ def save_model_card(
     FileNotFoundError
         If the directory is missing.
     TypeError, ValueError
-        If `state` is no state, `directory` no path, or `metrics` come without `measured_on`.
+        If `state` is no state, `directory` no path, another argument is of another type, or `metrics` come without
+        `measured_on`.
 
     See Also
     --------
-    evaluate : the metrics of a state.
+    evaluate, evaluate_recordings : the metrics of a state, the second with intervals over people.
     push_to_hub : publish the model with its card.
 
     Examples
@@ -76,35 +91,50 @@ def save_model_card(
     """
     state, directory = check_state(state), as_path("directory", directory)
     path = directory / CARD
-    card = model_card(state, directory, metrics=metrics, measured_on=measured_on)
+    card = model_card(
+        state, directory, metrics=metrics, measured_on=measured_on, intervals=intervals, limits=limits, license=license
+    )
     with atomic_write(path) as temporary:
         temporary.write_text(card, encoding="utf-8")
     return path
 
 
 def model_card(
-    state: State, directory: Path, *, metrics: Mapping[str, float] | None = None, measured_on: str | None = None
+    state: State,
+    directory: Path,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    measured_on: str | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
+    limits: str | None = None,
+    license: str | None = None,
 ) -> str:
     """The text that `save_model_card` writes."""
     from huggingface_hub import ModelCard
 
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics is a {type(metrics).__name__}; expected numbers by name, as `evaluate` gives them.")
+    if intervals is not None and not isinstance(intervals, Mapping):
+        raise TypeError(f"intervals is a {type(intervals).__name__}; expected (low, high) by the name of a metric.")
     if metrics:
         if measured_on is None:
             raise ValueError("measured_on is missing: metrics say nothing without the data they were measured on.")
         text("measured_on", measured_on)
+    for name, said in (("limits", limits), ("license", license)):
+        if said is not None:
+            text(name, said)
     sections = [
-        f"# {_line(state['hparams']['model_name'])}",
-        _description(state),
-        f"## Use\n\n```python\n{_code(state, directory)}```",
-        _results(metrics or {}, measured_on),
-        _training(state["training_info"]),
+        f"# {line(state['hparams']['model_name'])}",
+        description(state, license),
+        f"## Use\n\n```python\n{code(state, directory)}```",
+        limits_of(state, limits),
+        results(metrics or {}, measured_on, intervals),
+        training(state["training_info"]),
         f"![Loss by epoch]({LOSS_PLOT})" if (directory / LOSS_PLOT).is_file() else "",
         f"## Hyperparameters\n\n```yaml\n{yaml.safe_dump(file_hparams(state), sort_keys=False)}```",
     ]
     body = "\n\n".join(section for section in sections if section)
-    data = _metadata(state, metrics or {}, measured_on)
+    data = _metadata(state, metrics or {}, measured_on, license)
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
 
 
@@ -114,7 +144,9 @@ def for_repository(card: str, repo_id: str) -> str:
     return re.sub(r'(nl\.)?load_checkpoint\("[^\n]*"\)', lambda _: f"nl.load_from_hub({json.dumps(repo_id)})", card)
 
 
-def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | None) -> ModelCardData:
+def _metadata(
+    state: State, metrics: Mapping[str, float], measured_on: str | None, license: str | None
+) -> ModelCardData:
     from huggingface_hub import EvalResult, ModelCardData
 
     hparams, info = state["hparams"], state["training_info"]
@@ -134,127 +166,11 @@ def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | Non
     biosignal = info.get("biosignal")
     return ModelCardData(
         library_name="neurallib",
+        license=license,
         # the hub knows no pipeline of signals in, labels or signals out: forecasting is its only one of time series
         pipeline_tag="other",
-        tags=["biosignals", "time-series", task, state["architecture"], *([_line(biosignal)] if biosignal else [])],
+        tags=["biosignals", "time-series", task, state["architecture"], *([line(biosignal)] if biosignal else [])],
         metrics=[_HUB_METRICS.get(name, name) for name in metrics] or ["validation_loss"],
-        model_name=_line(hparams["model_name"]),
+        model_name=line(hparams["model_name"]),
         eval_results=results or None,
     )
-
-
-def _description(state: State) -> str:
-    info, preprocessing = state["training_info"], state["preprocessing"]
-    trained, transfer = _is_trained(info), info.get("transfer") or {}
-    facts = {
-        "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
-        "Trained on": info.get("train_dataset") or "not recorded" if trained else "nothing yet",
-        **{f"Layers of {source['model_name']}": _origin(source) for source in transfer.get("sources", [])},
-        "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
-        "Output": _output(state),
-        **_scales(preprocessing),
-    }
-    return "\n".join(f"- **{name}:** {_line(value)}" for name, value in facts.items())
-
-
-def _scales(known: Preprocessing) -> dict[str, str]:
-    """What stands between a recording and the answer, in words."""
-    frequency, window, channels, units = known["sampling_frequency"], known["window"], known["channels"], known["units"]
-    words = {
-        None: "not recorded",
-        "dataset": f"each channel by {_numbers(known['x_shift'], known['x_scale'])}, which `predict` applies",
-    }
-    own = f"{known['normalization']} of each signal, which `predict` applies"
-    of_target = {
-        "dataset": f"by {_numbers(known['y_shift'], known['y_scale'])}, which `predict` undoes",
-        "signal": "by what their signals are normalized with, which `predict` undoes",
-    }
-    facts = {"Sampling frequency": "not recorded", "Normalization": words.get(known["normalization"], own)}
-    if frequency is not None:
-        facts["Sampling frequency"] = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
-    if known["target_normalization"] is not None:
-        facts["Targets"] = of_target[known["target_normalization"]]
-    if window is not None:
-        unit = "samples" if frequency is None else "s"
-        facts["Window"] = f"{window:g} {unit}: longer signals are taken in windows that overlap by half"
-    if both := channels or units:
-        names = channels or [f"channel {i}" for i in range(len(both))]
-        named = zip(names, units or ["unit not recorded"] * len(both))
-        facts["Channels"] = ", ".join(f"{name} ({unit})" for name, unit in named)
-    return facts
-
-
-def _numbers(*shift_and_scale: list[float] | None) -> str:
-    shift, scale = (", ".join(f"{value:.4g}" for value in values or []) for values in shift_and_scale)
-    return f"shift {shift} and scale {scale} of the training data"
-
-
-def _origin(source: Mapping[str, Any]) -> str:
-    """Which share of a model is another's, and what that one learnt."""
-    learnt = [f"{word} {source[name]}" for word, name in (("on", "train_dataset"), ("for", "task")) if source.get(name)]
-    share = f"{source['share']:.0%} of the weights started as its {', '.join(source['layers'].values())}"
-    return f"{share}; it was trained {' '.join(learnt)}" if learnt else share
-
-
-def _is_trained(info: Mapping[str, Any]) -> bool:
-    return bool(info.keys() - {"transfer", "class_weight", "checkpoints_directory"})
-
-
-def _output(state: State) -> str:
-    task = describe(state)
-    k = task.n_outputs
-    what = {
-        "binary": "the probability of one class",
-        "multilabel": f"the probability of each of {k} classes, which may hold together",
-        "multiclass": f"the probabilities of {k} classes, which exclude each other",
-        "regression": f"{k} value{'s' if k > 1 else ''}",
-    }[task.kind]
-    names = f": {', '.join(task.names)}" if task.names else ""
-    return f"{what}, {'once a signal' if task.seq2one else 'at each sample'}{names}"
-
-
-def _code(state: State, directory: Path) -> str:
-    task = describe(state)
-    n_features, k, seq2one = task.n_features, task.n_outputs, task.seq2one
-    frequency = state["preprocessing"]["sampling_frequency"]
-    shape = f"[{k}]" if seq2one else f"[500, {k}]"
-    return (
-        "import numpy as np\n"
-        "\n"
-        "import neurallib as nl\n"
-        "\n"
-        f"state = nl.load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
-        f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
-        f"signal = np.random.default_rng(0).standard_normal((500, {n_features}))\n"
-        f"(output,) = nl.predict(state, [signal])\n"
-        f"print(output.shape)  # {shape}\n"
-    )
-
-
-def _results(metrics: Mapping[str, float], measured_on: str | None) -> str:
-    if not metrics:
-        return ""
-    rows = [f"| {_line(name)} | {value:.4g} |" for name, value in metrics.items()]
-    return "\n".join([f"## Results\n\nOn {_line(measured_on)}:\n", "| metric | value |", "| --- | --- |", *rows])
-
-
-def _training(info: Mapping[str, Any]) -> str:
-    """The runs that made the weights, the first one first."""
-    runs = []
-    while isinstance(info, Mapping) and _is_trained(info):
-        runs.append(info)
-        info = info.get("training_history") or {}
-    columns = {"trained on": "train_dataset", "for": "task", "epochs": "epochs", "validation loss": "validation_loss"}
-    rows = [
-        f"| {i} | " + " | ".join(_line(run.get(name, "")) for name in columns.values()) + " |"
-        for i, run in enumerate(reversed(runs), start=1)
-    ]
-    head = ["| run | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-    return "\n".join(["## Training\n", *head, *rows]) if rows else ""
-
-
-def _line(value: Any) -> str:
-    """A value within one line and one cell of a table; published files hold some of many lines."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return " ".join(str(value).split()).replace("|", "\\|")

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from neurallib.plots import plot_losses
+from neurallib.plots_losses import plot_losses
 from neurallib.storage.beside import files_beside
 from neurallib.storage.training_info import RUNNING
 from neurallib.training.record import trained_state
@@ -98,7 +98,7 @@ class Saving:
     def _draw(self) -> None:
         fit = self._so_far()
         with dispensable(path := self._directory / "loss_plot.png"):
-            plot_losses(fit.train_losses, fit.val_losses, path)
+            plot_losses(fit.train_losses, fit.val_losses, path, history=self._run.before)
 
 
 def copied(value: Any) -> Any:

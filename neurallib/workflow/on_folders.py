@@ -39,6 +39,10 @@ def validate_training_context(
         If training from scratch is given a source, or retraining none. With both sources, a warning says that the
         local files win.
 
+    See Also
+    --------
+    train_from_scratch, retrain : check it themselves.
+
     Examples
     --------
     >>> import neurallib as nl

@@ -1,0 +1,182 @@
+"""The sections of a model card, each from what a state holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurallib.state import Preprocessing, State, count_parameters
+from neurallib.tasks import describe
+
+
+def description(state: State, license: str | None) -> str:
+    """What the model is, a fact a line."""
+    info, preprocessing = state["training_info"], state["preprocessing"]
+    trained, transfer = _is_trained(info), info.get("transfer") or {}
+    facts = {
+        "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
+        "Trained on": info.get("train_dataset") or "not recorded" if trained else "nothing yet",
+        **{f"Layers of {source['model_name']}": _origin(source) for source in transfer.get("sources", [])},
+        "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
+        "Output": _output(state),
+        **_scales(preprocessing),
+        "Licence": license or "not stated",
+    }
+    return "\n".join(f"- **{name}:** {line(value)}" for name, value in facts.items())
+
+
+def _scales(known: Preprocessing) -> dict[str, str]:
+    """What stands between a recording and the answer, in words."""
+    frequency, window, channels, units = known["sampling_frequency"], known["window"], known["channels"], known["units"]
+    words = {
+        None: "not recorded",
+        "dataset": f"each channel by {_numbers(known['x_shift'], known['x_scale'])}, which `predict` applies",
+    }
+    own = f"{known['normalization']} of each signal, which `predict` applies"
+    of_target = {
+        "dataset": f"by {_numbers(known['y_shift'], known['y_scale'])}, which `predict` undoes",
+        "signal": "by what their signals are normalized with, which `predict` undoes",
+    }
+    facts = {
+        "Channels": "not recorded, nor their units",
+        "Sampling frequency": "not recorded",
+        "Normalization": words.get(known["normalization"], own),
+    }
+    if frequency is not None:
+        facts["Sampling frequency"] = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
+    if known["target_normalization"] is not None:
+        facts["Targets"] = of_target[known["target_normalization"]]
+    if window is not None:
+        unit = "samples" if frequency is None else "s"
+        facts["Window"] = f"{window:g} {unit}: longer signals are taken in windows that overlap by half"
+    if both := channels or units:
+        names = channels or [f"channel {i}" for i in range(len(both))]
+        named = zip(names, units or ["unit not recorded"] * len(both))
+        facts["Channels"] = ", ".join(f"{name} ({unit})" for name, unit in named)
+    return facts
+
+
+def _numbers(*shift_and_scale: list[float] | None) -> str:
+    shift, scale = (", ".join(f"{value:.4g}" for value in values or []) for values in shift_and_scale)
+    return f"shift {shift} and scale {scale} of the training data"
+
+
+def _origin(source: Mapping[str, Any]) -> str:
+    """Which share of a model is another's, and what that one learnt."""
+    learnt = [f"{word} {source[name]}" for word, name in (("on", "train_dataset"), ("for", "task")) if source.get(name)]
+    share = f"{source['share']:.0%} of the weights started as its {', '.join(source['layers'].values())}"
+    return f"{share}; it was trained {' '.join(learnt)}" if learnt else share
+
+
+def _is_trained(info: Mapping[str, Any]) -> bool:
+    return bool(info.keys() - {"transfer", "class_weight", "checkpoints_directory"})
+
+
+def _output(state: State) -> str:
+    task = describe(state)
+    k = task.n_outputs
+    what = {
+        "binary": "the probability of one class",
+        "multilabel": f"the probability of each of {k} classes, which may hold together",
+        "multiclass": f"the probabilities of {k} classes, which exclude each other",
+        "regression": f"{k} value{'s' if k > 1 else ''}",
+    }[task.kind]
+    names = f": {', '.join(task.names)}" if task.names else "; what it means is not recorded"
+    return f"{what}, {'once a signal' if task.seq2one else 'at each sample'}{names}"
+
+
+def code(state: State, directory: Path) -> str:
+    """A program that runs as it stands: noise in, the output, and what answers are made of it."""
+    task = describe(state)
+    n_features, k, seq2one = task.n_features, task.n_outputs, task.seq2one
+    frequency = state["preprocessing"]["sampling_frequency"]
+    shape = f"[{k}]" if seq2one else f"[500, {k}]"
+    return (
+        "import numpy as np\n"
+        "\n"
+        "import neurallib as nl\n"
+        "\n"
+        f"state = nl.load_checkpoint({json.dumps(str(directory.resolve()), ensure_ascii=False)})\n"
+        f"# your signal [T, {n_features}]{'' if frequency is None else f', at {frequency:g} Hz,'} in place of noise\n"
+        f"signal = np.random.default_rng(0).standard_normal((500, {n_features}))\n"
+        f"(output,) = nl.predict(state, [signal])\n"
+        f"{_answers(state)}"
+        f"print(output.shape)  # {shape}\n"
+    )
+
+
+def _answers(state: State) -> str:
+    """How an output becomes events, intervals or a class; nothing of a regression."""
+    task, names = describe(state), list(describe(state).output_names)
+    rate = state["preprocessing"]["sampling_frequency"]
+    hertz, said = (f"{rate:g}", "") if rate is not None else ("250", "; your signal's Hz in place of 250")
+    if task.kind == "regression":
+        return ""
+    if task.seq2one:
+        taken = f"{names}[output.argmax()]" if task.kind == "multiclass" else "output > 0.5"
+        return f"answer = {taken}\n"
+    if task.kind == "multiclass":
+        return f"intervals = nl.find_intervals(output, {hertz}, names={names})  # in seconds{said}\n"
+    known = {key: state["postprocessing"]["events"].get(key) for key in ("threshold", "min_distance", "smoothing")}
+    settings = "".join(f", {key}={value:g}" for key, value in known.items() if isinstance(value, (int, float)))
+    which = "" if task.kind == "binary" else f", of {line(names[0])}"
+    return f"events = nl.find_events(output[:, 0], {hertz}{settings})  # samples{which}{said}\n"
+
+
+def limits_of(state: State, more: str | None) -> str:
+    """What the model is not for, as far as its state tells, and what its author adds."""
+    info, hparams = state["training_info"], state["hparams"]
+    told = ["It is no medical device: not for diagnosis, nor to watch over patients."]
+    if _is_trained(info):
+        data = info.get("train_dataset") or "data that are not recorded"
+        told.append(f"It learnt from {line(data)}: how it does on other people and devices has to be measured there.")
+    if hparams.get("bidirectional"):
+        told.append("An answer depends on what comes after it: it is not for streams.")
+    if more:
+        told.append(more.strip())
+    return "\n".join(["## Limits\n", *(f"- {each}" for each in told)])
+
+
+def results(
+    metrics: Mapping[str, float], measured_on: str | None, intervals: Mapping[str, Sequence[float]] | None
+) -> str:
+    """What was measured, with intervals where they are known."""
+    if not metrics:
+        return ""
+    known = {name: pair for name, pair in (intervals or {}).items() if all(map(math.isfinite, pair))}
+    known = {name: pair for name, pair in known.items() if name in metrics}
+    head = ["| metric | value |" + " 95 % interval |" * bool(known), "| --- | --- |" + " --- |" * bool(known)]
+    rows = [
+        f"| {line(name)} | {value:.4g} |" + (f" {_interval(known.get(name))} |" if known else "")
+        for name, value in metrics.items()
+    ]
+    return "\n".join([f"## Results\n\nOn {line(measured_on)}:\n", *head, *rows])
+
+
+def _interval(pair: Sequence[float] | None) -> str:
+    return f"{pair[0]:.4g} to {pair[1]:.4g}" if pair else ""
+
+
+def training(info: Mapping[str, Any]) -> str:
+    """The runs that made the weights, the first one first."""
+    runs = []
+    while isinstance(info, Mapping) and _is_trained(info):
+        runs.append(info)
+        info = info.get("training_history") or {}
+    columns = {"trained on": "train_dataset", "for": "task", "epochs": "epochs", "validation loss": "validation_loss"}
+    rows = [
+        f"| {i} | " + " | ".join(line(run.get(name, "")) for name in columns.values()) + " |"
+        for i, run in enumerate(reversed(runs), start=1)
+    ]
+    head = ["| run | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    return "\n".join(["## Training\n", *head, *rows]) if rows else ""
+
+
+def line(value: Any) -> str:
+    """A value within one line and one cell of a table; published files hold some of many lines."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(str(value).split()).replace("|", "\\|")
