@@ -81,10 +81,16 @@ def test_clean_is_what_holds_hardly_anything_but_ecg() -> None:
     clean, t = clean - clean.mean(), np.arange(len(clean)) / rate
     assert train_ecg_denoiser.is_clean(clean) and train_ecg_denoiser.is_clean(-1000 * clean)
     muscles = 0.05 * np.random.default_rng(0).standard_normal(len(clean))
-    artefact = 5 * np.exp(-(((t - 10) / 0.2) ** 2))
+    artefact = 12 * np.exp(-(((t - 10) / 0.2) ** 2))
     for noise in (muscles, 0.3 * np.sin(2 * np.pi * 0.8 * t), artefact):
         assert not train_ecg_denoiser.is_clean(clean + noise)
     assert not train_ecg_denoiser.is_clean(0 * clean)
+    slow, _ = nl.synthetic_ecg(duration=41, sampling_frequency=rate, seed=2, **QUIET)
+    recording = {"signal": np.stack([slow, 2 * np.roll(slow, 9)], axis=1), "sampling_frequency": float(rate)}
+    pieces = train_ecg_denoiser.clean_pieces(recording)
+    assert [piece.shape for piece in pieces] == [(20 * rate, 1)] * 6, "of both leads, and of one in between"
+    noisy = np.stack([slow, slow + 0.2 * np.random.default_rng(0).standard_normal(len(slow))], axis=1)
+    assert len(train_ecg_denoiser.clean_pieces(recording | {"signal": noisy})) == 2
 
 
 def test_a_decibel_is_worth_the_same_in_loud_noise_and_in_little_and_in_any_unit() -> None:
