@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
 import os
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from fuzz_runs import read_run, write_run
 
 import neurallib as nl
 
@@ -62,38 +62,6 @@ def read_checkpoint(folder: Path, name: str) -> None:
     state = nl.load_checkpoint(folder)
     nl.get_hparams_from_checkpoints(folder)
     nl.predict(state, [np.zeros((5, state["hparams"]["n_features"]), np.float32)])
-
-
-def write_run(folder: Path) -> None:
-    """A run that was stopped: what it began with, and what it goes on from."""
-    drawn.left = 7  # type: ignore[attr-defined]
-    with contextlib.suppress(RuntimeError):
-        train_on(folder)
-    next(folder.glob("*/checkpoints/*")).rename(folder / "run")
-
-
-def read_run(folder: Path, name: str) -> None:
-    drawn.left = -1  # type: ignore[attr-defined]
-    nl.find_unfinished(folder)
-    train_on(folder, resume=folder / "run")
-
-
-def drawn(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """What is drawn anew each epoch, and ends a run after so many."""
-    drawn.left -= 1  # type: ignore[attr-defined]
-    if drawn.left == 0:  # type: ignore[attr-defined]
-        raise RuntimeError("stopped")
-    return x * generator.uniform(1, 2), y
-
-
-def train_on(folder: Path, **options: Any) -> None:
-    x = np.linspace(-1, 1, 12, dtype=np.float32)[:, None]
-    pairs = [(x, x > 0), (-x, x < 0)]
-    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
-    nl.train(
-        state, pairs, pairs, epochs=4, batch_size=1, results_directory=folder, save=True, enable_progress_bar=False,
-        augment=drawn, checkpoint_every=1, **options,
-    )  # fmt: skip
 
 
 def write_carries(folder: Path) -> None:

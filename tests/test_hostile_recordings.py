@@ -60,6 +60,19 @@ def test_a_record_of_several_pieces_has_none_in_another_folder(name: str, record
         nl.read_recording(edited(record.with_name("m1.hea"), "s1 500", f"{name} 500"))
 
 
+@pytest.mark.parametrize("line", ["~ 0", "~ 0 200(0) 16", "~ 0 200/", "", "~"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_layout_that_says_too_little_is_named_also_when_signals_are_read_later(line: str, record: Path) -> None:
+    layout = record.with_name("v_layout.hea")
+    layout.write_text(f"v_layout 2 100 0\n~ 0 200 16 0 0 0 0 II\n{line}\n")
+    record.with_name("v1.hea").write_text("v1/3 2 100 1000\nv_layout 0\ns1 500\ns1 500\n")
+    try:
+        read = nl.read_recording(record.with_name("v1"), lazy=True)["signal"][:]
+        assert np.isfinite(read[:, 0]).all()
+    except ValueError as error:
+        assert str(record.parent) in str(error)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_signals_of_a_segment_that_are_a_pipe_are_not_waited_for(record: Path) -> None:
     record.with_name("s1.dat").unlink()

@@ -243,7 +243,7 @@ def _read_record(path: Path) -> TrialResult | None:
             raise TypeError("it has no hyperparameters by name, or no validation loss")
     except FileNotFoundError:
         return None  # its model was deleted
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         warn(f"{path} is no record of a trial ({error!r}): it counts as not done.")
         return None
     return cast(TrialResult, {**record, "checkpoints_directory": str(directory)})

@@ -153,7 +153,7 @@ def make_dataset(
         _make(waiting, manifest, n_workers, enable_progress_bar)
     finally:
         _write(root, manifest, sources)
-    _check_made(manifest)
+    _check_made(root, manifest)
     return root
 
 
@@ -288,7 +288,7 @@ def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) ->
     write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
-def _check_made(manifest: Mapping[str, Any]) -> None:
+def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
     empty = sorted(name for name, entry in manifest.items() if not entry["files"])
     if len(empty) == len(manifest):
         raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
@@ -297,4 +297,4 @@ def _check_made(manifest: Mapping[str, Any]) -> None:
     shapes = {(entry["sampling_frequency"], len(entry["channels"])) for entry in manifest.values() if entry["files"]}
     if len(shapes) > 1:
         told = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))
-        raise ValueError(f"recordings have different rates or channels: {told}. Give sampling_frequency and channels.")
+        raise ValueError(f"{root / MANIFEST}: rates or channels differ: {told}. Give sampling_frequency and channels.")

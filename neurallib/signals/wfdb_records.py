@@ -136,13 +136,14 @@ def _read(record: _Record, columns: list[int], start: int, stop: int) -> np.ndar
         first, last = max(start, segment.start * n), min(stop, (segment.start + segment.n_frames) * n)
         if segment.stem is None or first >= last:
             continue
-        inside, theirs = _columns_of(record, segment.stem, columns)
         offset = segment.start * n
         begin, end = (first - offset) // n, -(-(last - offset) // n)
-        if inside:
-            read = _segment_values(record, segment, [columns[k] for k in inside], theirs, begin, end)
-            skipped = first - offset - begin * n
-            values[first - start : last - start, inside] = read[skipped : skipped + last - first]
+        with told_by(_hea(segment.stem)):
+            inside, theirs = _columns_of(record, segment.stem, columns)
+            if inside:
+                read = _segment_values(record, segment, [columns[k] for k in inside], theirs, begin, end)
+                skipped = first - offset - begin * n
+                values[first - start : last - start, inside] = read[skipped : skipped + last - first]
     return values
 
 
@@ -174,7 +175,8 @@ def _segment_values(
     wanted = [record.units[column] for column in columns]
     factors = [unit_factor(*pair) for pair in zip(_units(stem, read.units, theirs), wanted, strict=True)]
     if None in factors:
-        raise ValueError(f"{_hea(stem)} has units {listing(read.units)}; its record has {listing(wanted)}.")
+        own, told = (listing(map(str, units)) for units in (read.units, wanted))
+        raise ValueError(f"{_hea(stem)} has units {own}; its record has {told}.")
     values: np.ndarray = physical * np.array(factors, dtype=float)
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, as_seed, boolean, integer, text
@@ -59,6 +60,11 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
     kept |= {"metrics": metrics, "monitor": as_monitor(given["monitor"], task, metrics)}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+
+
+def as_resume(value: Any) -> bool | Path:
+    """What `train` is given as `resume`, or TypeError."""
+    return value if isinstance(value, bool) else as_path("resume", value)
 
 
 def _check_every(every: Any, save: bool) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from neurallib.checks import as_path
 from neurallib.files import read_json, sweep, write_json
 from neurallib.locks import held, holder
 from neurallib.names import listing
@@ -31,7 +30,7 @@ from neurallib.weight_files import read_torch
 
 RUN = "run.json"  # what a run began with
 UNFINISHED = (RUNNING, "interrupted")
-Resume = bool | str | Path
+Resume = bool | Path
 
 
 class Opened(NamedTuple):
@@ -41,11 +40,6 @@ class Opened(NamedTuple):
     checkpoint: Path | None = None  # None: the run begins
     step: int = 0  # of the optimizer, in the checkpoint
     finished: bool = False  # nothing is left to train
-
-
-def as_resume(value: Any) -> Resume:
-    """What `train` is given as `resume`, or TypeError."""
-    return value if isinstance(value, bool) else as_path("resume", value)
 
 
 def check_resumable(run: Run, resume: Resume) -> None:

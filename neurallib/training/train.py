@@ -15,21 +15,21 @@ from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import load_checkpoint
-from neurallib.training.ending import saved
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
-from neurallib.training.options import checked_options, with_names
+from neurallib.training.options import as_resume, checked_options, with_names
 from neurallib.training.parts import known_class_weight, prepare_parts
 from neurallib.training.placing import is_first
 from neurallib.training.record import better_of, tell_if_constant, trained_state
-from neurallib.training.resuming import Opened, as_resume, check_resumable, opened
 from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+
+    from neurallib.training.resuming import Opened
     from pytorch_lightning.strategies import Strategy
 
 
@@ -233,10 +233,10 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
-    resume = as_resume(resume)
-    save = boolean("save", save) or resume is not False
+    resume, save = as_resume(resume), boolean("save", save) or resume is not False
     given = dict(locals())
     from neurallib.training.lightning_given import check_given
+    from neurallib.training.resuming import check_resumable, opened
 
     start = with_names(check_state(state), outputs)
     check_given(given, train)
@@ -255,6 +255,7 @@ def train(
 
 def _trained(run: Run, found: Opened) -> State:
     """The state that the run ends with."""
+    from neurallib.training.ending import saved
     from neurallib.training.lightning import fit
 
     if found.finished:
