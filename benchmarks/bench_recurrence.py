@@ -180,7 +180,7 @@ def plot(rows: list[dict[str, Any]], peak: float, product: str, path: Path) -> N
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} s"))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     figure.savefig(path, dpi=110)
 
 

@@ -82,7 +82,8 @@ def one_recurrence(path: Path, about: dict[str, Any]) -> str:
 
 def against(theirs: float, ours: float) -> str:
     """Seconds, and how many times ours."""
-    return f"{theirs:.2g} ({theirs / ours:.2g}x)"
+    ratio = theirs / ours
+    return f"{theirs:.2g} ({ratio:.0f}x)" if ratio >= 10 else f"{theirs:.2g} ({ratio:.1f}x)"
 
 
 def r_peaks(results: Path) -> str:
