@@ -64,7 +64,7 @@ def test_another_figure_makes_another_readme_and_single_runs_are_left_out(figure
     file = tmp_path / "recurrence.json"
     file.write_text(recurrence(step=0.5, runs=3))
     told = figures.written(README, tmp_path)
-    assert "| training step, batch 1 | 0.5 | 8 (16x) | 4 (8x) |  |" in told and "Abacus, 2 cores, 2026-01-02" in told
+    assert "| training step, batch 1 | 0.5 | 8 (16x) | 4 (8.0x) |  |" in told and "Abacus, 2 cores, 2026-01-02" in told
     file.write_text(recurrence(step=0.25, runs=1))
     assert "| training step, batch 1 | 0.25 |  | 4 (16x) |  |" in figures.written(README, tmp_path)
     (tmp_path / "recurrence_other.json").write_text(recurrence(step=0.125, runs=1))
