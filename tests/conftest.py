@@ -28,9 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
-    """Random inputs of a test are the same in every run."""
+def seeded() -> Iterator[None]:
+    """Random inputs of a test are the same in every run, and so are the threads, whatever a program sets for itself."""
+    n_threads = torch.get_num_threads()
     torch.manual_seed(0)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(autouse=True)
