@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from neurallib.state import Weights
+
 _DEEPEST = 20  # of functions that hold functions; what holds itself ends there
 
 
@@ -36,6 +38,14 @@ def text_sum(text: str) -> str:
 def array_sum(array: np.ndarray, start: int = 0) -> int:
     """A checksum of an array's numbers, which goes on from that of others."""
     return zlib.crc32(np.ascontiguousarray(array).data, start)
+
+
+def weights_sum(weights: Weights) -> int:
+    """A checksum of weights by their names, in whatever order; others hardly have it."""
+    total = 0
+    for name in sorted(weights):
+        total = array_sum(weights[name].detach().cpu().numpy(), total)
+    return total
 
 
 def _told(value: Any, depth: int) -> str:

@@ -47,8 +47,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ValueError
         If the file is cut off, holds objects other than tensors or no weights, or promises more than its bytes hold.
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    size = _size(path)
     value: Any = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     weights = value.get("state_dict", value) if isinstance(value, dict) else None
     tensors = isinstance(weights, dict) and all(isinstance(weight, Tensor) for weight in weights.values())
@@ -61,11 +60,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-def check_twins(one: Path, other: Path) -> None:
-    """Raise ValueError where two files are there that ought to hold the same weights and do not; tells the newer."""
-    if not (one.is_file() and other.is_file()):
+def check_twin(one: Path, first: Weights, other: Path) -> None:
+    """Raise ValueError where a second file is there that ought to hold the same weights, and does not; tells the
+    newer."""
+    if not other.is_file():
         return
-    first, second = read_weights(one), read_weights(other)
+    second = read_weights(other)
     different = sorted(first.keys() ^ second.keys()) or [
         name for name, weight in first.items() if not torch.equal(weight.float(), second[name].float())
     ]
@@ -79,11 +79,16 @@ def check_twins(one: Path, other: Path) -> None:
 
 def read_torch(path: Path) -> Any:
     """What torch.save wrote, of plain values and tensors alone; ValueError names a file that holds or promises more."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    size = _size(path)
     with _loading(path):
         _check_archive(path, size)
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _size(path: Path) -> int:
+    """The bytes of a regular file."""
+    with open_regular(path) as file:
+        return os.fstat(file.fileno()).st_size
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from neurallib.functions import weights_sum
 from neurallib.processes import place, share, together
 from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
@@ -61,7 +59,7 @@ def of_each_share(
 
     def of_share() -> tuple[tuple[int, int], Any, list[T]]:
         items = as_items(data, name, handed.conversion.n_given or describe(state).n_features, has_targets)
-        own, mark = share(len(items)), (len(items), _mark(state))
+        own, mark = share(len(items)), (len(items), weights_sum(state["weights"]))
         if not own:
             return mark, 0, []
         prepared = prepare_handed(
@@ -85,9 +83,3 @@ def _cut(items: Any, places: range) -> Any:
     if isinstance(items, (list, tuple, np.ndarray, Tensor)):
         return list(items[places.start : places.stop])
     return Part(items, places)
-
-
-def _mark(state: State) -> int:
-    """A number that another state's weights hardly have."""
-    weights = (weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for weight in state["weights"].values())
-    return functools.reduce(lambda mark, weight: zlib.crc32(weight.numpy().data, mark), weights, 0)

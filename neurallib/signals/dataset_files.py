@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 
 from neurallib.files import read_json, write_json
 from neurallib.formats import DATASET, check_format
-from neurallib.functions import described, text_sum
+from neurallib.functions import array_sum, described, text_sum
 from neurallib.reading import is_file_name
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
@@ -153,7 +152,7 @@ def stamp_of(source: Any) -> str:
     if isinstance(source, Mapping):
         signal, events = source["signal"], [np.asarray(value).tolist() for value in source["events"].values()]
         in_memory = isinstance(signal, np.ndarray)
-        numbers = zlib.crc32(np.ascontiguousarray(signal).data) if in_memory else source["source"]
+        numbers = array_sum(signal) if in_memory else source["source"]
         return f"{tuple(signal.shape)} {numbers} {text_sum(repr(events))} {source['sampling_frequency']}"
     path = Path(source)
     stem = path.stem if path.is_file() else path.name

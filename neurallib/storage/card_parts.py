@@ -110,7 +110,8 @@ def code(state: State, directory: Path) -> str:
 
 def _answers(state: State) -> str:
     """How an output becomes events, intervals or a class; nothing of a regression."""
-    task, names = describe(state), list(describe(state).output_names)
+    task = describe(state)
+    names = list(task.output_names)
     rate = state["preprocessing"]["sampling_frequency"]
     hertz, said = (f"{rate:g}", "") if rate is not None else ("250", "; your signal's Hz in place of 250")
     if task.kind == "regression":

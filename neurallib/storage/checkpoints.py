@@ -17,13 +17,13 @@ from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.beside import files_beside
-from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, is_running, logged_hparams
+from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams
 from neurallib.storage.directories import tell_if_running, weights_path
 from neurallib.storage.original import warn_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
 from neurallib.storage.training_info import FORMAT, INFO, read_training_information
 from neurallib.tasks import describe
-from neurallib.weight_files import check_twins, read_weights, write_weights
+from neurallib.weight_files import check_twin, read_weights, write_weights
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -123,8 +123,6 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     hparams = own if own.is_file() else logged_hparams(directory)
     said = {} if task is None else {"task": task, "multi_label": multi_label}
     state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
-    if not is_running(directory):
-        check_twins(directory / SAFETENSORS, directory / PTH)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     tell_if_running(directory)
     return state
@@ -159,6 +157,8 @@ def loaded_state(
     state["frozen"] = _frozen(info, state, info_path)
     untrained = {"transfer": info["transfer"]} if "transfer" in info else {}
     state["training_info"] = dict(info) if "validation_loss" in info else untrained
+    if directory is not None and weights_path.name == SAFETENSORS:
+        check_twin(weights_path, weights, directory / PTH)
     return state
 
 
@@ -201,9 +201,8 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     directory = existing(prev_checkpoints_dir)
     info = read_training_information(info_path(directory))
     path, weights = directory / PTH, weights_path(directory)
-    if not path.is_file() or is_running(directory):
+    if tell_if_running(directory) or not path.is_file():
         write_weights(path, read_weights(weights))
-    tell_if_running(directory)
     return path, info
 
 

@@ -125,15 +125,16 @@ def is_running(directory: Path) -> bool:
     return (directory / INFO).is_file() and read_json(directory / INFO).get("status") == RUNNING
 
 
-def tell_if_running(directory: Path) -> None:
-    """Warn where a directory's weights are those of a run that has not come to its end."""
+def tell_if_running(directory: Path) -> bool:
+    """Warn where a directory's weights are those of a run that has not come to its end; whether they are."""
     if not is_running(directory):
-        return
+        return False
     who, so_far = holder(directory / LOCK), "its best weights so far are taken"
     if who is None:
         warn(f"the run of {directory} did not finish: {so_far}. It goes on with resume={str(directory)!r}.")
     else:
         warn(f"the run of {directory} has not finished, it is trained by {who}: {so_far}.")
+    return True
 
 
 def info_path(directory: Path) -> Path:

@@ -87,8 +87,7 @@ class Checkpointing(Callback):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if callback is not self:
                     callback.on_train_epoch_start(trainer, module)
-            if self._random is not None:
-                self._set_random()
+            self._set_random()
         elif batch_idx and self._run.checkpoint_every is not None and _between_updates(trainer, batch_idx):
             self._save(trainer, module, self._is_time(trainer))
 

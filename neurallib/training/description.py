@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from neurallib.files import as_plain
-from neurallib.functions import array_sum, described, text_sum
+from neurallib.functions import array_sum, described, weights_sum
 from neurallib.signals.prepared import PreparedData
+from neurallib.training.placing import n_processes
 from neurallib.training.run import Run
 from neurallib.version import __version__
 
@@ -26,18 +27,17 @@ PACKAGES = ("torch", "pytorch-lightning", "numpy", "numba")
 
 def description(run: Run) -> dict[str, Any]:
     """All that the result of a run depends on, as JSON holds it."""
-    state, options = run.state, run.trainer_options
-    sums = {name: array_sum(weight.numpy()) for name, weight in state["weights"].items()}
-    weights = run.train_set.weights
+    state, options, weights = run.state, run.trainer_options, run.train_set.weights
+    together = n_processes(run.placement, run.device)
     of_model = {name: state[name] for name in ("architecture", "hparams", "preprocessing", "frozen")}  # type: ignore
     told = {
-        "model": of_model | {"weights": text_sum(str(sorted(sums.items())))},
+        "model": of_model | {"weights": weights_sum(state["weights"])},
         "options": {
             "epochs": run.epochs,
-            "signals_a_step": run.batch_size * n_processes(run),
+            "signals_a_step": run.batch_size * together,
             "patience": run.patience,
             "seed": run.seed,
-            "bucketing": run.bucketing and [run.batch_size, n_processes(run)],
+            "bucketing": run.bucketing and [run.batch_size, together],
             "loss": run.loss and described(run.loss),
             "metrics": {name: described(metric) for name, metric in run.metrics.items()},
             "monitor": run.monitor._asdict(),
@@ -67,17 +67,6 @@ def differences(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, s
     names = dict.fromkeys([*there, *here])
     pairs = {name: (there.get(name, "nothing"), here.get(name, "nothing")) for name in names}
     return {name: f"{name} was {one}, is {other}" for name, (one, other) in pairs.items() if one != other}
-
-
-def n_processes(run: Run) -> int:
-    """How many processes share each step of a run."""
-    devices, n_nodes = run.placement["devices"], int(run.placement["num_nodes"])
-    if isinstance(devices, (list, tuple)):
-        return len(devices) * n_nodes
-    n = int(devices) if str(devices).isdecimal() else 1
-    if n == 1 and str(devices) in ("auto", "-1") and run.device.type == "cuda":
-        n = torch.cuda.device_count()
-    return n * n_nodes
 
 
 def versions() -> dict[str, Any]:

@@ -283,5 +283,5 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=opened.directory,
-        **({"profiler": NoProfiler()} | dict(run.placement) | dict(run.trainer_options)),
+        **({"profiler": NoProfiler()} | run.placement | dict(run.trainer_options)),
     )

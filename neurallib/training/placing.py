@@ -73,8 +73,15 @@ def _check_started(devices: Any) -> None:
 
 def is_distributed(options: Mapping[str, Any]) -> bool:
     """Whether options of Lightning's Trainer ask for more than one process, or leave it to what there is."""
-    devices, num_nodes = options.get("devices", 1), options.get("num_nodes", 1)
-    return num_nodes > 1 or devices in ("auto", -1) or (len(devices) if is_list(devices) else devices) > 1
+    return options.get("devices") in ("auto", -1) or n_processes(options, torch.device("cpu")) > 1
+
+
+def n_processes(options: Mapping[str, Any], device: torch.device) -> int:
+    """How many processes options of Lightning's Trainer ask for; all devices are all GPUs, or the one CPU."""
+    devices, num_nodes = options.get("devices", 1), int(options.get("num_nodes", 1))
+    if devices in ("auto", -1):
+        devices = max(1, torch.cuda.device_count()) if device.type == "cuda" else 1
+    return num_nodes * (len(devices) if is_list(devices) else int(devices))
 
 
 def is_first(options: Mapping[str, Any]) -> bool:

@@ -28,9 +28,9 @@ from neurallib.training.schedules import Schedule
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.strategies import Strategy
 
     from neurallib.training.resuming import Opened
-    from pytorch_lightning.strategies import Strategy
 
 
 def train(
@@ -249,7 +249,7 @@ def train(
     if dry_run:
         check_resumable(run, resume)
         return start
-    with opened(run, resume, is_first(run.placement | dict(run.trainer_options))) as found:
+    with opened(run, resume, is_first(run.placement)) as found:
         return _trained(run, found)
 
 
