@@ -5,7 +5,7 @@ https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (bot
 `python -m neurallib.examples.train_ecg_denoiser --records mitdb --noise nstdb --out results`. Only the records of DS1
 are looked at. Models of the cross-validation meet neither the people nor the last third of the noise that they are
 measured on. What was finished before it was stopped is not trained again, and a training that was stopped in the middle
-goes on where it was; `--out` has it in `runs` until then.
+goes on where it was: `runs` within `--out` holds what is on the way.
 """
 
 from __future__ import annotations
