@@ -13,6 +13,7 @@ from hub_server import running_hub
 
 import neurallib as nl
 from neurallib.examples import (
+    augmentations,
     beats_and_heart_rate,
     denoising,
     ecg_peaks,
@@ -53,6 +54,16 @@ def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> No
     measured = train_retrain_test.main(["--out", str(tmp_path), *SMALL])
     assert np.isfinite(measured["mse"])
     assert len(list(tmp_path.glob("HeartRate/checkpoints/*_retraining_*/predictions/*.npy"))) == 2
+
+
+def test_augmentations_are_drawn_with_all_that_there_are(tmp_path: Path) -> None:
+    found = augmentations.main(["--out", str(tmp_path)])
+    as_it_is, _ = found.pop("as it is")
+    assert len(found) >= len([name for name in nl.__all__ if name.startswith("augment_")]) - 1  # less that of channels
+    for name, (x, y) in found.items():
+        assert len(x) == len(y) and not np.array_equal(x, as_it_is), name
+    assert found["another heart rate"][1].sum() == nl.peak_labels(augmentations.synthetic()[1], 1500, 0).sum()
+    assert (tmp_path / "augmentations.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
