@@ -119,7 +119,10 @@ def _ticks(axes: Axes, values: np.ndarray) -> None:
 
 
 def _series(name: str, losses: Sequence[float]) -> np.ndarray:
-    values = np.asarray(losses, dtype=np.float64)
+    try:
+        values = np.asarray(losses, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is a {type(losses).__name__}; expected one number an epoch.") from error
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one number an epoch.")
     return values

@@ -174,9 +174,9 @@ def test_emg_gestures_are_told_by_session_and_by_person(tmp_path: Path, caplog: 
     assert "stream of" in caplog.text
 
 
-def test_emg_gestures_say_where_data_are_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")]) == {}
-    assert f"in {tmp_path / 'none'}: say with --data where they are" in caplog.text
+def test_emg_gestures_end_where_data_are_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"in {tmp_path / 'none'}: say with --data where they are"):
+        emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")])
 
 
 @pytest.mark.filterwarnings("ignore:the model does no better than a constant")

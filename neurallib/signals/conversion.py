@@ -160,7 +160,8 @@ def _columns(known: list[str] | None, given: list[str] | None, n_features: int) 
         return None
     if known is None:
         if len(given) != n_features:
-            raise ValueError(f"channels names {listing(given)}; the state takes {n_features} and knows no names.")
+            way = ": hand those in alone, which read_recording picks by channels=" if len(given) > n_features else ""
+            raise ValueError(f"channels names {listing(given)}; the state takes {n_features} and knows no names{way}.")
         return None
     if missing := [name for name in known if name not in given]:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,15 +19,44 @@ _PART = 1 << 20  # samples that are read together
 
 def check_recording(recording: Any, what: str = "recording") -> None:
     """Raise unless it is one: a dict with a signal [T, C] and its sampling frequency."""
+    if isinstance(recording, (str, os.PathLike)):
+        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
     if not isinstance(recording, Mapping):
-        expected = "expected a recording, as read_recording gives it"
+        expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
     if missing := [key for key in ("signal", "sampling_frequency") if recording.get(key) is None]:
         raise ValueError(f"{what} has no {listing(missing)}; it has {listing(map(str, recording))}.")
     number(f"the sampling_frequency of {what}", recording["sampling_frequency"], 0, low_open=True)
-    shape = tuple(getattr(recording["signal"], "shape", ()))
+    check_signal(recording["signal"], f"the signal of {what}", recording.get("channels"))
+
+
+def check_signal(signal: Any, what: str, channels: Any = None) -> None:
+    """Raise unless it is numbers [T, C] or [T], time first, with as many channels as have names where some have."""
+    if not hasattr(signal, "shape"):
+        raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C], such as np.array(signal).")
+    shape, dtype = tuple(signal.shape), getattr(signal, "dtype", None)
+    if getattr(dtype, "kind", "f") not in "biufO":
+        raise TypeError(f"{what} holds {dtype}; expected floating-point or integer numbers.")
     if len(shape) not in (1, 2) or 0 in shape:
-        raise ValueError(f"the signal of {what} has shape {shape}; expected [T, C], neither of them 0.")
+        raise ValueError(f"{what} has shape {shape}; expected [T, C], neither of them 0.")
+    n = shape[1] if len(shape) == 2 else 1
+    named = len(channels) if isinstance(channels, (list, tuple)) else None
+    if n != named if named else n > shape[0]:
+        why = f"and channels names {named}" if named else "more channels than steps"
+        turn = ": hand in its transpose, signal.T" if named in (None, shape[0]) else ""
+        raise ValueError(f"{what} has shape {shape}, {why}; expected [T, C], time first{turn}.")
+
+
+def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
+    """The recording with all that `read_recording` gives, of which one in memory needs only some."""
+    check_recording(recording, what)
+    signal, (samples, symbols, duration) = recording["signal"], events_of(recording)
+    signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are of other things
+    n = 1 if len(signal.shape) == 1 else signal.shape[1]
+    said = {name: value for name, value in recording.items() if value is not None}
+    unsaid = {"person": None, "channels": list(map(str, range(n))), "units": [""] * n, "source": None}
+    events = {"sample": samples, "symbol": symbols, "duration": duration}
+    return {**unsaid, "start_time": None, "notes": [], **said, "signal": signal, "events": events}
 
 
 def name_of(recording: Recording) -> str:

@@ -45,13 +45,15 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     if type(data) is list and data and not (has_targets and _is_pair(data)):
         return data  # what it mostly is; asking whether it is a path or a mapping takes longer than all else here
     expected = FORMS.format("pairs (signal, target)" if has_targets else "signals")
+    if isinstance(data, Mapping) and "signal" in data and not has_targets:
+        raise TypeError(f"{name} is a recording; expected {expected}: predict_recording takes a recording.")
     if isinstance(data, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
-    items = data
+    items = data = _without_frames(data)
     if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
     elif _is_array(data):
@@ -126,6 +128,13 @@ def _is_pair(data: Any) -> bool:
     """Whether data are one pair of arrays, of which the second may be a single number."""
     of_two = isinstance(data, (tuple, list)) and len(data) == 2
     return of_two and _is_array(data[0]) and (_is_array(data[1]) or np.ndim(data[1]) == 0)
+
+
+def _without_frames(data: Any) -> Any:
+    """Frames and columns of pandas as arrays: they give their columns where items are asked for."""
+    if isinstance(data, tuple):
+        return tuple(map(_without_frames, data)) if len(data) == 2 else data
+    return data.to_numpy() if hasattr(data, "to_numpy") else data
 
 
 def _is_array(value: Any) -> bool:
