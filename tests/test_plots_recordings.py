@@ -107,3 +107,12 @@ def test_what_cannot_be_shown_is_named(options: dict, message: str) -> None:
     scores = nl.class_scores([[0, 1]], [[0, 1]])
     with pytest.raises(ValueError, match="measure='f2'; this result has accuracy"):
         nl.plot_record_scores(scores, measure="f2")
+
+
+def test_the_axis_tells_of_rows_and_their_times_where_there_are_some() -> None:
+    for stop, told, clocks in ((20, "seconds of r", [""]), (40, "seconds of a row, which begins in r at the time", None)):
+        axes = nl.plot_recording(recording(), stop=stop).axes
+        assert axes[-1].get_xlabel().startswith(told)
+        assert [each.get_ylabel().strip() for each in axes] == (clocks or ["0:00:00", "0:00:30"])
+    (later,) = nl.plot_recording(recording(), start=30, stop=50).axes
+    assert later.get_ylabel().strip() == "0:00:30"

@@ -22,6 +22,7 @@ from neurallib.examples.heart_rates import speak
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
 LABEL_HALF_WIDTH = 5  # samples: the label covers a QRS complex, 88 ms
+THRESHOLD = 0.3  # less than half, for a QRS complex of which the network is sure of a part only
 MIN_DISTANCE = 25  # samples, 200 ms: heart beats are not closer
 
 Example = tuple[str, str, np.ndarray, np.ndarray]  # part, name, signal [T] in mV, R-peaks [n] in samples
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     probability = nl.test_on_single_signal(state, signal)
     nl.plot_prediction(
         signal, probability, sampling_frequency=SAMPLING_FREQUENCY, true_peaks=true[0], found_peaks=found[0],
-        title=f"{source}: F1 {scores['f1']:.3f} on the test part", signal_label="ECG (mV)",
+        title=f"{source}: F1 {scores['f1']:.3f} on the test part", signal_label="ECG (mV)", threshold=THRESHOLD,
         path=directory / "ecg_peaks.png",
     )  # fmt: skip
     logger.info("Model and picture: %s", directory)
@@ -139,8 +140,7 @@ def find_r_peaks(probability: np.ndarray) -> np.ndarray:
     # The output is flat over a label; its mean has its top in the middle: 4 ms off in real ECG, in place of 17.
     padded = np.pad(probability[:, 0], LABEL_HALF_WIDTH, mode="edge")
     mean = np.lib.stride_tricks.sliding_window_view(padded, 2 * LABEL_HALF_WIDTH + 1).mean(axis=1)
-    # Less than half, for a QRS complex of which the network is sure of a part only.
-    return nl.post_process_peaks_binary(mean, threshold=0.3, filter_peaks=True, min_distance=MIN_DISTANCE)
+    return nl.post_process_peaks_binary(mean, threshold=THRESHOLD, filter_peaks=True, min_distance=MIN_DISTANCE)
 
 
 def write_folders(examples: Iterator[Example], directory: Path) -> None:
