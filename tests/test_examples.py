@@ -1,7 +1,9 @@
 """The examples, run with small settings."""
 
+import importlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from hub_client import Client
 from hub_server import running_hub
 
 import neurallib as nl
+from neurallib import examples
 from neurallib.examples import (
     augmentations,
     beats_and_heart_rate,
@@ -204,11 +207,25 @@ def test_heart_rate_from_ppg_leaves_gaps_out(tmp_path: Path) -> None:
     assert rows["to_seconds"].max() == 300 and rows["from_seconds"].min() == 0
 
 
-@pytest.mark.parametrize(
-    ("example", "option"), [(grid_search, "--workers"), (publish_model, "--repo"), (use_published_model, "--repo")]
-)
-def test_help_tells_every_option(example: Any, option: str, capsys: pytest.CaptureFixture) -> None:
+ALL = sorted(path.stem for path in Path(examples.__path__[0]).glob("*.py") if "def main(" in path.read_text())
+RECIPES = [name for name in ALL if name.startswith("train_ecg_")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_tells_what_an_example_does_and_every_option(name: str, capsys: pytest.CaptureFixture) -> None:
+    example = importlib.import_module(f"neurallib.examples.{name}")
     with pytest.raises(SystemExit, match="0"):
         example.main(["--help"])
     shown = capsys.readouterr().out
-    assert option in shown and "--signals" in shown and example.__doc__.split("\n")[0] in shown
+    assert example.__doc__.split("\n")[0] in shown and "--out" in shown
+    assert ("--quiet" in shown) == (name not in RECIPES)
+
+
+NEEDED = {"emg_gestures": "--data", "use_published_model": "--repo", "fine_tuning": "--records",
+          "beat_classes": "--records"} | dict.fromkeys(RECIPES, "--records mitdb --noise")  # fmt: skip
+
+
+def test_the_readme_tells_what_an_example_needs() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, needed in NEEDED.items():
+        assert re.search(rf"neurallib\.examples\.{name}[^|\n]*{needed}\b", readme), name
