@@ -113,7 +113,8 @@ def plot_recording(
         axes.set(xlim=(0, row), ylim=(-total, 0), yticks=[])
         axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
         axes.tick_params(bottom=axes is panels[-1])
-        axes.set_ylabel(_clock(first / rate) if starts[1:] or first else "", rotation=0, ha="right", va="center", fontsize=7, color=INK)
+        clock = _clock(first / rate) if starts[1:] or first else ""
+        axes.set_ylabel(clock, rotation=0, ha="right", va="center", fontsize=7, color=INK)
     rows = f"seconds of a row, which begins in {name_of(recording)} at the time on its left"
     panels[-1].set_xlabel(rows if starts[1:] or starts[0] else f"seconds of {name_of(recording)}")
     _legend(figure, panels, marks, tracks, names)
