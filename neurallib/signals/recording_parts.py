@@ -94,10 +94,17 @@ def of_channel(recording: Recording, column: int) -> Recording:
 
 def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Samples int64 [n], symbols [n] and durations float64 [n] in seconds of what is annotated."""
-    events = recording.get("events") or {}
+    events = recording.get("events")
+    events = {} if events is None else events
+    if not isinstance(events, Mapping):
+        expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
+        raise TypeError(f"the events of {name_of(recording)} are a {type(events).__name__}; {expected}.")
     samples = np.asarray(events.get("sample", ()), np.int64)
     symbols = [str(symbol) for symbol in events.get("symbol", ())]
     duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)
+    if not len(samples) == len(symbols) == len(duration):
+        n = f"{len(samples)} samples, {len(symbols)} symbols and {len(duration)} durations"
+        raise ValueError(f"the events of {name_of(recording)} are {n}; expected as many of each, 'N' of a beat.")
     return samples, symbols, duration
 
 
