@@ -116,6 +116,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "network is a dict; expected the Network",
     ),
     "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
+    "load_from_hub of what comes along": (lambda: nl.load_from_hub("ecg_r_peaks"), r"load_pretrained\('ecg_r_peaks'\)"),
+    "a model's name for a state": (lambda: nl.predict("ecg_r_peaks", [X]), r"load_pretrained\(name\)"),  # type: ignore
     "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore
     "freezing_plan of None": (lambda: nl.freezing_plan(None, 1, "all"), "target is None"),  # type: ignore[arg-type]
     "event_target of one text": (

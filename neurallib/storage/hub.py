@@ -20,6 +20,7 @@ from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.original import told_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING
+from neurallib.storage.pretrained import list_pretrained
 from neurallib.storage.publishing import check_links, published, without_local_paths
 from neurallib.storage.training_info import INFO, read_training_information
 from neurallib.version import __version__
@@ -74,6 +75,8 @@ def load_from_hub(
     >>> import neurallib as nl
     >>> state = nl.load_from_hub("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
+    if repo_id in list_pretrained():
+        raise ValueError(f"repo_id={repo_id!r} comes along with this library: load_pretrained({repo_id!r}).")
     wanted = ((INFO,), (HPARAMS,), WEIGHTS, (PREPROCESSING, OPTIONAL))
     info, hparams, weights, *_ = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
     state = loaded_state(info, hparams, weights)
