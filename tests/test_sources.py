@@ -220,3 +220,10 @@ def test_a_frame_is_one_signal_and_a_pair_of_them_one_pair() -> None:
     x, y = make_pairs(state, [9])[0]
     assert np.array_equal(nl.predict(state, Frame(x))[0], nl.predict(state, x)[0])
     assert nl.evaluate(state, (Frame(x), Frame(y))) == nl.evaluate(state, (x, y))
+
+
+def test_two_channels_to_a_model_of_one_are_told_to_be_taken_as_signals() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+    with pytest.warns(UserWarning, match=r"^signals is \[40, 2\], taken as 40 signals of 2 steps"):
+        with pytest.warns(UserWarning, match="taken as .T, 1., in 40 of 40 signals"):
+            nl.predict(state, np.zeros((40, 2), np.float32))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurallib.signals.folders import SignalFolder
 from neurallib.state import Pair
+from neurallib.warn import warn
 
 Data = SignalFolder | Sequence[Pair] | Dataset[Any] | Iterable[Pair] | Pair
 Signals = SignalFolder | Sequence[Any] | Dataset[Any] | Iterable[Any] | np.ndarray | Tensor
@@ -53,13 +54,18 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
-    items = data = _without_frames(data)
+    data = _without_frames(data)
+    items = data
     if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
     elif _is_array(data):
         if has_targets:
             raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
-        items = data if _is_stack(data, n_features) else [data]
+        stacked = _is_stack(data, n_features)
+        items = data if stacked else [data]
+        if stacked and data.ndim == 2 and len(data) > 16 * data.shape[1]:  # more likely [T, C] of other channels
+            n, n_steps = data.shape
+            warn(f"{name} is [{n}, {n_steps}], taken as {n} signals of {n_steps} steps: the state takes one channel.")
     elif not is_numbered(data):
         if not isinstance(data, Iterable) or (isinstance(data, Dataset) and not hasattr(type(data), "__iter__")):
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
