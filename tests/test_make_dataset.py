@@ -271,9 +271,9 @@ def test_recordings_that_differ_or_are_too_short_are_told(tmp_path: Path) -> Non
 
 def test_recording_in_memory_needs_its_signal_and_rate_alone(tmp_path: Path) -> None:
     signal = np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32)
-    bare = {f"{i}": {"signal": signal + i, "sampling_frequency": 100} for i in range(3)}
+    bare = {f"{i}": {"signal": signal + i, "sampling_frequency": 100, "units": "mV"} for i in range(3)}
     whole = {
-        name: {**each, "channels": ["0", "1"], "units": ["", ""], "person": None, "source": None,
+        name: {**each, "channels": ["0", "1"], "units": ["mV", "mV"], "person": None, "source": None,
                "events": {"sample": np.zeros(0, int), "symbol": [], "duration": np.zeros(0)}}
         for name, each in bare.items()
     }  # fmt: skip
@@ -282,5 +282,6 @@ def test_recording_in_memory_needs_its_signal_and_rate_alone(tmp_path: Path) -> 
             for name, given in (("bare", bare), ("whole", whole))]  # fmt: skip
     files = [sorted(path.relative_to(folder) for path in folder.rglob("*.npy")) for folder in made]
     assert files[0] == files[1] and len(files[0]) == 6
+    assert (made[0] / "manifest.json").read_text() == (made[1] / "manifest.json").read_text()
     for file in files[0]:
         assert np.array_equal(np.load(made[0] / file), np.load(made[1] / file))

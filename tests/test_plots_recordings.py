@@ -117,3 +117,10 @@ def test_the_axis_tells_of_rows_and_their_times_where_there_are_some() -> None:
         assert [each.get_ylabel().strip() for each in axes] == (clocks or ["0:00:00", "0:00:30"])
     (later,) = nl.plot_recording(recording(), start=30, stop=50).axes
     assert later.get_ylabel().strip() == "0:00:30"
+
+
+def test_one_word_is_the_unit_of_all_channels_and_the_name_of_one() -> None:
+    figure = nl.plot_recording({**recording(), "units": "mV"}, stop=20)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["MLII (2 mV high)", "V5 (2 mV high)"]
+    one = {"signal": recording()["signal"][:, :1], "sampling_frequency": RATE, "channels": "II", "units": "mV"}
+    assert [text.get_text() for text in nl.plot_recording(one, stop=20).axes[0].texts] == ["II (2 mV high)"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -198,9 +198,9 @@ class PreparedData(Dataset[Item]):
             x, corrections = _signal(signal_of(given), self._handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
-            raise TypeError(
-                f"{name} is a {type(given).__name__}; expected a pair (signal, target), such as those of zip(x, y)."
-            )
+            made = isinstance(given, Mapping) and "signal" in given
+            way = "which make_dataset makes of a recording" if made else "such as those of zip(x, y)"
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target), {way}.")
         x, corrections = _signal(given[0], self._handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more

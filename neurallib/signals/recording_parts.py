@@ -54,9 +54,26 @@ def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
     signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are of other things
     n = 1 if len(signal.shape) == 1 else signal.shape[1]
     said = {name: value for name, value in recording.items() if value is not None}
-    unsaid = {"person": None, "channels": list(map(str, range(n))), "units": [""] * n, "source": None}
-    events = {"sample": samples, "symbol": symbols, "duration": duration}
-    return {**unsaid, "start_time": None, "notes": [], **said, "signal": signal, "events": events}
+    unsaid: dict[str, Any] = {"person": None, "source": None, "start_time": None, "notes": []}
+    found = {
+        "signal": signal,
+        "events": {"sample": samples, "symbol": symbols, "duration": duration},
+        "channels": of_each(recording, "channels", list(map(str, range(n)))),
+        "units": of_each(recording, "units", [""] * n),
+    }
+    return unsaid | said | found
+
+
+def of_each(recording: Recording, key: str, unsaid: list[str]) -> list[str]:
+    """What a recording says of each channel, "channels" or "units", or what stands for it where it says nothing."""
+    given, n = recording.get(key), len(unsaid)
+    if given is None or len(given) == 0:
+        return unsaid
+    if isinstance(given, str) and (n == 1 or key == "units"):
+        return [given] * n
+    if isinstance(given, str) or len(given) != n:
+        raise ValueError(f"the {key} of {name_of(recording)} are {given!r}; expected a list of {n}, one a channel.")
+    return list(given)
 
 
 def name_of(recording: Recording) -> str:
