@@ -19,7 +19,7 @@ from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.beside import files_beside
 from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams
 from neurallib.storage.directories import tell_if_running, weights_path
-from neurallib.storage.original import log_of_the_original
+from neurallib.storage.original import warn_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
 from neurallib.storage.training_info import FORMAT, INFO, read_training_information
 from neurallib.tasks import describe
@@ -71,7 +71,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     write_weights(directory / PTH, weights)
     for write in files_beside(state, directory).values():
         write()
-    log_of_the_original(state)
+    warn_of_the_original(state)
     return directory
 
 

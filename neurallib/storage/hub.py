@@ -18,7 +18,6 @@ from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
-from neurallib.storage.original import told_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.pretrained import list_pretrained
 from neurallib.storage.publishing import check_links, published, without_local_paths
@@ -272,8 +271,6 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path, said
     info, left_out = published(without_local_paths(state["training_info"]))
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")
-    if told := told_of_the_original(state):
-        warn(told)
     save_checkpoint(changed(state, training_info=info), folder)
     if own is not None and (own / LOSS_PLOT).is_file():
         shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)

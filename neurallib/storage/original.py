@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.files import write_yaml
 from neurallib.names import listing
 from neurallib.state import Hparams, State
+from neurallib.warn import warn
 
 READ = ("GRUseq2seq", "GRUseq2one")  # its loader counts GRU layers; its other networks are not those of the names here
 # of the preprocessing, of which it applies nothing
 UNSEEN = ("normalization", "target_normalization", "window", "steps", "fold", "residual")
 LOGGED = "lightning_logs/version_0/hparams.yaml"  # where its retraining looks for hyperparameters, and nowhere else
-
-logger = logging.getLogger(__name__)
 
 
 def file_hparams(state: State) -> Hparams:
@@ -31,19 +29,14 @@ def log_hparams(state: State, directory: Path) -> None:
     write_yaml(directory / LOGGED, file_hparams(state))
 
 
-def log_of_the_original(state: State) -> None:
-    """Note in the log what the original would not see: most have never heard of it, and who publishes is warned."""
-    if told := told_of_the_original(state):
-        logger.debug(told)
-
-
-def told_of_the_original(state: State) -> str:
-    """All that the original has no words for, as a sentence; "" where there is nothing."""
+def warn_of_the_original(state: State) -> None:
+    """Warn once of all that the original has no words for, if there is something."""
     name, written = state["architecture"], file_hparams(state)
     lost = [f"{new}={written[new]!r}" for new in ARCHITECTURES[name].new if new in written]
     if name not in READ:
         lost.insert(0, f"{name} of these layers")
     known = {key: value for key, value in state["preprocessing"].items() if key in UNSEEN}
     unseen = [f"{key}={value!r}" for key, value in known.items() if value not in (None, [], (), 1)]
-    consequence = "cannot read this model" if lost else "takes signals as they are with this model"
-    return f"the original NeuralLib {consequence}: it has no {listing(lost + unseen)}." if lost or unseen else ""
+    if lost or unseen:
+        consequence = "cannot read this model" if lost else "takes signals as they are with this model"
+        warn(f"the original NeuralLib {consequence}: it has no {listing(lost + unseen)}.")
