@@ -53,7 +53,7 @@ examples.__init__ examples.heart_rates examples.recipes examples.ecg_peaks examp
     examples.stream examples.publish_model examples.train_ecg_r_peaks examples.train_ecg_denoiser
     examples.transfer_learning
     examples.use_published_model examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages
-    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning
+    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning examples.augmentations
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

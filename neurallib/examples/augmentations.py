@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import neurallib as nl
 from neurallib.examples.heart_rates import make_parser, start
@@ -63,6 +62,8 @@ def augmentations(rate: float, noise: list[np.ndarray] | None) -> dict[str, Any]
 
 def draw(found: dict[str, tuple[np.ndarray, np.ndarray]], rate: float, path: Path) -> None:
     """A row each, over one axis of seconds; marks where the labels say that a beat is."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 1.1 * len(found)), layout="constrained")
     rows = figure.subplots(len(found), sharex=True)
     for axes, (name, (x, y)) in zip(rows, found.items(), strict=True):

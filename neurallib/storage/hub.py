@@ -234,7 +234,7 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as temporary, plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
         said = {"license": license, "datasets": datasets, "base_model": base_model, "description": description}
-        name = _write_repository(state_or_directory, folder, {k: v for k, v in said.items() if v is not None})
+        name = _write_repository(state_or_directory, folder, **{k: v for k, v in said.items() if v is not None})
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(url.repo_id)
@@ -257,7 +257,7 @@ def push_to_hub(
     return str(url) if revision is None else f"{url}/tree/{revision}"
 
 
-def _write_repository(state_or_directory: State | str | Path, folder: Path, said: dict[str, Any]) -> str:
+def _write_repository(state_or_directory: State | str | Path, folder: Path, **said: Any) -> str:
     """Write all that a repository holds, a card with what is said; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
