@@ -237,7 +237,7 @@ def _target(job: Job, recording: Recording) -> np.ndarray:
     if _are_samples(values, len(recording["signal"])):
         raise ValueError(
             f"the target of {job.name!r} is {len(values)} ascending samples of {len(recording['signal'])}, such as those "
-            "of its beats; expected what a model is to say of each sample: event_target and peak_labels mark events."
+            "its beats; expected what a model is to say of each sample: event_target and peak_labels mark events."
         )
     return values
 
