@@ -236,8 +236,8 @@ def _target(job: Job, recording: Recording) -> np.ndarray:
         raise ValueError(f"the target of {job.name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     if _are_samples(values, len(recording["signal"])):
         raise ValueError(
-            f"the target of {job.name!r} is {len(values)} ascending samples of {len(recording['signal'])}, as of beats; "
-            "expected what a model is to say of each sample: event_target and peak_labels mark events."
+            f"the target of {job.name!r} is {len(values)} ascending samples of {len(recording['signal'])}, as of beats;"
+            " expected what a model is to say of each sample: event_target and peak_labels mark events."
         )
     return values
 
