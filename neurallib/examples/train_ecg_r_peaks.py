@@ -24,10 +24,11 @@ SAMPLING_FREQUENCY = 125  # Hz
 WINDOW = 10  # s
 PIECE = 2 * WINDOW  # s, of which each epoch takes another window
 HALF_WIDTH = 0.06  # s, of the label of a beat
-EVENTS = {"threshold": 0.3, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.02}
+EVENTS = {"threshold": 0.3, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.03}
 STEPS = [
     {"name": "highpass", "frequency": 0.5},
     {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+    {"name": "local_gain", "low": 5.0, "high": 30.0, "beside": True},  # for beats much smaller than those around them
 ]
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 ORDINARY = frozenset("NLR/")
@@ -121,7 +122,7 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
         (0.4, nl.augment_noise([noise["ma"]], snr=(-6, 20))),
         (0.3, nl.augment_noise([noise["bw"]], snr=(-6, 20))),
         (0.4, nl.augment_noise([noise["bw"]], snr=(-6, 20), speed=(2, 12))),
-        (0.35, nl.augment_motion(rate, snr=(-6, 20))),
+        (0.4, nl.augment_motion(rate, snr=(-6, 20))),
         (0.2, nl.augment_noise(both, snr=(-12, 14), speed=(1, 5), burst=True)),
         (0.15, nl.augment_hum(rate)),
         (0.2, nl.augment_noise(snr=(6, 30))),
