@@ -159,12 +159,15 @@ def test_a_turned_lead_has_other_waves_in_the_same_place() -> None:
 
 def test_a_lead_is_a_mixture_of_all_of_them_and_as_large() -> None:
     x = np.random.default_rng(0).standard_normal((3000, 3)) * [1, 10, 100]
-    for mix, reach in ((0.0, 0.0), (0.3, 0.3), (1.0, 1.0)):
-        mixed, _ = drawn(nl.augment_lead((0, 0), mix=mix), 1, (x, x))
-        shares, rest, *_ = np.linalg.lstsq(x, mixed, rcond=None)
-        np.testing.assert_allclose(np.diag(shares), 1)
-        others = np.abs(shares * x.std(axis=0)[:, None] / x.std(axis=0))[~np.eye(3, dtype=bool)]
-        assert others.max() <= reach + 1e-9 and (others.max() > 0.6 * reach or reach == 0)
+    for mix in (0.0, 0.3, 1.0):
+        largest = np.zeros(3)
+        for seed in range(10):
+            mixed, _ = drawn(nl.augment_lead((0, 0), mix=mix), seed, (x, x))
+            shares, *_ = np.linalg.lstsq(x, mixed, rcond=None)
+            np.testing.assert_allclose(np.diag(shares), 1)
+            others = np.abs(shares * x.std(axis=0)[:, None] / x.std(axis=0)) - np.eye(3)
+            largest = np.maximum(largest, others.max(axis=0))
+        assert (largest <= mix + 1e-9).all() and (largest >= 0.6 * mix).all()
     assert not drawn(nl.augment_lead(), pair=(np.zeros((50, 2)), np.zeros(50)))[0].any()
 
 
