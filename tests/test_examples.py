@@ -96,6 +96,29 @@ def test_the_recipe_of_the_model_that_comes_along_goes_on_where_it_was_stopped(t
     assert (tmp_path / "out" / "fold_0" / "model_weights.safetensors").stat().st_mtime_ns == written
 
 
+def test_labels_of_the_recipe_lie_around_their_beats_and_its_pieces_are_of_both_leads_and_between() -> None:
+    signal, beats = nl.synthetic_ecg(duration=85, sampling_frequency=360, seed=0)
+    noise = np.random.default_rng(0).standard_normal(len(signal))
+    events = {"sample": beats, "symbol": ["V", *"N" * (len(beats) - 1)]}
+    two: Any = {"name": "a", "signal": np.stack([signal, noise], axis=1), "sampling_frequency": 360.0, "events": events}
+    record = train_ecg_r_peaks.recorded(two)
+    steps = np.arange(len(record.labels))
+    for beat in beats[1:-1] * 125 / 360:
+        near = np.abs(steps - beat) < 15
+        weights = record.labels[near, 0]
+        assert weights @ steps[near] / weights.sum() == pytest.approx(beat, abs=0.05)
+        assert weights.sum() == pytest.approx(2 * 0.06 * 125, abs=0.1)
+    pieces = train_ecg_r_peaks.pieces([record])
+    assert len(pieces) == 4 * 2 + 1  # the first has an abnormal beat
+    shares = []
+    for i, (x, _) in enumerate(pieces):
+        start = 2500 * max(0, (i - 1) // 2)
+        share, rest, *_ = np.linalg.lstsq(record.signal[start : start + 2500], x, rcond=None)
+        assert rest.sum() < 1e-4 * len(x)
+        shares.append(np.count_nonzero(np.abs(share) > 1e-3))
+    assert shares == [1, 2, 2, 1, 1, 1, 2, 1, 1]
+
+
 def test_the_recipe_goes_on_within_a_training_that_was_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", train_ecg_r_peaks.__name__, *records(tmp_path), "--folds", "0", "--epochs", "25"]
     runs = tmp_path / "out" / "runs" / "ecg_r_peaks" / "checkpoints"

@@ -24,7 +24,7 @@ SAMPLING_FREQUENCY = 125  # Hz
 WINDOW = 10  # s
 PIECE = 2 * WINDOW  # s, of which each epoch takes another window
 HALF_WIDTH = 0.06  # s, of the label of a beat
-EVENTS = {"threshold": 0.3, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.03}
+EVENTS = {"threshold": 0.4, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.03}
 STEPS = [
     {"name": "highpass", "frequency": 0.5},
     {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
@@ -49,7 +49,7 @@ class Recorded(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=24, fold_epochs=24).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=24, fold_epochs=20).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
