@@ -6,8 +6,7 @@ import numpy as np
 
 from neurallib.checks import interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, between, is_per_step
-from neurallib.signals.augmentations import label_runs
+from neurallib.signals.augmentation import Augment, Pair, between, is_per_step, label_runs, labels_at
 
 
 @hinted
@@ -37,7 +36,7 @@ def augment_rhythm(
     -------
     callable
         (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`. Each step takes the
-        label of the nearest moment. A signal whose target is not of each step stays as it is.
+        label of the nearest moment, and no event is lost. A signal whose target is not of each step stays as it is.
 
     Raises
     ------
@@ -74,7 +73,7 @@ def augment_rhythm(
         place = np.cumsum(step) - step
         at = np.interp(np.arange(int(place[-1]) + 1), place, np.arange(len(x)))
         moved = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
-        return moved, y[np.rint(at).astype(np.int64)]
+        return moved, labels_at(y, np.rint(at).astype(np.int64))
 
     return augment
 
