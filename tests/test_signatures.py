@@ -155,10 +155,9 @@ train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
     units=None, outputs=None, class_weight=None, sample_weight=None, loss=None, metrics=None, monitor='loss',
-    optimizer='adam',
-    schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True, dry_run=False,
-    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True,
+    dry_run=False, callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,
