@@ -24,17 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_r_peaks import data_folder, recordings
+from noisy_records import data_folder, noisy, read_noises, states_of
 
 import neurallib as nl
 
 Recording = dict[str, Any]
 Method = Callable[[Recording], Any]
-HELD_OUT = 2 / 3  # of the noise, which recipes' folds are trained with
 LOWS, HIGHS = (0.4, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0), (60.0, 40.0, 30.0, 25.0, 20.0, 15.0)  # Hz
 LIMITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)  # of wavelets' coefficients
 HAS_WAVELETS = importlib.util.find_spec("pywt") is not None
-PERSON = {"201": "202", "202": "201"}  # one person
 
 
 def butterworth(signal: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
@@ -85,68 +83,6 @@ def medians(signal: np.ndarray, rate: float) -> np.ndarray:
 def on_signal(function: Callable[..., np.ndarray], *settings: float) -> Method:
     """A filter as a method of recordings."""
     return lambda recording: function(recording["signal"], recording["sampling_frequency"], *settings)
-
-
-def states_of(arguments: argparse.Namespace) -> Callable[[str], nl.State]:
-    """Which state denoises the record of a name."""
-    if not arguments.cross_validated:
-        given = arguments.checkpoint
-        state = nl.load_pretrained("ecg_denoiser") if given is None else nl.load_checkpoint(given)
-        return lambda name: state
-    states = [nl.load_checkpoint(directory) for directory in arguments.cross_validated]
-
-    def one(name: str) -> nl.State:
-        for state in states:
-            met = str(state["training_info"]["train_dataset"]).replace(";", " ").split()
-            if name not in met and PERSON.get(name) not in met:
-                return state
-        raise ValueError(f"every state of --cross-validated was trained on {name}; expected one that was not.")
-
-    return one
-
-
-def read_noises(folder: Path) -> dict[str, np.ndarray | None]:
-    """The last third of each noise record [n, 2] that is there, at its own rate; None of what is simulated."""
-    found: dict[str, np.ndarray | None] = {}
-    for kind in ("bw", "ma", "em"):
-        if (folder / f"{kind}.hea").is_file():
-            signal = np.asarray(nl.read_recording(folder / f"{kind}.hea")["signal"], np.float64)
-            found[kind] = signal[round(HELD_OUT * len(signal)) :]
-        else:
-            found[kind] = None
-    return found
-
-
-def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Simulated electrode motion [n], another one every ten seconds, louder and quieter."""
-    augment, size = nl.augment_motion(rate, snr=(0, 0), reference="signal"), round(10 * rate)
-    wave = np.sin(np.arange(size))[:, None]
-    parts = [augment(wave, wave, generator)[0] - wave for _ in range(n_steps // size + 1)]
-    return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
-
-
-def noisy(
-    folder: Path, noises: dict[str, np.ndarray | None], kind: str, snr: float, minutes: float
-) -> list[tuple[Recording, np.ndarray]]:
-    """Each record with noise of the given SNR in dB, from places of its own, and what it was without."""
-    from scipy.signal import butter, sosfiltfilt
-
-    generator, pairs = np.random.default_rng(0), []
-    for recording in recordings(folder, minutes):
-        rate = recording["sampling_frequency"]
-        clean = sosfiltfilt(butter(2, 0.5, "high", fs=rate, output="sos"), np.nan_to_num(recording["signal"]), axis=0)
-        added = np.zeros(len(clean))
-        for one in ("bw", "ma", "em") if kind == "mixed" else () if kind == "clean" else (kind,):
-            record = noises.get(one)
-            if record is None:
-                piece = motion(len(clean), rate, generator)
-            else:
-                start = generator.integers(0, max(1, len(record) - len(clean) + 1))
-                piece = np.resize(record[start : start + len(clean), generator.integers(2)], len(clean))
-            added += (piece - piece.mean()) / piece.std()
-        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
-        pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
-    return pairs
 
 
 def scored(pairs: list[tuple[Recording, np.ndarray]], method: Method) -> dict[str, Any]:
@@ -230,7 +166,7 @@ def main() -> None:
         return
     if not HAS_WAVELETS:
         print("wavelets are skipped: PyWavelets is not installed (extra bench)")
-    records, state_for = read_noises(noises), states_of(arguments)
+    records, state_for = read_noises(noises), states_of("ecg_denoiser", arguments.checkpoint, arguments.cross_validated)
 
     def ours(recording: Recording) -> Any:
         return nl.predict_recording(state_for(recording["name"]), recording)["output"]
