@@ -97,6 +97,7 @@ def test_the_table_of_r_peaks_is_of_the_kept_run_alone(figures: Any, tmp_path: P
     assert f"| {ours} | 0.9900 (0.9800 to 0.9950) | 0.8900 | 4.3 | 32 | 0.12 |" in block
     assert "| Old | 0.9000 (0.8900 to 0.9050) | 0.8000 |" in block and "With old 1.2; one thread" in block
     assert "|  | muscles, 6 dB | muscles, -6 dB |" in block and f"| {ours} | 0.980 | 0.980 |" in block
+    assert block.count("| Old |") == 2, "clean, and in noise"
     assert "| Older | 0.250 | 0.250 |" in block and "trained with" not in block and "22 records" in block
     assert "that of Old, the best of the others, paired by person: +0.0900 (+0.0010 to +0.5000)." in block
     assert "do not tell" not in block and "Abacus" in block
