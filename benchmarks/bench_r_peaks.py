@@ -171,7 +171,7 @@ def main() -> None:
     labels = {OURS: f"{OURS}, {ours}"} | {name: peer.label for name, peer in PEERS.items()}
     detectors = detectors_of(arguments.detectors, state_for)
     in_turn(first[:1], detectors)  # imports and compiles
-    noises = noisy_records.read_noises(noisy_records.data_folder(arguments.noise, "nstdb"))
+    _, noises = noisy_records.read_noises(noisy_records.data_folder(arguments.noise, "nstdb"))
     rows: list[dict[str, Any]] = []
     for condition in conditions(arguments, folder, noises):
         rows += (now := measured(condition, detectors, arguments))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filters import without_baseline
 
 import neurallib as nl
 
@@ -74,15 +75,17 @@ def has_met_noise(state: nl.State) -> bool:
     return "nstdb" in said and "of which two thirds" not in said
 
 
-def read_noises(folder: Path | None) -> Noises:
-    """The last third of each noise record that is there; None of what is simulated."""
-    found: Noises = {"em": None}
+def read_noises(folder: Path | None) -> tuple[Noises, Noises]:
+    """The first two thirds of the noise records that are there, for training, and the last; None: it is simulated."""
+    first: Noises = {"em": None}
+    last: Noises = {"em": None}
     for kind in ("bw", "ma", "em"):
         if folder is not None and (folder / f"{kind}.hea").is_file():
             noise = nl.read_recording(folder / f"{kind}.hea")
             signal = np.asarray(noise["signal"], np.float64)
-            found[kind] = noise | {"signal": signal[round(HELD_OUT * len(signal)) :]}
-    return found
+            cut = round(HELD_OUT * len(signal))
+            first[kind], last[kind] = noise | {"signal": signal[:cut]}, noise | {"signal": signal[cut:]}
+    return first, last
 
 
 def at_rate(noise: Recording, rate: float) -> np.ndarray:
@@ -106,31 +109,36 @@ def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndar
     return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
 
 
+def noise_of(noises: Noises, kind: str, n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
+    """Noise of a kind [n], from a place of its own; "mixed" is equal parts of three."""
+    if missing := absent(noises, kind):
+        raise ValueError(f"{kind} noise needs the noise record {missing[0]!r}, which is not there.")
+    added = np.zeros(n_steps)
+    for one in PARTS.get(kind, (kind,)):
+        noise = noises[one]
+        if noise is None:
+            piece = motion(n_steps, rate, generator)
+        else:
+            record = at_rate(noise, rate)
+            start = generator.integers(0, max(1, len(record) - n_steps + 1))
+            piece = np.resize(record[start : start + n_steps, generator.integers(record.shape[1])], n_steps)
+        added += (piece - piece.mean()) / (piece.std() or 1.0)  # electrodes may rest for a second
+    return added
+
+
+def cleaned(recording: Recording) -> np.ndarray:
+    """What counts as clean [T, 1]: the recording without its baseline."""
+    return without_baseline(np.nan_to_num(recording["signal"]), recording["sampling_frequency"])
+
+
 def noisy(
     folder: Path, noises: Noises, kind: str, snr: float, minutes: float
 ) -> list[tuple[Recording, np.ndarray]]:
-    """Each record with noise of the given SNR in dB, from places of its own, and what it was without.
-
-    What it was is less its own baseline (below 0.5 Hz); the SNR is of the variance of the whole record.
-    """
-    from scipy.signal import butter, sosfiltfilt
-
-    if missing := absent(noises, kind):
-        raise ValueError(f"{kind} noise needs the noise record {missing[0]!r}, which is not there.")
+    """Each record with noise of the given SNR in dB, of the variance of the whole record, and what it was without."""
     generator, pairs = np.random.default_rng(0), []
     for recording in recordings(folder, minutes):
-        rate = recording["sampling_frequency"]
-        clean = sosfiltfilt(butter(2, 0.5, "high", fs=rate, output="sos"), np.nan_to_num(recording["signal"]), axis=0)
-        added = np.zeros(len(clean))
-        for one in PARTS.get(kind, (kind,)):
-            noise = noises[one]
-            if noise is None:
-                piece = motion(len(clean), rate, generator)
-            else:
-                record = at_rate(noise, rate)
-                start = generator.integers(0, max(1, len(record) - len(clean) + 1))
-                piece = np.resize(record[start : start + len(clean), generator.integers(record.shape[1])], len(clean))
-            added += (piece - piece.mean()) / piece.std()
+        clean = cleaned(recording)
+        added = noise_of(noises, kind, len(clean), recording["sampling_frequency"], generator)
         gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
         pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
     return pairs

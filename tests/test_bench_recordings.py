@@ -170,7 +170,7 @@ def test_noise_has_the_records_rate_and_the_ratio_that_is_asked_for(tmp_path: Pa
         signal, beats = nl.synthetic_ecg(duration=20, sampling_frequency=rate, seed=1)
         write(ecg, name, signal * (1000 if unit == "uV" else 1), beats, rate, unit)
     write(noise, "ma", np.sin(np.arange(360 * 120) * 2 * np.pi * 12 / 360))
-    noises = noisy_records.read_noises(noise)
+    _, noises = noisy_records.read_noises(noise)
     assert [recording["units"] for recording in noisy_records.recordings(ecg, None)] == [["mV"], ["mV"]]
     for recording, clean in noisy_records.noisy(ecg, noises, "ma", -6, 1):
         added = recording["signal"].astype(float) - clean
