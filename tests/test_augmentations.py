@@ -9,7 +9,7 @@ import pytest
 from cases import QUIET
 
 import neurallib as nl
-from neurallib.signals.augmentations import label_runs
+from neurallib.signals.augmentation import label_runs
 
 RATE = 125.0
 
@@ -53,6 +53,18 @@ def test_a_stretched_signal_has_as_many_events_farther_apart() -> None:
     x, y = drawn(nl.augment_stretch((1.5, 1.5)))
     assert len(x) == 3000 and len(label_runs(y)) == len(label_runs(beats()[1]))
     assert np.diff([top for _, top in tops(x, y)]).mean() == pytest.approx(1.5 * 97, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2000,), (2000, 1), (2000, 3)])
+def test_no_event_of_a_single_step_is_lost_where_time_goes_faster(shape: tuple[int, ...]) -> None:
+    at, y = np.arange(40, 2000, 97), np.zeros(shape, np.float32)
+    y[at] = np.eye(3)[np.arange(len(at)) % 3] if shape[1:] == (3,) else 1
+    x = np.arange(2000.0)[:, None]
+    for seed in range(5):
+        shorter, labels = drawn(nl.augment_stretch((0.2, 0.9)), seed, pair=(x, y))
+        found = np.flatnonzero(labels.reshape(len(labels), -1).max(axis=1))
+        assert len(found) == len(at) and np.abs(shorter[found, 0] - at).max() <= 0.5 + 0.5 * 1999 / (len(shorter) - 1)
+        assert (labels[found] == y[at]).all()
 
 
 def test_what_is_not_known_stays_unknown() -> None:

@@ -1,7 +1,9 @@
 """The examples, run with small settings."""
 
+import importlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from hub_client import Client
 from hub_server import running_hub
 
 import neurallib as nl
+from neurallib import examples
 from neurallib.examples import (
+    augmentations,
     beats_and_heart_rate,
     denoising,
     ecg_peaks,
@@ -53,6 +57,16 @@ def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> No
     measured = train_retrain_test.main(["--out", str(tmp_path), *SMALL])
     assert np.isfinite(measured["mse"])
     assert len(list(tmp_path.glob("HeartRate/checkpoints/*_retraining_*/predictions/*.npy"))) == 2
+
+
+def test_augmentations_are_drawn_with_all_that_there_are(tmp_path: Path) -> None:
+    found = augmentations.main(["--out", str(tmp_path)])
+    as_it_is, _ = found.pop("as it is")
+    assert len(found) >= len([name for name in nl.__all__ if name.startswith("augment_")]) - 1  # less that of channels
+    for name, (x, y) in found.items():
+        assert len(x) == len(y) and not np.array_equal(x, as_it_is), name
+    assert found["another heart rate"][1].sum() == nl.peak_labels(augmentations.synthetic()[1], 1500, 0).sum()
+    assert (tmp_path / "augmentations.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
@@ -163,9 +177,9 @@ def test_emg_gestures_are_told_by_session_and_by_person(tmp_path: Path, caplog: 
     assert "stream of" in caplog.text
 
 
-def test_emg_gestures_say_where_data_are_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")]) == {}
-    assert f"in {tmp_path / 'none'}: say with --data where they are" in caplog.text
+def test_emg_gestures_end_where_data_are_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"in {tmp_path / 'none'}: say with --data where they are"):
+        emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")])
 
 
 @pytest.mark.filterwarnings("ignore:the model does no better than a constant")
@@ -193,11 +207,25 @@ def test_heart_rate_from_ppg_leaves_gaps_out(tmp_path: Path) -> None:
     assert rows["to_seconds"].max() == 300 and rows["from_seconds"].min() == 0
 
 
-@pytest.mark.parametrize(
-    ("example", "option"), [(grid_search, "--workers"), (publish_model, "--repo"), (use_published_model, "--repo")]
-)
-def test_help_tells_every_option(example: Any, option: str, capsys: pytest.CaptureFixture) -> None:
+ALL = sorted(path.stem for path in Path(examples.__path__[0]).glob("*.py") if "def main(" in path.read_text())
+RECIPES = [name for name in ALL if name.startswith("train_ecg_")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_tells_what_an_example_does_and_every_option(name: str, capsys: pytest.CaptureFixture) -> None:
+    example = importlib.import_module(f"neurallib.examples.{name}")
     with pytest.raises(SystemExit, match="0"):
         example.main(["--help"])
     shown = capsys.readouterr().out
-    assert option in shown and "--signals" in shown and example.__doc__.split("\n")[0] in shown
+    assert example.__doc__.split("\n")[0] in shown and "--out" in shown
+    assert ("--quiet" in shown) == (name not in RECIPES)
+
+
+NEEDED = {"emg_gestures": "--data", "use_published_model": "--repo", "fine_tuning": "--records",
+          "beat_classes": "--records"} | dict.fromkeys(RECIPES, "--records mitdb --noise")  # fmt: skip
+
+
+def test_the_readme_tells_what_an_example_needs() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, needed in NEEDED.items():
+        assert re.search(rf"neurallib\.examples\.{name}[^|\n]*{needed}\b", readme), name

@@ -16,7 +16,7 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn progress state names checks reading sequences
+version warn progress state names extras checks reading sequences
 forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
@@ -53,7 +53,7 @@ examples.__init__ examples.heart_rates examples.recipes examples.ecg_peaks examp
     examples.stream examples.publish_model examples.train_ecg_r_peaks examples.train_ecg_denoiser
     examples.transfer_learning
     examples.use_published_model examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages
-    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning
+    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning examples.augmentations
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

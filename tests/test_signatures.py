@@ -109,7 +109,8 @@ iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=No
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
     enable_progress_bar=False)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
-push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
+push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None, license=None,
+    datasets=None, base_model=None, description=None)
 read_recording(path, *, channels=None, start=0.0, stop=None, sampling_frequency=None, units=None, annotator=None,
     time=None, labels=None, lazy=None)
 retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False, samples=None,
@@ -124,7 +125,8 @@ replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
 save_checkpoint(state, directory)
-save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None)
+save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None,
+    datasets=None, base_model=None, description=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
