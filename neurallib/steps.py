@@ -12,19 +12,20 @@ import numpy as np
 from neurallib.checks import boolean, choice, integer, is_list, number
 from neurallib.names import did_you_mean, listing
 
+ENDS = ("odd", "even")
 _FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
 
 
-def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = 2) -> np.ndarray:
-    return _filtered(x, rate, "highpass", (frequency,), order)
+def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "highpass", (frequency,), order, ends)
 
 
-def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = 2) -> np.ndarray:
-    return _filtered(x, rate, "lowpass", (frequency,), order)
+def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "lowpass", (frequency,), order, ends)
 
 
-def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = 2) -> np.ndarray:
-    return _filtered(x, rate, "bandpass", (low, high), order)
+def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "bandpass", (low, high), order, ends)
 
 
 def _local_gain(
@@ -113,6 +114,8 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name == "order":
             integer(f"{where}[{name!r}]", value, maximum=10)
+        elif name == "ends":
+            choice(f"{where}[{name!r}]", value, ENDS)
         else:
             number(f"{where}[{name!r}]", value, 0, low_open=True)
     if "low" in given and given["low"] >= given["high"]:
@@ -122,8 +125,9 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float) -> np.ndarray:
-    from scipy.signal import butter
+def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """The filter, and where it stands when it has heard nothing but ones."""
+    from scipy.signal import butter, sosfilt_zi
 
     if frequencies[-1] >= rate / 2:
         raise ValueError(
@@ -131,15 +135,23 @@ def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float
         )
     at = frequencies if len(frequencies) > 1 else frequencies[0]
     sections: np.ndarray = butter(order, at, kind, fs=rate, output="sos")
-    return sections
+    return sections, sosfilt_zi(sections)[:, :, None]
 
 
-def _filtered(x: np.ndarray, rate: float, kind: str, frequencies: tuple[float, ...], order: int) -> np.ndarray:
+def _filtered(
+    x: np.ndarray, rate: float, kind: str, frequencies: tuple[float, ...], order: int, ends: str
+) -> np.ndarray:
     """Through a Butterworth filter forwards and backwards, which moves nothing in time; each end is continued by a
-    period of the lowest frequency, or as far as the signal goes."""
-    from scipy.signal import sosfiltfilt
+    period of the lowest frequency, or as far as the signal goes. SciPy's `sosfiltfilt`, which would find where the
+    filter stands anew for each window."""
+    from scipy.signal import sosfilt
 
-    sections = _sections(kind, frequencies, order, rate)
-    beyond = min(len(x) - 1, round(rate / frequencies[0]))
-    filtered: np.ndarray = sosfiltfilt(sections, x, axis=0, padlen=beyond)
-    return filtered
+    sections, ones = _sections(kind, frequencies, order, rate)
+    n = min(len(x) - 1, round(rate / frequencies[0]))
+    before, after = x[n:0:-1], x[-2 : -n - 2 : -1]
+    if ends == "odd":
+        before, after = 2 * x[:1] - before, 2 * x[-1:] - after
+    filtered: np.ndarray = np.concatenate([before, x, after])
+    for _ in range(2):
+        filtered = sosfilt(sections, filtered, axis=0, zi=ones * filtered[0])[0][::-1]
+    return filtered[n : len(filtered) - n]

@@ -4,7 +4,8 @@ The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.d
 https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
 `python -m neurallib.examples.train_ecg_denoiser --records mitdb --noise nstdb --out results`. Only the records of DS1
 are looked at. Models of the cross-validation meet neither the people nor the last third of the noise that they are
-measured on. What was finished before it was stopped is not trained again.
+measured on. What was finished before it was stopped is not trained again, and a training that was stopped in the middle
+goes on where it was; `--out` has it in `runs` until then.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ WINDOW = 10  # s, that a recording is taken in
 LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in the same time
 PIECE = 20  # s
 SNR = (-8.0, 20.0)  # dB, of each kind of noise
+FOLD = 8  # samples to a step of the network
+HIDDEN = 96
+FLOOR = 3e-4  # of the loss, of a signal's power
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
 MINUTES = 5  # of each record that they are measured on
 HELD_OUT = 2 / 3  # where the noise begins that folds are measured with
+# Ends that mirror the signal: one that begins within a QRS would have a step there otherwise.
 STEPS = [
-    {"name": "highpass", "frequency": 0.3},
-    {"name": "band", "low": 1.0, "high": 25.0, "beside": True},
-    {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+    {"name": "highpass", "frequency": 0.35, "ends": "even"},
+    {"name": "band", "low": 1.0, "high": 25.0, "ends": "even", "beside": True},
+    {"name": "band", "low": 5.0, "high": 30.0, "ends": "even", "beside": True},
 ]
 
 # What counts as clean, in dB of a piece's height (the median of what sixteen parts have from peak to peak): in most
@@ -48,7 +53,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=16, fold_epochs=16).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=80).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
@@ -77,8 +82,8 @@ def trained(
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
     state = nl.gru_seq2seq(
-        n_features=1, hid_dim=64, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
-        model_name="ecg_denoiser", fold=4, steps=STEPS, residual=True, seed=seed,
+        n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
+        model_name="ecg_denoiser", fold=FOLD, steps=STEPS, residual=True, seed=seed,
     )  # fmt: skip
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
     noisy, generator = augmentation(noise), np.random.default_rng(seed)
@@ -88,9 +93,11 @@ def trained(
         loss=decibels, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=noisy, seed=seed,
         outputs=["ECG"], gradient_clip_val=1.0, enable_progress_bar=False, trained_for="denoising of ECG",
         dataset_name=f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip(),
+        resume=True, results_directory=directory.parent / "runs",
     )  # fmt: skip
     state["preprocessing"]["window"] = WINDOW
     info = state["training_info"]
+    del info["checkpoints_directory"]  # what is kept is kept in the directory
     logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
@@ -98,10 +105,10 @@ def trained(
 
 def decibels(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
     """The error's share of each signal's power, as a logarithm, so that 1 dB is worth the same in loud noise and in
-    little; below a thousandth it hardly counts any more. Windows are of one length."""
+    little; far below FLOOR it hardly counts any more. Windows are of one length."""
     error = ((logits - y.reshape(logits.shape)) ** 2).mean(dim=(1, 2))
     power = y.reshape(logits.shape).var(dim=(1, 2))
-    return torch.log(error / (power + 1e-9) + 1e-3).mean()
+    return torch.log(error / (power + 1e-9) + FLOOR).mean()
 
 
 def clean_pieces(recording: nl.Recording) -> list[np.ndarray]:
@@ -151,11 +158,47 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
         nl.augment_crop(round(1.43 * size)),
         (0.4, nl.augment_stretch((0.7, 1.4))),
         nl.augment_crop(size),
+        (0.3, other_shapes),
+        (0.2, other_beats),
         (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
         nl.augment_scale((1, 1), inversion=0.5),
         lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
         (0.88, disturbed),
     )
+
+
+def other_shapes(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Waves such as other hearts and electrodes give: the signal [T, 1] with one to three echoes of itself, up to 90 ms
+    away, and a little smoother."""
+    echoes = np.zeros(33)
+    echoes[16] = 1
+    for _ in range(generator.integers(1, 4)):
+        echoes[generator.integers(len(echoes))] += generator.uniform(-0.8, 0.8)
+    filtered = smooth(np.convolve(x[:, 0], echoes, "same"), generator.uniform(0.3, 3.0))
+    return filtered[:, None] / np.abs(echoes).max(), y
+
+
+def other_beats(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One to four beats unlike the others in the signal [T, 1], as ventricular ones are: wider, or the wave's slope in
+    its place, of another size, either side up."""
+    wide = smooth(x[:, 0], generator.uniform(0.02, 0.07) * SAMPLING_FREQUENCY)
+    if generator.random() < 0.5:
+        wide = np.gradient(wide)
+    size, half = generator.choice([-1.0, 1.0]) * generator.uniform(0.7, 2.0), SAMPLING_FREQUENCY // 2
+    wide *= size * np.abs(x).max() / (np.abs(wide).max() or 1.0)
+    width, share = generator.uniform(0.12, 0.25) * SAMPLING_FREQUENCY, np.zeros(len(x))
+    for place in generator.integers(0, len(x), generator.integers(1, 5)):
+        first = max(0, place - half)
+        peak = first + int(np.abs(x[first : place + half, 0]).argmax())
+        share = np.maximum(share, np.exp(-0.5 * ((np.arange(len(x)) - peak) / width) ** 4))
+    return ((1 - share) * x[:, 0] + share * wide)[:, None], y
+
+
+def smooth(x: np.ndarray, spread: float) -> np.ndarray:
+    """A signal [T] through a Gaussian of so many samples."""
+    reach = int(4 * spread) + 1
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2)
+    return np.convolve(x, weights / weights.sum(), "same")
 
 
 def measure(
