@@ -58,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
-    learnt, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
+    heard, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
     states: dict[str, nl.State] = {}  # by the name of the record that it never met
     measured: dict[int, dict[str, Any]] = {}
     folds = nl.split_people(recordings, folds=arguments.folds, seed=arguments.seed) if arguments.folds else {}
     for fold, part in folds.items():
         directory = arguments.out / f"denoiser_fold_{fold}"
-        state = trained(part["train"], learnt, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
+        state = trained(part["train"], heard, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
         states |= dict.fromkeys(names_of(part["val"]), state)
     for snr in MEASURED if folds else ():
         measured[snr] = measure(states, recordings, kept, snr)
@@ -78,28 +78,45 @@ def trained(
     recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int,
     said: str = "",
 ) -> nl.State:  # fmt: skip
-    """The model of some records, which is in the directory from then on."""
+    """The model of some records, which is in the directory from then on: trained, and then a tenth as long at a lower
+    rate, with signals among the others of which no wave is sharp."""
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
-    state = nl.gru_seq2seq(
-        n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
-        model_name="ecg_denoiser", fold=FOLD, steps=STEPS, residual=True, seed=seed,
-    )  # fmt: skip
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
-    noisy, generator = augmentation(noise), np.random.default_rng(seed)
+    told = f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip()
+    runs = directory.parent / "runs"
+    first = runs / f"{directory.name}_first"
+    if not (first / "training_info.json").is_file():
+        state = nl.gru_seq2seq(
+            n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
+            model_name="ecg_denoiser", fold=FOLD, steps=STEPS, residual=True, seed=seed,
+        )  # fmt: skip
+        nl.save_checkpoint(learnt(state, items, augmentation(noise), epochs, seed, told, runs), first)
+    state = nl.load_checkpoint(first)
+    del state["training_info"]["checkpoints_directory"]
+    state["hparams"]["learning_rate"] = 1e-3
+    state = learnt(state, items, augmentation(noise, wide=0.2), max(1, epochs // 10), seed, told, runs)
+    state["preprocessing"]["window"] = WINDOW
+    info = state["training_info"]
+    logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    nl.save_checkpoint(state, directory)
+    return state
+
+
+def learnt(
+    state: nl.State, items: list[tuple[np.ndarray, np.ndarray]], noisy: Any, epochs: int, seed: int, told: str,
+    runs: Path,
+) -> nl.State:  # fmt: skip
+    """The state after so many epochs on pieces, which `noisy` changes."""
+    generator = np.random.default_rng(seed)
     watched = [noisy(x, y, generator) for x, y in items[::10]]
     state = nl.train(
         state, items, watched, epochs=epochs, batch_size=16, normalization="block", target_normalization="signal",
         loss=decibels, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=noisy, seed=seed,
         outputs=["ECG"], gradient_clip_val=1.0, enable_progress_bar=False, trained_for="denoising of ECG",
-        dataset_name=f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip(),
-        resume=True, results_directory=directory.parent / "runs",
+        dataset_name=told, resume=True, results_directory=runs,
     )  # fmt: skip
-    state["preprocessing"]["window"] = WINDOW
-    info = state["training_info"]
-    del info["checkpoints_directory"]  # what is kept is kept in the directory
-    logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
-    nl.save_checkpoint(state, directory)
+    del state["training_info"]["checkpoints_directory"]  # what is kept is kept elsewhere
     return state
 
 
@@ -140,8 +157,9 @@ def is_clean(piece: np.ndarray) -> bool:
     return bool(loud[0] < QUIET and loud[1] < STEADY and max(heights) < EVEN * height)
 
 
-def augmentation(noise: dict[str, np.ndarray]) -> Any:
-    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise."""
+def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
+    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise. `wide` is how
+    often no wave of it is sharp."""
     rate, bw, ma = SAMPLING_FREQUENCY, [noise["bw"]], [noise["ma"]]
     size = LEARNT * rate
     add = partial(nl.augment_noise, snr=SNR, reference="signal")
@@ -160,6 +178,7 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
         nl.augment_crop(size),
         (0.3, other_shapes),
         (0.2, other_beats),
+        (wide, wide_waves),
         (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
         nl.augment_scale((1, 1), inversion=0.5),
         lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
@@ -192,6 +211,14 @@ def other_beats(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) ->
         peak = first + int(np.abs(x[first : place + half, 0]).argmax())
         share = np.maximum(share, np.exp(-0.5 * ((np.arange(len(x)) - peak) / width) ** 4))
     return ((1 - share) * x[:, 0] + share * wide)[:, None], y
+
+
+def wide_waves(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A signal [T, 1] with wide waves alone, as of a ventricle that beats by itself."""
+    wide = smooth(x[:, 0], generator.uniform(0.03, 0.09) * SAMPLING_FREQUENCY)
+    if generator.random() < 0.5:
+        wide = np.gradient(wide)
+    return wide[:, None] * (np.abs(x).max() / (np.abs(wide).max() or 1.0)), y
 
 
 def smooth(x: np.ndarray, spread: float) -> np.ndarray:
