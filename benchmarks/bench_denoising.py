@@ -18,104 +18,29 @@ import importlib.util
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import drnn
 import numpy as np
-from bench_r_peaks import data_folder, recordings
-from filters import butterworth, fir, medians, wavelets, without_baseline
+from filters import butterworth, fir, medians, wavelets
+from noisy_records import Noises, cleaned, data_folder, noise_of, noisy, read_noises, recordings, states_of
 
 import neurallib as nl
 
 Recording = dict[str, Any]
 Method = Callable[[Recording], Any]
 Named = tuple[Method, str]  # and its settings
-Noises = dict[str, np.ndarray | None]  # [n, 2] by kind; None of what is simulated
-HELD_OUT = 2 / 3  # of the noise, which recipes' folds are trained with
 LEARNT = 10  # minutes of each record, by the LSTM
 LOWS, HIGHS = (0.4, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0), (60.0, 40.0, 30.0, 25.0, 20.0, 15.0)  # Hz
 LIMITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)  # of wavelets' coefficients
 HAS_WAVELETS = importlib.util.find_spec("pywt") is not None
-PERSON = {"201": "202", "202": "201"}  # one person
 
 
 def on_signal(function: Callable[..., np.ndarray], *settings: float) -> Method:
     """A filter as a method of recordings."""
     return lambda recording: function(recording["signal"], recording["sampling_frequency"], *settings)
-
-
-def states_of(arguments: argparse.Namespace) -> Callable[[str], nl.State]:
-    """Which state denoises the record of a name."""
-    if not arguments.cross_validated:
-        given = arguments.checkpoint
-        state = nl.load_pretrained("ecg_denoiser") if given is None else nl.load_checkpoint(given)
-        return lambda name: state
-    states = [nl.load_checkpoint(directory) for directory in arguments.cross_validated]
-
-    def one(name: str) -> nl.State:
-        for state in states:
-            met = str(state["training_info"]["train_dataset"]).replace(";", " ").split()
-            if name not in met and PERSON.get(name) not in met:
-                return state
-        raise ValueError(f"every state of --cross-validated was trained on {name}; expected one that was not.")
-
-    return one
-
-
-def read_noises(folder: Path) -> tuple[Noises, Noises]:
-    """The first two thirds of each noise record, for training, and the last third, at their own rate."""
-    first: Noises = {}
-    last: Noises = {}
-    for kind in ("bw", "ma", "em"):
-        first[kind] = last[kind] = None
-        if (folder / f"{kind}.hea").is_file():
-            record = nl.read_recording(folder / f"{kind}.hea")
-            signal = np.asarray(record["signal"], np.float64)
-            cut = round(HELD_OUT * len(signal))
-            first[kind], last[kind] = signal[:cut], signal[cut:]
-    return first, last
-
-
-def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Simulated electrode motion [n], another one every ten seconds, louder and quieter."""
-    augment, size = nl.augment_motion(rate, snr=(0, 0), reference="signal"), round(10 * rate)
-    wave = np.sin(np.arange(size))[:, None]
-    parts = [augment(wave, wave, generator)[0] - wave for _ in range(n_steps // size + 1)]
-    return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
-
-
-def noise_of(noises: Noises, kind: str, n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Noise of a kind [n], from a place of its own; "mixed" is equal parts of three."""
-    added = np.zeros(n_steps)
-    for one in ("bw", "ma", "em") if kind == "mixed" else () if kind == "clean" else (kind,):
-        record = noises.get(one)
-        if record is None:
-            piece = motion(n_steps, rate, generator)
-        else:
-            start = generator.integers(0, max(1, len(record) - n_steps + 1))
-            piece = np.resize(record[start : start + n_steps, generator.integers(2)], n_steps)
-        added += (piece - piece.mean()) / (piece.std() or 1.0)  # electrodes may rest for a second
-    return added
-
-
-def cleaned(recording: Mapping[str, Any]) -> np.ndarray:
-    """What counts as clean [T, 1]: the recording without its baseline."""
-    return without_baseline(np.nan_to_num(recording["signal"]), recording["sampling_frequency"])
-
-
-def noisy(
-    folder: Path, noises: Noises, kind: str, snr: float, minutes: float
-) -> list[tuple[Recording, np.ndarray]]:
-    """Each record with noise of the given SNR in dB, and what it was without."""
-    generator, pairs = np.random.default_rng(0), []
-    for recording in recordings(folder, minutes):
-        clean = cleaned(recording)
-        added = noise_of(noises, kind, len(clean), recording["sampling_frequency"], generator)
-        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
-        pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
-    return pairs
 
 
 def lstm(folder: Path, noises: Noises, minutes: float) -> Named:
@@ -216,7 +141,8 @@ def main() -> None:
         return
     if not HAS_WAVELETS:
         print("wavelets are skipped: PyWavelets is not installed (extra bench)")
-    (learnt, records), state_for = read_noises(noises), states_of(arguments)
+    learnt, records = read_noises(noises)
+    state_for = states_of("ecg_denoiser", arguments.checkpoint, arguments.cross_validated)
 
     def ours(recording: Recording) -> Any:
         return nl.predict_recording(state_for(recording["name"]), recording)["output"]

@@ -114,7 +114,9 @@ def test_the_lstm_of_the_benchmark_learns_and_answers_for_each_sample_once() -> 
         signal = rng.standard_normal((n_steps, 1)) * 1000
         same = drnn.denoised(lambda x: x, {"signal": signal})
         np.testing.assert_allclose(same, signal, rtol=1e-4, atol=1e-2)
-    noises = {"bw": rng.standard_normal((2000, 2)).cumsum(0), "ma": rng.standard_normal((2000, 2)), "em": None}
+    recorded = {"bw": rng.standard_normal((2000, 2)).cumsum(0), "ma": rng.standard_normal((2000, 2))}
+    noises = {name: {"signal": signal, "sampling_frequency": drnn.RATE} for name, signal in recorded.items()}
+    noises |= {"em": None}
 
     def noise(kind: str, n_steps: int, generator: np.random.Generator) -> np.ndarray:
         return bench_denoising.noise_of(noises, kind, n_steps, drnn.RATE, generator)
