@@ -1,15 +1,16 @@
 """Denoising of ECG: MIT-BIH records with noise of the NSTDB added at several SNR, ours beside filters and wavelets.
 
-Run `python benchmarks/bench_denoising.py --records DIR --noise DIR` with folders of WFDB records (or with $NEURALLIB_DATA,
-which has `mitdb` and `nstdb`). Ours is the denoiser that comes along, or `--checkpoint DIR`. It was trained on DS1: of
-these records measure what `python -m neurallib.examples.train_ecg_denoiser` cross-validated, with `--cross-validated
-results/denoiser_fold_0 results/denoiser_fold_1`: every record gets the state that never met its person. Noise is taken
-from the last third of its records, which these states have not met either.
+Run `python benchmarks/bench_denoising.py --records DIR --noise DIR` with folders of WFDB records (or with
+$NEURALLIB_DATA, which has `mitdb` and `nstdb`). Ours is the denoiser that comes along, or `--checkpoint DIR`. It was
+trained on DS1: of these records measure what `python -m neurallib.examples.train_ecg_denoiser` cross-validated, with
+`--cross-validated results/denoiser_fold_0 results/denoiser_fold_1`: every record gets the state that never met its
+person. Noise is taken from the last third of its records, which these states have not met either.
 
 Clean is what the database recorded, less its own baseline (below 0.5 Hz). "best" filters have the highest mean
 improvement among all settings that are tried, chosen with hindsight for each kind of noise and each ratio. Electrode
-motion is recorded (`em`) where the folder has it, else simulated. `--drnn MINUTES` trains an LSTM (drnn.py) on each half
-of the people for the other. On one core about two minutes, and four with `--drnn 1`. Without records it says so.
+motion is recorded (`em`) where the folder has it, else simulated. `--drnn MINUTES` trains an LSTM (drnn.py) on each
+half of the people for the other. All of it takes a few minutes of one core, and twice MINUTES. Without records it says
+so and ends.
 """
 
 from __future__ import annotations
