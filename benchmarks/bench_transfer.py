@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import timing
-from bench_r_peaks import data_folder
+from noisy_records import data_folder
 
 from neurallib.examples import beat_classes, fine_tuning
 from neurallib.examples.recipes import over_seeds
