@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> Path | None:
     about |= {"command": shlex.join(["python", f"benchmarks/{given.script}", *given.options]), "told": told}
     given.folder.mkdir(parents=True, exist_ok=True)
     path: Path = given.folder / f"{given.name or told['benchmark']}.json"
-    path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    rows = json.dumps(about).replace("}, {", "},\n {")  # a line each
+    path.write_text(rows + "\n", encoding="utf-8")
     timing.say(f"kept in {path}")
     return path
 

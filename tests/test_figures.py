@@ -115,6 +115,35 @@ def keep(*options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_the_table_of_denoising_has_every_level_and_says_what_ours_had_met(figures: Any, tmp_path: Path) -> None:
+    rows = [
+        {"noise": noise, "snr": snr, "method": method, "settings": "1-20", "snr_improvement_db": gain + (snr or 0),
+         "interval": [gain - 1, gain + 1], "snr_after_db": 30.25}
+        for noise, snr in (("ma", -6.0), ("ma", 6.0), ("clean", None))
+        for method, gain in (("none", 0.0), ("best Butterworth", 7.04), ("neurallib", 9.5))
+    ]  # fmt: skip
+    kept = json.loads(about(benchmark="denoising", minutes=2.0, rows=rows))
+    for more, told in ((" --cross-validated a b", "cross-validated, with noise that no"), ("", "trained on")):
+        (tmp_path / "denoising.json").write_text(json.dumps(kept | {"command": kept["command"] + more}))
+        block = figures.denoising(tmp_path)
+        assert told in block and "The first 2 min" in block
+    assert "| muscles | best Butterworth | +1.0 (+6.0 to +8.0) | +13.0 (+6.0 to +8.0) |" in block
+    assert "| muscles | neurallib's `ecg_denoiser` | +3.5 (+8.5 to +10.5) | +15.5 (+8.5 to +10.5) |" in block
+    assert "an error of -30.2 dB (best Butterworth), -30.2 dB (neurallib's" in block and "none" not in block
+
+
+def test_the_table_of_transfer_has_both_examples(figures: Any, tmp_path: Path) -> None:
+    rows = [{"example": "fine_tuning", "way": "frozen", "F1": "0.800 (0.770 to 0.842; 3 seeds)"},
+            {"example": "fine_tuning", "way": "as it comes", "F1": "0.7 (0.6 to 0.8; 3 seeds)"},
+            {"example": "beat_classes", "way": "frozen", "F1": "0.500 (0.400 to 0.600; 3 seeds)"}]  # fmt: skip
+    (tmp_path / "transfer.json").write_text(about(benchmark="transfer", seeds=3, rows=rows))
+    block = figures.transfer(tmp_path)
+    assert "| frozen | 0.800 (0.770 to 0.842) | 0.500 (0.400 to 0.600) |\n| as it comes | 0.7 (0.6 to 0.8) |  |" in (
+        block
+    )
+    assert "3 seeds, each with other people" in block
+
+
 def test_a_run_is_kept_with_its_command_and_machine(tmp_path: Path) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("no git checkout: a run is kept with its commit")
