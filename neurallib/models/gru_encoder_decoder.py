@@ -73,7 +73,8 @@ def gru_encoder_decoder(
         "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
         high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
         and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards. Kept in `preprocessing["steps"]`.
+        forwards and backwards; with "causal": True forwards alone, and the RMS is of the past (exponentially), so that
+        streams can go through them. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
