@@ -18,7 +18,6 @@ _ORDER, _DURATION = 2, 2.0
 _ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
 _SETTLED = 1e-3  # what is left of where a causal filter began, once it is warm
 _LONGEST = 100_000  # steps to warm one up, however slow it is
-
 _SAID = ("name", "causal", "beside")  # of a step, beside its parameters
 
 Held = list[list[np.ndarray]]  # what causal steps carry on: the states of each one's filters, none of others

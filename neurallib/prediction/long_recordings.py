@@ -99,9 +99,10 @@ def predict_recording(
 
     Notes
     -----
-    Windows hear nothing from beyond their ends. On 30 minutes through a bidirectional GRU of three layers, its weights
-    made three times as large so that it hears from far, that differed from one pass over everything by 2e-4 at the most
-    (`python benchmarks/bench_long_recording.py`); a model that hears from further needs a larger overlap.
+    Windows hear nothing from beyond their ends, but that causal steps begin before them. On 30 minutes through a
+    bidirectional GRU of three layers, its weights made three times as large so that it hears from far, that differed
+    from one pass over everything by 2e-4 at the most (`python benchmarks/bench_long_recording.py`); a model that hears
+    from further needs a larger overlap.
 
     Examples
     --------
