@@ -19,67 +19,23 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import drnn
 import numpy as np
-from bench_r_peaks import data_folder, recordings
+from filters import butterworth, fir, medians, wavelets
+from noisy_records import Noises, cleaned, data_folder, noise_of, noisy, read_noises, recordings, states_of
 
 import neurallib as nl
 
 Recording = dict[str, Any]
 Method = Callable[[Recording], Any]
-HELD_OUT = 2 / 3  # of the noise, which recipes' folds are trained with
+Named = tuple[Method, str]  # and its settings
+LEARNT = 10  # minutes of each record, by the LSTM
 LOWS, HIGHS = (0.4, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0), (60.0, 40.0, 30.0, 25.0, 20.0, 15.0)  # Hz
 LIMITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)  # of wavelets' coefficients
 HAS_WAVELETS = importlib.util.find_spec("pywt") is not None
-PERSON = {"201": "202", "202": "201"}  # one person
-
-
-def butterworth(signal: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
-    """Of second order, forwards and backwards."""
-    from scipy.signal import butter, sosfiltfilt
-
-    return np.asarray(sosfiltfilt(butter(2, [low, high], "band", fs=rate, output="sos"), signal, axis=0))
-
-
-@lru_cache
-def _taps(rate: float, low: float, high: float) -> np.ndarray:
-    from scipy.signal import firwin
-
-    return np.asarray(firwin(2 * round(rate) + 1, [low, high], pass_zero=False, fs=rate))
-
-
-def fir(signal: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
-    """Two seconds of taps (Hamming) around each sample, so that nothing is delayed."""
-    from scipy.signal import oaconvolve
-
-    taps = _taps(rate, low, high)
-    reach = len(taps) // 2
-    longer = np.pad(signal, ((reach, reach), (0, 0)), mode="reflect")
-    return np.asarray(oaconvolve(longer, taps[:, None], mode="valid", axes=0))
-
-
-def wavelets(signal: np.ndarray, rate: float, limit: float) -> np.ndarray:
-    """Soft threshold of the details (sym8; Donoho and Johnstone 1994), in spreads of the finest ones, and without what
-    is slower than 0.35 to 0.7 Hz."""
-    import pywt
-
-    slow, *details = pywt.wavedec(signal[:, 0], "sym8", level=round(math.log2(rate / 0.5)) - 1)
-    spread = np.median(np.abs(details[-1])) / 0.6745
-    kept = [pywt.threshold(part, limit * spread, "soft") for part in details]
-    return np.asarray(pywt.waverec([np.zeros_like(slow), *kept], "sym8")[: len(signal), None])
-
-
-def medians(signal: np.ndarray, rate: float) -> np.ndarray:
-    """Less the baseline that medians over 200 and 600 ms leave (de Chazal et al., 2004)."""
-    from scipy.ndimage import median_filter
-
-    baseline = signal
-    for seconds in (0.2, 0.6):
-        baseline = median_filter(baseline, (2 * round(seconds * rate / 2) + 1, 1))
-    return signal - baseline
 
 
 def on_signal(function: Callable[..., np.ndarray], *settings: float) -> Method:
@@ -87,66 +43,20 @@ def on_signal(function: Callable[..., np.ndarray], *settings: float) -> Method:
     return lambda recording: function(recording["signal"], recording["sampling_frequency"], *settings)
 
 
-def states_of(arguments: argparse.Namespace) -> Callable[[str], nl.State]:
-    """Which state denoises the record of a name."""
-    if not arguments.cross_validated:
-        given = arguments.checkpoint
-        state = nl.load_pretrained("ecg_denoiser") if given is None else nl.load_checkpoint(given)
-        return lambda name: state
-    states = [nl.load_checkpoint(directory) for directory in arguments.cross_validated]
-
-    def one(name: str) -> nl.State:
-        for state in states:
-            met = str(state["training_info"]["train_dataset"]).replace(";", " ").split()
-            if name not in met and PERSON.get(name) not in met:
-                return state
-        raise ValueError(f"every state of --cross-validated was trained on {name}; expected one that was not.")
-
-    return one
-
-
-def read_noises(folder: Path) -> dict[str, np.ndarray | None]:
-    """The last third of each noise record [n, 2] that is there, at its own rate; None of what is simulated."""
-    found: dict[str, np.ndarray | None] = {}
-    for kind in ("bw", "ma", "em"):
-        if (folder / f"{kind}.hea").is_file():
-            signal = np.asarray(nl.read_recording(folder / f"{kind}.hea")["signal"], np.float64)
-            found[kind] = signal[round(HELD_OUT * len(signal)) :]
-        else:
-            found[kind] = None
-    return found
-
-
-def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Simulated electrode motion [n], another one every ten seconds, louder and quieter."""
-    augment, size = nl.augment_motion(rate, snr=(0, 0), reference="signal"), round(10 * rate)
-    wave = np.sin(np.arange(size))[:, None]
-    parts = [augment(wave, wave, generator)[0] - wave for _ in range(n_steps // size + 1)]
-    return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
-
-
-def noisy(
-    folder: Path, noises: dict[str, np.ndarray | None], kind: str, snr: float, minutes: float
-) -> list[tuple[Recording, np.ndarray]]:
-    """Each record with noise of the given SNR in dB, from places of its own, and what it was without."""
-    from scipy.signal import butter, sosfiltfilt
-
-    generator, pairs = np.random.default_rng(0), []
-    for recording in recordings(folder, minutes):
-        rate = recording["sampling_frequency"]
-        clean = sosfiltfilt(butter(2, 0.5, "high", fs=rate, output="sos"), np.nan_to_num(recording["signal"]), axis=0)
-        added = np.zeros(len(clean))
-        for one in ("bw", "ma", "em") if kind == "mixed" else () if kind == "clean" else (kind,):
-            record = noises.get(one)
-            if record is None:
-                piece = motion(len(clean), rate, generator)
-            else:
-                start = generator.integers(0, max(1, len(record) - len(clean) + 1))
-                piece = np.resize(record[start : start + len(clean), generator.integers(2)], len(clean))
-            added += (piece - piece.mean()) / piece.std()
-        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
-        pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
-    return pairs
+def lstm(folder: Path, noises: Noises, minutes: float) -> Named:
+    """The LSTM of drnn.py as a method: two of them, each trained on one half of the people and asked for the other."""
+    records = list(recordings(folder, LEARNT))
+    if rates := sorted({record["sampling_frequency"] for record in records} - {drnn.RATE}):
+        raise ValueError(f"--drnn is for records of {drnn.RATE:g} Hz; some of {folder} have {rates}: leave it out.")
+    states, told = {}, []
+    for part in nl.split_people(records, folds=2, seed=3).values():
+        signals = [cleaned(record) for record in part["train"]]
+        network, n_steps = drnn.trained(
+            signals, lambda kind, n, generator: noise_of(noises, kind, n, drnn.RATE, generator), minutes
+        )
+        states |= {record["name"]: network for record in part["val"]}
+        told.append(f"{n_steps}")
+    return lambda recording: drnn.denoised(states[recording["name"]], recording), f"{' and '.join(told)} steps"
 
 
 def scored(pairs: list[tuple[Recording, np.ndarray]], method: Method) -> dict[str, Any]:
@@ -188,18 +98,18 @@ def peaks_found(pairs: list[tuple[Recording, np.ndarray]], method: Method) -> di
 
 
 def rows_of(
-    pairs: list[tuple[Recording, np.ndarray]], ours: Method, what: dict[str, Any], peaks: bool
+    pairs: list[tuple[Recording, np.ndarray]], networks: dict[str, Named], what: dict[str, Any], peaks: bool
 ) -> Iterable[dict[str, Any]]:
     """A row a method."""
     bands: list[tuple[float, ...]] = [(low, high) for low in LOWS for high in HIGHS]
     limits: list[tuple[float, ...]] = [(limit,) for limit in LIMITS]
-    methods: dict[str, tuple[Method, str]] = {
+    methods: dict[str, Named] = {
         "none": (lambda recording: recording["signal"], ""),
         "medians": (on_signal(medians), "200, 600 ms"),
         **({"best wavelet threshold": best(pairs, wavelets, limits)} if HAS_WAVELETS else {}),
         "best FIR": best(pairs, fir, bands),
         "best Butterworth": best(pairs, butterworth, bands),
-        "neurallib": (ours, ""),
+        **networks,
     }
     for name, (method, settings) in methods.items():
         began = time.process_time()
@@ -215,13 +125,14 @@ def rows_of(
 def main() -> None:
     """Measure, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of WFDB records")
+    parser.add_argument("--records", "--data", type=Path, dest="data", help="folder of WFDB records")
     parser.add_argument("--noise", type=Path, help="folder of noise records")
     parser.add_argument("--checkpoint", type=Path, help="directory of a state that denoises [what comes along]")
     parser.add_argument("--cross-validated", type=Path, nargs="+", help="directories of states, used where not trained")
     parser.add_argument("--kinds", nargs="*", default=["bw", "ma", "em", "mixed", "clean"], help="of noise")
     parser.add_argument("--snr", nargs="*", type=float, default=[-6.0, 0.0, 6.0, 12.0, 18.0], help="dB")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each record")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of each record [1]")
+    parser.add_argument("--drnn", type=float, default=0.0, metavar="MINUTES", help="of CPU, to train an LSTM for twice")
     parser.add_argument("--without-peaks", action="store_true", help="do not look for R-peaks, which takes long")
     arguments = parser.parse_args()
     folder, noises = data_folder(arguments.data, "mitdb"), data_folder(arguments.noise, "nstdb")
@@ -230,18 +141,21 @@ def main() -> None:
         return
     if not HAS_WAVELETS:
         print("wavelets are skipped: PyWavelets is not installed (extra bench)")
-    records, state_for = read_noises(noises), states_of(arguments)
+    learnt, records = read_noises(noises)
+    state_for = states_of("ecg_denoiser", arguments.checkpoint, arguments.cross_validated)
 
     def ours(recording: Recording) -> Any:
         return nl.predict_recording(state_for(recording["name"]), recording)["output"]
 
+    networks = {"DRNN-like LSTM": lstm(folder, learnt, arguments.drnn)} if arguments.drnn else {}
+    networks["neurallib"] = ours, ""
     rows: list[dict[str, Any]] = []
     print("\n".join(table_head()))
     for kind in arguments.kinds:
         said = f"{kind} (simulated)" if kind == "em" and records["em"] is None else kind
         for snr in arguments.snr if kind != "clean" else [math.inf]:
             pairs = noisy(folder, records, kind, snr if math.isfinite(snr) else 0.0, arguments.minutes)
-            for row in rows_of(pairs, ours, {"noise": said, "snr": snr}, not arguments.without_peaks):
+            for row in rows_of(pairs, networks, {"noise": said, "snr": snr}, not arguments.without_peaks):
                 rows.append(row)
                 print(table_line(row), flush=True)
     told = {"benchmark": "denoising", "minutes": arguments.minutes, "rows": [_finite(row) for row in rows]}

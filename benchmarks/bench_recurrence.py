@@ -1,11 +1,12 @@
 """A GRU's training step and inference: this library against packed and padded nn.GRU, and ONNX Runtime.
 
 The model is the published ECG peak detector's: three bidirectional layers, 1-32-64-64, and a linear layer; then three
-layers of one size. All sides run within one process on the same threads, those of inference in turns; medians, of a
-single run only where one takes longer than 20 s, which "runs" tells. The limit is what the arithmetic of a step takes
-at the rate of the fastest of several matrix products of this machine. Peak memory is that of a training step in a
-process of its own. Run `python benchmarks/bench_recurrence.py --quick` (10 minutes), or without for the whole grid;
-`--tiny` shows that it works, and no more.
+layers of one size. All sides run in one process on the same threads; our steps and all inference take turns over all
+shapes, so that what disturbs the machine for a while is in few runs of each. Medians, of a single run only where one
+takes longer than 20 s, which "runs" tells. The limit is what the arithmetic of a step takes at the rate of the fastest
+of several matrix products of this machine. Peak memory is that of a training step in a process of its own. Run `python
+benchmarks/bench_recurrence.py --quick` (10 minutes), or without for the whole grid; `--tiny` shows that it works, and
+no more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timing
 import torch
@@ -71,10 +72,17 @@ def flops(state: nl.State, n_signals: int, n_steps: int) -> float:
     return 6.0 * n_signals * n_steps * sum(w.numel() for w in state["weights"].values() if w.dim() == 2)
 
 
-def measure(
-    hidden: tuple[int, ...], n_signals: int, n_steps: int, device: str, repeats: int, slow: bool
-) -> dict[str, Any]:
-    """One row of the table. `slow`: with the packed and padded sides."""
+class Sides(NamedTuple):
+    """What runs of one shape: training steps and inference, by side."""
+
+    shape: dict[str, Any]
+    steps: dict[str, Callable[[], Any]]
+    inference: dict[str, Callable[[], Any]]
+    flops: float
+
+
+def sides_of(hidden: tuple[int, ...], n_signals: int, n_steps: int, slow: bool, device: str) -> Sides:
+    """One row of the table, not measured yet. `slow`: with the packed and padded sides."""
     state = nl.gru_seq2seq(n_features=1, hid_dim=list(hidden), n_layers=3, bidirectional=True)
     networks: dict[str, nn.Module] = {"neurallib": nl.build_network(state, device)}
     for name, packed in (("padded", False), ("packed", True)):
@@ -102,28 +110,36 @@ def measure(
 
         return run
 
-    steps = {name: step(network) for name, network in networks.items() if slow or name == "neurallib"}
-    fast = timing.alternating({"neurallib": steps.pop("neurallib")}, repeats)
-    plain = timing.affordable(steps)
-    inference = {name: infer(network) for name, network in networks.items() if slow or name == "neurallib"}
+    shown = {name: network for name, network in networks.items() if slow or name == "neurallib"}
+    inference = {name: infer(network) for name, network in shown.items()}
     onnx = onnx_runner(networks["padded"].eval(), x, torch.get_num_threads()) if device == "cpu" else None
     if onnx is not None:
         inference["onnx"] = onnx
-    inferred = timing.alternating(inference, min(repeats, 5))
-    row: dict[str, Any] = {
-        "hidden": "-".join(map(str, hidden)),
-        "B": n_signals,
-        "T": n_steps,
-        "step": fast["neurallib"],
-    }
-    for name, (value, runs) in plain.items():
-        row |= {f"step {name}": value, f"{name} runs": runs, f"{name}/ours": value / fast["neurallib"]}
-    row["infer"] = inferred.pop("neurallib")
-    row |= {f"infer {name}": value for name, value in inferred.items()}
-    if "onnx" in inferred:
-        row["onnx/ours"] = inferred["onnx"] / row["infer"]
-    row["GFLOP/s"] = flops(state, n_signals, n_steps) / fast["neurallib"] / 1e9
-    return row
+    shape = {"hidden": "-".join(map(str, hidden)), "B": n_signals, "T": n_steps}
+    steps = {name: step(network) for name, network in shown.items()}
+    return Sides(shape, steps, inference, flops(state, n_signals, n_steps))
+
+
+def measured(grid: list[Sides]) -> list[dict[str, Any]]:
+    """The table, each row told as it is there."""
+    ours = timing.alternating({str(i): sides.steps["neurallib"] for i, sides in enumerate(grid)}, 11)
+    inferred = timing.alternating(
+        {f"{i} {name}": run for i, sides in enumerate(grid) for name, run in sides.inference.items()}, 5
+    )
+    rows = []
+    for i, sides in enumerate(grid):
+        row = sides.shape | {"step": ours[str(i)]}
+        for name, (value, runs) in timing.affordable(
+            {name: run for name, run in sides.steps.items() if name != "neurallib"}
+        ).items():
+            row |= {f"step {name}": value, f"{name} runs": runs, f"{name}/ours": value / row["step"]}
+        row["infer"] = inferred[f"{i} neurallib"]
+        row |= {f"infer {name}": inferred[f"{i} {name}"] for name in sides.inference if name != "neurallib"}
+        if "onnx" in sides.inference:
+            row["onnx/ours"] = row["infer onnx"] / row["infer"]
+        rows.append(row | {"GFLOP/s": sides.flops / row["step"] / 1e9})
+        timing.say(timing.table(rows[-1:]))
+    return rows
 
 
 def peak_memory(side: str, n_signals: int, n_steps: int) -> float:
@@ -161,7 +177,7 @@ def plot(rows: list[dict[str, Any]], peak: float, product: str, path: Path) -> N
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.8), layout="constrained")
     axes = figure.add_subplot()
     rows = sorted(rows, key=lambda row: row["T"])
     for name, side, colour in (
@@ -180,7 +196,7 @@ def plot(rows: list[dict[str, Any]], peak: float, product: str, path: Path) -> N
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} s"))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
 
 
@@ -222,11 +238,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     peak, product = timing.matrix_peak(arguments.device, *([(256,), 3] if arguments.tiny else []))
     timing.say(f"The fastest matrix product: {product}, {peak / 1e9:.3g} GFLOP/s")
-    rows = []
-    for hidden, n_signals, n_steps, slow in grid_of(arguments):
-        repeats = 11 if n_signals * n_steps <= 43200 else 3
-        rows.append(measure(hidden, n_signals, n_steps, arguments.device, repeats, slow))
-        timing.say(timing.table(rows[-1:]))
+    rows = measured([sides_of(*shape, arguments.device) for shape in grid_of(arguments)])
     single = [row for row in rows if row["B"] == 1 and row["hidden"] == "32-64-64"]
     longest = 100 if arguments.tiny else 5400
     by_batch = [row for row in rows if row["T"] == longest and row["hidden"] == "32-64-64"]

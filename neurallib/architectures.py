@@ -222,8 +222,8 @@ def _what_instead(given: Any) -> str:
         return "None; a factory such as gru_seq2seq makes a state, load_checkpoint(directory) loads one."
     if isinstance(given, (str, os.PathLike)):
         return (
-            f"a name or path ({os.fspath(given)!r}); expected a state: load_checkpoint(directory) gives one, and "
-            "load_from_hub('owner/name') one that is published."
+            f"a name or path ({os.fspath(given)!r}); expected a state: load_checkpoint(directory) gives one, "
+            "load_pretrained(name) one that comes along, load_from_hub('owner/name') one that is published."
         )
     if isinstance(given, nn.Module):
         return f"a {type(given).__name__}; expected a state: state_from_network(state, network) gives one."

@@ -12,6 +12,12 @@ from typing import Any
 from neurallib.names import did_you_mean
 
 
+def _given(name: str, value: Any) -> str:
+    """What came, of a wrong type; in full where that is short."""
+    shown = repr(value)
+    return f"{name}{f'={shown}' if len(shown) <= 80 else ''} is a {type(value).__name__}"
+
+
 def choice(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     options = list(options)
@@ -24,7 +30,7 @@ def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None)
     """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`."""
     expected = f"expected an integer of at least {minimum}{'' if maximum is None else f' and at most {maximum}'}"
     if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {expected}.")
+        raise TypeError(f"{_given(name, value)}; {expected}.")
     whole = int(value)
     if whole < minimum or (maximum is not None and whole > maximum):
         raise ValueError(f"{name}={value}; {expected}.")
@@ -41,7 +47,7 @@ def number(
 ) -> float:
     """Return `value` as float, or raise unless it is a finite number between `low` and `high`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a number.")
+        raise TypeError(f"{_given(name, value)}; expected a number.")
     result: float = float(value)
     too_low = result <= low if low_open else result < low
     too_high = result >= high if high_open else result > high
@@ -63,14 +69,14 @@ def interval(name: str, value: Any, low: float) -> None:
 def boolean(name: str, value: Any) -> bool:
     """Return `value`, or raise TypeError unless it is True or False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected True or False.")
+        raise TypeError(f"{_given(name, value)}; expected True or False.")
     return value
 
 
 def text(name: str, value: Any) -> str:
     """Return `value`, or raise unless it is a string that is not blank."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a string.")
+        raise TypeError(f"{_given(name, value)}; expected a string.")
     if not value.strip():
         raise ValueError(f"{name} is empty; expected a name.")
     return value
@@ -79,7 +85,7 @@ def text(name: str, value: Any) -> str:
 def as_path(name: str, value: Any) -> Path:
     """Return `value` as Path, or raise unless it is one that is not empty: "" would be the current directory."""
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected a path.")
+        raise TypeError(f"{_given(name, value)}; expected a path.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
     return Path(value)

@@ -35,7 +35,8 @@ def plot_losses(
     history : mapping, optional
         `training_info["training_history"]` of a retrained state: the runs before this one are drawn before it, the
         first one first, and epochs are counted on. What tells no losses is left out. Runs on other data or with
-        another loss are not comparable, so that the mark is of this run alone.
+        another loss are not comparable, so that the mark is of this run alone; where another metric is monitored, or
+        retraining never beat its source, the weights that were kept are not of the marked epoch.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def plot_losses(
     >>> import neurallib as nl
     >>> figure = nl.plot_losses([0.9, 0.5, 0.4], [0.8, 0.6, 0.7])
     >>> [line.get_label() for line in figure.axes[0].lines]
-    ['training', 'validation', 'best: 0.6 in epoch 2']
+    ['training', 'validation', 'lowest: 0.6 in epoch 2']
     """
     if history is not None and not isinstance(history, Mapping):
         raise TypeError(
@@ -81,9 +82,9 @@ def plot_losses(
             axes.axvline(done + 0.5, color=INK, linewidth=0.8, linestyle=":")
     val = runs[-1][1]
     if np.isfinite(val).any():
-        best = int(np.nanargmin(np.where(np.isfinite(val), val, np.nan)))
-        label = f"best: {val[best]:.4g} in epoch {best + 1}" + (f" of run {len(runs)}" if runs[1:] else "")
-        axes.plot(done + best + 1, val[best], "o", color=ORANGE, markersize=8, zorder=3, label=label)
+        low = int(np.nanargmin(np.where(np.isfinite(val), val, np.nan)))
+        label = f"lowest: {val[low]:.4g} in epoch {low + 1}" + (f" of run {len(runs)}" if runs[1:] else "")
+        axes.plot(done + low + 1, val[low], "o", color=ORANGE, markersize=8, zorder=3, label=label)
     _ticks(axes, np.concatenate([values for run in runs for values in run]))
     axes.set(xlabel="epoch" + (f" of {len(runs)} runs" if runs[1:] else ""), ylabel="loss")
     axes.set_xlim(0.5, done + max(n_epochs[-1], 1) + 0.5)
@@ -119,7 +120,10 @@ def _ticks(axes: Axes, values: np.ndarray) -> None:
 
 
 def _series(name: str, losses: Sequence[float]) -> np.ndarray:
-    values = np.asarray(losses, dtype=np.float64)
+    try:
+        values = np.asarray(losses, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is a {type(losses).__name__}; expected one number an epoch.") from error
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one number an epoch.")
     return values

@@ -14,7 +14,7 @@ from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import Recording, beats_of, check_recording, name_of, rows_of
+from neurallib.signals.recording_parts import Recording, beats_of, check_recording, name_of, of_each, rows_of
 from neurallib.signals.smoothing import as_numbers
 
 if TYPE_CHECKING:
@@ -113,8 +113,10 @@ def plot_recording(
         axes.set(xlim=(0, row), ylim=(-total, 0), yticks=[])
         axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
         axes.tick_params(bottom=axes is panels[-1])
-        axes.set_ylabel(_clock(first / rate), rotation=0, ha="right", va="center", fontsize=7, color=INK)
-    panels[-1].set_xlabel(f"seconds of a row; at the left, when it begins in {name_of(recording)}")
+        clock = _clock(first / rate) if starts[1:] or first else ""
+        axes.set_ylabel(clock, rotation=0, ha="right", va="center", fontsize=7, color=INK)
+    rows = f"seconds of a row, which begins in {name_of(recording)} at the time on its left"
+    panels[-1].set_xlabel(rows if starts[1:] or starts[0] else f"seconds of {name_of(recording)}")
     _legend(figure, panels, marks, tracks, names)
     return saved(figure, path)
 
@@ -136,8 +138,8 @@ def _channels(recording: Recording, low: int, high: int) -> list[_Track]:
     places = np.linspace(low, max(high - 2000, low), 200, dtype=int)
     some = np.concatenate([rows_of(recording, at, min(at + 2000, high)) for at in places])
     n = some.shape[1]
-    names = list(recording.get("channels") or [f"channel {i}" for i in range(n)])
-    units = list(recording.get("units") or [""] * n)
+    names = of_each(recording, "channels", [f"channel {i}" for i in range(n)])
+    units = of_each(recording, "units", [""] * n)
     tracks = []
     for i in range(n):
         known = some[np.isfinite(some[:, i]), i]

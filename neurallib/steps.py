@@ -13,6 +13,7 @@ import numpy as np
 from neurallib.checks import boolean, choice, integer, is_list, number
 from neurallib.names import did_you_mean, listing
 
+ENDS = ("odd", "even")
 _FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
 _ORDER, _DURATION = 2, 2.0
 _ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
@@ -23,16 +24,16 @@ _SAID = ("name", "causal", "beside")  # of a step, beside its parameters
 Held = list[list[np.ndarray]]  # what causal steps carry on: the states of each one's filters, none of others
 
 
-def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER) -> np.ndarray:
-    return _filtered(x, rate, "highpass", (frequency,), order)
+def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "highpass", (frequency,), order, ends)
 
 
-def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER) -> np.ndarray:
-    return _filtered(x, rate, "lowpass", (frequency,), order)
+def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "lowpass", (frequency,), order, ends)
 
 
-def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = _ORDER) -> np.ndarray:
-    return _filtered(x, rate, "bandpass", (low, high), order)
+def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
+    return _filtered(x, rate, "bandpass", (low, high), order, ends)
 
 
 def _local_gain(
@@ -139,6 +140,8 @@ def warm_up(steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> in
 def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     choice(f"{where}['name']", step.get("name"), STEPS)
     known = dict(list(inspect.signature(STEPS[step["name"]]).parameters.items())[2:])
+    if step.get("causal"):
+        known.pop("ends", None)  # of a signal that is gone through both ways
     given = {name: value for name, value in step.items() if name not in _SAID}
     for name in given:
         if name not in known:
@@ -150,6 +153,8 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name == "order":
             integer(f"{where}[{name!r}]", value, maximum=10)
+        elif name == "ends":
+            choice(f"{where}[{name!r}]", value, ENDS)
         else:
             number(f"{where}[{name!r}]", value, 0, low_open=True)
     if "low" in given and given["low"] >= given["high"]:
@@ -159,8 +164,9 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float) -> np.ndarray:
-    from scipy.signal import butter
+def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """The filter, and where it stands when it has heard nothing but ones."""
+    from scipy.signal import butter, sosfilt_zi
 
     if frequencies[-1] >= rate / 2:
         raise ValueError(
@@ -168,18 +174,26 @@ def _sections(kind: str, frequencies: tuple[float, ...], order: int, rate: float
         )
     at = frequencies if len(frequencies) > 1 else frequencies[0]
     sections: np.ndarray = butter(order, at, kind, fs=rate, output="sos")
-    return sections
+    return sections, sosfilt_zi(sections)[:, :, None]
 
 
-def _filtered(x: np.ndarray, rate: float, kind: str, frequencies: tuple[float, ...], order: int) -> np.ndarray:
+def _filtered(
+    x: np.ndarray, rate: float, kind: str, frequencies: tuple[float, ...], order: int, ends: str
+) -> np.ndarray:
     """Through a Butterworth filter forwards and backwards, which moves nothing in time; each end is continued by a
-    period of the lowest frequency, or as far as the signal goes."""
-    from scipy.signal import sosfiltfilt
+    period of the lowest frequency, or as far as the signal goes. SciPy's `sosfiltfilt`, which would find where the
+    filter stands anew for each window."""
+    from scipy.signal import sosfilt
 
-    sections = _sections(kind, frequencies, order, rate)
-    beyond = min(len(x) - 1, round(rate / frequencies[0]))
-    filtered: np.ndarray = sosfiltfilt(sections, x, axis=0, padlen=beyond)
-    return filtered
+    sections, ones = _sections(kind, frequencies, order, rate)
+    n = min(len(x) - 1, round(rate / frequencies[0]))
+    before, after = x[n:0:-1], x[-2 : -n - 2 : -1]
+    if ends == "odd":
+        before, after = 2 * x[:1] - before, 2 * x[-1:] - after
+    filtered: np.ndarray = np.concatenate([before, x, after])
+    for _ in range(2):
+        filtered = sosfilt(sections, filtered, axis=0, zi=ones * filtered[0])[0][::-1]
+    return filtered[n : len(filtered) - n]
 
 
 def _forwards(
@@ -190,9 +204,9 @@ def _forwards(
     RMS is of all that came, the less of it the longer ago."""
     from scipy.signal import sosfilt
 
-    sections, settled = _sections_of(step, rate)
+    sections, ones = _sections_of(step, rate)
     if held is None:
-        start = settled.reshape(len(settled), *(1,) * (x.ndim - 2), 2, 1) * x[..., :1, :]
+        start = ones.reshape(len(ones), *(1,) * (x.ndim - 2), 2, 1) * x[..., :1, :]
         held = [start, np.zeros((1, *x.shape[:-2], 2, x.shape[-1] + 1))]
     made, after = sosfilt(sections, x, axis=-2, zi=held[0])
     if step["name"] != "local_gain":
@@ -213,12 +227,4 @@ def _sections_of(step: Mapping[str, Any], rate: float) -> tuple[np.ndarray, np.n
     """The sections of a step's filter, and their states after a constant 1."""
     frequencies = tuple(step[name] for name in ("frequency", "low", "high") if name in step)
     kind = step["name"] if len(frequencies) == 1 else "bandpass"
-    return _settled(kind, frequencies, step.get("order", _ORDER), rate)
-
-
-@functools.lru_cache(maxsize=64)
-def _settled(kind: str, frequencies: tuple[float, ...], order: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.signal import sosfilt_zi
-
-    sections = _sections(kind, frequencies, order, rate)
-    return sections, sosfilt_zi(sections)
+    return _sections(kind, frequencies, step.get("order", _ORDER), rate)

@@ -1,6 +1,7 @@
 """From outputs to answers: events, intervals, heart rates and R-peaks, against plain loops over single steps."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,6 +199,32 @@ def test_snapped_events_lie_at_the_extremum_of_the_larger_deflection(sign: float
     assert np.abs(other - r_peaks).mean() > 3
     recording["signal"][:] = np.nan
     np.testing.assert_array_equal(snapped(recording, moved, 0.05, "auto", 1), moved)
+
+
+def test_a_sharp_wave_is_met_at_its_top_and_a_broad_one_hardly_moves_an_event() -> None:
+    from neurallib.prediction.r_peaks import snapped
+
+    t = np.arange(1000)
+    for width, low, high in ((2.0, 0, 1), (60.0, 5, 8)):  # samples of 4 ms; the event is 8 of them from the top
+        wave = np.exp(-0.5 * ((t - 500) / width) ** 2)[:, None]
+        recording: Any = {"signal": wave, "sampling_frequency": 250.0, "channels": ["II"]}
+        (found,) = snapped(recording, np.array([508]), 0.05, "auto", 0)
+        assert low <= found - 500 <= high
+
+
+def test_a_beat_that_points_the_other_way_is_met_at_its_own_extremum() -> None:
+    from neurallib.prediction.r_peaks import snapped
+
+    t = np.arange(3000)
+    peaks = np.arange(100, 2900, 200)
+    size = np.where(np.arange(len(peaks)) == 7, -1.0, 1.0)
+    waves = np.exp(-0.5 * ((t[:, None] - peaks) / 3) ** 2) - 0.4 * np.exp(-0.5 * ((t[:, None] - peaks - 9) / 3) ** 2)
+    for sign in (1, -1):
+        signal = (sign * waves * size).sum(axis=1)[:, None]
+        recording: Any = {"signal": signal, "sampling_frequency": 250.0, "channels": ["II"]}
+        assert np.abs(snapped(recording, peaks + 4, 0.05, "auto", 0) - peaks).max() <= 1
+        one_way = snapped(recording, peaks + 4, 0.05, "positive" if sign > 0 else "negative", 0)
+        assert np.flatnonzero(np.abs(one_way - peaks) > 1).tolist() == [7]
 
 
 def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from cases import QUIET
 
 import neurallib as nl
-from neurallib.signals.augmentations import label_runs
+from neurallib.signals.augmentation import label_runs
 
 RATE = 125.0
 
@@ -39,6 +40,9 @@ def tops(x: np.ndarray, y: np.ndarray) -> list[tuple[float, int]]:
         nl.augment_crop(700),
         nl.augment_scale((0.5, 2.0), inversion=0.5),
         nl.augment_dropout(RATE, duration=(1, 3)),
+        nl.augment_rhythm(RATE, (0.4, 2.5)),
+        nl.augment_lead((-30, 30)),
+        nl.augment_resampling(RATE, (60, 100)),
         nl.compose_augmentations(nl.augment_crop(1500), nl.augment_stretch((0.8, 1.25)), nl.augment_crop(900)),
     ],
 )
@@ -53,6 +57,19 @@ def test_a_stretched_signal_has_as_many_events_farther_apart() -> None:
     x, y = drawn(nl.augment_stretch((1.5, 1.5)))
     assert len(x) == 3000 and len(label_runs(y)) == len(label_runs(beats()[1]))
     assert np.diff([top for _, top in tops(x, y)]).mean() == pytest.approx(1.5 * 97, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2000,), (2000, 1), (2000, 3)])
+def test_no_event_of_a_single_step_is_lost_where_time_goes_faster(shape: tuple[int, ...]) -> None:
+    at, y = np.arange(40, 2000, 97), np.zeros(shape, np.float32)
+    y[at] = np.eye(3)[np.arange(len(at)) % 3] if shape[1:] == (3,) else 1
+    x = np.arange(2000.0)[:, None]
+    rhythm = nl.augment_rhythm(RATE, (0.2, 0.9), irregularity=(1, 1), kept=0)
+    for seed, augment in itertools.product(range(5), (nl.augment_stretch((0.2, 0.9)), rhythm)):
+        shorter, labels = drawn(augment, seed, pair=(x, y))
+        found = np.flatnonzero(labels.reshape(len(labels), -1).max(axis=1))
+        assert len(found) == len(at) and np.abs(shorter[found, 0] - at).max() <= 0.5 + 0.5 * 1999 / (len(shorter) - 1)
+        assert (labels[found] == y[at]).all()
 
 
 def test_what_is_not_known_stays_unknown() -> None:
@@ -113,6 +130,70 @@ def test_an_electrode_is_turned_round_and_a_gain_drifts() -> None:
     assert np.abs(np.diff(drifting[:, 0])).max() < 0.02
 
 
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_another_rhythm_moves_beats_and_leaves_their_shape(factor: float) -> None:
+    (x, y), kept = beats(), 0.12
+    moved, labels = drawn(nl.augment_rhythm(RATE, (factor, factor), irregularity=(1, 1), kept=kept), pair=(x, y))
+    before, after = ([top for _, top in tops(*pair)] for pair in ((x, y), (moved, labels)))
+    around = 2 * round(kept * RATE) + 1
+    assert len(after) == len(before)
+    np.testing.assert_allclose(np.diff(after), around + factor * (97 - around), atol=1)
+    assert {high - low for low, high in label_runs(labels)} <= {12, 13, 14}  # 13 before
+    for old, new in zip(before, after, strict=True):
+        shapes = [values[top - 6 : top + 7, 0] for values, top in ((x, old), (moved, new))]
+        assert np.corrcoef(*shapes)[0, 1] > 0.97
+
+
+def test_an_uneven_rhythm_has_a_distance_of_its_own_between_all_beats() -> None:
+    y = drawn(nl.augment_rhythm(RATE, (1, 1), irregularity=(0.5, 2)))[1]
+    distances = np.diff([low for low, _ in label_runs(y)])
+    assert len(set(distances.tolist())) > 0.7 * len(distances) and np.ptp(distances) > 30
+
+
+def test_beats_at_the_ends_and_no_beats_at_all_have_a_rhythm() -> None:
+    augment, x = nl.augment_rhythm(RATE, (2, 2), irregularity=(1, 1)), np.zeros((300, 1))
+    for at, n_steps in (([0, 299], 300 + 300 - 2 * 16 - 1), ([], 599), ([150], 599 - 31)):
+        y = nl.peak_labels(np.array(at, dtype=int), 300, 3)[:, None]
+        moved, labels = drawn(augment, pair=(x, y))
+        assert len(moved) == len(labels) and len(labels) == pytest.approx(n_steps, abs=2)
+        assert len(label_runs(labels)) == len(at)
+
+
+def test_a_turned_lead_has_other_waves_in_the_same_place() -> None:
+    x, y = beats()
+    turned = {angle: drawn(nl.augment_lead((angle, angle)), pair=(x, y))[0] for angle in (0, 90, 180, -90)}
+    np.testing.assert_allclose(turned[0], x, atol=1e-12)
+    np.testing.assert_allclose(turned[180] - turned[180].mean(), x.mean() - x, atol=1e-12)
+    np.testing.assert_allclose(turned[90] + turned[-90], 2 * x.mean(), atol=1e-12)
+    for low, high in label_runs(y)[1:-1]:
+        part = turned[90][low - 20 : high + 20, 0]
+        ends = np.sort([part.argmin(), part.argmax()])
+        assert ends.mean() == pytest.approx((len(part) - 1) / 2, abs=1) and 4 < np.ptp(ends) < 12
+
+
+def test_a_lead_is_a_mixture_of_all_of_them_and_as_large() -> None:
+    x = np.random.default_rng(0).standard_normal((3000, 3)) * [1, 10, 100]
+    for mix in (0.0, 0.3, 1.0):
+        largest = np.zeros(3)
+        for seed in range(10):
+            mixed, _ = drawn(nl.augment_lead((0, 0), mix=mix), seed, (x, x))
+            shares, *_ = np.linalg.lstsq(x, mixed, rcond=None)
+            np.testing.assert_allclose(np.diag(shares), 1)
+            others = np.abs(shares * x.std(axis=0)[:, None] / x.std(axis=0)) - np.eye(3)
+            largest = np.maximum(largest, others.max(axis=0))
+        assert (largest <= mix + 1e-9).all() and (largest >= 0.6 * mix).all()
+    assert not drawn(nl.augment_lead(), pair=(np.zeros((50, 2)), np.zeros(50)))[0].any()
+
+
+def test_a_slower_recorder_loses_what_is_fast_and_keeps_what_is_slow() -> None:
+    t = np.arange(4000) / RATE
+    slow, fast = (np.sin(2 * np.pi * f * t)[:, None] for f in (1.0, 45.0))
+    augment = nl.augment_resampling(RATE, (50, 50))
+    assert np.abs(drawn(augment, pair=(slow, slow))[0] - slow)[5:-5].max() < 0.01
+    kept = np.abs(np.fft.rfft(drawn(augment, pair=(fast, fast))[0][:, 0]))[round(45 * 4000 / RATE)] / 2000
+    assert kept < 0.5
+
+
 def test_channels_are_lost_and_turned_and_one_is_always_left() -> None:
     x = np.arange(1.0, 9)[None].repeat(5, axis=0)
     lost = [drawn(nl.augment_channels(dropout=0.99), seed, (x, x))[0] for seed in range(20)]
@@ -128,7 +209,8 @@ def test_a_part_is_applied_as_often_as_was_said() -> None:
 
 
 def test_a_target_of_the_whole_signal_stays_as_it_is() -> None:
-    for augment in (nl.augment_crop(100), nl.augment_stretch((0.5, 0.5)), nl.augment_dropout(RATE)):
+    for augment in (nl.augment_crop(100), nl.augment_stretch((0.5, 0.5)), nl.augment_dropout(RATE),
+                    nl.augment_rhythm(RATE), nl.augment_lead(), nl.augment_resampling(RATE, (50, 60))):  # fmt: skip
         assert drawn(augment, pair=(np.ones((400, 2)), np.array([3.0])))[1] == 3.0
 
 
@@ -141,6 +223,12 @@ def test_a_target_of_the_whole_signal_stays_as_it_is() -> None:
         (lambda: nl.augment_noise(reference="peak"), "reference='peak'"),
         (lambda: nl.augment_stretch((0, 1)), "factor=0"),
         (lambda: nl.augment_crop(0), "n_steps=0"),
+        (lambda: nl.augment_rhythm(RATE, (0, 1)), "factor=0"),
+        (lambda: nl.augment_rhythm(RATE, irregularity=2), "irregularity=2"),
+        (lambda: nl.augment_rhythm(-1), "sampling_frequency=-1"),
+        (lambda: nl.augment_lead((60, -60)), "lower number first"),
+        (lambda: nl.augment_lead(mix=2), "mix=2"),
+        (lambda: nl.augment_resampling(RATE, (0, 50)), "rate=0"),
         (lambda: nl.compose_augmentations((1.5, nl.augment_crop(3))), "probability of part 0"),
         (lambda: nl.compose_augmentations("crop"), "part 0 is 'crop'"),
     ],

@@ -14,6 +14,7 @@ BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "bench_scaling.py"
 TINY = ["--quick", "--repeats=1", "--steps=2", "--length=20", "--batch-size=1", "--hid-dim=4"]
 
 
+@pytest.mark.nightly
 def test_one_and_two_are_measured_and_more_predicted() -> None:
     run = subprocess.run(
         [sys.executable, str(BENCHMARK), *TINY, "--latency=1e-4", "--bandwidth=1e6"],

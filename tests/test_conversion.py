@@ -143,6 +143,15 @@ def leads() -> nl.State:
     return state
 
 
+def test_a_rate_that_leaves_nothing_of_what_a_state_looks_for_is_told(recwarn: pytest.WarningsRecorder) -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    recording = {"signal": np.random.default_rng(0).standard_normal((2000, 1)), "channels": ["II"], "units": ["mV"]}
+    for rate, told in ((50.0, 0), (16.0, 0), (15.0, 1), (0.25, 1), (2000.0, 0)):
+        recwarn.clear()
+        nl.find_r_peaks(state, recording | {"sampling_frequency": rate})
+        assert ["Is it given in Hz" in str(warning.message) for warning in recwarn] == [True] * told, rate
+
+
 def test_channels_are_picked_by_their_names_and_a_missing_one_is_named() -> None:
     state, x = leads(), np.random.default_rng(0).normal(size=(40, 3))
     (expected,) = nl.predict(state, [x[:, [2, 0]]])

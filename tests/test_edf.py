@@ -134,5 +134,5 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
 def test_missing_edfio_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "n.edf")
     monkeypatch.setitem(__import__("sys").modules, "edfio", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install neurallib\[edf\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'neurallib\[edf\]'"):
         read_recording(path)

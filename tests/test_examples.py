@@ -1,7 +1,12 @@
 """The examples, run with small settings."""
 
+import importlib
 import json
 import logging
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,9 @@ from hub_client import Client
 from hub_server import running_hub
 
 import neurallib as nl
+from neurallib import examples
 from neurallib.examples import (
+    augmentations,
     beats_and_heart_rate,
     denoising,
     ecg_peaks,
@@ -56,6 +63,16 @@ def test_train_retrain_test_measures_and_saves_predictions(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("HeartRate/checkpoints/*_retraining_*/predictions/*.npy"))) == 2
 
 
+def test_augmentations_are_drawn_with_all_that_there_are(tmp_path: Path) -> None:
+    found = augmentations.main(["--out", str(tmp_path)])
+    as_it_is, _ = found.pop("as it is")
+    assert len(found) >= len([name for name in nl.__all__ if name.startswith("augment_")]) - 1  # less that of channels
+    for name, (x, y) in found.items():
+        assert len(x) == len(y) and not np.array_equal(x, as_it_is), name
+    assert found["another heart rate"][1].sum() == nl.peak_labels(augmentations.synthetic()[1], 1500, 0).sum()
+    assert (tmp_path / "augmentations.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="2 of 12 combinations cannot be and are skipped"):
         first = grid_search.main(["--out", str(tmp_path), *SMALL])
@@ -63,6 +80,20 @@ def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
     assert [trial["status"] for trial in first] == ["finished"] * 10
     assert again == first
     assert (tmp_path / "HeartRate" / "grid_search" / "leaderboard.csv").is_file()  # where it says
+
+
+def records(tmp_path: Path) -> list[str]:
+    """Two short records and two of noise, and the arguments of a recipe that name them and where to write."""
+    wfdb = pytest.importorskip("wfdb", reason="reads records")
+    said: dict[str, Any] = {"fs": 360, "units": ["mV", "mV"], "sig_name": ["MLII", "V1"], "fmt": ["16", "16"]}
+    rng = np.random.default_rng(0)
+    for seed, record in enumerate(("101", "106", "bw", "ma")):
+        signal, beats = nl.synthetic_ecg(duration=65, sampling_frequency=360, seed=seed)
+        two = np.stack([signal, -signal], axis=1) if record.isdigit() else rng.standard_normal((len(signal), 2))
+        wfdb.wrsamp(record, p_signal=two.astype(float), write_dir=str(tmp_path), **said)
+        symbols = ["V" if i % 9 == 4 else "N" for i in range(len(beats))]
+        wfdb.wrann(record, "atr", beats, symbols, write_dir=str(tmp_path))
+    return ["--records", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "out"), "--threads", "1"]
 
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of 15 pieces
@@ -75,17 +106,8 @@ def test_grid_search_ranks_its_trials_and_repeats_none(tmp_path: Path) -> None:
 def test_the_recipe_of_a_model_that_comes_along_goes_on_where_it_was_stopped(
     recipe: Any, name: str, fold: str, tmp_path: Path
 ) -> None:
-    wfdb = pytest.importorskip("wfdb", reason="reads records")
-    said: dict[str, Any] = {"fs": 360, "units": ["mV", "mV"], "sig_name": ["MLII", "V1"], "fmt": ["16", "16"]}
-    rng = np.random.default_rng(0)
-    for seed, record in enumerate(("101", "106", "bw", "ma")):
-        signal, beats = nl.synthetic_ecg(duration=65, sampling_frequency=360, seed=seed)
-        two = np.stack([signal, -signal], axis=1) if record.isdigit() else rng.standard_normal((len(signal), 2))
-        wfdb.wrsamp(record, p_signal=two.astype(float), write_dir=str(tmp_path), **said)
-        symbols = ["V" if i % 9 == 4 else "N" for i in range(len(beats))]
-        wfdb.wrann(record, "atr", beats, symbols, write_dir=str(tmp_path))
-    folders = ["--records", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "out")]
-    epochs = ["--epochs", "1", "--fold-epochs", "1", "--threads", "1"]
+    folders = records(tmp_path)
+    epochs = ["--epochs", "1", "--fold-epochs", "1"]
     measured = recipe.main([*folders, *epochs])
     assert {record["name"] for record in measured["records"]} == {"101", "106"}
     state = nl.load_checkpoint(tmp_path / "out" / name)
@@ -104,6 +126,45 @@ def test_the_recipe_for_streams_moves_labels_as_late_as_its_state_takes_off() ->
     assert np.isnan(late[:11]).all() and np.flatnonzero(late == 1).tolist() == list(range(211, 226))
     delay = nl.load_pretrained("ecg_r_peaks_stream")["postprocessing"]["events"]["delay"]
     assert 0 <= delay - train_ecg_r_peaks_stream.DELAY < 0.01
+
+
+def test_labels_of_the_recipe_lie_around_their_beats_and_its_pieces_are_of_both_leads_and_between() -> None:
+    signal, beats = nl.synthetic_ecg(duration=85, sampling_frequency=360, seed=0)
+    noise = np.random.default_rng(0).standard_normal(len(signal))
+    events = {"sample": beats, "symbol": ["V", *"N" * (len(beats) - 1)]}
+    two: Any = {"name": "a", "signal": np.stack([signal, noise], axis=1), "sampling_frequency": 360.0, "events": events}
+    record = train_ecg_r_peaks.recorded(two)
+    steps = np.arange(len(record.labels))
+    for beat in beats[1:-1] * 125 / 360:
+        near = np.abs(steps - beat) < 15
+        weights = record.labels[near, 0]
+        assert weights @ steps[near] / weights.sum() == pytest.approx(beat, abs=0.05)
+        assert weights.sum() == pytest.approx(2 * 0.06 * 125, abs=0.1)
+    pieces = train_ecg_r_peaks.pieces([record])
+    assert len(pieces) == 4 * 2 + 1  # the first has an abnormal beat
+    shares = []
+    for i, (x, _) in enumerate(pieces):
+        start = 2500 * max(0, (i - 1) // 2)
+        share, rest, *_ = np.linalg.lstsq(record.signal[start : start + 2500], x, rcond=None)
+        assert rest.sum() < 1e-4 * len(x)
+        shares.append(np.count_nonzero(np.abs(share) > 1e-3))
+    assert shares == [1, 2, 2, 1, 1, 1, 2, 1, 1]
+
+
+def test_the_recipe_goes_on_within_a_training_that_was_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", train_ecg_r_peaks.__name__, *records(tmp_path), "--folds", "0", "--epochs", "25"]
+    runs = tmp_path / "out" / "runs" / "ecg_r_peaks" / "checkpoints"
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while child.poll() is None and not list(runs.glob("*/last.ckpt")):
+        time.sleep(0.05)
+    child.kill()
+    assert child.wait() < 0, "it had come to its end"
+    (run,) = runs.iterdir()
+    assert nl.find_unfinished(tmp_path / "out" / "runs")[0]["directory"] == str(run)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert list(runs.iterdir()) == [run]
+    info = nl.load_checkpoint(tmp_path / "out" / "ecg_r_peaks")["training_info"]
+    assert len(info["val_losses"]) == 25
 
 
 def test_transfer_learning_compares_three_ways_in_one_plot(tmp_path: Path) -> None:
@@ -181,9 +242,9 @@ def test_emg_gestures_are_told_by_session_and_by_person(tmp_path: Path, caplog: 
     assert "stream of" in caplog.text
 
 
-def test_emg_gestures_say_where_data_are_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")]) == {}
-    assert f"in {tmp_path / 'none'}: say with --data where they are" in caplog.text
+def test_emg_gestures_end_where_data_are_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"in {tmp_path / 'none'}: say with --data where they are"):
+        emg_gestures.main(["--out", str(tmp_path), "--data", str(tmp_path / "none")])
 
 
 @pytest.mark.filterwarnings("ignore:the model does no better than a constant")
@@ -211,11 +272,25 @@ def test_heart_rate_from_ppg_leaves_gaps_out(tmp_path: Path) -> None:
     assert rows["to_seconds"].max() == 300 and rows["from_seconds"].min() == 0
 
 
-@pytest.mark.parametrize(
-    ("example", "option"), [(grid_search, "--workers"), (publish_model, "--repo"), (use_published_model, "--repo")]
-)
-def test_help_tells_every_option(example: Any, option: str, capsys: pytest.CaptureFixture) -> None:
+ALL = sorted(path.stem for path in Path(examples.__path__[0]).glob("*.py") if "def main(" in path.read_text())
+RECIPES = [name for name in ALL if name.startswith("train_ecg_")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_tells_what_an_example_does_and_every_option(name: str, capsys: pytest.CaptureFixture) -> None:
+    example = importlib.import_module(f"neurallib.examples.{name}")
     with pytest.raises(SystemExit, match="0"):
         example.main(["--help"])
     shown = capsys.readouterr().out
-    assert option in shown and "--signals" in shown and example.__doc__.split("\n")[0] in shown
+    assert example.__doc__.split("\n")[0] in shown and "--out" in shown
+    assert ("--quiet" in shown) == (name not in RECIPES)
+
+
+NEEDED = {"emg_gestures": "--data", "use_published_model": "--repo", "fine_tuning": "--records",
+          "beat_classes": "--records"} | dict.fromkeys(RECIPES, "--records mitdb --noise")  # fmt: skip
+
+
+def test_the_readme_tells_what_an_example_needs() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, needed in NEEDED.items():
+        assert re.search(rf"neurallib\.examples\.{name}[^|\n]*{needed}\b", readme), name

@@ -71,6 +71,45 @@ def test_another_figure_makes_another_readme_and_single_runs_are_left_out(figure
     assert figures.written(README, tmp_path).count("training step, batch 1") == 2
 
 
+def detector(name: str, f1: float, kind: str = "clean", snr: float | None = None, low: float = 0.001) -> dict[str, Any]:
+    row = {"kind": kind, "snr": snr, "detector": name, "f1_150": f1, "f1_50": f1 - 0.1, "timing_sd_ms": 4.26,
+           "false_positives_per_hour": 31.7, "seconds_per_hour": 0.123}  # fmt: skip
+    row["intervals"] = {"f1_150": [f1 - 0.01, f1 + 0.005], "f1_50": [None, None]}
+    if name != "neurallib":
+        row["against"] = {f"f1_{within}": {"difference": 0.99 - f1, "low": low, "high": 0.5} for within in (150, 50)}
+    return row
+
+
+def r_peaks(low: float, **more: Any) -> str:
+    rows = [detector("neurallib", 0.99), detector("old", 0.9, low=low), detector("older", 0.8, low=low)]
+    rows += [detector(name, f1, "ma", snr) for snr in (6.0, -6.0) for name, f1 in (("neurallib", 0.98), ("old", 0.5))]
+    rows += [detector("older", 0.25, "ma", snr) for snr in (6.0, -6.0)]
+    labels = {"neurallib": "neurallib, cross-validated", "old": "Old", "older": "Older"}
+    told = {"records": 22, "people": 21, "ours": "cross-validated", "noise_met": False, "minutes": 5.0, "rows": rows}
+    return about(benchmark="r_peaks", labels=labels, versions=["old 1.2"], **(told | more))
+
+
+def test_the_table_of_r_peaks_is_of_the_kept_run_alone(figures: Any, tmp_path: Path) -> None:
+    file = tmp_path / "r_peaks.json"
+    file.write_text(r_peaks(low=0.001))
+    block = figures.r_peaks(tmp_path)
+    ours = "neurallib's `ecg_r_peaks`, cross-validated"
+    assert f"| {ours} | 0.9900 (0.9800 to 0.9950) | 0.8900 | 4.3 | 32 | 0.12 |" in block
+    assert "| Old | 0.9000 (0.8900 to 0.9050) | 0.8000 |" in block and "With old 1.2; one thread" in block
+    assert "|  | muscles, 6 dB | muscles, -6 dB |" in block and f"| {ours} | 0.980 | 0.980 |" in block
+    assert block.count("| Old |") == 2, "clean, and in noise"
+    assert "| Older | 0.250 | 0.250 |" in block and "trained with" not in block and "22 records" in block
+    assert "that of Old, the best of the others, paired by person: +0.0900 (+0.0010 to +0.5000)." in block
+    assert "do not tell" not in block and "Abacus" in block
+
+    file.write_text(r_peaks(low=-0.001, noise_met=True, ours="trained on these"))
+    block = figures.r_peaks(tmp_path)
+    assert block.count("; these records do not tell which is better.") == 2, "the interval holds zero"
+    assert "`ecg_r_peaks`, trained on these |" in block and "which ours was trained with" in block
+    file.unlink()
+    assert figures.r_peaks(tmp_path).startswith("*Not measured yet: `python benchmarks/keep.py bench_r_peaks.py")
+
+
 def keep(*options: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(BENCHMARKS / "keep.py"), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -47,7 +47,7 @@ def test_compiling_is_told_in_the_log_and_beside_a_bar(
     assert "working" in shown and "compiling kernels (once)" in shown
 
 
-def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled() -> None:
+def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled(tmp_path: Path) -> None:
     script = """
         import sys
         from pathlib import Path
@@ -62,11 +62,11 @@ def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled() -> None
         hparams = {"n_features": 2, "hid_dim": 3, "n_layers": 1, "dropout": 0.5}
         before = torch.get_rng_state()
         try:
-            trials.run_trial(trials.Trial("digest", "GRUseq2seq", hparams, {}, 1, Path("record")))
+            trials.run_trial(trials.Trial("digest", "GRUseq2seq", hparams, {}, 1, Path("RECORD")))
         finally:
             assert torch.equal(before, torch.get_rng_state())
     """
-    assert run_script(script) == "True [1, 1, 1]"
+    assert run_script(script.replace("RECORD", str(tmp_path / "record"))) == "True [1, 1, 1]"
 
 
 def test_the_way_back_is_compiled_in_a_process_beside_where_there_is_a_core_for_it(tmp_path: Path) -> None:

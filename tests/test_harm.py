@@ -3,7 +3,6 @@ whole; nothing else was touched; and what cannot be written is told by its name 
 
 import csv
 import json
-import multiprocessing
 import os
 import re
 import warnings
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from cases import Case, make_state, write_folders
+from forking import forking
 from harm import ENDED, HARMS, harmed
 from searching import OPTIONS, search
 
@@ -189,13 +189,11 @@ def ended(name: str, home: Path, at: int) -> None:
 def test_a_process_that_ends_at_any_step_leaves_whole_files_and_what_it_was_writing_is_swept(
     place: Place, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_harm"])
     name = request.node.callspec.params["place"]
     ends = {step.what: at for at, step in enumerate(place.steps) if "end" in HARMS[step.what]}  # the last of each
     for again, (what, at) in enumerate(ends.items()):
         place.restore()
-        child = context.Process(target=ended, args=(name, tmp_path, at))
+        child = forking().Process(target=ended, args=(name, tmp_path, at))
         child.start()
         child.join(120)
         assert child.exitcode == ENDED, what

@@ -50,6 +50,9 @@ WRONG: list[tuple[Callable[[Path], Any], str]] = [
     (lambda _: train(gradient_clip=1.0), "gradient_clip_val"),
     (lambda _: train(normalisation="minmax"), "normalization"),
     (lambda _: train(patiance=3), "patience"),
+    (lambda _: train(fs=3), "sampling_frequency"),
+    (lambda _: nl.read_recording("a.npy", fs=3), "sampling_frequency"),
+    (lambda _: nl.gru_seq2seq(**SIZES, lr=0.1), "learning_rate"),
     (lambda path: on_folders(path, sed=3), "seed"),
     (lambda path: on_folders(path, class_weights="balanced"), "class_weight"),
     (lambda path: on_folders(path, accumulate_gradient_batches=2), "accumulate_grad_batches"),
@@ -115,6 +118,7 @@ def test_the_nearest_names_are_told_in_order_whatever_their_case_and_nothing_whe
     ("option", "way"),
     [
         ({"max_epochs": 3}, "give epochs"),
+        ({"learning_rate": 0.1}, "'learning_rate' is a hyperparameter: give it to the factory"),
         ({"min_max_norm_sig": True}, "normalization='minmax'"),
         ({"checkpoints_directory": "somewhere"}, "call retrain"),
     ],

@@ -16,7 +16,7 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn progress state names checks reading sequences
+version warn progress state names extras checks reading sequences
 forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
@@ -24,8 +24,9 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
     signals.normalization
     signals.conversion signals.arrays signals.folders signals.weights signals.sources signals.targets
-    signals.augmentation signals.augmentations signals.disturbances signals.statistics signals.prepared
-    signals.preparing signals.batches signals.people signals.peaks signals.smoothing signals.event_finding
+    signals.augmentation signals.augmentations signals.disturbances signals.other_hearts signals.statistics
+    signals.prepared signals.preparing signals.batches signals.people signals.peaks signals.smoothing
+    signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
     signals.uneven signals.tables signals.recordings signals.recording_parts signals.event_targets
     signals.dataset_files signals.make_dataset plots plots_losses
@@ -54,7 +55,7 @@ examples.__init__ examples.heart_rates examples.recipes examples.ecg_peaks examp
     examples.train_ecg_r_peaks_stream examples.train_ecg_denoiser
     examples.transfer_learning
     examples.use_published_model examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages
-    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning
+    examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning examples.augmentations
 """
 FLOOR_OF = {
     name: number for number, line in enumerate(re.split(r"\n(?! )", FLOORS.strip())) for name in line.split()

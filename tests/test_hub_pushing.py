@@ -14,6 +14,7 @@ import yaml
 from cases import CASES, Case, make_state, same_state
 from hub_client import Client
 from hub_server import Hub
+from huggingface_hub import ModelCard
 from published import INFO, THREE, Stack
 from torch import nn
 
@@ -91,6 +92,19 @@ def test_a_directory_is_pushed_with_its_own_card_and_plot(hub: Hub, online: Clie
     assert "A note by hand." in card and "| mse | 0.25 |" in card and 'load_from_hub("owner/Whole")' in card
     assert list(hub.repositories["owner/Whole"].files()) == [".gitattributes"]
     assert online(load_from_hub, "owner/Whole", revision="v2", token="secret")["training_info"]["epochs"] == 2
+
+
+def test_a_card_says_whose_data_and_licence_it_is_of(hub: Hub, online: Client, tmp_path: Path) -> None:
+    said = {"license": "mit", "datasets": ["mitdb"], "base_model": "owner/Base", "description": "Finds beats."}
+    online(push_to_hub, trained(), "owner/Said", token="secret", **said)
+    card = ModelCard(hub.repositories["owner/Said"].files()["README.md"].decode())
+    assert (card.data.license, card.data.datasets, card.data.base_model) == ("mit", ["mitdb"], "owner/Base")
+    assert "Finds beats." in card.text
+    directory = nl.save_checkpoint(trained(), tmp_path)
+    save_model_card(trained(), directory)
+    with pytest.raises(ValueError, match=r"README\.md is there .* give license, datasets to save_model_card"):
+        online(push_to_hub, directory, "owner/Unsaid", token="secret", license="mit", datasets=["mitdb"])
+    assert "owner/Unsaid" not in hub.repositories
 
 
 def test_a_model_without_a_plot_does_not_keep_the_one_before_its(hub: Hub, online: Client) -> None:

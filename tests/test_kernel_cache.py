@@ -115,6 +115,7 @@ def test_vectors_are_as_wide_as_those_that_numba_compiles_for(environment: dict[
     assert run_script(script, **environment) == lanes
 
 
+@pytest.mark.nightly
 def test_machines_may_share_a_folder_where_numba_compiles_for_what_they_have_in_common(tmp_path: Path) -> None:
     shared = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": "generic"}
     lanes = "4" if compiling._TARGET[0].startswith("x86") else str(compiling.LANES)
@@ -134,6 +135,7 @@ def test_a_file_is_for_one_processor(folder: Path) -> None:
     assert kept_and_run() == 1 and len(files(folder)) == 2
 
 
+@pytest.mark.nightly
 def test_a_change_of_what_a_kernel_calls_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "neurallib", ignore=shutil.ignore_patterns("__pycache__"))
     script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{LINEAR}\nprint(right(), hits(), end='')"
@@ -229,15 +231,14 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_read(
 def test_processes_may_compile_into_one_folder_at_the_same_time(folder: Path) -> None:
     children = [in_fork(lambda: [kept_and_run(), kept_and_run(triple)]) for _ in range(4)]
     assert [ending(child) for child in children] == [0] * 4
-    assert len(files(folder)) == 2
-    assert kept_and_run() == kept_and_run(triple) == 1
+    assert len(files(folder)) == 2 and kept_and_run() == kept_and_run(triple) == 1
 
 
+@pytest.mark.nightly
 def test_a_compilation_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     script, kept = f"{LINEAR}\n{killing('SIGKILL')}\nprint(right())", {"NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | kept, capture_output=True, timeout=120, check=False
-    )
+    command, env = [sys.executable, "-c", script], os.environ | kept
+    run = subprocess.run(command, env=env, capture_output=True, timeout=120, check=False)
     assert run.returncode == -signal.SIGKILL and files(tmp_path) == []
     assert run_script(f"{LINEAR}\nprint(right(), hits(), end='')", **kept) == "True 0"
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import Case, make_state
+from forking import forking
 from searching import search
 
 import neurallib as nl
@@ -59,9 +60,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def run(job: str, root: Path, **options: Any) -> multiprocessing.process.BaseProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_killed"])
-    child = context.Process(target=JOBS[job], args=(root,), kwargs=options)
+    child = forking().Process(target=JOBS[job], args=(root,), kwargs=options)
     child.start()
     return child
 
@@ -123,7 +122,7 @@ def test_a_worker_that_is_killed_in_a_trial_costs_that_trial_alone(params: dict[
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         pid = pool.submit(os.getpid).result()
         told = (str(records), str(records.parent / "checkpoints"), pid)
-        watcher = multiprocessing.get_context("forkserver").Process(target=kill_in_a_trial, args=told, daemon=True)
+        watcher = forking().Process(target=kill_in_a_trial, args=told, daemon=True)
         watcher.start()
         with pytest.raises(RuntimeError, match="executor broke with [123] of 4 trials to do.*goes on with those"):
             search(params, executor=pool)

@@ -75,7 +75,10 @@ def ends(pid: int, seconds: float = MINUTE) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("where", "victim", "n"), [("step", 1, 3), ("compiling", 0, 2), ("saving", 0, 2)])
+@pytest.mark.parametrize(
+    ("where", "victim", "n"),
+    [pytest.param("step", 1, 3, marks=pytest.mark.nightly), ("step", 1, 2), ("compiling", 0, 2), ("saving", 0, 2)],
+)
 def test_where_one_is_killed_all_others_end_with_an_error(where: str, victim: int, n: int, tmp_path: Path) -> None:
     processes = training(tmp_path, where, victim, n, SRUN)
     await_told(tmp_path, n)

@@ -248,6 +248,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"target": "beats"}, TypeError, "target is a str"),
         ({"target": {"a": 1}}, ValueError, "target has nothing for"),
         ({"target": lambda recording: "N"}, ValueError, "expected numbers"),
+        ({"target": lambda recording: np.arange(9) * 20}, ValueError, "'a' is 9 ascending samples .* event_target"),
         ({"window": 0}, ValueError, "window=0"),
         ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
         ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),
@@ -267,3 +268,21 @@ def test_recordings_that_differ_or_are_too_short_are_told(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="100 Hz with 1 channels, 250 Hz with 1 channels. Give sampling_frequency"):
         make([*FOUR[:3], slow], tmp_path / "2")
     assert len(entries(make([*FOUR[:3], slow], tmp_path / "2", sampling_frequency=100))) == 4
+
+
+def test_recording_in_memory_needs_its_signal_and_rate_alone(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32)
+    bare = {f"{i}": {"signal": signal + i, "sampling_frequency": 100, "units": "mV"} for i in range(3)}
+    whole = {
+        name: {**each, "channels": ["0", "1"], "units": ["mV", "mV"], "person": None, "source": None,
+               "events": {"sample": np.zeros(0, int), "symbol": [], "duration": np.zeros(0)}}
+        for name, each in bare.items()
+    }  # fmt: skip
+    target = dict.fromkeys(bare, 1.0)
+    made = [nl.make_dataset(given, tmp_path / name, target=target, enable_progress_bar=False)
+            for name, given in (("bare", bare), ("whole", whole))]  # fmt: skip
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*.npy")) for folder in made]
+    assert files[0] == files[1] and len(files[0]) == 6
+    assert (made[0] / "manifest.json").read_text() == (made[1] / "manifest.json").read_text()
+    for file in files[0]:
+        assert np.array_equal(np.load(made[0] / file), np.load(made[1] / file))

@@ -126,9 +126,22 @@ def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path
     assert "not for diagnosis" in card and "- Not for newborns.\n" in card and "**Licence:** cc-by-4.0\n" in card
     assert ModelCard(card).data.license == "cc-by-4.0"
     assert "95 %" not in written(trained(), tmp_path, metrics={"f1": 0.99}, measured_on="DS1")
-    for name, wrong in (("limits", 3), ("license", 3), ("intervals", [0.1])):
+    wrong_ones = {"limits": 3, "license": 3, "intervals": [0.1], "datasets": "mitdb", "base_model": 3, "description": 3}
+    for name, wrong in wrong_ones.items():
         with pytest.raises(TypeError, match=name):
             save_model_card(trained(), tmp_path, **{name: wrong})  # type: ignore[arg-type]
+
+
+def test_data_base_model_and_description_are_said_and_listed(tmp_path: Path) -> None:
+    told = {"datasets": ["mitdb", "nst|db"], "base_model": "someone/Peaks", "description": "Finds R-peaks\nof adults."}
+    card = written(trained(), tmp_path, **told)
+    assert "# PeakFinder\n\nFinds R-peaks\nof adults.\n\n- **Trained for:**" in card
+    assert "- **Datasets:** mitdb, nst\\|db\n- **Base model:** someone/Peaks\n" in card
+    assert (ModelCard(card).data.datasets, ModelCard(card).data.base_model) == (["mitdb", "nst|db"], "someone/Peaks")
+    plain = ModelCard(written(trained(), tmp_path))
+    assert "Datasets" not in plain.text and (plain.data.datasets, plain.data.base_model) == (None, None)
+    with pytest.raises(ValueError, match=r"datasets\[1\] is empty"):
+        save_model_card(trained(), tmp_path, datasets=["mitdb", " "])
 
 
 def test_a_model_of_both_directions_is_said_not_to_be_for_streams(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_what_cannot_be_is_told_and_nothing_is_written(
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModuleNotFoundError, match=r"neurallib\[onnx\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"'neurallib\[onnx\]'"):
         nl.export_onnx(WHOLE, tmp_path / "model.onnx")
 
 

@@ -33,12 +33,12 @@ def test_epochs_are_marked_by_whole_numbers(epochs: int) -> None:
     assert epochs > 3 or ticks == list(range(1, epochs + 1))
 
 
-def test_loss_curve_shows_both_losses_and_the_best_epoch() -> None:
-    train, val, best = plot_losses([3, 2, 1], [3, 1.5, 2]).axes[0].lines
+def test_loss_curve_shows_both_losses_and_the_epoch_of_the_lowest() -> None:
+    train, val, lowest = plot_losses([3, 2, 1], [3, 1.5, 2]).axes[0].lines
     np.testing.assert_array_equal(train.get_xydata(), [[1, 3], [2, 2], [3, 1]])
     np.testing.assert_array_equal(val.get_xydata(), [[1, 3], [2, 1.5], [3, 2]])
-    np.testing.assert_array_equal(best.get_xydata(), [[2, 1.5]])
-    assert best.get_label() == "best: 1.5 in epoch 2"
+    np.testing.assert_array_equal(lowest.get_xydata(), [[2, 1.5]])
+    assert lowest.get_label() == "lowest: 1.5 in epoch 2"
 
 
 def test_losses_over_more_than_a_decade_stand_on_a_scale_of_ones_twos_and_fives() -> None:
@@ -68,7 +68,7 @@ def test_the_runs_before_are_drawn_before_and_what_tells_no_losses_is_left_out()
     ends = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
     assert ends == [2.5, 3.5] and figure.axes[0].get_xlim() == (0.5, 5.5)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
-        "training", "validation", "best: 0.7 in epoch 2 of run 3",
+        "training", "validation", "lowest: 0.7 in epoch 2 of run 3",
     ]  # fmt: skip
     with pytest.raises(TypeError, match="history is a list; expected a mapping"):
         plot_losses([1], [1], history=[first])  # type: ignore[arg-type]

@@ -107,3 +107,20 @@ def test_what_cannot_be_shown_is_named(options: dict, message: str) -> None:
     scores = nl.class_scores([[0, 1]], [[0, 1]])
     with pytest.raises(ValueError, match="measure='f2'; this result has accuracy"):
         nl.plot_record_scores(scores, measure="f2")
+
+
+def test_the_axis_tells_of_rows_and_their_times_where_there_are_some() -> None:
+    rows = "seconds of a row, which begins in r at the time on its left"
+    for stop, told, clocks in ((20, "seconds of r", [""]), (40, rows, None)):
+        axes = nl.plot_recording(recording(), stop=stop).axes
+        assert axes[-1].get_xlabel() == told
+        assert [each.get_ylabel().strip() for each in axes] == (clocks or ["0:00:00", "0:00:30"])
+    (later,) = nl.plot_recording(recording(), start=30, stop=50).axes
+    assert later.get_ylabel().strip() == "0:00:30"
+
+
+def test_one_word_is_the_unit_of_all_channels_and_the_name_of_one() -> None:
+    figure = nl.plot_recording({**recording(), "units": "mV"}, stop=20)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["MLII (2 mV high)", "V5 (2 mV high)"]
+    one = {"signal": recording()["signal"][:, :1], "sampling_frequency": RATE, "channels": "II", "units": "mV"}
+    assert [text.get_text() for text in nl.plot_recording(one, stop=20).axes[0].texts] == ["II (2 mV high)"]

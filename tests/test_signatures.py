@@ -27,8 +27,11 @@ augment_channels(*, dropout=0.1, rotation=0)
 augment_crop(n_steps)
 augment_dropout(sampling_frequency, *, duration=(0.3, 2.5))
 augment_hum(sampling_frequency, *, frequencies=(50.0, 60.0), snr=(4.0, 30.0), reference='beats')
+augment_lead(turn=(-60.0, 60.0), *, mix=1.0)
 augment_motion(sampling_frequency, *, snr=(-6.0, 18.0), reference='beats')
 augment_noise(noise=None, *, snr=(-6.0, 18.0), reference='beats', speed=(1.0, 1.0), burst=False)
+augment_resampling(sampling_frequency, rate)
+augment_rhythm(sampling_frequency, factor=(0.4, 2.5), *, irregularity=(0.8, 1.25), kept=0.12)
 augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)
 augment_stretch(factor=(0.8, 1.25))
 build_network(state, device='cpu')
@@ -109,7 +112,8 @@ iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=No
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
     enable_progress_bar=False)
 prepare(state, data, name='data', *, memory_budget=1073741824, enable_progress_bar=False)
-push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None)
+push_to_hub(state_or_directory, repo_id, *, token=None, private=True, revision=None, commit_message=None, license=None,
+    datasets=None, base_model=None, description=None)
 read_recording(path, *, channels=None, start=0.0, stop=None, sampling_frequency=None, units=None, annotator=None,
     time=None, labels=None, lazy=None)
 retrain(state, path_x, path_y, patience=10, batch_size=8, epochs=100, gpu_id=None, all_samples=False, samples=None,
@@ -124,7 +128,8 @@ replace_head(state, *, task=None, num_classes=None, multi_label=None, n_outputs=
 reuse_layers(target, source, layers)
 rr_intervals(peaks, sampling_frequency, *, gaps=None, max_gap=None)
 save_checkpoint(state, directory)
-save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None)
+save_model_card(state, directory, *, metrics=None, measured_on=None, intervals=None, limits=None, license=None,
+    datasets=None, base_model=None, description=None)
 save_training_information(state, trainer, optimizer, train_dataset_name, trained_for, val_loss, total_training_time,
     gpu_model, retraining, prev_training_history=None, **more)
 save_training_information_to_file(state, directory)
@@ -150,10 +155,9 @@ train_from_scratch(state, path_x, path_y, patience=10, batch_size=8, epochs=100,
     samples=None, dataset_name=None, trained_for=None, classification=None, enable_tensorboard=False, window_size=None,
     overlap=0.0, *, seed=42, normalization='auto', target_normalization='auto', sampling_frequency=None, channels=None,
     units=None, outputs=None, class_weight=None, sample_weight=None, loss=None, metrics=None, monitor='loss',
-    optimizer='adam',
-    schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False, memory_budget=1073741824,
-    results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True, dry_run=False,
-    callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
+    optimizer='adam', schedule='cosine', augment=None, layer_learning_rates=None, bucketing=False,
+    memory_budget=1073741824, results_directory=None, resume=False, checkpoint_every=None, enable_progress_bar=True,
+    dry_run=False, callbacks=(), loggers=(), devices=None, num_nodes=1, strategy='auto', **trainer_options)
 training_step(network, batch, loss)
 transfer_hparams(source, reuse_n_layers=None, extra_hid_dims=(), *, architecture=None, bidir_per_layer=None,
     dropout=0.0, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, learning_rate=0.001,

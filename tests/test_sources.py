@@ -194,3 +194,36 @@ def test_items_that_stay_or_are_read_each_epoch_are_not_told_to_change(tmp_path:
     kept = Drawing(pairs, only=-1)
     nl.train(state, kept, pairs, **run)
     assert kept.reads == 6 + 2
+
+
+class Frame:
+    """What of a frame of pandas matters here: its items are columns, and `to_numpy` gives rows."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values, self.shape = values, values.shape
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, column: str) -> Any:
+        raise KeyError(column)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        return self._values
+
+    def to_numpy(self) -> np.ndarray:
+        return self._values
+
+
+def test_a_frame_is_one_signal_and_a_pair_of_them_one_pair() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    x, y = make_pairs(state, [9])[0]
+    assert np.array_equal(nl.predict(state, Frame(x))[0], nl.predict(state, x)[0])
+    assert nl.evaluate(state, (Frame(x), Frame(y))) == nl.evaluate(state, (x, y))
+
+
+def test_two_channels_to_a_model_of_one_are_told_to_be_taken_as_signals() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+    with pytest.warns(UserWarning, match=r"^signals is \[40, 2\], taken as 40 signals of 2 steps"):
+        with pytest.warns(UserWarning, match="taken as .T, 1., in 40 of 40 signals"):
+            nl.predict(state, np.zeros((40, 2), np.float32))

@@ -45,6 +45,27 @@ def test_filters_are_those_of_scipy_and_move_nothing_in_time() -> None:
         np.testing.assert_allclose(answer, answer[::-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("ends", ["odd", "even"])
+@pytest.mark.parametrize("n_steps", [1, 2, 50, 700])
+def test_ends_are_continued_as_scipy_does(ends: Any, n_steps: int) -> None:
+    x = noise(n_steps)
+    for step, kind, at in ((HIGH, "highpass", 0.5), (BAND | {"beside": False}, "bandpass", [5.0, 30.0])):
+        beyond = min(n_steps - 1, round(RATE / np.min(at)))
+        sections = butter(2, at, kind, fs=RATE, output="sos")
+        expected = sosfiltfilt(sections, x, axis=0, padtype=ends, padlen=beyond)
+        np.testing.assert_array_equal(apply_steps(x, [step | {"ends": ends}], RATE), expected)
+    np.testing.assert_array_equal(apply_steps(x, [HIGH], RATE), apply_steps(x, [HIGH | {"ends": "odd"}], RATE))
+
+
+def test_a_window_that_begins_on_a_peak_has_no_step_there_where_ends_are_even() -> None:
+    whole = np.zeros((2000, 1))
+    whole[5::100] = 1
+    expected = apply_steps(whole, [HIGH], RATE)[505:1505]
+    part = whole[505:1505]
+    odd, even = (apply_steps(part, [HIGH | {"ends": ends}], RATE) - expected for ends in ("odd", "even"))
+    assert np.abs(even).max() < 0.05 < 0.5 < np.abs(odd).max()
+
+
 def test_what_stands_beside_the_signal_is_of_the_signal_as_it_was_made() -> None:
     x = noise()
     whole = apply_steps(x, [HIGH, BAND, GAIN], RATE)
@@ -138,6 +159,7 @@ def test_block_scale_is_the_size_of_most_parts_and_not_of_one_artefact() -> None
         ([{"name": "highpass", "frequncy": 1.0}], "Did you mean 'frequency'"),
         ([{"name": "highpass", "frequency": -1.0}], "frequency"),
         ([{"name": "highpass", "frequency": 1.0, "beside": 1}], "beside"),
+        ([{"name": "highpass", "frequency": 1.0, "ends": "evn"}], "Did you mean 'even'"),
         ("highpass", "expected a list of dicts"),
     ],
 )

@@ -194,7 +194,7 @@ def test_start_time_is_that_of_the_first_sample_that_is_read(record: Path) -> No
 
 def test_missing_wfdb_names_the_extra(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wfdb", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install neurallib\[wfdb\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'neurallib\[wfdb\]'"):
         read_recording(record)
 
 

@@ -34,6 +34,29 @@ def step(batch: Any) -> Any:
     return nl.training_step(nl.build_network(STATE), batch, nl.loss_function(STATE))
 
 
+def recording(signal: Any = X, **said: Any) -> dict[str, Any]:
+    return {"name": "a", "signal": signal, "sampling_frequency": 100.0, **said}
+
+
+def peaks(given: Any) -> Any:
+    return nl.find_r_peaks(STATE, given)
+
+
+def answer(given: Any) -> Any:
+    return nl.predict_recording(STATE, given)
+
+
+def picture(given: Any) -> Any:
+    return nl.plot_recording(given, path="a.png")
+
+
+def dataset(given: Any) -> Any:
+    return nl.make_dataset([given], "data", target=nl.beats, val=0, test=0)
+
+
+TWO = np.zeros((9, 2), np.float32)
+LEADS = {"channels": ["I", "II"]}
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "factory(hidden)": (
         lambda: nl.gru_seq2seq(n_features=1, hidden=3, n_layers=1),  # type: ignore[call-arg]
@@ -93,6 +116,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "network is a dict; expected the Network",
     ),
     "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
+    "load_from_hub of what comes along": (lambda: nl.load_from_hub("ecg_r_peaks"), r"load_pretrained\('ecg_r_peaks'\)"),
+    "a model's name for a state": (lambda: nl.predict("ecg_r_peaks", [X]), r"load_pretrained\(name\)"),  # type: ignore
     "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore
     "freezing_plan of None": (lambda: nl.freezing_plan(None, 1, "all"), "target is None"),  # type: ignore[arg-type]
     "event_target of one text": (
@@ -111,6 +136,39 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nl.save_model_card(STATE, ".", metrics="f1", measured_on="d"),  # type: ignore[arg-type]
         "metrics is a str; expected numbers by name",
     ),
+    "a recording's path": (lambda: peaks("a.npz"), "a path, 'a.npz'; .* read_recording reads one"),
+    "an answer for a path": (lambda: answer(Path("a.npz")), "is a path, 'a.npz'; .* read_recording reads one"),
+    "a bare signal": (lambda: peaks(X), r"is a ndarray; expected a recording: {'signal': \[T, C\], 'sampling_freq"),
+    "a recording with its numbers in a list": (lambda: peaks(recording([0.0] * 9)), r"list; .* np\.array\(signal\)"),
+    "a picture of numbers in a list": (lambda: picture(recording([0.0] * 9)), r"list; .* np\.array\(signal\)"),
+    "a recording of words": (lambda: peaks(recording(np.full((9, 1), "a"))), "holds <U1; expected .* numbers"),
+    "a recording of complex numbers": (lambda: answer(recording(X * 1j)), "holds complex64; expected .* numbers"),
+    "a recording that lies": (lambda: peaks(recording(X.T)), r"\(1, 9\), more channels than steps; .*signal\.T"),
+    "a picture of one that lies": (lambda: picture(recording(X.T)), r"\(1, 9\), more channels.*signal\.T"),
+    "an answer for one that lies": (lambda: answer(recording(X.T)), r"\(1, 9\), more channels.*signal\.T"),
+    "data of one that lies": (lambda: dataset(recording(X.T)), r"of recording 'a' has shape \(1, 9\).*signal\.T"),
+    "one that lies, with names": (lambda: peaks(recording(TWO.T, **LEADS)), r"and channels names 2; .*signal\.T"),
+    "names of other channels": (lambda: peaks(recording(TWO, channels=["I"])), r"names 1; expected .* time first\.$"),
+    "two leads to one": (lambda: answer({"signal": TWO}), "has 2 channels; expected 1: read_recording picks"),
+    "two leads by name": (lambda: answer({"signal": TWO, **LEADS}), "names I, II; .*: hand those in alone"),
+    "a data set of a dict without a rate": (lambda: dataset({"name": "a", "signal": X}), "no sampling_frequency"),
+    "a data set of lists": (lambda: dataset(recording([0.0] * 9)), r"list; .* np\.array\(signal\)"),
+    "events as samples": (lambda: picture(recording(events=[3])), r"of a are a list; .*{'sample': \[n\], 'symbol'"),
+    "beats as samples": (lambda: nl.beats(recording(events=np.arange(3))), "of a are a ndarray; expected a dict"),
+    "beats that say no symbol": (lambda: nl.beats(recording(events={"sample": [3]})), "1 samples, 0 symbols"),
+    "data that say no symbol": (lambda: dataset(recording(events={"sample": [3]})), "1 samples, 0 symbols"),
+    "a unit too many": (lambda: picture(recording(units=["V", "V"])), r"the units of a are \['V', 'V'\]; .* list of 1"),
+    "one name for two": (lambda: dataset(recording(TWO, channels="II")), "the channels of a are 'II'; .* list of 2"),
+    "recordings to train on": (lambda: nl.evaluate(STATE, [recording()] * 3), "a dict; .* make_dataset makes of a rec"),
+    "a folder for a file": (lambda: nl.read_recording("."), "is a folder; .* list_recordings gives those"),
+    "a recording to predict": (lambda: nl.predict(STATE, recording()), "predict_recording takes a recording"),
+    "a list of numbers": (lambda: nl.predict(STATE, [0.0, 1.0]), r"One signal is an array, such as np\.array"),
+    "signals and targets": (
+        lambda: nl.train(STATE, [X] * 3, [Y] * 3, epochs=1, batch_size=2),  # type: ignore[list-item]
+        r"train_data\[0\] is a ndarray; expected a pair .* zip\(x, y\)",
+    ),
+    "a long wrong value": (lambda: nl.find_events(X, {"signal": list(range(99))}), "^sampling_frequency is a dict;"),
+    "losses by name": (lambda: nl.plot_losses({"a": 1}, [1.0]), "train_losses is a dict; expected one"),  # type: ignore
     "a card nowhere": (lambda: nl.save_model_card(STATE, "nodir"), "nodir.* cannot be written: the folder nodir"),
     "a picture nowhere": (lambda: nl.plot_losses([1.0], [1.0], "no/a.png"), "cannot be written: the folder no "),
 }

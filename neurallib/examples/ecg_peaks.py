@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
+from neurallib.examples.heart_rates import speak
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
 LABEL_HALF_WIDTH = 5  # samples: the label covers a QRS complex, 88 ms
+THRESHOLD = 0.3  # less than half, for a QRS complex of which the network is sure of a part only
 MIN_DISTANCE = 25  # samples, 200 ms: heart beats are not closer
 
 Example = tuple[str, str, np.ndarray, np.ndarray]  # part, name, signal [T] in mV, R-peaks [n] in samples
@@ -31,14 +33,16 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Run the job, and return what it reached on the test part: `neurallib.peak_scores` of all its signals."""
     arguments = _arguments(argv)
-    logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(message)s")
+    arguments.out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is told before anything is done
+    speak(arguments.quiet)
     os.environ["NEURALLIB_RESULTS_DIR"] = str(arguments.out)  # where checkpoint directories are made
     data = arguments.out / "ecg_peaks_data"
     if arguments.records is None:
         source, examples = "synthetic ECG", synthetic_examples(arguments.signals, arguments.seed)
     else:
         source = f"{arguments.records.resolve().name}, {arguments.minutes:g} min of each record"
-        examples = recorded_examples(arguments.records, arguments.minutes, arguments.seed)
+        recordings = read(arguments.records, arguments.minutes)
+        examples = recorded_examples(recordings, arguments.seed)
     write_folders(examples, data)
 
     paths = {"path_x": data / "x", "path_y": data / "y"}
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     probability = nl.test_on_single_signal(state, signal)
     nl.plot_prediction(
         signal, probability, sampling_frequency=SAMPLING_FREQUENCY, true_peaks=true[0], found_peaks=found[0],
-        title=f"{source}: F1 {scores['f1']:.3f} on the test part", signal_label="ECG (mV)",
+        title=f"{source}: F1 {scores['f1']:.3f} on the test part", signal_label="ECG (mV)", threshold=THRESHOLD,
         path=directory / "ecg_peaks.png",
     )  # fmt: skip
     logger.info("Model and picture: %s", directory)
@@ -109,12 +113,16 @@ def synthetic_examples(n_signals: int, seed: int) -> Iterator[Example]:
             yield part, f"{i}", signal, r_peaks
 
 
-def recorded_examples(directory: Path, minutes: float, seed: int) -> Iterator[Example]:
-    """The first minutes of every WFDB record, resampled and cut: each part has people of its own."""
+def read(directory: Path, minutes: float) -> list[nl.Recording]:
+    """The first minutes of every record, its first lead."""
+    options: dict[str, Any] = {"channels": [0], "stop": 60 * minutes, "units": "mV"}
+    return [nl.read_recording(path, **options) for path in nl.list_recordings(directory)]
+
+
+def recorded_examples(recordings: Sequence[nl.Recording], seed: int) -> Iterator[Example]:
+    """Records resampled and cut: each part has people of its own."""
     from scipy.signal import resample_poly
 
-    options: dict[str, Any] = {"channels": [0], "stop": 60 * minutes, "units": "mV"}
-    recordings = [nl.read_recording(path, **options) for path in nl.list_recordings(directory)]
     for part, members in nl.split_people(recordings, seed=seed).items():
         for recording in members:
             name, ratio = recording["name"], Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"])
@@ -132,8 +140,7 @@ def find_r_peaks(probability: np.ndarray) -> np.ndarray:
     # The output is flat over a label; its mean has its top in the middle: 4 ms off in real ECG, in place of 17.
     padded = np.pad(probability[:, 0], LABEL_HALF_WIDTH, mode="edge")
     mean = np.lib.stride_tricks.sliding_window_view(padded, 2 * LABEL_HALF_WIDTH + 1).mean(axis=1)
-    # Less than half, for a QRS complex of which the network is sure of a part only.
-    return nl.post_process_peaks_binary(mean, threshold=0.3, filter_peaks=True, min_distance=MIN_DISTANCE)
+    return nl.post_process_peaks_binary(mean, threshold=THRESHOLD, filter_peaks=True, min_distance=MIN_DISTANCE)
 
 
 def write_folders(examples: Iterator[Example], directory: Path) -> None:

@@ -26,14 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Run the example, and return what `evaluate` measured on each split; {} where there are no data."""
+    """Run the example, and return what `evaluate` measured on each split."""
     parser = make_parser(__doc__, epochs=10)
     parser.add_argument("--data", type=Path, default=Path("myo_emg"), help="folder of the recordings [myo_emg]")
     arguments = start(parser, argv)
     files = {f"{path.parent.name}_{path.stem}": path for path in sorted(arguments.data.glob("*-*/*.txt"))}
     if not files:
-        logger.warning("no recordings PERSON-SESSION/NAME.txt in %s: say with --data where they are.", arguments.data)
-        return {}
+        raise SystemExit(f"no recordings PERSON-SESSION/NAME.txt in {arguments.data}: say with --data where they are.")
 
     sessions = sorted({path.parent.name for path in files.values()})
     of: dict[str, list[str]] = {session.split("-")[0]: [] for session in sessions}

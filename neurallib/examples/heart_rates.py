@@ -53,6 +53,14 @@ def make_parser(description: str | None, epochs: int, signals: int = 128) -> arg
 def start(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
     """The arguments' values; from here on the example tells what it does, and writes where it was told to."""
     given = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING if given.quiet else logging.INFO, format="%(message)s")
+    given.out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is told before anything is done
+    speak(given.quiet)
     os.environ["NEURALLIB_RESULTS_DIR"] = str(given.out)  # where checkpoint directories are made
     return given
+
+
+def speak(quiet: bool) -> None:
+    """Say what the example and the library do, not what other packages do; when quiet, nothing but warnings."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda said: said.levelno > logging.INFO or said.name.startswith(("__main__", "neurallib")))
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(message)s", handlers=[handler])

@@ -26,7 +26,10 @@ def main(argv: list[str] | None = None) -> str:
     runs = arguments.out / "HeartRate" / "checkpoints"
     directory = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     state = nl.load_checkpoint(directory)
-    card = nl.save_model_card(state, directory, metrics=measured, measured_on="synthetic ECG, test part")
+    card = nl.save_model_card(
+        state, directory, metrics=measured, measured_on="synthetic ECG, test part", license="mit",
+        description="Heart rate of ECG, learnt from synthetic signals: an example of a card.",
+    )  # fmt: skip
     logger.info("model card: %s", card)
     if arguments.repo is None:
         return str(card)

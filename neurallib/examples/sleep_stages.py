@@ -83,7 +83,7 @@ def write_nights(folder: Path, n_nights: int, n_epochs: int = 120) -> None:
     try:
         import edfio
     except ModuleNotFoundError as error:
-        raise SystemExit("this example writes EDF files with edfio: pip install neurallib[edf]") from error
+        raise SystemExit("this example writes EDF files with edfio: pip install 'neurallib[edf]'") from error
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)

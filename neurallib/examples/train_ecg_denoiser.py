@@ -4,7 +4,8 @@ The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.d
 https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
 `python -m neurallib.examples.train_ecg_denoiser --records mitdb --noise nstdb --out results`. Only the records of DS1
 are looked at. Models of the cross-validation meet neither the people nor the last third of the noise that they are
-measured on. What was finished before it was stopped is not trained again.
+measured on. What was finished before it was stopped is not trained again, and a training that was stopped in the middle
+goes on where it was; `--out` has it in `runs` until then.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ WINDOW = 10  # s, that a recording is taken in
 LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in the same time
 PIECE = 20  # s
 SNR = (-8.0, 20.0)  # dB, of each kind of noise
+FOLD = 8  # samples to a step of the network
+HIDDEN = 96
+FLOOR = 3e-4  # of the loss, of a signal's power
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
 MINUTES = 5  # of each record that they are measured on
 HELD_OUT = 2 / 3  # where the noise begins that folds are measured with
+# Ends that mirror the signal: one that begins within a QRS would have a step there otherwise.
 STEPS = [
-    {"name": "highpass", "frequency": 0.3},
-    {"name": "band", "low": 1.0, "high": 25.0, "beside": True},
-    {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+    {"name": "highpass", "frequency": 0.35, "ends": "even"},
+    {"name": "band", "low": 1.0, "high": 25.0, "ends": "even", "beside": True},
+    {"name": "band", "low": 5.0, "high": 30.0, "ends": "even", "beside": True},
 ]
 
 # What counts as clean, in dB of a piece's height (the median of what sixteen parts have from peak to peak): in most
@@ -48,18 +53,18 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=16, fold_epochs=16).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=80).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
-    learnt, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
+    heard, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
     states: dict[str, nl.State] = {}  # by the name of the record that it never met
     measured: dict[int, dict[str, Any]] = {}
     folds = nl.split_people(recordings, folds=arguments.folds, seed=arguments.seed) if arguments.folds else {}
     for fold, part in folds.items():
         directory = arguments.out / f"denoiser_fold_{fold}"
-        state = trained(part["train"], learnt, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
+        state = trained(part["train"], heard, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
         states |= dict.fromkeys(names_of(part["val"]), state)
     for snr in MEASURED if folds else ():
         measured[snr] = measure(states, recordings, kept, snr)
@@ -73,22 +78,24 @@ def trained(
     recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int,
     said: str = "",
 ) -> nl.State:  # fmt: skip
-    """The model of some records, which is in the directory from then on."""
+    """The model of some records, which is in the directory from then on: trained, and then a tenth as long at a lower
+    rate, with signals among the others of which no wave is sharp."""
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
-    state = nl.gru_seq2seq(
-        n_features=1, hid_dim=64, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
-        model_name="ecg_denoiser", fold=4, steps=STEPS, residual=True, seed=seed,
-    )  # fmt: skip
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
-    noisy, generator = augmentation(noise), np.random.default_rng(seed)
-    watched = [noisy(x, y, generator) for x, y in items[::10]]
-    state = nl.train(
-        state, items, watched, epochs=epochs, batch_size=16, normalization="block", target_normalization="signal",
-        loss=decibels, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=noisy, seed=seed,
-        outputs=["ECG"], gradient_clip_val=1.0, enable_progress_bar=False, trained_for="denoising of ECG",
-        dataset_name=f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip(),
-    )  # fmt: skip
+    told = f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip()
+    runs = directory.parent / "runs"
+    first = runs / f"{directory.name}_first"
+    if not (first / "training_info.json").is_file():
+        state = nl.gru_seq2seq(
+            n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
+            model_name="ecg_denoiser", fold=FOLD, steps=STEPS, residual=True, seed=seed,
+        )  # fmt: skip
+        nl.save_checkpoint(learnt(state, items, augmentation(noise), epochs, seed, told, runs), first)
+    state = nl.load_checkpoint(first)
+    del state["training_info"]["checkpoints_directory"]
+    state["hparams"]["learning_rate"] = 1e-3
+    state = learnt(state, items, augmentation(noise, wide=0.2), max(1, epochs // 10), seed, told, runs)
     state["preprocessing"]["window"] = WINDOW
     info = state["training_info"]
     logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
@@ -96,12 +103,29 @@ def trained(
     return state
 
 
+def learnt(
+    state: nl.State, items: list[tuple[np.ndarray, np.ndarray]], noisy: Any, epochs: int, seed: int, told: str,
+    runs: Path,
+) -> nl.State:  # fmt: skip
+    """The state after so many epochs on pieces, which `noisy` changes."""
+    generator = np.random.default_rng(seed)
+    watched = [noisy(x, y, generator) for x, y in items[::10]]
+    state = nl.train(
+        state, items, watched, epochs=epochs, batch_size=16, normalization="block", target_normalization="signal",
+        loss=decibels, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=noisy, seed=seed,
+        outputs=["ECG"], gradient_clip_val=1.0, enable_progress_bar=False, trained_for="denoising of ECG",
+        dataset_name=told, resume=True, results_directory=runs,
+    )  # fmt: skip
+    del state["training_info"]["checkpoints_directory"]  # what is kept is kept elsewhere
+    return state
+
+
 def decibels(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
     """The error's share of each signal's power, as a logarithm, so that 1 dB is worth the same in loud noise and in
-    little; below a thousandth it hardly counts any more. Windows are of one length."""
+    little; far below FLOOR it hardly counts any more. Windows are of one length."""
     error = ((logits - y.reshape(logits.shape)) ** 2).mean(dim=(1, 2))
     power = y.reshape(logits.shape).var(dim=(1, 2))
-    return torch.log(error / (power + 1e-9) + 1e-3).mean()
+    return torch.log(error / (power + 1e-9) + FLOOR).mean()
 
 
 def clean_pieces(recording: nl.Recording) -> list[np.ndarray]:
@@ -133,8 +157,9 @@ def is_clean(piece: np.ndarray) -> bool:
     return bool(loud[0] < QUIET and loud[1] < STEADY and max(heights) < EVEN * height)
 
 
-def augmentation(noise: dict[str, np.ndarray]) -> Any:
-    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise."""
+def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
+    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise. `wide` is how
+    often no wave of it is sharp."""
     rate, bw, ma = SAMPLING_FREQUENCY, [noise["bw"]], [noise["ma"]]
     size = LEARNT * rate
     add = partial(nl.augment_noise, snr=SNR, reference="signal")
@@ -151,11 +176,56 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
         nl.augment_crop(round(1.43 * size)),
         (0.4, nl.augment_stretch((0.7, 1.4))),
         nl.augment_crop(size),
+        (0.3, other_shapes),
+        (0.2, other_beats),
+        (wide, wide_waves),
         (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
         nl.augment_scale((1, 1), inversion=0.5),
         lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
         (0.88, disturbed),
     )
+
+
+def other_shapes(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Waves such as other hearts and electrodes give: the signal [T, 1] with one to three echoes of itself, up to 90 ms
+    away, and a little smoother."""
+    echoes = np.zeros(33)
+    echoes[16] = 1
+    for _ in range(generator.integers(1, 4)):
+        echoes[generator.integers(len(echoes))] += generator.uniform(-0.8, 0.8)
+    filtered = smooth(np.convolve(x[:, 0], echoes, "same"), generator.uniform(0.3, 3.0))
+    return filtered[:, None] / np.abs(echoes).max(), y
+
+
+def other_beats(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One to four beats unlike the others in the signal [T, 1], as ventricular ones are: wider, or the wave's slope in
+    its place, of another size, either side up."""
+    wide = smooth(x[:, 0], generator.uniform(0.02, 0.07) * SAMPLING_FREQUENCY)
+    if generator.random() < 0.5:
+        wide = np.gradient(wide)
+    size, half = generator.choice([-1.0, 1.0]) * generator.uniform(0.7, 2.0), SAMPLING_FREQUENCY // 2
+    wide *= size * np.abs(x).max() / (np.abs(wide).max() or 1.0)
+    width, share = generator.uniform(0.12, 0.25) * SAMPLING_FREQUENCY, np.zeros(len(x))
+    for place in generator.integers(0, len(x), generator.integers(1, 5)):
+        first = max(0, place - half)
+        peak = first + int(np.abs(x[first : place + half, 0]).argmax())
+        share = np.maximum(share, np.exp(-0.5 * ((np.arange(len(x)) - peak) / width) ** 4))
+    return ((1 - share) * x[:, 0] + share * wide)[:, None], y
+
+
+def wide_waves(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A signal [T, 1] with wide waves alone, as of a ventricle that beats by itself."""
+    wide = smooth(x[:, 0], generator.uniform(0.03, 0.09) * SAMPLING_FREQUENCY)
+    if generator.random() < 0.5:
+        wide = np.gradient(wide)
+    return wide[:, None] * (np.abs(x).max() / (np.abs(wide).max() or 1.0)), y
+
+
+def smooth(x: np.ndarray, spread: float) -> np.ndarray:
+    """A signal [T] through a Gaussian of so many samples."""
+    reach = int(4 * spread) + 1
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2)
+    return np.convolve(x, weights / weights.sum(), "same")
 
 
 def measure(

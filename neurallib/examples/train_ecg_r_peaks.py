@@ -3,8 +3,8 @@
 The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.dl_database('nstdb', 'nstdb')"`, or
 https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
 `python -m neurallib.examples.train_ecg_r_peaks --records mitdb --noise nstdb --out results`. Only the records of DS1
-are looked at, the training side of the usual division between people (de Chazal et al. 2004). What was finished before
-it was stopped is not trained again.
+are looked at, the training side of the usual division between people (de Chazal et al. 2004). When it was stopped or
+killed, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ SAMPLING_FREQUENCY = 125  # Hz
 WINDOW = 10  # s
 PIECE = 2 * WINDOW  # s, of which each epoch takes another window
 HALF_WIDTH = 0.06  # s, of the label of a beat
-EVENTS = {"threshold": 0.3, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.02}
+EVENTS = {"threshold": 0.4, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.03}
 STEPS = [
     {"name": "highpass", "frequency": 0.5},
     {"name": "band", "low": 5.0, "high": 30.0, "beside": True},
+    {"name": "local_gain", "low": 5.0, "high": 30.0, "beside": True},  # for beats much smaller than those around them
 ]
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 ORDINARY = frozenset("NLR/")
@@ -48,7 +49,7 @@ class Recorded(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=24, fold_epochs=24).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=24, fold_epochs=20).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
@@ -79,8 +80,9 @@ def recorded(recording: nl.Recording) -> Recorded:
     at = events["sample"] * rate
     labels = np.zeros((len(signal), 1), np.float32)
     reach = HALF_WIDTH * SAMPLING_FREQUENCY
-    for beat in at[np.isin(symbols, list(BEATS))]:
-        labels[max(0, round(beat - reach)) : round(beat + reach) + 1] = 1
+    for beat in at[np.isin(symbols, list(BEATS))]:  # the first and the last step count by how much of them is meant
+        steps = np.arange(max(0, int(beat - reach) - 1), min(len(labels), int(beat + reach) + 3))
+        labels[steps, 0] = np.maximum(labels[steps, 0], np.clip(reach + 0.5 - np.abs(steps - beat), 0, 1))
     for start, stop in zip(at[symbols == "["], at[symbols == "]"], strict=True):
         labels[int(start) : int(stop) + 1] = np.nan
     abnormal = at[np.isin(symbols, list(BEATS - ORDINARY))].astype(int)
@@ -93,39 +95,47 @@ def noise_of(recording: nl.Recording) -> np.ndarray:
 
 
 def pieces(records: Sequence[Recorded]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pieces of every record: of the first lead all, of the second every other; those with abnormal beats once more."""
-    size, items = PIECE * SAMPLING_FREQUENCY, []
+    """Pieces of every record: of the first lead all, of the second and of a lead between the two every other; those
+    with abnormal beats once more between the two."""
+    size, items, generator = PIECE * SAMPLING_FREQUENCY, [], np.random.default_rng(0)
     for record in records:
+        heights = np.median([np.ptp(part, axis=0) for part in np.array_split(record.signal, 200)], axis=0)
         for k, start in enumerate(range(0, len(record.signal) - size + 1, size)):
             stop = start + size
-            labels = record.labels[start:stop]
+            x, labels = record.signal[start:stop], record.labels[start:stop]
             if np.isnan(labels).all():
                 continue
+            angle = generator.uniform(0, np.pi)
+            between = (x / heights @ [[np.cos(angle)], [np.sin(angle)]]).astype(np.float32)
             again = ((record.abnormal >= start) & (record.abnormal < stop)).any()
-            for lead, times in ((0, 1 + int(again)), (1, k % 2)):
-                items += [(record.signal[start:stop, lead : lead + 1], labels)] * times
+            leads = [x[:, :1], x[:, 1:] if k % 2 else between, *[between] * int(again)]
+            items += [(lead, labels) for lead in leads]
     return items
 
 
 def augmentation(noise: dict[str, np.ndarray]) -> Any:
-    """What training does to a piece: a window of it, faster or slower, noisy, upside down, with parts missing."""
+    """What training does to a piece: a window of it, with another rhythm, faster or slower, as of another lead or a
+    slower recorder, noisy, upside down, with parts missing."""
     rate, both = SAMPLING_FREQUENCY, list(noise.values())
     size = WINDOW * rate
     disturbed = nl.compose_augmentations(
         (0.4, nl.augment_noise([noise["ma"]], snr=(-6, 20))),
         (0.3, nl.augment_noise([noise["bw"]], snr=(-6, 20))),
         (0.4, nl.augment_noise([noise["bw"]], snr=(-6, 20), speed=(2, 12))),
-        (0.35, nl.augment_motion(rate, snr=(-6, 20))),
+        (0.4, nl.augment_motion(rate, snr=(-6, 20))),
         (0.2, nl.augment_noise(both, snr=(-12, 14), speed=(1, 5), burst=True)),
         (0.15, nl.augment_hum(rate)),
         (0.2, nl.augment_noise(snr=(6, 30))),
     )
     return nl.compose_augmentations(
+        (0.3, nl.augment_rhythm(rate, (0.3, 2.5), irregularity=(0.7, 1.4))),
         nl.augment_crop(round(1.25 * size)),
         (0.5, nl.augment_stretch((0.8, 1.25))),
+        (0.3, nl.augment_lead((-60, 60))),
         nl.augment_crop(size),
         (0.2, nl.augment_scale((1, 1), drift=(0.1, 1.6))),
         (0.12, pause),
+        (0.1, nl.augment_resampling(rate, (40, rate))),
         (0.75, disturbed),
         nl.augment_scale((1, 1), inversion=0.4),
         (0.03, nl.augment_dropout(rate)),
@@ -178,7 +188,9 @@ def trained(
         sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=augmentation(noise), seed=seed,
         gradient_clip_val=1.0, enable_progress_bar=False, trained_for="R-peak detection",
         dataset_name=f"mitdb {' '.join(record.name for record in records)}; nstdb bw ma",
+        results_directory=directory.parent / "runs", resume=True,
     )  # fmt: skip
+    state["training_info"]["checkpoints_directory"] = None  # the run's, which nothing needs from here on
     state["preprocessing"]["window"] = WINDOW
     state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
     info = state["training_info"]

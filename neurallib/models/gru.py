@@ -79,8 +79,9 @@ def gru_seq2seq(
         "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
         high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
         and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards; with "causal": True forwards alone, and the RMS is of the past (exponentially), so that
-        streams can go through them. Kept in `preprocessing["steps"]`.
+        forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
+        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
+        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
     residual : bool
         Whether outputs are added to the signal, as it comes out of the steps and is normalized: a denoiser then learns
         what to change, and starts from changing nothing. For a regression with as many outputs as features. Kept in
@@ -184,8 +185,9 @@ def gru_seq2one(
         "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
         high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
         and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards; with "causal": True forwards alone, and the RMS is of the past (exponentially), so that
-        streams can go through them. Kept in `preprocessing["steps"]`.
+        forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
+        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
+        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from neurallib.checks import choice
+from neurallib.extras import install
 from neurallib.recurrence import sizes, threads, torch_state
 from neurallib.recurrence.threads import Direction
 from neurallib.sequences import at_last_step, flip_valid, zero_padding
@@ -240,9 +241,7 @@ def _load_kernel() -> types.ModuleType | None:
 
         from neurallib.recurrence import kernel
     except ImportError:
-        warn(
-            "numba is not installed: GRUs on the CPU run up to 100 times slower. pip install neurallib[fast]",
-        )
+        warn(f"numba is not installed: GRUs on the CPU run up to 100 times slower. {install('fast')}")
         return None
     return kernel
 

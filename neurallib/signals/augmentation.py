@@ -76,3 +76,23 @@ def between(factor: tuple[float, float], generator: np.random.Generator) -> floa
 def is_per_step(x: np.ndarray, y: np.ndarray) -> bool:
     """Whether a target says something of each step of its signal."""
     return y.ndim > 0 and len(y) == len(x)
+
+
+def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
+    """From where to where a target of yes and no [T] or [T, 1] is above a half: its events."""
+    above = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
+    ends = np.flatnonzero(np.diff(np.pad(above, 1).astype(np.int8))).tolist()
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
+def labels_at(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Labels [T] or [T, K] at ascending steps; what is above a half nowhere but between two of them is on the nearer
+    one, as the label of a single step has to be where a signal is shortened."""
+    labels: np.ndarray = y[taken]
+    for column in y.reshape(len(y), -1).T:
+        for low, high in label_runs(column):
+            after = int(np.searchsorted(taken, low))
+            if after == len(taken) or taken[after] >= high:
+                middle = (low + high - 1) // 2
+                labels[np.abs(taken - middle).argmin()] = y[middle]
+    return labels

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurallib.checks import integer, interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, between, is_per_step
+from neurallib.signals.augmentation import Augment, Pair, between, is_per_step, label_runs, labels_at
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
@@ -115,7 +115,8 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
     ----------
     factor : (float, float)
         How many times as long a signal becomes; drawn between the two on a scale of ratios. Each step takes the label
-        of the nearest moment; a target of the whole signal stays as it is.
+        of the nearest moment, and an event that falls between two steps is on the nearer one; a target of the whole
+        signal stays as it is.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
         n_steps = max(1, round(len(x) * between(factor, generator)))
         at = np.linspace(0, len(x) - 1, n_steps)
         stretched = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
-        return stretched, y[np.rint(at).astype(np.int64)] if is_per_step(x, y) else y
+        return stretched, labels_at(y, np.rint(at).astype(np.int64)) if is_per_step(x, y) else y
 
     return augment
 
@@ -284,13 +285,6 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         return np.where(kept, x, 0), y
 
     return augment
-
-
-def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
-    """From where to where a target of yes and no [T] or [T, 1] is above a half: its events."""
-    above = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
-    ends = np.flatnonzero(np.diff(np.pad(above, 1).astype(np.int8))).tolist()
-    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _part(i: int, part: Any) -> tuple[float, Augment]:

@@ -26,6 +26,7 @@ _BASES = {
     **dict.fromkeys(("A", "ampere"), ("A", 1.0)),
     **dict.fromkeys(("Ohm", "ohm", "Ω"), ("Ohm", 1.0)),
 }
+_COARSE = 8  # times slower than what a state learnt from: of most of its waves nothing is left
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
 _WORDS = {"femto": "f", "pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
 
@@ -160,7 +161,8 @@ def _columns(known: list[str] | None, given: list[str] | None, n_features: int) 
         return None
     if known is None:
         if len(given) != n_features:
-            raise ValueError(f"channels names {listing(given)}; the state takes {n_features} and knows no names.")
+            way = ": hand those in alone, which read_recording picks by channels=" if len(given) > n_features else ""
+            raise ValueError(f"channels names {listing(given)}; the state takes {n_features} and knows no names{way}.")
         return None
     if missing := [name for name in known if name not in given]:
         raise ValueError(
@@ -227,4 +229,9 @@ def _rate(known: float | None, given: float | None) -> Fraction:
     rate = ratio_of(known, given)
     if not 0 < rate < 10_000:
         raise ValueError(f"sampling_frequency={given:g}; the state's is {known:g}, too far from it to be resampled.")
+    if rate >= _COARSE:
+        warn(
+            f"sampling_frequency={given:g} Hz, and the state learnt at {known:g} Hz: signals hold nothing above "
+            f"{given / 2:g} Hz of what it looks for. Is it given in Hz, and that of these signals?"
+        )
     return rate

@@ -234,4 +234,15 @@ def _target(job: Job, recording: Recording) -> np.ndarray:
         values = np.asarray(job.target(recording))
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {job.name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
+    if _are_samples(values, len(recording["signal"])):
+        raise ValueError(
+            f"the target of {job.name!r} is {len(values)} ascending samples of {len(recording['signal'])}, as of beats;"
+            " expected what a model is to say of each sample: event_target and peak_labels mark events."
+        )
     return values
+
+
+def _are_samples(values: np.ndarray, n_steps: int) -> bool:
+    """Whether they can hardly be anything but moments of a signal."""
+    few = values.ndim != 1 or len(values) < 8 or len(values) == n_steps or values.dtype.kind not in "iu"
+    return not few and 0 <= values[0] and values[-1] < n_steps and bool((np.diff(values.astype(np.int64)) > 0).all())

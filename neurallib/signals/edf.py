@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.extras import missing
 from neurallib.reading import told_by
 from neurallib.signals.lazy import Contents
 
@@ -139,9 +140,7 @@ def _edfio(head: bytes, width: int) -> Any:
     try:
         import edfio
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "EDF and BDF files need the package edfio: pip install neurallib[edf]", name="edfio"
-        ) from error
+        raise missing("EDF and BDF files", "edfio", "edf") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are fewer data records than the header says
         # µ of files that are not ASCII, as the format demands

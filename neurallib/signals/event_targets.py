@@ -8,6 +8,7 @@ import numpy as np
 
 from neurallib.checks import boolean, choice, number
 from neurallib.names import hinted
+from neurallib.signals.recording_parts import events_of
 from neurallib.signals.recordings import Recording
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
@@ -31,6 +32,8 @@ def beats(recording: Recording) -> np.ndarray:
     ------
     KeyError
         If `recording` is none.
+    TypeError, ValueError
+        If its events are no dict of samples and as many symbols.
 
     See Also
     --------
@@ -207,14 +210,13 @@ def label_target(
 
 
 def _samples(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
-    events, wanted = recording["events"], set(symbols)
-    keep = np.array([symbol in wanted for symbol in events["symbol"]], dtype=bool)
-    return np.sort(np.asarray(events["sample"], dtype=np.int64)[keep])
+    samples, names, _ = events_of({**recording, "events": recording["events"]})
+    wanted = set(symbols)
+    return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
-    events = recording["events"]
-    rows = zip(events["sample"], events["symbol"], events["duration"], strict=True)
+    rows = zip(*events_of({**recording, "events": recording["events"]}), strict=True)
     return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
 
 

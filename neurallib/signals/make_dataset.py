@@ -18,6 +18,7 @@ from neurallib.signals.dataset_files import (
     MANIFEST, PARTS, Job, Target, entries_in, is_made, make_files, stamp_of, target_words, write_manifest,
 )  # fmt: skip
 from neurallib.signals.people import ByName, Size, people_of, split_people
+from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
 
@@ -53,7 +54,8 @@ def make_dataset(
     Parameters
     ----------
     recordings : path, sequence or mapping
-        A folder; or paths and recordings, by themselves or by the names that they are to have.
+        A folder; or paths and recordings, by themselves or by the names that they are to have. A recording in memory
+        needs its "signal" and "sampling_frequency", and a "name" where it is not given by one.
     directory : path
         Where to write; a new or empty folder, or one that this function made.
     target : function or mapping
@@ -192,7 +194,7 @@ def _named(recordings: Any, reading: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"recordings holds {listing(twice)} twice; give them by names of their own: {{name: path}}.")
     if wrong := [name for name in names if not name or name.startswith(".") or "/" in name or os.sep in name]:
         raise ValueError(f"recordings has the name {wrong[0]!r}; expected one that a file can have.")
-    return dict(pairs)
+    return {name: complete(item, f"recording {name!r}") if isinstance(item, Mapping) else item for name, item in pairs}
 
 
 def _name(item: Any, i: int, reading: Mapping[str, Any]) -> str:
@@ -205,10 +207,7 @@ def _name(item: Any, i: int, reading: Mapping[str, Any]) -> str:
 
 
 def _people(
-    sources: Mapping[str, Any],
-    person: Any,
-    reading: Mapping[str, Any],
-    old: Mapping[str, Any],
+    sources: Mapping[str, Any], person: Any, reading: Mapping[str, Any], old: Mapping[str, Any],
     stamps: Mapping[str, str],
 ) -> dict[str, str]:
     """Who each recording is of; files are opened where nobody else says it."""

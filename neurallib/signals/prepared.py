@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -198,7 +198,9 @@ class PreparedData(Dataset[Item]):
             x, corrections = _signal(signal_of(given), self._handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
-            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target).")
+            made = isinstance(given, Mapping) and "signal" in given
+            way = "which make_dataset makes of a recording" if made else "such as those of zip(x, y)"
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target), {way}.")
         x, corrections = _signal(given[0], self._handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more
@@ -236,7 +238,8 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
     elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
-        raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.")
+        one = "" if x.ndim else " One signal is an array, such as np.array(signal)."
+        raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.{one}")
     return x, corrections
 
 

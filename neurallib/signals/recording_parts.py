@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,15 +19,61 @@ _PART = 1 << 20  # samples that are read together
 
 def check_recording(recording: Any, what: str = "recording") -> None:
     """Raise unless it is one: a dict with a signal [T, C] and its sampling frequency."""
+    if isinstance(recording, (str, os.PathLike)):
+        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
     if not isinstance(recording, Mapping):
-        expected = "expected a recording, as read_recording gives it"
+        expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
     if missing := [key for key in ("signal", "sampling_frequency") if recording.get(key) is None]:
         raise ValueError(f"{what} has no {listing(missing)}; it has {listing(map(str, recording))}.")
     number(f"the sampling_frequency of {what}", recording["sampling_frequency"], 0, low_open=True)
-    shape = tuple(getattr(recording["signal"], "shape", ()))
+    check_signal(recording["signal"], f"the signal of {what}", recording.get("channels"))
+
+
+def check_signal(signal: Any, what: str, channels: Any = None) -> None:
+    """Raise unless it is numbers [T, C] or [T], time first, with as many channels as have names where some have."""
+    if not hasattr(signal, "shape"):
+        raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C], such as np.array(signal).")
+    shape, dtype = tuple(signal.shape), getattr(signal, "dtype", None)
+    if getattr(dtype, "kind", "f") not in "biufO":
+        raise TypeError(f"{what} holds {dtype}; expected floating-point or integer numbers.")
     if len(shape) not in (1, 2) or 0 in shape:
-        raise ValueError(f"the signal of {what} has shape {shape}; expected [T, C], neither of them 0.")
+        raise ValueError(f"{what} has shape {shape}; expected [T, C], neither of them 0.")
+    n = shape[1] if len(shape) == 2 else 1
+    named = len(channels) if isinstance(channels, (list, tuple)) else None
+    if n != named if named else n > shape[0]:
+        why = f"and channels names {named}" if named else "more channels than steps"
+        turn = ": hand in its transpose, signal.T" if named in (None, shape[0]) else ""
+        raise ValueError(f"{what} has shape {shape}, {why}; expected [T, C], time first{turn}.")
+
+
+def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
+    """The recording with all that `read_recording` gives, of which one in memory needs only some."""
+    check_recording(recording, what)
+    signal, (samples, symbols, duration) = recording["signal"], events_of(recording)
+    signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are of other things
+    n = 1 if len(signal.shape) == 1 else signal.shape[1]
+    said = {name: value for name, value in recording.items() if value is not None}
+    unsaid: dict[str, Any] = {"person": None, "source": None, "start_time": None, "notes": []}
+    found = {
+        "signal": signal,
+        "events": {"sample": samples, "symbol": symbols, "duration": duration},
+        "channels": of_each(recording, "channels", list(map(str, range(n)))),
+        "units": of_each(recording, "units", [""] * n),
+    }
+    return unsaid | said | found
+
+
+def of_each(recording: Recording, key: str, unsaid: list[str]) -> list[str]:
+    """What a recording says of each channel, "channels" or "units", or what stands for it where it says nothing."""
+    given, n = recording.get(key), len(unsaid)
+    if given is None or len(given) == 0:
+        return unsaid
+    if isinstance(given, str) and (n == 1 or key == "units"):
+        return [given] * n
+    if isinstance(given, str) or len(given) != n:
+        raise ValueError(f"the {key} of {name_of(recording)} are {given!r}; expected a list of {n}, one a channel.")
+    return list(given)
 
 
 def name_of(recording: Recording) -> str:
@@ -64,10 +111,17 @@ def of_channel(recording: Recording, column: int) -> Recording:
 
 def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Samples int64 [n], symbols [n] and durations float64 [n] in seconds of what is annotated."""
-    events = recording.get("events") or {}
+    events = recording.get("events")
+    events = {} if events is None else events
+    if not isinstance(events, Mapping):
+        expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
+        raise TypeError(f"the events of {name_of(recording)} are a {type(events).__name__}; {expected}.")
     samples = np.asarray(events.get("sample", ()), np.int64)
     symbols = [str(symbol) for symbol in events.get("symbol", ())]
     duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)
+    if not len(samples) == len(symbols) == len(duration):
+        n = f"{len(samples)} samples, {len(symbols)} symbols and {len(duration)} durations"
+        raise ValueError(f"the events of {name_of(recording)} are {n}; expected as many of each, 'N' of a beat.")
     return samples, symbols, duration
 
 

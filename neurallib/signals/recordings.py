@@ -259,7 +259,9 @@ def _contents(
 ) -> tuple[Contents, str, str]:
     """What a file holds, by what it is, and what it is called."""
     stem = wfdb_records.wfdb_stem(path)
-    beside = stem.with_name(f"{stem.name}.hea").is_file()
+    beside = bool(stem.name) and stem.with_name(f"{stem.name}.hea").is_file()
+    if path.is_dir() and not beside:
+        raise ValueError(f"{path} is a folder; expected a file: list_recordings gives those of a folder.")
     if path.suffix == ".hea" or beside and (stem != path or not path.is_file()):
         return wfdb_records.read_wfdb(stem, annotator), stem.name, str(stem)
     if not path.is_file():

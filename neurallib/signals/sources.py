@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurallib.signals.folders import SignalFolder
 from neurallib.state import Pair
+from neurallib.warn import warn
 
 Data = SignalFolder | Sequence[Pair] | Dataset[Any] | Iterable[Pair] | Pair
 Signals = SignalFolder | Sequence[Any] | Dataset[Any] | Iterable[Any] | np.ndarray | Tensor
@@ -45,19 +46,26 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     if type(data) is list and data and not (has_targets and _is_pair(data)):
         return data  # what it mostly is; asking whether it is a path or a mapping takes longer than all else here
     expected = FORMS.format("pairs (signal, target)" if has_targets else "signals")
+    if isinstance(data, Mapping) and "signal" in data and not has_targets:
+        raise TypeError(f"{name} is a recording; expected {expected}: predict_recording takes a recording.")
     if isinstance(data, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
+    data = _without_frames(data)
     items = data
     if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
     elif _is_array(data):
         if has_targets:
             raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
-        items = data if _is_stack(data, n_features) else [data]
+        stacked = _is_stack(data, n_features)
+        items = data if stacked else [data]
+        if stacked and data.ndim == 2 and len(data) > 16 * data.shape[1]:  # more likely [T, C] of other channels
+            n, n_steps = data.shape
+            warn(f"{name} is [{n}, {n_steps}], taken as {n} signals of {n_steps} steps: the state takes one channel.")
     elif not is_numbered(data):
         if not isinstance(data, Iterable) or (isinstance(data, Dataset) and not hasattr(type(data), "__iter__")):
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
@@ -126,6 +134,13 @@ def _is_pair(data: Any) -> bool:
     """Whether data are one pair of arrays, of which the second may be a single number."""
     of_two = isinstance(data, (tuple, list)) and len(data) == 2
     return of_two and _is_array(data[0]) and (_is_array(data[1]) or np.ndim(data[1]) == 0)
+
+
+def _without_frames(data: Any) -> Any:
+    """Frames and columns of pandas as arrays: they give their columns where items are asked for."""
+    if isinstance(data, tuple):
+        return tuple(map(_without_frames, data)) if len(data) == 2 else data
+    return data.to_numpy() if hasattr(data, "to_numpy") else data
 
 
 def _is_array(value: Any) -> bool:

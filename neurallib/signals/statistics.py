@@ -151,6 +151,8 @@ class Statistics:
             with_shift, without = (moments.scale() for moments in self._y_of_signal)
             offset = bool(with_shift.scale.sum() <= without.scale.sum())
             of_y = with_shift if offset else without
+            if known["residual"]:  # outputs of 0 are to leave the signal where it is, too
+                offset, of_y = True, Scale(np.zeros_like(with_shift.shift), with_shift.scale)
             known |= {"target_normalization": "signal", "target_offset": offset}
         elif self._y is not None:
             of_y = self._y.scale()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.extras import missing
 from neurallib.names import listing
 from neurallib.reading import is_file_name, told_by
 from neurallib.signals.conversion import unit_factor
@@ -278,7 +279,5 @@ def _wfdb() -> Any:
     try:
         import wfdb
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "WFDB records need the package wfdb: pip install neurallib[wfdb]", name="wfdb"
-        ) from error
+        raise missing("WFDB records", "wfdb", "wfdb") from error
     return wfdb

@@ -12,20 +12,22 @@ from neurallib.state import Preprocessing, State, count_parameters
 from neurallib.tasks import describe
 
 
-def description(state: State, license: str | None) -> str:
+def facts(state: State, license: str | None, datasets: Sequence[str] | None, base_model: str | None) -> str:
     """What the model is, a fact a line."""
     info, preprocessing = state["training_info"], state["preprocessing"]
     trained, transfer = _is_trained(info), info.get("transfer") or {}
-    facts = {
+    said = {
         "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
         "Trained on": info.get("train_dataset") or "not recorded" if trained else "nothing yet",
         **{f"Layers of {source['model_name']}": _origin(source) for source in transfer.get("sources", [])},
+        **({"Datasets": ", ".join(datasets)} if datasets else {}),
+        **({"Base model": base_model} if base_model else {}),
         "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
         "Output": _output(state),
         **_scales(preprocessing),
         "Licence": license or "not stated",
     }
-    return "\n".join(f"- **{name}:** {line(value)}" for name, value in facts.items())
+    return "\n".join(f"- **{name}:** {line(value)}" for name, value in said.items())
 
 
 def _scales(known: Preprocessing) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, fetch
 from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
+from neurallib.storage.pretrained import list_pretrained
 from neurallib.storage.publishing import check_links, published, without_local_paths
 from neurallib.storage.training_info import INFO, read_training_information
 from neurallib.version import __version__
@@ -73,6 +74,8 @@ def load_from_hub(
     >>> import neurallib as nl
     >>> state = nl.load_from_hub("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
+    if repo_id in list_pretrained():
+        raise ValueError(f"repo_id={repo_id!r} comes along with this library: load_pretrained({repo_id!r}).")
     wanted = ((INFO,), (HPARAMS,), WEIGHTS, (PREPROCESSING, OPTIONAL))
     info, hparams, weights, *_ = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
     state = loaded_state(info, hparams, weights)
@@ -172,6 +175,10 @@ def push_to_hub(
     private: bool = True,
     revision: str | None = None,
     commit_message: str | None = None,
+    license: str | None = None,
+    datasets: Sequence[str] | None = None,
+    base_model: str | None = None,
+    description: str | None = None,
 ) -> str:
     """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
 
@@ -192,6 +199,8 @@ def push_to_hub(
         A branch, made where it is missing; by default the main branch.
     commit_message : str, optional
         By default says which model and version of neurallib.
+    license, datasets, base_model, description : optional
+        Of the card that is written here, as `save_model_card` takes them. A directory's own card goes along as it is.
 
     Returns
     -------
@@ -202,7 +211,7 @@ def push_to_hub(
     ------
     TypeError, ValueError, FileNotFoundError
         If it is neither a state nor a directory that `load_checkpoint` reads, one of its files is a link out of it, or
-        the name is none; nothing has been published then.
+        the name is none; or it has a card of its own and what a card says is given. Nothing has been published then.
     PermissionError
         If the token may not write there.
     ConnectionError
@@ -224,7 +233,8 @@ def push_to_hub(
 
     with tempfile.TemporaryDirectory() as temporary, plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
-        name = _write_repository(state_or_directory, folder)
+        said = {"license": license, "datasets": datasets, "base_model": base_model, "description": description}
+        name = _write_repository(state_or_directory, folder, **{k: v for k, v in said.items() if v is not None})
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(url.repo_id)
@@ -247,12 +257,17 @@ def push_to_hub(
     return str(url) if revision is None else f"{url}/tree/{revision}"
 
 
-def _write_repository(state_or_directory: State | str | Path, folder: Path) -> str:
-    """Write all that a repository holds; the model's name."""
+def _write_repository(state_or_directory: State | str | Path, folder: Path, **said: Any) -> str:
+    """Write all that a repository holds, a card with what is said; the model's name."""
     own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
     state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
     if own is not None:
         check_links(own, (*WEIGHTS, HPARAMS, INFO, PREPROCESSING, LOSS_PLOT, CARD))
+        if said and (own / CARD).is_file():
+            raise ValueError(
+                f"{own / CARD} is there and goes along as it is: give {listing(said)} to save_model_card, which writes "
+                "it anew, or put it there by hand."
+            )
     info, left_out = published(without_local_paths(state["training_info"]))
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")
@@ -265,5 +280,5 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path) -> s
     if own is not None and (own / CARD).is_file():
         shutil.copyfile(own / CARD, folder / CARD)
     else:
-        save_model_card(changed(state, training_info=info), folder)
+        save_model_card(changed(state, training_info=info), folder, **said)
     return str(state["hparams"]["model_name"])

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, text
+from neurallib.checks import as_path, is_list, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.state import State
-from neurallib.storage.card_parts import code, description, limits_of, line, results, training
+from neurallib.storage.card_parts import code, facts, limits_of, line, results, training
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 
@@ -37,6 +37,9 @@ def save_model_card(
     intervals: Mapping[str, Sequence[float]] | None = None,
     limits: str | None = None,
     license: str | None = None,
+    datasets: Sequence[str] | None = None,
+    base_model: str | None = None,
+    description: str | None = None,
 ) -> Path:
     """Write README.md into a checkpoint directory: what the model is, was trained on and for, and code that uses it.
 
@@ -60,6 +63,12 @@ def save_model_card(
         What the model is not for and where it fails, in a sentence or more, beside what every card says.
     license : str, optional
         Of the weights, by its short name, such as "mit" or "cc-by-4.0"; by default the card says that none is stated.
+    datasets : sequence of str, optional
+        The data that it learnt from, by their names, on the hub where they are there: the hub lists the model by them.
+    base_model : str, optional
+        The model whose weights it started from, by its name on the hub.
+    description : str, optional
+        What the model does and for whom, in a sentence or more, below its name.
 
     Returns
     -------
@@ -92,8 +101,9 @@ def save_model_card(
     state, directory = check_state(state), as_path("directory", directory)
     path = directory / CARD
     card = model_card(
-        state, directory, metrics=metrics, measured_on=measured_on, intervals=intervals, limits=limits, license=license
-    )
+        state, directory, metrics=metrics, measured_on=measured_on, intervals=intervals, limits=limits, license=license,
+        datasets=datasets, base_model=base_model, description=description,
+    )  # fmt: skip
     with atomic_write(path) as temporary:
         temporary.write_text(card, encoding="utf-8")
     return path
@@ -108,6 +118,9 @@ def model_card(
     intervals: Mapping[str, Sequence[float]] | None = None,
     limits: str | None = None,
     license: str | None = None,
+    datasets: Sequence[str] | None = None,
+    base_model: str | None = None,
+    description: str | None = None,
 ) -> str:
     """The text that `save_model_card` writes."""
     from huggingface_hub import ModelCard
@@ -120,12 +133,18 @@ def model_card(
         if measured_on is None:
             raise ValueError("measured_on is missing: metrics say nothing without the data they were measured on.")
         text("measured_on", measured_on)
-    for name, said in (("limits", limits), ("license", license)):
+    given = {"limits": limits, "license": license, "base_model": base_model, "description": description}
+    for name, said in given.items():
         if said is not None:
             text(name, said)
+    if datasets is not None and not is_list(datasets):
+        raise TypeError(f"datasets={datasets!r} is a {type(datasets).__name__}; expected a list of names.")
+    for i, name in enumerate(datasets or ()):
+        text(f"datasets[{i}]", name)
     sections = [
         f"# {line(state['hparams']['model_name'])}",
-        description(state, license),
+        (description or "").strip(),
+        facts(state, license, datasets, base_model),
         f"## Use\n\n```python\n{code(state, directory)}```",
         limits_of(state, limits),
         results(metrics or {}, measured_on, intervals),
@@ -134,7 +153,8 @@ def model_card(
         f"## Hyperparameters\n\n```yaml\n{yaml.safe_dump(file_hparams(state), sort_keys=False)}```",
     ]
     body = "\n\n".join(section for section in sections if section)
-    data = _metadata(state, metrics or {}, measured_on, license)
+    data = _metadata(state, metrics or {}, measured_on)
+    data.license, data.datasets, data.base_model = license, list(datasets or ()) or None, base_model
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
 
 
@@ -144,9 +164,7 @@ def for_repository(card: str, repo_id: str) -> str:
     return re.sub(r'(nl\.)?load_checkpoint\("[^\n]*"\)', lambda _: f"nl.load_from_hub({json.dumps(repo_id)})", card)
 
 
-def _metadata(
-    state: State, metrics: Mapping[str, float], measured_on: str | None, license: str | None
-) -> ModelCardData:
+def _metadata(state: State, metrics: Mapping[str, float], measured_on: str | None) -> ModelCardData:
     from huggingface_hub import EvalResult, ModelCardData
 
     hparams, info = state["hparams"], state["training_info"]
@@ -166,7 +184,6 @@ def _metadata(
     biosignal = info.get("biosignal")
     return ModelCardData(
         library_name="neurallib",
-        license=license,
         # the hub knows no pipeline of signals in, labels or signals out: forecasting is its only one of time series
         pipeline_tag="other",
         tags=["biosignals", "time-series", task, state["architecture"], *([line(biosignal)] if biosignal else [])],

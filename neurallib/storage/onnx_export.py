@@ -13,6 +13,7 @@ import torch
 
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
+from neurallib.extras import missing
 from neurallib.files import atomic_write
 from neurallib.models.folding import check_fold, fold_of, forward_of
 from neurallib.models.registry import check_weights
@@ -133,9 +134,7 @@ def _packages() -> tuple[Any, Any]:
         import onnx
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"ONNX files need the package {error.name}: pip install neurallib[onnx]", name=error.name
-        ) from error
+        raise missing("ONNX files", str(error.name), "onnx") from error
     return onnx, onnxruntime
 
 
