@@ -39,7 +39,7 @@ class Postprocessing(TypedDict):
     """What turns outputs into answers."""
 
     outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
-    events: dict[str, Any]  # how probabilities become events: threshold, min_distance, smoothing, snap (s); or nothing
+    events: dict[str, Any]  # how probabilities become events: threshold, min_distance, smoothing, delay, snap (s)
 
 
 class State(TypedDict):
@@ -61,7 +61,8 @@ class State(TypedDict):
         shift was taken off it), "y_shift" and "y_scale". None where unknown.
     postprocessing : dict
         What turns outputs into answers: "outputs", the names of classes or quantities [K] (None where unknown), and
-        "events", how probabilities become events (empty where they do not).
+        "events", how probabilities become events (empty where they do not): arguments of `find_events` and
+        `find_r_peaks`, and the "delay" in seconds by which probabilities are later than events.
     frozen : list of str
         Names and patterns of weights that `train` leaves untouched.
     training_info : dict

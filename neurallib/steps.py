@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,22 +15,29 @@ from neurallib.names import did_you_mean, listing
 
 ENDS = ("odd", "even")
 _FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
+_ORDER, _DURATION = 2, 2.0
+_ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
+_SETTLED = 1e-3  # what is left of where a causal filter began, once it is warm
+_LONGEST = 100_000  # steps to warm one up, however slow it is
+_SAID = ("name", "causal", "beside")  # of a step, beside its parameters
+
+Held = list[list[np.ndarray]]  # what causal steps carry on: the states of each one's filters, none of others
 
 
-def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+def _highpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
     return _filtered(x, rate, "highpass", (frequency,), order, ends)
 
 
-def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+def _lowpass(x: np.ndarray, rate: float, frequency: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
     return _filtered(x, rate, "lowpass", (frequency,), order, ends)
 
 
-def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = 2, ends: str = "odd") -> np.ndarray:
+def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = _ORDER, ends: str = "odd") -> np.ndarray:
     return _filtered(x, rate, "bandpass", (low, high), order, ends)
 
 
 def _local_gain(
-    x: np.ndarray, rate: float, low: float, high: float, duration: float = 2.0, order: int = 2
+    x: np.ndarray, rate: float, low: float, high: float, duration: float = _DURATION, order: int = _ORDER
 ) -> np.ndarray:
     """The band divided by its own RMS over `duration` seconds around each step."""
     from scipy.ndimage import uniform_filter1d
@@ -41,7 +49,7 @@ def _local_gain(
     return gained
 
 
-# Each takes a signal [T, C] float64, its rate in Hz and parameters, and gives [T, C]. None of them is causal.
+# Each takes a signal [T, C] float64, its rate in Hz and parameters, and gives [T, C]: what it is without "causal".
 STEPS: dict[str, Callable[..., np.ndarray]] = {
     "highpass": _highpass,
     "lowpass": _lowpass,
@@ -51,8 +59,8 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
 
 
 def check_steps(steps: Any) -> list[dict[str, Any]]:
-    """Steps as a state keeps them, each a dict with its "name", its parameters and, of one whose result stands beside
-    the signal, "beside".
+    """Steps as a state keeps them, each a dict with its "name", its parameters, "causal" where it hears nothing of what
+    comes after, and "beside" where its result stands beside the signal.
 
     Raises
     ------
@@ -73,6 +81,11 @@ def n_inputs(n_features: int, steps: Sequence[Mapping[str, Any]] | None) -> int:
     return n_features * (1 + sum(bool(step.get("beside")) for step in steps or ()))
 
 
+def are_causal(steps: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Whether a stream can go through them."""
+    return all(step.get("causal") for step in steps or ())
+
+
 def apply_steps(x: np.ndarray, steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> np.ndarray:
     """The signal [T, C] as steps make it, [T, n_inputs] float64; as it comes where there are none.
 
@@ -90,20 +103,46 @@ def apply_steps(x: np.ndarray, steps: Sequence[Mapping[str, Any]] | None, rate: 
             "state['preprocessing']['steps'] has filters, and the sampling frequency is not known: give it in "
             "state['preprocessing']['sampling_frequency'], or to train."
         )
-    n_features = x.shape[1]
+    return steps_going_on(x, steps, rate)[0]
+
+
+def steps_going_on(
+    x: np.ndarray, steps: Sequence[Mapping[str, Any]], rate: float, held: Held | None = None
+) -> tuple[np.ndarray, Held]:
+    """The next piece [..., T, C] of signals, with a sample at least, as `apply_steps` makes it of the whole where all
+    steps are causal; and what the piece after it needs. `held` is what the one before gave, None for the first."""
+    n_features, after = x.shape[-1], Held()
     x = np.asarray(x, dtype=np.float64)
-    for step in steps:
-        parameters = {name: value for name, value in step.items() if name not in ("name", "beside")}
-        beside = bool(step.get("beside"))
-        made = STEPS[step["name"]](x[:, :n_features] if beside else x, rate, **parameters)
-        x = np.concatenate([x, made], axis=1) if beside else made
-    return x
+    for i, step in enumerate(steps):
+        parameters = {name: value for name, value in step.items() if name not in _SAID}
+        given = x[..., :n_features] if step.get("beside") else x
+        if step.get("causal"):
+            made, states = _forwards(given, rate, step, held[i] if held else None)
+        else:
+            made, states = STEPS[step["name"]](given, rate, **parameters), []
+        x = np.concatenate([x, made], axis=-1) if step.get("beside") else made
+        after.append(states)
+    return x, after
+
+
+def warm_up(steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> int:
+    """How many samples before a piece causal steps have to hear until where they began is not seen any more."""
+    n_steps = 0.0
+    for step in steps or ():
+        if step.get("causal") and rate is not None:
+            sections, _ = _sections_of(step, rate)
+            poles = [max(np.abs(np.roots(section[3:])).max() for section in sections)]
+            poles += [_kept_of_power(step, rate)] * (step["name"] == "local_gain")
+            n_steps += sum(math.log(_SETTLED) / min(math.log(pole + 1e-300), -1e-9) for pole in poles)
+    return min(math.ceil(n_steps), _LONGEST)
 
 
 def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     choice(f"{where}['name']", step.get("name"), STEPS)
     known = dict(list(inspect.signature(STEPS[step["name"]]).parameters.items())[2:])
-    given = {name: value for name, value in step.items() if name not in ("name", "beside")}
+    if step.get("causal"):
+        known.pop("ends", None)  # of a signal that is gone through both ways
+    given = {name: value for name, value in step.items() if name not in _SAID}
     for name in given:
         if name not in known:
             raise ValueError(
@@ -120,8 +159,8 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
             number(f"{where}[{name!r}]", value, 0, low_open=True)
     if "low" in given and given["low"] >= given["high"]:
         raise ValueError(f"{where} goes from low={given['low']} to high={given['high']} Hz; expected low below high.")
-    beside = {"beside": True} if boolean(f"{where}['beside']", step.get("beside", False)) else {}
-    return {"name": step["name"], **given, **beside}
+    said = {name: True for name in _SAID[1:] if boolean(f"{where}[{name!r}]", step.get(name, False))}
+    return {"name": step["name"], **given, **said}
 
 
 @functools.lru_cache(maxsize=64)
@@ -155,3 +194,37 @@ def _filtered(
     for _ in range(2):
         filtered = sosfilt(sections, filtered, axis=0, zi=ones * filtered[0])[0][::-1]
     return filtered[n : len(filtered) - n]
+
+
+def _forwards(
+    x: np.ndarray, rate: float, step: Mapping[str, Any], held: Sequence[np.ndarray] | None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A causal step of the next piece [..., T, C], and the states of its filters [sections, ..., 2, C]: through the
+    same Butterworth filter forwards alone, which begins as if the first sample had been there for ever. A local gain's
+    RMS is of all that came, the less of it the longer ago."""
+    from scipy.signal import sosfilt
+
+    sections, ones = _sections_of(step, rate)
+    if held is None:
+        start = ones.reshape(len(ones), *(1,) * (x.ndim - 2), 2, 1) * x[..., :1, :]
+        held = [start, np.zeros((1, *x.shape[:-2], 2, x.shape[-1] + 1))]
+    made, after = sosfilt(sections, x, axis=-2, zi=held[0])
+    if step["name"] != "local_gain":
+        return made, [after]
+    kept = _kept_of_power(step, rate)
+    power = np.concatenate([made**2, np.ones_like(made[..., :1])], axis=-1)  # the last tells how much has come
+    power, of_power = sosfilt([[1 - kept, 0, 0, 1, -kept, 0]], power, axis=-2, zi=held[1])
+    size = np.sqrt(power[..., :-1] / power[..., -1:])
+    return made / np.where(size > _ROUNDING * np.abs(x), size, np.inf), [after, of_power]
+
+
+def _kept_of_power(step: Mapping[str, Any], rate: float) -> float:
+    """The share of a local gain's mean power that a sample leaves of what was before it."""
+    return math.exp(-1 / max(step.get("duration", _DURATION) * rate, 1.0))
+
+
+def _sections_of(step: Mapping[str, Any], rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """The sections of a step's filter, and their states after a constant 1."""
+    frequencies = tuple(step[name] for name in ("frequency", "low", "high") if name in step)
+    kind = step["name"] if len(frequencies) == 1 else "bandpass"
+    return _sections(kind, frequencies, step.get("order", _ORDER), rate)

@@ -30,6 +30,7 @@ from neurallib.examples import (
     sleep_stages,
     stream,
     train_ecg_r_peaks,
+    train_ecg_r_peaks_stream,
     train_retrain_test,
     transfer_learning,
     use_published_model,
@@ -86,28 +87,45 @@ def records(tmp_path: Path) -> list[str]:
     wfdb = pytest.importorskip("wfdb", reason="reads records")
     said: dict[str, Any] = {"fs": 360, "units": ["mV", "mV"], "sig_name": ["MLII", "V1"], "fmt": ["16", "16"]}
     rng = np.random.default_rng(0)
-    for seed, name in enumerate(("101", "106", "bw", "ma")):
+    for seed, record in enumerate(("101", "106", "bw", "ma")):
         signal, beats = nl.synthetic_ecg(duration=65, sampling_frequency=360, seed=seed)
-        two = np.stack([signal, -signal], axis=1) if name.isdigit() else rng.standard_normal((len(signal), 2))
-        wfdb.wrsamp(name, p_signal=two.astype(float), write_dir=str(tmp_path), **said)
-        wfdb.wrann(name, "atr", beats, ["V" if i % 9 == 4 else "N" for i in range(len(beats))], write_dir=str(tmp_path))
+        two = np.stack([signal, -signal], axis=1) if record.isdigit() else rng.standard_normal((len(signal), 2))
+        wfdb.wrsamp(record, p_signal=two.astype(float), write_dir=str(tmp_path), **said)
+        symbols = ["V" if i % 9 == 4 else "N" for i in range(len(beats))]
+        wfdb.wrann(record, "atr", beats, symbols, write_dir=str(tmp_path))
     return ["--records", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "out"), "--threads", "1"]
 
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of 15 pieces
 @pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
-def test_the_recipe_of_the_model_that_comes_along_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "name", "fold"),
+    [(train_ecg_r_peaks, "ecg_r_peaks", "fold_0"), (train_ecg_r_peaks_stream, "ecg_r_peaks_stream", "stream_fold_0")],
+    ids=["whole", "stream"],
+)
+def test_the_recipe_of_a_model_that_comes_along_goes_on_where_it_was_stopped(
+    recipe: Any, name: str, fold: str, tmp_path: Path
+) -> None:
     folders = records(tmp_path)
     epochs = ["--epochs", "1", "--fold-epochs", "1"]
-    measured = train_ecg_r_peaks.main([*folders, *epochs])
+    measured = recipe.main([*folders, *epochs])
     assert {record["name"] for record in measured["records"]} == {"101", "106"}
-    state = nl.load_checkpoint(tmp_path / "out" / "ecg_r_peaks")
+    state = nl.load_checkpoint(tmp_path / "out" / name)
     for key in ("steps", "fold", "normalization", "window", "sampling_frequency"):
-        assert state["preprocessing"][key] == nl.load_pretrained("ecg_r_peaks")["preprocessing"][key], key
-    written = (tmp_path / "out" / "fold_0" / "model_weights.safetensors").stat().st_mtime_ns
-    again = train_ecg_r_peaks.main([*folders, *epochs])
+        assert state["preprocessing"][key] == nl.load_pretrained(name)["preprocessing"][key], key
+    written = (tmp_path / "out" / fold / "model_weights.safetensors").stat().st_mtime_ns
+    again = recipe.main([*folders, *epochs])
     assert again["gross"]["f1"] == pytest.approx(measured["gross"]["f1"], nan_ok=True)
-    assert (tmp_path / "out" / "fold_0" / "model_weights.safetensors").stat().st_mtime_ns == written
+    assert (tmp_path / "out" / fold / "model_weights.safetensors").stat().st_mtime_ns == written
+
+
+def test_the_recipe_for_streams_moves_labels_as_late_as_its_state_takes_off() -> None:
+    y = np.zeros((500, 1))
+    y[200:215] = 1
+    _, late = train_ecg_r_peaks_stream.later(y, y)
+    assert np.isnan(late[:11]).all() and np.flatnonzero(late == 1).tolist() == list(range(211, 226))
+    delay = nl.load_pretrained("ecg_r_peaks_stream")["postprocessing"]["events"]["delay"]
+    assert 0 <= delay - train_ecg_r_peaks_stream.DELAY < 0.01
 
 
 def test_labels_of_the_recipe_lie_around_their_beats_and_its_pieces_are_of_both_leads_and_between() -> None:

@@ -51,7 +51,8 @@ search.__init__ search.trials search.grid
 __init__
 examples.__init__ examples.heart_rates examples.recipes examples.ecg_peaks examples.grid_search
     examples.train_retrain_test
-    examples.stream examples.publish_model examples.train_ecg_r_peaks examples.train_ecg_denoiser
+    examples.stream examples.publish_model examples.train_ecg_r_peaks
+    examples.train_ecg_r_peaks_stream examples.train_ecg_denoiser
     examples.transfer_learning
     examples.use_published_model examples.beats_and_heart_rate examples.emg_gestures examples.sleep_stages
     examples.denoising examples.heart_rate_from_ppg examples.beat_classes examples.fine_tuning examples.augmentations

@@ -86,6 +86,31 @@ def test_r_peaks_are_found_in_one_line_at_any_rate_and_in_any_unit(rate: int, un
     assert abs(len(nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), upside_down)) - len(true)) <= 1
 
 
+def test_the_code_of_a_card_runs(capsys: pytest.CaptureFixture) -> None:
+    card = (DIRECTORY / "ecg_r_peaks_stream" / "README.md").read_text()
+    exec(card.partition("```python\n")[2].partition("```")[0], {})
+    assert len(capsys.readouterr().out.splitlines()) >= 10
+
+
+@pytest.mark.parametrize("factor", [1, -1000], ids=["mV", "uV, upside down"])
+def test_beats_of_a_stream_are_those_of_one_pass_and_known_within_a_fifth_of_a_second(factor: int) -> None:
+    state, rate, size = nl.load_pretrained("ecg_r_peaks_stream"), 125, 5
+    signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=rate, heart_rate=75, muscle_noise=0.05, seed=1)
+    signal = factor * signal[:, None]
+    network, carry = nl.build_network(state).eval(), nl.init_stream(state)
+    found, late = list[int](), list[float]()
+    for first in range(0, len(signal), size):
+        _, carry = nl.stream_step(network, signal[first : first + size], carry)
+        known = carry["events"]["found"][0].tolist()
+        found, late = found + known, late + [(carry["n_samples"] - beat) / rate for beat in known]
+    assert max(late) <= 0.2 + size / rate
+    scores = nl.peak_scores(true, found, sampling_frequency=rate, tolerance=0.05)
+    assert scores["sensitivity"] > 0.97 and scores["positive_predictive_value"] > 0.98
+    found += nl.stream_step(network, None, carry)[1]["events"]["found"][0].tolist()
+    recording = {"signal": signal, "sampling_frequency": float(rate)}
+    assert nl.predict_recording(state, recording, output="events")["events"].tolist() == found
+
+
 @pytest.mark.skipif(not RECORDS.is_dir(), reason="the MIT-BIH Arrhythmia Database is not there")
 def test_r_peaks_of_a_record_are_those_of_its_annotations() -> None:
     pytest.importorskip("wfdb", reason="reads records")

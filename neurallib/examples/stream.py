@@ -41,12 +41,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     for i, chunk in enumerate(device(ecg, rate)):
         _, carry = nl.stream_step(network, chunk, carry)
         for event in carry["events"]["found"][0].tolist():
-            found.append(event - round(LATE * rate))
+            found.append(event)
             delays.append((carry["n_samples"] - found[-1]) / rate)
         if i == 10:  # as when the program is stopped, and goes on
             carry = kept_in_a_file(carry, arguments.out / "carry.pt")
     _, carry = nl.stream_step(network, None, carry)
-    found += [event - round(LATE * rate) for event in carry["events"]["found"][0].tolist()]
+    found += carry["events"]["found"][0].tolist()
 
     scores = nl.peak_scores(r_peaks, found, sampling_frequency=rate)
     delay, latest = (float(np.mean(delays)), max(delays)) if delays else (np.nan, np.nan)
@@ -82,7 +82,8 @@ def train(rate: float, n_signals: int, epochs: int) -> nl.State:
         state, pairs[n_val:], pairs[:n_val], epochs=epochs, batch_size=8, normalization="dataset",
         sampling_frequency=rate, enable_progress_bar=False,
     )  # fmt: skip
-    state["postprocessing"]["events"] = {"threshold": 0.4, "min_distance": 0.25, "smoothing": 0.05}  # s, travels along
+    events = {"threshold": 0.4, "min_distance": 0.25, "smoothing": 0.05, "delay": LATE}  # s; LATE is taken off again
+    state["postprocessing"]["events"] = events  # travels along
     return state
 
 

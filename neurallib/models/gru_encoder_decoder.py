@@ -74,7 +74,8 @@ def gru_encoder_decoder(
         high, duration: the band divided by its own RMS over 2 s). One with "beside": True leaves the signal as it is
         and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
         forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
-        mirrored ("even", for what has peaks). Kept in `preprocessing["steps"]`.
+        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
+        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 

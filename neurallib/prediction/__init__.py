@@ -12,6 +12,12 @@ for i in range(0, len(signal), 36):  # pieces [n, 1] of any length
     probabilities, carry = nl.stream_step(network, signal[i : i + 36], carry)  # as predict gives them for the whole
 ```
 
+What stands before the network has to do without the future as well: `steps=[{"name": "highpass", "frequency": 0.5,
+"causal": True}]`, and in place of a normalization of each signal a causal `local_gain`, which divides by how large the
+signal was of late. A filter's state is part of the carry. A network that looks back alone has to see an event before it
+can tell of it, so its labels are moved later, and `postprocessing["events"]["delay"]` is the seconds that are taken off
+what it finds. `nl.load_pretrained("ecg_r_peaks_stream")` is made so.
+
 For a device without Python, `nl.export_onnx(state, "peaks.onnx", stateful=True)` writes the same as an ONNX file, once
 ONNX Runtime has given what `predict` gives; it takes each of the six architectures, normalization and units included.
 """

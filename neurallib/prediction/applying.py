@@ -18,6 +18,7 @@ from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.normalization import Scale, as_input, by_window, target_scale
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import State, Weights
+from neurallib.steps import warm_up
 from neurallib.tasks import Task, activate
 
 Apply = Callable[[Tensor, Tensor], Tensor]
@@ -99,14 +100,17 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
     n_steps = len(x)
     of_window = data.preprocessing["target_normalization"] == "signal"
     windows = cut(0, n_steps, window, max(1, window // 2))
+    warm = warm_up(data.preprocessing["steps"], data.preprocessing["sampling_frequency"])
     parts: list[Tensor] = []
     scales: list[Scale] = []
     size = max(1, MAX_PADDED_STEPS // window)
     for first in range(0, len(windows), size):
         some = windows[first : first + size]
-        xs = [x[one.start : one.stop].numpy() for one in some]
-        made = [as_input(part, data.preprocessing) for part in xs] if by_window(data.preprocessing) else []
-        xs = [values for values, _ in made] or xs
+        made = []
+        for one in some if by_window(data.preprocessing) else ():
+            begin, before = one.begin(warm)
+            made.append(as_input(x[begin : one.stop].numpy(), data.preprocessing, before=before))
+        xs = [values for values, _ in made] or [x[one.start : one.stop].numpy() for one in some]
         logits = apply(torch.from_numpy(np.stack(xs)), torch.full((len(some),), window))
         for k, (one, rows) in enumerate(zip(some, logits, strict=True)):
             parts.append(rows if task.seq2one else rows[one.low - one.start : one.high - one.start])

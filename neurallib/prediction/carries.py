@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.checks import number
 from neurallib.formats import STREAM, check_format
 from neurallib.prediction.stream_events import Waiting
+from neurallib.steps import are_causal, check_steps, n_inputs, steps_going_on
 from neurallib.tasks import TaskKind
 
 _MOST = 1 << 40  # samples of a stream, or of a setting
@@ -48,6 +53,8 @@ def _wrong(carry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str | Non
         return "ended"
     kept: Any = carry.get("kept")
     n_features = weights["gru_layers.0.weight_ih_l0"].shape[1] // fold
+    if "steps" in carry and not _are_steps(carry["steps"], carry.get("kept"), n_samples):
+        return "steps"
     if not _is(kept, 3) or len(kept) < 1 or kept.shape[2] != n_features:
         return "kept"
     begin = n_samples - kept.shape[1]
@@ -68,13 +75,43 @@ def _wrong(carry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str | Non
     return None if _are_events(carry.get("events", False), len(kept)) else "events"
 
 
+def _are_steps(steps: Any, kept: Any, n_samples: int) -> bool:
+    """Whether a stream whose signals are `kept` as steps made them could have gone through these."""
+    if not isinstance(steps, Mapping) or not _is(kept, 3) or len(kept) < 1:
+        return False
+    try:
+        expected = _held_sizes(json.dumps(steps.get("named")), steps.get("rate"), len(kept), kept.shape[2])
+    except (TypeError, ValueError):
+        return False
+    held = steps.get("held", False)
+    if held is None or n_samples == 0:
+        return held is None and n_samples == 0
+    if not isinstance(held, list) or not all(isinstance(each, list) for each in held):
+        return False
+    if not all(_is(state, 4, torch.float64) for each in held for state in each):
+        return False
+    return [[tuple(state.shape) for state in each] for each in held] == expected
+
+
+@functools.lru_cache(maxsize=16)
+def _held_sizes(named: str, rate: Any, n_streams: int, n_features: int) -> list[list[tuple[int, ...]]]:
+    """Of what steps hold, as JSON has them; a stream's step has not the time to look at them each time. Raises where
+    there are no such steps."""
+    steps = check_steps(json.loads(named))
+    n_given, left = divmod(n_features, n_inputs(1, steps))
+    if left or not steps or not n_given or not are_causal(steps):
+        raise ValueError
+    states = steps_going_on(np.zeros((n_streams, 1, n_given)), steps, number("rate", rate, 0, low_open=True))[1]
+    return [[state.shape for state in each] for each in states]
+
+
 def _are_events(events: Any, n_streams: int) -> bool:
     if events is None:
         return True
     if not isinstance(events, Mapping) or not isinstance(events.get("threshold"), (int, float)):
         return False
     waiting = events.get("waiting")
-    counts = all(_is_count(events.get(name)) for name in ("distance", "half"))
+    counts = all(_is_count(events.get(name)) for name in ("distance", "half")) and _is_count(events.get("delay", 0))
     if not counts or not isinstance(waiting, list) or len(waiting) != n_streams:
         return False
     return all(isinstance(one, Mapping) and one.keys() == set(Waiting._fields) and _waits(one) for one in waiting)

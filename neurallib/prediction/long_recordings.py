@@ -18,7 +18,7 @@ from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
 from neurallib.names import hinted
 from neurallib.prediction.applying import applied
-from neurallib.prediction.stream_events import new_events, next_events
+from neurallib.prediction.stream_events import DEFAULTS, new_events, next_events
 from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back
@@ -29,6 +29,7 @@ from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
 from neurallib.state import State, new_postprocessing
+from neurallib.steps import are_causal, warm_up
 from neurallib.tasks import Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
@@ -98,9 +99,10 @@ def predict_recording(
 
     Notes
     -----
-    Windows hear nothing from beyond their ends. On 30 minutes through a bidirectional GRU of three layers, its weights
-    made three times as large so that it hears from far, that differed from one pass over everything by 2e-4 at the most
-    (`python benchmarks/bench_long_recording.py`); a model that hears from further needs a larger overlap.
+    Windows hear nothing from beyond their ends, but that causal steps begin before them. On 30 minutes through a
+    bidirectional GRU of three layers, its weights made three times as large so that it hears from far, that differed
+    from one pass over everything by 2e-4 at the most (`python benchmarks/bench_long_recording.py`); a model that hears
+    from further needs a larger overlap.
 
     Examples
     --------
@@ -174,7 +176,7 @@ def _events(
 def event_settings(state: State) -> dict[str, float]:
     """What a state says of how its probabilities become events."""
     held = state["postprocessing"]["events"]
-    return {name: held[name] for name in ("threshold", "min_distance", "smoothing") if held.get(name) is not None}
+    return {name: held[name] for name in DEFAULTS if held.get(name) is not None}
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -200,14 +202,16 @@ def _answers(
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Each window with its answer for the steps that are its own, in the order of time."""
     apply, known, rate = applied(state, device), state["preprocessing"], float(handed.conversion.rate)
+    warm = warm_up(known["steps"], known["sampling_frequency"])
     lengths_there = [math.ceil((window.stop - window.start) * rate) for window in windows]
     for places in cut_batches(range(len(windows)), lengths_there, len(windows), _STEPS):
         some = [windows[place] for place in places]
         xs: list[Tensor] = []
         scales: list[Scale | None] = []
         for window in some:
-            x = handed.conversion.converted(rows_of(signal, window.start, window.stop, handed))
-            values, own = as_input(x, known)
+            begin, before = window.begin(warm, handed.conversion.rate)
+            x = handed.conversion.converted(rows_of(signal, begin, window.stop, handed))
+            values, own = as_input(x, known, before=before)
             xs.append(torch.from_numpy(values))
             scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
         padded, lengths = pad(xs)
@@ -225,8 +229,8 @@ def _answers(
 def _goes_on(state: State, handed: Handed) -> bool:
     """Whether the state can hear all that came before, piece after piece."""
     known, one_way = state["preprocessing"], not any(state["hparams"].get("bidir_per_layer", [True]))
-    by_itself = known["normalization"] in OWN or known["steps"] or known["residual"] or handed.conversion.resamples
-    return state["architecture"] == "GRUseq2seq" and one_way and not by_itself
+    by_itself = known["normalization"] in OWN or not are_causal(known["steps"]) or known["residual"]
+    return state["architecture"] == "GRUseq2seq" and one_way and not (by_itself or handed.conversion.resamples)
 
 
 def _going_on(

@@ -12,7 +12,7 @@ import torch
 from neurallib.checks import number
 from neurallib.signals.smoothing import half_width, smoothed
 
-DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0}  # those of find_events
+DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0, "delay": 0.0}  # find_events', and no delay
 
 
 class Waiting(NamedTuple):
@@ -46,6 +46,7 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
         "threshold": number("threshold", known["threshold"], 0, 1),
         "distance": distance,
         "half": half_width(known["smoothing"], sampling_frequency),
+        "delay": round(number("delay", known["delay"], 0) * sampling_frequency),
         "found": [torch.zeros(0, dtype=torch.int64)] * batch_size,
         "waiting": [_kept(nothing)] * batch_size,
     }
@@ -54,14 +55,14 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
 def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: int, ended: bool) -> dict[str, Any]:
     """The same after more probabilities [B, n], which stand behind `n_before` samples; "found" are the events that are
     certain now."""
-    found, waiting = [], []
+    found, waiting, late = [], [], events.get("delay", 0)
     above = (probabilities > np.float64(events["threshold"])).any(axis=1)
     for row, old, has_some in zip(probabilities, events["waiting"], above, strict=True):
         if not (has_some or ended or old["start"] >= 0 or len(old["events"]) or events["half"]):
             places, new = torch.zeros(0, dtype=torch.int64), old
         else:
             at, state = _next(_taken_up(old), row.astype(np.float64), n_before, ended, events)
-            places, new = torch.from_numpy(at), _kept(state)
+            places, new = torch.from_numpy(at[at >= late] - late), _kept(state)
         found.append(places)
         waiting.append(new)
     return {**events, "found": found, "waiting": waiting}

@@ -22,6 +22,7 @@ from neurallib.prediction.stream_events import new_events, next_events
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.normalization import OWN, Scale, check_normalization, signal_scale, target_scale
 from neurallib.state import State
+from neurallib.steps import apply_steps, are_causal, check_steps, n_inputs, steps_going_on
 from neurallib.tasks import activate, describe
 
 Carry = dict[str, Any]
@@ -39,8 +40,8 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     Parameters
     ----------
     state : State
-        Of `gru_seq2seq`, with normalization "dataset" or None; stays as it is. Events are found where it is binary and
-        its `postprocessing["events"]` is not empty, by the rule of `find_events`.
+        Of `gru_seq2seq`, with normalization "dataset" or None and no steps but causal ones; stays as it is. Events
+        are found where it is binary and its `postprocessing["events"]` is not empty, by the rule of `find_events`.
     batch_size : int
         B, streams that go on together, of one rate.
     look_ahead : float, optional
@@ -87,7 +88,7 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
     events = None
     if task.kind == "binary" and state["postprocessing"]["events"]:
         events = new_events(state["postprocessing"]["events"], rate, batch_size)
-    return {
+    carry: Carry = {
         "format": STREAM,
         "kind": task.kind,
         "n_outputs": task.n_outputs,
@@ -96,12 +97,18 @@ def init_stream(state: State, *, batch_size: int = 1, look_ahead: float | None =
         "x_scale": _numbers(signal_scale(np.zeros((0, task.n_features)), known)),
         "y_scale": _numbers(target_scale(None, known)),
         "hidden": hidden,
-        "kept": torch.zeros(batch_size, 0, task.n_features),  # normalized samples that are needed once more
+        # Samples as the network takes them, those that are needed once more.
+        "kept": torch.zeros(batch_size, 0, n_inputs(task.n_features, known["steps"])),
         "n_samples": 0,  # that came
         "n_answered": 0,
         "ended": False,
         "events": events,
     }
+    if known["steps"]:
+        named = check_steps(known["steps"])
+        apply_steps(np.zeros((1, task.n_features)), named, rate)  # raises where the rate does not do
+        carry["steps"] = {"named": named, "rate": rate, "held": None}
+    return carry
 
 
 @hinted
@@ -132,7 +139,8 @@ def stream_step(
     carry : dict
         For the next step. Its "events", of a model that finds them, tells in "found" those that became certain in this
         step: a tensor int64 [n] a stream, in samples since its start. An event is certain once its probability has
-        fallen and no other may come within `min_distance`.
+        fallen and no other may come within `min_distance`. Where the state's events say a "delay", by which answers
+        are later than what they are about, it is taken off.
 
     Raises
     ------
@@ -168,9 +176,10 @@ def stream_step(
     n_streams, single = len(carry["kept"]), chunk is None or np.ndim(chunk) < 3
     device = weights["gru_layers.0.weight_ih_l0"].device
     with torch.no_grad():
-        x = carry["kept"] if chunk is None else torch.cat([carry["kept"], _normalized(chunk, carry)], dim=1)
-        n_samples = carry["n_samples"] + x.shape[1] - carry["kept"].shape[1]
-        told = {**carry, "n_samples": n_samples, "ended": chunk is None}
+        told, x = {**carry, "ended": chunk is None}, carry["kept"]
+        if chunk is not None:
+            new, changes = _as_input(chunk, carry)
+            told, x = told | changes, torch.cat([x, new], dim=1)
         if carry["look_ahead"] is None:
             logits, told["kept"], told["hidden"] = _going_on(weights, x.to(device), carry, chunk is None)
         else:
@@ -213,18 +222,26 @@ def _again(network: Network, x: Tensor, told: Mapping[str, Any]) -> tuple[Tensor
     return logits, x[:, keep_from - begin :].cpu().clone()
 
 
-def _normalized(chunk: np.ndarray | Tensor, carry: Mapping[str, Any]) -> Tensor:
-    """The chunk as the network takes it, [B, n, C]."""
-    given = as_numbers(chunk, "chunk")
+def _as_input(chunk: np.ndarray | Tensor, carry: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """The chunk as the network takes it, [B, n, n_inputs], and what of the carry has changed."""
+    given, steps = as_numbers(chunk, "chunk"), carry.get("steps")
     n_streams, _, n_features = carry["kept"].shape
+    n_features //= n_inputs(1, steps and steps["named"])
     x = given[:, None] if given.ndim == 1 and n_features == 1 else given
     x = x[None] if x.ndim == 2 and n_streams == 1 else x
     if x.ndim != 3 or x.shape[0] != n_streams or x.shape[2] != n_features:
         one = f"[n, {n_features}] or " if n_streams == 1 else ""
         raise ValueError(f"chunk has shape {given.shape}; expected {one}[{n_streams}, n, {n_features}].")
+    changes: dict[str, Any] = {"n_samples": carry["n_samples"] + x.shape[1]}
+    if steps and x.shape[1]:
+        held = steps["held"] and [[state.numpy() for state in states] for states in steps["held"]]
+        x, after = steps_going_on(x, steps["named"], steps["rate"], held)
+        changes["steps"] = {**steps, "held": [[torch.from_numpy(state) for state in states] for states in after]}
+    elif steps:
+        x = np.zeros((n_streams, 0, carry["kept"].shape[2]))
     if carry["x_scale"] is not None:
         x = Scale(*carry["x_scale"].numpy()).apply(x)
-    return torch.from_numpy(np.array(x, dtype=np.float32))
+    return torch.from_numpy(np.array(x, dtype=np.float32)), changes
 
 
 def _check_streamable(state: State, look_ahead: float | None) -> None:
@@ -233,8 +250,11 @@ def _check_streamable(state: State, look_ahead: float | None) -> None:
     check_normalization(known, describe(state))
     if name != "GRUseq2seq":
         raise ValueError(f"a stream needs an output for each sample and a memory of the past: gru_seq2seq, not {name}.")
-    if known["steps"]:
-        raise ValueError(f"preprocessing['steps']={known['steps']!r} is not done to a stream: filter before it.")
+    if not are_causal(known["steps"]):
+        raise ValueError(
+            f"preprocessing['steps']={known['steps']!r} hears what comes after, which a stream does not have: train "
+            "with 'causal': True in each step."
+        )
     if known["residual"]:
         raise ValueError("preprocessing['residual'], outputs added to the signal, is not done to a stream.")
     if known["normalization"] in OWN:

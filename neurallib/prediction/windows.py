@@ -12,12 +12,20 @@ from neurallib.tasks import Task
 
 
 class Window(NamedTuple):
-    """A stretch of a signal, and the steps within it whose answers are its own."""
+    """A stretch of a signal, the steps within it whose answers are its own, and where what it is cut from begins."""
 
     start: int
     stop: int
     low: int
     high: int
+    origin: int = 0
+
+    def begin(self, warm_up: int, rate: Fraction = Fraction(1)) -> tuple[int, int]:
+        """Where filters begin that need so many steps to warm up, and how many steps that is, where `rate` of them are
+        one of the signal's."""
+        least = rate.denominator  # as many steps of the signal as are a whole number of the others
+        n = min(-(-warm_up // rate.numerator), (self.start - self.origin) // least)
+        return self.start - n * least, n * rate.numerator
 
 
 def starts_of(n_steps: int, size: int, stride: int) -> list[int]:
@@ -32,7 +40,7 @@ def cut(start: int, stop: int, size: int, stride: int) -> list[Window]:
     starts = [start + first for first in starts_of(stop - start, size, stride)]
     ends = [(a + b + size) // 2 for a, b in zip(starts, starts[1:], strict=False)]
     lows, highs = [start, *ends], [*ends, stop]
-    return [Window(a, min(a + size, stop), low, high) for a, low, high in zip(starts, lows, highs, strict=True)]
+    return [Window(a, min(a + size, stop), low, high, start) for a, low, high in zip(starts, lows, highs, strict=True)]
 
 
 def mapped_back(values: np.ndarray, n_given: int, rate: Fraction, task: Task) -> np.ndarray:

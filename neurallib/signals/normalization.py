@@ -114,12 +114,13 @@ def own_scale(x: np.ndarray, name: str) -> Scale:
 
 
 def as_input(
-    x: np.ndarray, preprocessing: Mapping[str, Any], own: Scale | None = None
+    x: np.ndarray, preprocessing: Mapping[str, Any], own: Scale | None = None, before: int = 0
 ) -> tuple[np.ndarray, Scale | None]:
     """What a network is handed of the signal [T, C]: through the steps of a state's preprocessing and normalized,
-    [T, n_inputs] float32; and what the signal's own channels were normalized with, `own` where that is known."""
+    [T, n_inputs] float32; and what the signal's own channels were normalized with, `own` where that is known. Its first
+    samples, as many as `before`, only warm up the filters."""
     n_features = x.shape[1]
-    x = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])
+    x = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])[before:]
     scale = signal_scale(x, preprocessing) if own is None or preprocessing["steps"] else own
     values = np.array(x, dtype=np.float32) if scale is None else scale.apply(x)
     return values, None if scale is None else Scale(scale.shift[:n_features], scale.scale[:n_features])

@@ -123,10 +123,13 @@ def _answers(state: State) -> str:
         return f"answer = {taken}\n"
     if task.kind == "multiclass":
         return f"intervals = nl.find_intervals(output, {hertz}, names={names})  # in seconds{said}\n"
-    known = {key: state["postprocessing"]["events"].get(key) for key in ("threshold", "min_distance", "smoothing")}
+    held = state["postprocessing"]["events"]
+    known = {key: held.get(key) for key in ("threshold", "min_distance", "smoothing")}
     settings = "".join(f", {key}={value:g}" for key, value in known.items() if isinstance(value, (int, float)))
+    late = round(held["delay"] * (rate or 250)) if isinstance(held.get("delay"), (int, float)) else 0
+    settings += f") - {late}" if late else ")"
     which = "" if task.kind == "binary" else f", of {line(names[0])}"
-    return f"events = nl.find_events(output[:, 0], {hertz}{settings})  # samples{which}{said}\n"
+    return f"events = nl.find_events(output[:, 0], {hertz}{settings}  # samples{which}{said}\n"
 
 
 def limits_of(state: State, more: str | None) -> str:

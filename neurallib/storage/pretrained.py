@@ -28,7 +28,7 @@ def list_pretrained() -> list[str]:
     --------
     >>> import neurallib as nl
     >>> nl.list_pretrained()
-    ['ecg_denoiser', 'ecg_r_peaks']
+    ['ecg_denoiser', 'ecg_r_peaks', 'ecg_r_peaks_stream']
     """
     return sorted(path.parent.name for path in DIRECTORY.glob("*/hparams.yaml"))
 
@@ -40,8 +40,9 @@ def load_pretrained(name: str) -> State:
     ----------
     name : str
         One of `list_pretrained`. "ecg_r_peaks": the probability of an R-peak at each step of one lead of ECG, for
-        `find_r_peaks`. "ecg_denoiser": one lead of ECG without wander, muscles, motion and hum, for
-        `predict_recording`, in the unit that it came in. Both take any unit and any rate.
+        `find_r_peaks`. "ecg_r_peaks_stream": the same without the future, for `stream_step` at 125 Hz. "ecg_denoiser":
+        one lead of ECG without wander, muscles, motion and hum, for `predict_recording`, in the unit that it came in.
+        All take any unit, and recordings of any rate.
 
     Returns
     -------
@@ -58,6 +59,7 @@ def load_pretrained(name: str) -> State:
     --------
     find_r_peaks : what "ecg_r_peaks" is for.
     predict_recording : what "ecg_denoiser" is for.
+    init_stream : what "ecg_r_peaks_stream" is for.
     load_from_hub : a model of a repository.
 
     Examples
