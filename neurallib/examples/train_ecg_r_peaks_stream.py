@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met, and "late", how many
     seconds after its R-peak each beat was known in a stream."""
-    arguments = recipe_parser(__doc__, epochs=8, fold_epochs=12).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=20, fold_epochs=20).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
