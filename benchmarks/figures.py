@@ -159,25 +159,25 @@ def denoising(results: Path) -> str:
     told = about["told"]
     rows = {(row["noise"], row["method"], row["snr"]): row for row in told["rows"]}
     noises, levels = (list(dict.fromkeys(key[i] for key in rows if key[0] != "clean")) for i in (0, 2))
-    shown = [[NOISES.get(noise, noise), label, *(decibels(rows[noise, method, snr]) for snr in levels)]
+    shown = [[NOISES.get(noise, noise), label.format(**row), *(decibels(rows[noise, method, snr]) for snr in levels)]
              for noise in noises for method, label in METHODS.items()
-             if (noise, method, levels[0]) in rows]  # fmt: skip
+             if (row := rows.get((noise, method, levels[0])))]  # fmt: skip
     table = markdown(["noise", "improvement (dB)", *(f"at {snr:g} dB" for snr in levels)], shown)
-    errors = [f"{-rows[key]['snr_after_db']:.1f} dB ({METHODS[key[1]]})" for key in rows
-              if key[0] == "clean" and key[1] in METHODS]  # fmt: skip
+    errors = [f"{-row['snr_after_db']:.1f} dB ({METHODS[method].format(**row)})"
+              for (noise, method, _), row in rows.items() if noise == "clean" and method in METHODS]  # fmt: skip
     held_out = "--cross-validated" in about["command"]
     met = "cross-validated, with noise that no model met" if held_out else "which ours was trained on"
     clean = f" Clean ECG comes out with an error of {', '.join(errors)}." if errors else ""
     return (
         f"The first {told['minutes']:g} min of each of the same records, {met}; means over records with intervals of "
         "95 % over people; filters have the best setting for each kind and level.\n\n"
-        f"{table}\n\n{clean.strip()} {source(path, about)}."
+        f"{table}\n\n{clean.strip()} FIR filters and wavelets are in the file: {source(path, about)}."
     )
 
 
 METHODS = {
-    "neurallib": "neurallib's `ecg_denoiser`", "best Butterworth": "best Butterworth", "best FIR": "best FIR",
-    "best wavelet threshold": "best wavelet threshold", "DRNN-like LSTM": "LSTM, like DRNN",
+    "neurallib": "neurallib's `ecg_denoiser`", "best Butterworth": "best Butterworth band-pass",
+    "DRNN-like LSTM": "an LSTM like DRNN ({settings})",
 }  # fmt: skip
 
 

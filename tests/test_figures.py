@@ -127,9 +127,9 @@ def test_the_table_of_denoising_has_every_level_and_says_what_ours_had_met(figur
         (tmp_path / "denoising.json").write_text(json.dumps(kept | {"command": kept["command"] + more}))
         block = figures.denoising(tmp_path)
         assert told in block and "The first 2 min" in block
-    assert "| muscles | best Butterworth | +1.0 (+6.0 to +8.0) | +13.0 (+6.0 to +8.0) |" in block
+    assert "| muscles | best Butterworth band-pass | +1.0 (+6.0 to +8.0) | +13.0 (+6.0 to +8.0) |" in block
     assert "| muscles | neurallib's `ecg_denoiser` | +3.5 (+8.5 to +10.5) | +15.5 (+8.5 to +10.5) |" in block
-    assert "an error of -30.2 dB (best Butterworth), -30.2 dB (neurallib's" in block and "none" not in block
+    assert "an error of -30.2 dB (best Butterworth band-pass), -30.2 dB (neurallib's" in block and "none" not in block
 
 
 def test_the_table_of_transfer_has_both_examples(figures: Any, tmp_path: Path) -> None:
