@@ -136,7 +136,9 @@ def in_noise(told: dict[str, Any], labels: dict[str, str], detectors: list[str])
     head = [f"{NOISES.get(kind, kind)}, {snr:g} dB" for kind, snr in levels]
     rows = [[labels[name], *(f"{noisy[(*level, name)]['f1_150'] or 0:.3f}" for level in levels)] for name in detectors]
     of = f"The first {told['minutes']:g} minutes of each record, F1 within 150 ms in noise"
-    met = ", which ours was trained with (not its electrode motion)" if told["noise_met"] else ""
+    known = ["these records of noise"] * told["noise_met"]
+    known += ["motion that the same function simulates"] * any(kind == "em (simulated)" for kind, _ in levels)
+    met = f"; ours was trained with {' and with '.join(known)}" if known else ""
     return f"{of}{met}:\n\n{markdown(['', *head], rows)}"
 
 

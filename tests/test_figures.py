@@ -105,7 +105,7 @@ def test_the_table_of_r_peaks_is_of_the_kept_run_alone(figures: Any, tmp_path: P
     file.write_text(r_peaks(low=-0.001, noise_met=True, ours="trained on these"))
     block = figures.r_peaks(tmp_path)
     assert block.count("; these records do not tell which is better.") == 2, "the interval holds zero"
-    assert "`ecg_r_peaks`, trained on these |" in block and "which ours was trained with" in block
+    assert "`ecg_r_peaks`, trained on these |" in block and "ours was trained with these records of noise" in block
     file.unlink()
     assert figures.r_peaks(tmp_path).startswith("*Not measured yet: `python benchmarks/keep.py bench_r_peaks.py")
 
