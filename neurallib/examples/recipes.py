@@ -50,6 +50,7 @@ def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> arg
     add("--epochs", type=int, default=epochs, help=f"of the training on all; 0 for none [{epochs}]")
     add("--threads", type=int, default=2, help="of the computation [2]")
     add("--seed", type=int, default=3, help="for folds, weights and training [3]")
+    add("--quiet", action="store_true", help="say nothing but warnings")
     return parser
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 import neurallib as nl
+from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import ds1_recordings, high_passed, names_of, recipe_parser, resampled
 
 SAMPLING_FREQUENCY = 180  # Hz
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
     arguments = recipe_parser(__doc__, epochs=45, fold_epochs=80).parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
@@ -98,7 +99,7 @@ def trained(
     state = learnt(state, items, augmentation(noise, wide=0.2), max(1, epochs // 10), seed, told, runs)
     state["preprocessing"]["window"] = WINDOW
     info = state["training_info"]
-    logger.info("%s: loss %.3f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    logger.info("%s: loss %.3f after %.0f s", directory, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import neurallib as nl
+from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import ds1_recordings, high_passed, recipe_parser, resampled
 
 SAMPLING_FREQUENCY = 125  # Hz
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
     arguments = recipe_parser(__doc__, epochs=24, fold_epochs=20).parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     records = {recording["name"]: recorded(recording) for recording in recordings}
@@ -194,7 +195,7 @@ def trained(
     state["preprocessing"]["window"] = WINDOW
     state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
     info = state["training_info"]
-    logger.info("%s: loss %.4f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    logger.info("%s: loss %.4f after %.0f s", directory, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import neurallib as nl
+from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import ds1_recordings, recipe_parser, resampled
 from neurallib.examples.train_ecg_r_peaks import MANY, SAMPLING_FREQUENCY, Recorded
 from neurallib.examples.train_ecg_r_peaks import augmentation as augmentation_of_all
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met, and "late", how many
     seconds after its R-peak each beat was known in a stream."""
     arguments = recipe_parser(__doc__, epochs=20, fold_epochs=20).parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     records = {recording["name"]: recorded(recording) for recording in recordings}
@@ -103,7 +104,7 @@ def trained(
     )  # fmt: skip
     state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
     info = state["training_info"]
-    logger.info("%s: loss %.4f after %.0f s", directory.name, info["validation_loss"], info["training_time"])
+    logger.info("%s: loss %.4f after %.0f s", directory, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)
     return state
 
