@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,9 @@ import neurallib as nl
 from neurallib.storage.pretrained import DIRECTORY
 
 RECORDS = Path(__file__).parent.parent.parent / "shared" / "data" / "mitdb"
-FILES = {"README.md", "hparams.yaml", "model_weights.safetensors", "preprocessing.json", "training_info.json"}
+FILES = {
+    "README.md", "hparams.yaml", "model_weights.safetensors", "picture.png", "preprocessing.json", "training_info.json"
+}  # fmt: skip
 each_model = pytest.mark.parametrize("name", nl.list_pretrained())
 
 
@@ -63,6 +66,17 @@ def test_a_card_tells_licence_data_results_and_limits(name: str) -> None:
         assert word in card, word
     state = nl.load_pretrained(name)
     assert str(state["training_info"]["seed"]) in card and "checkpoints_directory" not in state["training_info"]
+
+
+@each_model
+def test_a_card_shows_its_picture_and_its_code_runs_as_it_stands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (DIRECTORY / name / "README.md").read_text()
+    assert "](picture.png)" in card and (DIRECTORY / name / "picture.png").read_bytes().startswith(b"\x89PNG")
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), known)
+    answer = known.get("peaks", known.get("denoised", known.get("beat")))
+    assert np.isfinite(answer).all() and np.size(answer) and len(known["signal"]) in (2500, 5000)
 
 
 def test_a_wrong_name_is_told() -> None:
