@@ -114,11 +114,11 @@ def steps_going_on(
     n_features, after = x.shape[-1], Held()
     x = np.asarray(x, dtype=np.float64)
     for i, step in enumerate(steps):
-        parameters = {name: value for name, value in step.items() if name not in _SAID}
         given = x[..., :n_features] if step.get("beside") else x
         if step.get("causal"):
             made, states = _forwards(given, rate, step, held[i] if held else None)
         else:
+            parameters = {name: value for name, value in step.items() if name not in _SAID}
             made, states = STEPS[step["name"]](given, rate, **parameters), []
         x = np.concatenate([x, made], axis=-1) if step.get("beside") else made
         after.append(states)
@@ -181,19 +181,13 @@ def _filtered(
     x: np.ndarray, rate: float, kind: str, frequencies: tuple[float, ...], order: int, ends: str
 ) -> np.ndarray:
     """Through a Butterworth filter forwards and backwards, which moves nothing in time; each end is continued by a
-    period of the lowest frequency, or as far as the signal goes. SciPy's `sosfiltfilt`, which would find where the
-    filter stands anew for each window."""
-    from scipy.signal import sosfilt
+    period of the lowest frequency, or as far as the signal goes."""
+    from scipy.signal import sosfiltfilt
 
-    sections, ones = _sections(kind, frequencies, order, rate)
-    n = min(len(x) - 1, round(rate / frequencies[0]))
-    before, after = x[n:0:-1], x[-2 : -n - 2 : -1]
-    if ends == "odd":
-        before, after = 2 * x[:1] - before, 2 * x[-1:] - after
-    filtered: np.ndarray = np.concatenate([before, x, after])
-    for _ in range(2):
-        filtered = sosfilt(sections, filtered, axis=0, zi=ones * filtered[0])[0][::-1]
-    return filtered[n : len(filtered) - n]
+    sections, _ = _sections(kind, frequencies, order, rate)
+    beyond = min(len(x) - 1, round(rate / frequencies[0]))
+    filtered: np.ndarray = sosfiltfilt(sections, x, axis=0, padtype=ends, padlen=beyond)
+    return filtered
 
 
 def _forwards(
