@@ -85,7 +85,13 @@ def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(ends[::2], ends[1::2], strict=True))
 
 
-def labels_at(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def at_places(x: np.ndarray, y: np.ndarray, places: np.ndarray) -> Pair:
+    """A signal [T, C] at ascending places between its steps, and where its target is of each step, that too."""
+    moved = np.stack([np.interp(places, np.arange(len(x)), column) for column in x.T], axis=1)
+    return moved, _labels_at(y, np.rint(places).astype(np.int64)) if is_per_step(x, y) else y
+
+
+def _labels_at(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Labels [T] or [T, K] at ascending steps; what is above a half nowhere but between two of them is on the nearer
     one, as the label of a single step has to be where a signal is shortened."""
     labels: np.ndarray = y[taken]

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurallib.checks import integer, interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, between, is_per_step, label_runs, labels_at
+from neurallib.signals.augmentation import Augment, Pair, at_places, between, is_per_step, label_runs
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
@@ -144,9 +144,7 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         n_steps = max(1, round(len(x) * between(factor, generator)))
-        at = np.linspace(0, len(x) - 1, n_steps)
-        stretched = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
-        return stretched, labels_at(y, np.rint(at).astype(np.int64)) if is_per_step(x, y) else y
+        return at_places(x, y, np.linspace(0, len(x) - 1, n_steps))
 
     return augment
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from neurallib.checks import interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, between, is_per_step, label_runs, labels_at
+from neurallib.signals.augmentation import Augment, Pair, at_places, between, is_per_step, label_runs
 
 
 @hinted
@@ -71,9 +71,7 @@ def augment_rhythm(
             step[low : max(middle - reach, low)] = all_of_them * between(irregularity, generator)
             low = max(low, middle + reach + 1)
         place = np.cumsum(step) - step
-        at = np.interp(np.arange(int(place[-1]) + 1), place, np.arange(len(x)))
-        moved = np.stack([np.interp(at, np.arange(len(x)), column) for column in x.T], axis=1)
-        return moved, labels_at(y, np.rint(at).astype(np.int64))
+        return at_places(x, y, np.interp(np.arange(int(place[-1]) + 1), place, np.arange(len(x))))
 
     return augment
 
