@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +11,13 @@ from torch import Tensor
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.recording_parts import check_signal, runs_where, signal_rows
+from neurallib.signals.recording_parts import check_no_path, check_signal, n_channels_of, runs_where, signal_rows
 from neurallib.state import State
 
 
 def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
     """The recording's signal, as something to slice, and what has to be done to it."""
-    if isinstance(recording, (str, os.PathLike)):
-        path = os.fspath(recording)
-        raise TypeError(f"recording is a path, {path!r}; expected a recording: read_recording reads one.")
+    check_no_path(recording)
     if not isinstance(recording, Mapping) or "signal" not in recording:
         what = listing(map(repr, recording)) if isinstance(recording, Mapping) else f"a {type(recording).__name__}"
         raise TypeError(
@@ -33,7 +30,7 @@ def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
     check_signal(signal, "recording['signal']", recording.get("channels"))
     said = {name: recording.get(name) for name in ("sampling_frequency", "channels", "units")}
     handed = handed_to(state, **said)
-    n = 1 if len(signal.shape) == 1 else signal.shape[1]
+    n = n_channels_of(signal)
     if n != (expected := handed.conversion.n_given):
         pick = ": read_recording picks them by channels=" if n > (expected or 0) else ""
         raise ValueError(f"recording['signal'] has {n} channels; expected {expected}{pick}.")

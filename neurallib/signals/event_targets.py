@@ -8,7 +8,7 @@ import numpy as np
 
 from neurallib.checks import boolean, choice, number
 from neurallib.names import hinted
-from neurallib.signals.recording_parts import events_of
+from neurallib.signals.recording_parts import events_of, samples_of
 from neurallib.signals.recordings import Recording
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
@@ -209,14 +209,18 @@ def label_target(
     return np.array(best if known else -1, dtype=np.int64)
 
 
+def _with_events(recording: Recording) -> Recording:
+    """The recording; KeyError where it says nothing of events, not even that there are none."""
+    recording["events"]
+    return recording
+
+
 def _samples(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
-    samples, names, _ = events_of({**recording, "events": recording["events"]})
-    wanted = set(symbols)
-    return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
+    return samples_of(_with_events(recording), symbols)
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
-    rows = zip(*events_of({**recording, "events": recording["events"]}), strict=True)
+    rows = zip(*events_of(_with_events(recording)), strict=True)
     return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,7 @@ _PART = 1 << 20  # samples that are read together
 
 def check_recording(recording: Any, what: str = "recording") -> None:
     """Raise unless it is one: a dict with a signal [T, C] and its sampling frequency."""
-    if isinstance(recording, (str, os.PathLike)):
-        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
+    check_no_path(recording, what)
     if not isinstance(recording, Mapping):
         expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
@@ -28,6 +27,17 @@ def check_recording(recording: Any, what: str = "recording") -> None:
         raise ValueError(f"{what} has no {listing(missing)}; it has {listing(map(str, recording))}.")
     number(f"the sampling_frequency of {what}", recording["sampling_frequency"], 0, low_open=True)
     check_signal(recording["signal"], f"the signal of {what}", recording.get("channels"))
+
+
+def check_no_path(recording: Any, what: str = "recording") -> None:
+    """Raise where a recording is still to be read."""
+    if isinstance(recording, (str, os.PathLike)):
+        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
+
+
+def n_channels_of(signal: Any) -> int:
+    """C of a signal [T, C], 1 of one [T]."""
+    return int(signal.shape[1]) if len(signal.shape) == 2 else 1
 
 
 def check_signal(signal: Any, what: str, channels: Any = None) -> None:
@@ -39,7 +49,7 @@ def check_signal(signal: Any, what: str, channels: Any = None) -> None:
         raise TypeError(f"{what} holds {dtype}; expected floating-point or integer numbers.")
     if len(shape) not in (1, 2) or 0 in shape:
         raise ValueError(f"{what} has shape {shape}; expected [T, C], neither of them 0.")
-    n = shape[1] if len(shape) == 2 else 1
+    n = n_channels_of(signal)
     named = len(channels) if isinstance(channels, (list, tuple)) else None
     if n != named if named else n > shape[0]:
         why = f"and channels names {named}" if named else "more channels than steps"
@@ -52,7 +62,7 @@ def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
     check_recording(recording, what)
     signal, (samples, symbols, duration) = recording["signal"], events_of(recording)
     signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are of other things
-    n = 1 if len(signal.shape) == 1 else signal.shape[1]
+    n = n_channels_of(signal)
     said = {name: value for name, value in recording.items() if value is not None}
     unsaid: dict[str, Any] = {"person": None, "source": None, "start_time": None, "notes": []}
     found = {
@@ -132,10 +142,15 @@ def annotated(recording: Recording) -> Recording:
     return recording
 
 
+def samples_of(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
+    """int64 [n], samples of what is annotated with one of some symbols, ascending."""
+    (samples, names, _), wanted = events_of(recording), set(symbols)
+    return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
+
+
 def beats_of(recording: Recording) -> np.ndarray:
     """int64 [n], samples of the QRS complexes, ascending."""
-    samples, symbols, _ = events_of(recording)
-    return np.sort(samples[[symbol in BEAT_SYMBOLS for symbol in symbols]])
+    return samples_of(recording, BEAT_SYMBOLS)
 
 
 def flutter_of(recording: Recording) -> np.ndarray:
