@@ -44,14 +44,13 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
         Names the option, and the nearest one or what to give instead.
     """
     known = [*inspect.signature(function).parameters, *(name for name in trainer if name not in _OWN)]
-    hyperparameters = {each for entry in ARCHITECTURES.values() for each in inspect.signature(entry.factory).parameters}
     for name in options:
         if name in _OWN:
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _OF_THE_ORIGINAL:
             raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
         if name not in known:
-            if name in hyperparameters:
+            if any(name in inspect.signature(entry.factory).parameters for entry in ARCHITECTURES.values()):
                 raise TypeError(f"{name!r} is a hyperparameter: give it to the factory that makes the state.")
             raise TypeError(
                 f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
