@@ -9,8 +9,9 @@ killed, the same command goes on where it was.
 
 from __future__ import annotations
 
+import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,10 +48,33 @@ class Recorded(NamedTuple):
     abnormal: np.ndarray
 
 
+class Data(NamedTuple):
+    """The recordings of DS1, as they are and by name at the recipe's rate; noise [n, 2] by name; and the folds."""
+
+    recordings: list[nl.Recording]
+    records: dict[str, Recorded]
+    noise: dict[str, np.ndarray]
+    folds: dict[Any, Any]
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
     arguments = recipe_parser(__doc__, epochs=24, fold_epochs=20).parse_args(argv)
+    data = read(arguments)
+
+    def of_fold(fold: int, taken: list[Recorded]) -> nl.State:
+        return trained(taken, data.noise, arguments.out / f"fold_{fold}", arguments.fold_epochs, arguments.seed)
+
+    measured = cross_validated(data, of_fold)
+    if arguments.epochs:
+        everyone = list(data.records.values())
+        trained(everyone, data.noise, arguments.out / "ecg_r_peaks", arguments.epochs, arguments.seed)
+    return measured
+
+
+def read(arguments: argparse.Namespace) -> Data:
+    """What is learnt from; from here on the recipe says what it does, on as many threads as it was given."""
     speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
@@ -60,17 +84,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if arguments.folds:  # each with like shares of records that have many abnormal beats
         many = {name: len(record.abnormal) > MANY for name, record in records.items()}
         folds = nl.split_people(recordings, folds=arguments.folds, labels=many, seed=arguments.seed)
+    return Data(recordings, records, noise, folds)
+
+
+def cross_validated(data: Data, of_fold: Callable[[int, list[Recorded]], nl.State]) -> dict[str, Any]:
+    """What `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met; nothing
+    without folds."""
     found: dict[str, np.ndarray] = {}
     measured: dict[str, Any] = {}
-    for fold, part in folds.items():
-        taken = [records[recording["name"]] for recording in part["train"]]
-        state = trained(taken, noise, arguments.out / f"fold_{fold}", arguments.fold_epochs, arguments.seed)
+    for fold, part in data.folds.items():
+        state = of_fold(fold, [data.records[recording["name"]] for recording in part["train"]])
         found |= {recording["name"]: nl.find_r_peaks(state, recording) for recording in part["val"]}
-        held_out = [recording for recording in recordings if recording["name"] in found]
+        held_out = [recording for recording in data.recordings if recording["name"] in found]
         measured = nl.evaluate_recordings(lambda recording: found[recording["name"]], held_out)
-        logger.info("%d of %d folds\n%s", fold + 1, len(folds), measured["table"])
-    if arguments.epochs:
-        trained(list(records.values()), noise, arguments.out / "ecg_r_peaks", arguments.epochs, arguments.seed)
+        logger.info("%d of %d folds\n%s", fold + 1, len(data.folds), measured["table"])
     return measured
 
 

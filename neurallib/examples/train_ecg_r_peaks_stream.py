@@ -17,11 +17,9 @@ import numpy as np
 import torch
 
 import neurallib as nl
-from neurallib.examples.heart_rates import speak
-from neurallib.examples.recipes import ds1_recordings, recipe_parser, resampled
-from neurallib.examples.train_ecg_r_peaks import MANY, SAMPLING_FREQUENCY, Recorded
+from neurallib.examples.recipes import recipe_parser, resampled
+from neurallib.examples.train_ecg_r_peaks import SAMPLING_FREQUENCY, Recorded, cross_validated, pieces, read
 from neurallib.examples.train_ecg_r_peaks import augmentation as augmentation_of_all
-from neurallib.examples.train_ecg_r_peaks import noise_of, pieces, recorded
 
 DELAY = 0.088  # s, by which labels are later than beats: something of a beat is heard before it is told
 # An event is known when its run has ended, half a label and half a smoothing later, 0.2 s after its beat; no other one
@@ -42,32 +40,24 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met, and "late", how many
     seconds after its R-peak each beat was known in a stream."""
     arguments = recipe_parser(__doc__, epochs=20, fold_epochs=20).parse_args(argv)
-    speak(arguments.quiet)
-    torch.set_num_threads(arguments.threads)
-    recordings = ds1_recordings(arguments.records)
-    records = {recording["name"]: recorded(recording) for recording in recordings}
-    noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
-    folds: dict[Any, Any] = {}
-    if arguments.folds:  # those of train_ecg_r_peaks
-        many = {name: len(record.abnormal) > MANY for name, record in records.items()}
-        folds = nl.split_people(recordings, folds=arguments.folds, labels=many, seed=arguments.seed)
-    found: dict[str, np.ndarray] = {}
-    measured: dict[str, Any] = {}
-    late: list[float] = []
-    for fold, part in folds.items():
-        taken = [records[recording["name"]] for recording in part["train"]]
-        state = trained(taken, noise, arguments.out / f"stream_fold_{fold}", arguments.fold_epochs, arguments.seed)
-        found |= {recording["name"]: nl.find_r_peaks(state, recording) for recording in part["val"]}
-        late += lateness(state, part["val"])
-        held_out = [recording for recording in recordings if recording["name"] in found]
-        measured = nl.evaluate_recordings(lambda recording: found[recording["name"]], held_out) | {"late": late}
-        logger.info("%d of %d folds\n%s", fold + 1, len(folds), measured["table"])
+    data = read(arguments)
+    states: dict[int, nl.State] = {}
+
+    def of_fold(fold: int, taken: list[Recorded]) -> nl.State:
+        directory = arguments.out / f"stream_fold_{fold}"
+        states[fold] = trained(taken, data.noise, directory, arguments.fold_epochs, arguments.seed)
+        return states[fold]
+
+    measured = cross_validated(data, of_fold)
+    late = [each for fold, part in data.folds.items() for each in lateness(states[fold], part["val"])]
+    if states:
+        measured["late"] = late
     if late:
         times = np.percentile(late, [50, 99, 100])
         logger.info("known after %.3f s (median), %.3f s (99 of 100), %.3f s (all), chunks of %g s", *times, CHUNK)
     if arguments.epochs:
-        directory = arguments.out / "ecg_r_peaks_stream"
-        trained(list(records.values()), noise, directory, arguments.epochs, arguments.seed)
+        everyone = list(data.records.values())
+        trained(everyone, data.noise, arguments.out / "ecg_r_peaks_stream", arguments.epochs, arguments.seed)
     return measured
 
 
