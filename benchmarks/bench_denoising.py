@@ -28,6 +28,7 @@ import drnn
 import numpy as np
 from filters import butterworth, fir, medians, wavelets
 from noisy_records import Noises, cleaned, data_folder, noise_of, noisy, read_noises, recordings, states_of
+from timing import plain
 
 import neurallib as nl
 
@@ -160,7 +161,7 @@ def main() -> None:
             for row in rows_of(pairs, networks, {"noise": said, "snr": snr}, not arguments.without_peaks):
                 rows.append(row)
                 print(table_line(row), flush=True)
-    told = {"benchmark": "denoising", "minutes": arguments.minutes, "rows": [_finite(row) for row in rows]}
+    told = {"benchmark": "denoising", "minutes": arguments.minutes, "rows": plain(rows)}
     print(json.dumps(told))
 
 
@@ -180,15 +181,6 @@ def table_line(row: dict[str, Any]) -> str:
     values = " | ".join(f"{row[name]:.4g}" if name in row else "" for name in COLUMNS)
     method = f"{row['method']} {row['settings']}".strip()
     return f"| {row['noise']} | {row['snr']:g} | {method} | {improved} | {values} |"
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what JSON has no word for."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value)
-        else [each if math.isfinite(each) else None for each in value] if name == "interval" else value
-        for name, value in row.items()
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

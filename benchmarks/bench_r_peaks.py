@@ -24,8 +24,8 @@ import noisy_records
 import numpy as np
 import torch
 from r_peak_detectors import PEERS, Detector, Recording
-from r_peak_scores import TOLERANCES, differences, plain, row_of, scores_of, table
-from timing import say
+from r_peak_scores import TOLERANCES, differences, row_of, scores_of, table
+from timing import plain, say
 
 import neurallib as nl
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from timing import markdown
+
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -204,12 +206,6 @@ def decibels(row: dict[str, Any]) -> str:
     """The improvement of the signal-to-noise ratio with its interval."""
     low, high = row["interval"]
     return f"{row['snr_improvement_db']:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def missing(options: str) -> str:

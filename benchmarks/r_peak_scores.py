@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from timing import markdown
 
 import neurallib as nl
 
@@ -76,19 +77,3 @@ def difference(found: Mapping[str, float]) -> str:
     """A difference with its interval and p."""
     between = f" ({found['low']:+.4f} to {found['high']:+.4f}, p {found['p_value']:.3f})"
     return f"{found['difference']:+.4f}{between if math.isfinite(found['low']) else ''}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
-
-
-def plain(value: Any) -> Any:
-    """The same with six digits, and None for what JSON has no word for."""
-    if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
