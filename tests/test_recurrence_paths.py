@@ -48,6 +48,16 @@ def test_torch_infers_where_one_core_has_to_stream_all_weights(n_units: int, n_s
     assert not torch.equal(outputs["torch"], outputs["numba"])  # or the line above would say nothing
 
 
+@pytest.mark.parametrize("learning", [True, False])
+def test_torchs_gru_is_told_whether_gradients_follow(learning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, gru = [], torch.gru  # on a GPU, which this machine may not have, there are none otherwise
+    monkeypatch.setattr(torch, "gru", lambda *given: told.append(given[6]) or gru(*given))
+    layer = nn.GRU(3, 4, bidirectional=True, batch_first=True)
+    with use_path("torch"), torch.set_grad_enabled(learning):
+        gru_layer(torch.randn(5, 11, 3), torch.tensor(LENGTHS), directions_of(layer))
+    assert told == [learning, learning]
+
+
 def test_forcing_the_kernel_says_why_it_cannot_run() -> None:
     gru = nn.GRU(3, 4, batch_first=True).double()
     with use_path("numba"), pytest.raises(RuntimeError, match="float64"):

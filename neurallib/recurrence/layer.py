@@ -176,10 +176,11 @@ def _torch_layer(
     x: Tensor, lengths: Tensor, directions: Sequence[Direction], h0: Tensor
 ) -> tuple[Tensor, Tensor]:
     outputs, last_states = [], []
+    learning = torch.is_grad_enabled()  # without being told, cuDNN keeps nothing that gradients are made of
     for d, direction in enumerate(directions):
         signal = flip_valid(x, lengths) if d == 1 else x
         start = h0[d : d + 1].contiguous()
-        output = torch.gru(signal, start, list(direction), True, 1, 0.0, False, False, True)[0]
+        output = torch.gru(signal, start, list(direction), True, 1, 0.0, learning, False, True)[0]
         last_states.append(at_last_step(output, lengths))
         outputs.append(flip_valid(output, lengths) if d == 1 else output)
     return zero_padding(torch.cat(outputs, dim=-1), lengths), torch.stack(last_states)
