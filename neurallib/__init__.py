@@ -45,7 +45,7 @@ Augmentation
 ------------
 For `augment=` of training.
     augment_noise, augment_motion, augment_hum, augment_scale, augment_stretch, augment_dropout, augment_crop,
-    augment_channels, augment_rhythm, augment_lead, augment_resampling, compose_augmentations
+    augment_channels, augment_rhythm, augment_lead, augment_pacing, augment_resampling, compose_augmentations
 
 Files and the Hugging Face hub
 ------------------------------
@@ -119,7 +119,7 @@ if TYPE_CHECKING:
         compose_augmentations,
     )
     from neurallib.signals.disturbances import augment_hum, augment_motion, augment_noise
-    from neurallib.signals.other_hearts import augment_lead, augment_resampling, augment_rhythm
+    from neurallib.signals.other_hearts import augment_lead, augment_pacing, augment_resampling, augment_rhythm
     from neurallib.storage.pretrained import list_pretrained, load_pretrained
     from neurallib.storage.model_card import save_model_card
     from neurallib.storage.hub import (
@@ -171,7 +171,7 @@ _LATER = {
         "compose_augmentations"
     ),
     "signals.disturbances": "augment_hum augment_motion augment_noise",
-    "signals.other_hearts": "augment_lead augment_resampling augment_rhythm",
+    "signals.other_hearts": "augment_lead augment_pacing augment_resampling augment_rhythm",
     "storage.pretrained": "list_pretrained load_pretrained",
     "storage.model_card": "save_model_card",
     "storage.hub": (
@@ -219,9 +219,9 @@ _MODULE_OF = {name: f"neurallib.{module}" for module, names in _LATER.items() fo
 __all__ = [
     "__version__", "ARCHITECTURES", "Architecture", "Batch", "Network", "Recording", "SignalFolder", "State",
     "TrialResult", "beats", "augment_channels", "augment_crop", "augment_dropout", "augment_hum", "augment_lead",
-    "augment_motion", "augment_noise", "augment_resampling", "augment_rhythm", "augment_scale", "augment_stretch",
-    "build_network", "class_scores", "collate_fn", "compare_recordings", "compose_augmentations", "configure_device",
-    "confusion_matrix",
+    "augment_motion", "augment_noise", "augment_pacing", "augment_resampling", "augment_rhythm", "augment_scale",
+    "augment_stretch", "build_network", "class_scores", "collate_fn", "compare_recordings", "compose_augmentations",
+    "configure_device", "confusion_matrix",
     "create_checkpoints_directory", "cross_validate", "denoising_scores", "evaluate", "evaluate_recordings",
     "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks", "find_unfinished", "flip_valid",
     "freeze", "freezing_plan", "get_hparams_from_checkpoints", "get_hparams_from_hugging",

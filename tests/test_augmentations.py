@@ -43,6 +43,7 @@ def tops(x: np.ndarray, y: np.ndarray) -> list[tuple[float, int]]:
         nl.augment_rhythm(RATE, (0.4, 2.5)),
         nl.augment_lead((-30, 30)),
         nl.augment_resampling(RATE, (60, 100)),
+        nl.augment_pacing(RATE, (0.1, 0.2)),
         nl.compose_augmentations(nl.augment_crop(1500), nl.augment_stretch((0.8, 1.25)), nl.augment_crop(900)),
     ],
 )
@@ -159,6 +160,49 @@ def test_beats_at_the_ends_and_no_beats_at_all_have_a_rhythm() -> None:
         assert len(label_runs(labels)) == len(at)
 
 
+def spikes(seed: int, pair: Any = None, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a pacemaker adds to the signal, and from each beat's middle to the spikes before it, in seconds."""
+    x, y = pair or beats()
+    paced, labels = drawn(nl.augment_pacing(RATE, (1, 1), **options), seed, (x, y))
+    np.testing.assert_array_equal(labels, y)
+    added = (paced - x)[:, 0]
+    middles = [(low + high - 1) / 2 for low, high in label_runs(y)]
+    return added, np.array([(middle - np.flatnonzero(np.abs(added) > 0.8)) / RATE for middle in middles], dtype=float)
+
+
+def test_a_pacemaker_spikes_before_beats_of_one_chamber_or_of_both() -> None:
+    x, y = beats()
+    pair, kinds, shares = (x / np.ptp(x), y), set(), []
+    for seed in range(60):  # lags of whole samples, so that a spike is one
+        added, lags = spikes(seed, pair, ventricular=(0.048, 0.048), atrial=(0.176, 0.176))
+        chambers = {lag for lag in (0.048, 0.176) if (np.abs(lags - lag) < 1e-6).any()}
+        kinds.add(tuple(sorted(chambers)))
+        paced = [any(np.abs(of_beat - lag).min() < 1e-6 for lag in chambers) for of_beat in lags]
+        shares.append(np.mean(paced))
+        loud = np.abs(added) > 0.8
+        assert (np.abs(added[loud]) < 1.2).all() and loud.sum() <= 2 * len(lags) + 2
+        assert 0.3 <= shares[-1] <= 1
+    assert kinds == {(0.048,), (0.176,), (0.048, 0.176)}
+    assert 0.4 < np.mean(np.array(shares) > 0.9) < 0.95  # of most signals all beats, of the others some
+
+
+def test_spikes_point_either_way_and_have_a_size_for_each_channel() -> None:
+    x, y = beats()
+    both = np.concatenate([x, 10 * x], axis=1)
+    ways = set()
+    for seed in range(20):
+        added = drawn(nl.augment_pacing(RATE, (1, 1)), seed, (both, y))[0] - both
+        assert np.abs(added[:, 1]).max() == pytest.approx(10 * np.abs(added[:, 0]).max(), rel=1e-6)
+        ways.add(tuple(np.sign(added[np.abs(added[:, 0]).argmax()])))
+    assert ways == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
+
+
+def test_without_events_there_is_nothing_to_pace() -> None:
+    x, _ = beats()
+    for y in (np.zeros((len(x), 1)), np.full((len(x), 1), np.nan), np.array([1.0])):
+        assert np.array_equal(drawn(nl.augment_pacing(RATE), pair=(x, y))[0], x)
+
+
 def test_a_turned_lead_has_other_waves_in_the_same_place() -> None:
     x, y = beats()
     turned = {angle: drawn(nl.augment_lead((angle, angle)), pair=(x, y))[0] for angle in (0, 90, 180, -90)}
@@ -210,7 +254,8 @@ def test_a_part_is_applied_as_often_as_was_said() -> None:
 
 def test_a_target_of_the_whole_signal_stays_as_it_is() -> None:
     for augment in (nl.augment_crop(100), nl.augment_stretch((0.5, 0.5)), nl.augment_dropout(RATE),
-                    nl.augment_rhythm(RATE), nl.augment_lead(), nl.augment_resampling(RATE, (50, 60))):  # fmt: skip
+                    nl.augment_rhythm(RATE), nl.augment_lead(), nl.augment_pacing(RATE),
+                    nl.augment_resampling(RATE, (50, 60))):  # fmt: skip
         assert drawn(augment, pair=(np.ones((400, 2)), np.array([3.0])))[1] == 3.0
 
 
@@ -226,6 +271,8 @@ def test_a_target_of_the_whole_signal_stays_as_it_is() -> None:
         (lambda: nl.augment_rhythm(RATE, (0, 1)), "factor=0"),
         (lambda: nl.augment_rhythm(RATE, irregularity=2), "irregularity=2"),
         (lambda: nl.augment_rhythm(-1), "sampling_frequency=-1"),
+        (lambda: nl.augment_pacing(RATE, (0, 1)), "size=0"),
+        (lambda: nl.augment_pacing(RATE, atrial=(0.2, 0.1)), "lower number first"),
         (lambda: nl.augment_lead((60, -60)), "lower number first"),
         (lambda: nl.augment_lead(mix=2), "mix=2"),
         (lambda: nl.augment_resampling(RATE, (0, 50)), "rate=0"),

@@ -10,8 +10,7 @@ import pytest
 
 import neurallib as nl
 
-# Every public function and type, without annotations; a TypedDict or NamedTuple with its fields. Kept on purpose: what
-# is changed here is changed for users.
+# Every public function and type, without annotations, or with its fields: what is changed here is changed for users.
 SIGNATURES = """
 Architecture(factory, weight_shapes, forward, seq2one, sizes, stack, optional, per_layer, implied, new, unwritten,
     file_defaults, complete, unused)
@@ -30,6 +29,7 @@ augment_hum(sampling_frequency, *, frequencies=(50.0, 60.0), snr=(4.0, 30.0), re
 augment_lead(turn=(-60.0, 60.0), *, mix=1.0)
 augment_motion(sampling_frequency, *, snr=(-6.0, 18.0), reference='beats')
 augment_noise(noise=None, *, snr=(-6.0, 18.0), reference='beats', speed=(1.0, 1.0), burst=False)
+augment_pacing(sampling_frequency, size=(0.1, 2.0), *, ventricular=(0.02, 0.07), atrial=(0.12, 0.22))
 augment_resampling(sampling_frequency, rate)
 augment_rhythm(sampling_frequency, factor=(0.4, 2.5), *, irregularity=(0.8, 1.25), kept=0.12)
 augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)

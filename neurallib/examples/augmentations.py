@@ -51,6 +51,7 @@ def augmentations(rate: float, noise: list[np.ndarray] | None) -> dict[str, Any]
         "a gain that drifts": nl.augment_scale((1, 1), drift=(0.3, 2)),
         "another heart rate": nl.augment_stretch((0.6, 0.6)),
         "an uneven rhythm": nl.augment_rhythm(rate, (0.5, 0.5), irregularity=(0.5, 2)),
+        "a pacemaker": nl.augment_pacing(rate, (0.6, 0.6)),
         "another lead": nl.augment_lead((60, 60)),
         "a slower recorder": nl.augment_resampling(rate, (40, 40)),
         "noise, 6 dB": nl.augment_noise(noise, snr=(6, 6)),

@@ -129,6 +129,87 @@ def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0)
 
 
 @hinted
+def augment_pacing(
+    sampling_frequency: float,
+    size: tuple[float, float] = (0.1, 2.0),
+    *,
+    ventricular: tuple[float, float] = (0.02, 0.07),
+    atrial: tuple[float, float] = (0.12, 0.22),
+) -> Augment:
+    """The spikes of a pacemaker before events: of the ventricle, of the atrium or of both, some of them in vain.
+
+    A spike lasts a millisecond or two, which is one sample or two neighbours, and the electrode may need some
+    hundredths of a second to come back from it. In three of ten signals only some events are paced; in two of ten two
+    spikes stand anywhere, without an event.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        Hz, of the signals.
+    size : (float, float)
+        Of a spike, in heights of its channel (the median of what eight parts have from peak to peak), upwards or
+        downwards; drawn on a scale of ratios.
+    ventricular, atrial : (float, float)
+        Seconds from a spike to the middle of its event, drawn for each signal.
+
+    Returns
+    -------
+    callable
+        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`. Labels stay as they
+        are; a signal without an event, or whose target is not of each step, stays as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind or out of its range.
+
+    See Also
+    --------
+    augment_rhythm : slow, fast and uneven hearts.
+
+    Examples
+    --------
+    >>> import neurallib as nl, numpy as np
+    >>> augment = nl.augment_pacing(100.0, (1, 1), ventricular=(0.05, 0.05), atrial=(0.05, 0.05))
+    >>> y = nl.peak_labels(np.array([100]), 200, 5)[:, None]
+    >>> x, _ = augment(np.sin(np.arange(200.0))[:, None], y, np.random.default_rng(1))
+    >>> np.abs(x[:, 0]).argmax()  # 0.05 s before the event
+    np.int64(95)
+    """
+    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    interval("size", size, 0)
+    for name, lag in (("ventricular", ventricular), ("atrial", atrial)):
+        interval(name, lag, -np.inf)
+
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
+        runs = label_runs(y) if is_per_step(x, y) else []
+        beats = np.array([(start + stop - 1) / 2 for start, stop in runs])
+        if len(beats) == 0:
+            return x, y
+        height = np.median([np.ptp(part, axis=0) for part in np.array_split(x, min(8, len(x)))], axis=0)
+        height = height * between(size, generator) * generator.choice([-1, 1], x.shape[1])
+        chambers = ([ventricular], [atrial], [ventricular, atrial])[generator.choice(3, p=[0.5, 0.25, 0.25])]
+        paced = generator.random(len(beats)) < (1.0 if generator.random() < 0.7 else 0.6)
+        places = [beats[paced] - generator.uniform(*lag) * rate for lag in chambers]
+        if generator.random() < 0.2:
+            places.append(generator.uniform(0, len(x), 2))
+        spike = np.bincount(*_between_steps(np.concatenate(places), len(x)), minlength=len(x))
+        share, seconds = generator.uniform(0, 0.3), generator.uniform(0.008, 0.05)
+        after = np.exp(-np.arange(1, 1 + int(0.25 * rate)) / (seconds * rate))
+        back = np.convolve(spike, np.concatenate([[0.0], after]))[: len(x)]
+        return x + ((spike - share * back)[:, None] * height).astype(x.dtype), y
+
+    return augment
+
+
+def _between_steps(places: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps on either side of places within a signal, and how much of each place falls to them."""
+    places = places[(places >= 0) & (places < n_steps - 1)]
+    low = places.astype(np.int64)
+    return np.concatenate([low, low + 1]), np.concatenate([1 - (places - low), places - low])
+
+
+@hinted
 def augment_resampling(sampling_frequency: float, rate: tuple[float, float]) -> Augment:
     """As a slower recorder would have had it: fewer samples, with lines between them.
 
