@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from neurallib.files import atomic_write
 from neurallib.models.registry import build_network
 from neurallib.names import hinted
 from neurallib.prediction.applying import applied
-from neurallib.prediction.stream_events import DEFAULTS, new_events, next_events
+from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back
@@ -36,6 +36,15 @@ OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hea
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 _STEPS = 100_000  # of a batch of windows
 _GAP = 1_000_000  # steps of a gap that are told together
+
+
+class Answers(NamedTuple):
+    """Each window of a recording with its answer, in the order of time; and what is told beside them."""
+
+    parts: Iterator[tuple[Window, np.ndarray]]
+    windows: list[Window]
+    n_steps: int
+    told: dict[str, Any]
 
 
 @hinted
@@ -121,62 +130,54 @@ def predict_recording(
     file = None if path is None else as_path("path", path)
     if file is not None and file.suffix != ".npy":
         raise ValueError(f"path={str(path)!r} ends in {file.suffix!r}; expected .npy.")
-    signal, handed = signal_of(state, recording)
-    device, task = configure_device(gpu_id), describe(state)
+    task = describe(state)
     if output == "events" and (task.kind != "binary" or task.seq2one or path is not None):
         what = "and a path, where nothing is written" if path is not None else f"of a {task}"
         raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
-    steps, stride = _steps(state, window, overlap, handed)
-    segments = segments_of(signal, handed)
-    goes_on = window is None and overlap is None and output != "logits" and _goes_on(state, handed)
-    size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
-    size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
-    windows = [own for a, b in segments for own in cut(a, b, size, hop)]
-    if goes_on:
-        parts = _going_on(state, signal, windows, segments, handed, device)
-    else:
-        parts = _answers(state, task, signal, windows, handed, device, output == "logits")
-    shown = _counted(parts, windows, enable_progress_bar)
-    told = {
-        "gaps": gaps_between(segments, len(signal)),
-        "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
-        "sampling_frequency": recording.get("sampling_frequency"),
-        "outputs": state["postprocessing"]["outputs"],
-    }
+    answers = answers_of(state, recording, window, overlap, output == "logits", gpu_id)
+    shown, n_steps, told = _counted(answers, enable_progress_bar), answers.n_steps, answers.told
     if output == "events":
         rate = recording.get("sampling_frequency") or state["preprocessing"]["sampling_frequency"]
-        return {"events": _events(shown, len(signal), event_settings(state), rate)} | told
+        (events,) = events_of(without_holes(shown, n_steps, 1), n_steps, event_settings(state), rate)
+        return {"events": events} | told
     values: np.ndarray
     if task.seq2one:
         values = np.concatenate([rows for _, rows in shown])
         if file is not None:
             write_array(file, values)
     elif file is None:
-        values = np.full((len(signal), task.n_outputs), np.nan, np.float32)
+        values = np.full((n_steps, task.n_outputs), np.nan, np.float32)
         for own, rows in shown:
             values[own.low : own.high] = rows
     else:
-        values = _written(file, shown, len(signal), task.n_outputs)
+        values = _written(file, shown, n_steps, task.n_outputs)
     return {"output": values} | told
 
 
-def _events(
-    parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, settings: Mapping[str, Any], rate: float | None
-) -> np.ndarray:
-    """The events of probabilities that come in the order of time, as `find_events` has them of the whole."""
-    found = [np.zeros(0, np.int64)]
-    waiting, at = new_events(settings, rate, 1), 0
-    for rows in _without_holes(parts, n_steps, 1):
-        at += len(rows)
-        waiting = next_events(waiting, rows[:, 0][None], at - len(rows), at == n_steps)
-        found += [places.numpy() for places in waiting["found"]]
-    return np.concatenate(found)
-
-
-def event_settings(state: State) -> dict[str, float]:
-    """What a state says of how its probabilities become events."""
-    held = state["postprocessing"]["events"]
-    return {name: held[name] for name in DEFAULTS if held.get(name) is not None}
+def answers_of(
+    state: State, recording: Mapping[str, Any], window: float | None, overlap: float | None, raw: bool,
+    gpu_id: int | None,
+) -> Answers:  # fmt: skip
+    """What `predict_recording` hands over, as it is computed; `raw` for logits."""
+    signal, handed = signal_of(state, recording)
+    device, task = configure_device(gpu_id), describe(state)
+    steps, stride = _steps(state, window, overlap, handed)
+    segments = segments_of(signal, handed)
+    goes_on = window is None and overlap is None and not raw and _goes_on(state, handed)
+    size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
+    size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
+    windows = [own for a, b in segments for own in cut(a, b, size, hop)]
+    if goes_on:
+        parts = _going_on(state, signal, windows, segments, handed, device)
+    else:
+        parts = _answers(state, task, signal, windows, handed, device, raw)
+    told = {
+        "gaps": gaps_between(segments, len(signal)),
+        "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
+        "sampling_frequency": recording.get("sampling_frequency"),
+        "outputs": state["postprocessing"]["outputs"],
+    }
+    return Answers(parts, windows, len(signal), told)
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -257,11 +258,9 @@ def _going_on(
         at += len(output)
 
 
-def _counted(
-    parts: Iterable[tuple[Window, np.ndarray]], windows: list[Window], enable: bool
-) -> Iterator[tuple[Window, np.ndarray]]:
-    bar = iter(progress(windows, enable, "predicting", unit="window"))
-    for part in parts:
+def _counted(answers: Answers, enable: bool) -> Iterator[tuple[Window, np.ndarray]]:
+    bar = iter(progress(answers.windows, enable, "predicting", unit="window"))
+    for part in answers.parts:
         next(bar)
         yield part
     next(bar, None)
@@ -273,13 +272,13 @@ def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: in
         np.lib.format.write_array_header_2_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (n_steps, k)}
         )
-        for rows in _without_holes(parts, n_steps, k):
+        for rows in without_holes(parts, n_steps, k):
             file.write(np.ascontiguousarray(rows, "<f4").tobytes())
     mapped: np.ndarray = np.load(path, mmap_mode="r")
     return mapped
 
 
-def _without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> Iterator[np.ndarray]:
+def without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> Iterator[np.ndarray]:
     """The rows of all steps in the order of time, nan where there is no answer, a part at a time."""
     at = 0
     for own, rows in parts:

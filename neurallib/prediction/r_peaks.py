@@ -7,8 +7,10 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import choice, number
 from neurallib.names import hinted
-from neurallib.prediction.long_recordings import event_settings, predict_recording
-from neurallib.signals.recording_parts import Recording, check_recording, column_of, of_channel, rows_of
+from neurallib.prediction.leads import events_of_leads
+from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.stream_events import event_settings
+from neurallib.signals.recording_parts import Recording, check_recording, column_of, ecg_leads, of_channel, rows_of
 from neurallib.state import State
 from neurallib.tasks import describe
 
@@ -51,7 +53,9 @@ def find_r_peaks(
         baseline, decided for the recording and otherwise for a beat whose other one is half as large again.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
-        one feature that names no channel looks at this one alone.
+        one feature that names no channel, as "ecg_r_peaks", looks at this one alone. By default it looks at all
+        channels that have names of ECG leads ("II", "V5", "ECG 1"), and peaks are those of the first of them; where
+        none has, at the first channel.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
 
@@ -75,6 +79,9 @@ def find_r_peaks(
 
     Notes
     -----
+    Of several leads the mean of their logits decides, each from -6 to 6, which hears a beat that one lead shows well or
+    several show a little. A lead that sees nothing for some seconds, as one that is off, has no vote there.
+
     The extremum is looked for in the signal averaged over some 20 ms, against which noise of single samples does not
     count. How far the signal goes from its baseline is weighed with a bell around the event, of which `snap` is 1.5 SD:
     a sharp wave is met at its top, on a broad or noisy one an event hardly moves. Of 22 records of the MIT-BIH
@@ -98,11 +105,16 @@ def find_r_peaks(
     check_recording(recording)
     snap = number("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap, 0)
     choice("polarity", polarity, POLARITIES)
-    column = column_of(recording, channel, state["preprocessing"]["channels"])
+    known = state["preprocessing"]["channels"]
+    column = column_of(recording, channel, known)
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
     settings = event_settings(state) | {name: value for name, value in given.items() if value is not None}
-    if task.n_features == 1 and state["preprocessing"]["channels"] is None:  # of any lead
-        recording = of_channel(recording, column)
+    if task.n_features == 1 and known is None:  # of any lead
+        leads = ecg_leads(recording) if channel is None else []
+        if len(leads) > 1:
+            found = events_of_leads(state, recording, leads, settings, gpu_id)
+            return snapped(recording, found, snap, polarity, leads[0])
+        recording = of_channel(recording, leads[0] if leads else column)
         column = 0
     state = {**state, "postprocessing": {**state["postprocessing"], "events": settings}}
     found = predict_recording(state, recording, output="events", gpu_id=gpu_id)["events"]

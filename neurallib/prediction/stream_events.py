@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from neurallib.checks import number
 from neurallib.signals.smoothing import half_width, smoothed
+from neurallib.state import State
 
 DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0, "delay": 0.0}  # find_events', and no delay
 
@@ -66,6 +67,27 @@ def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: 
         found.append(places)
         waiting.append(new)
     return {**events, "found": found, "waiting": waiting}
+
+
+def event_settings(state: State) -> dict[str, float]:
+    """What a state says of how its probabilities become events."""
+    held = state["postprocessing"]["events"]
+    return {name: held[name] for name in DEFAULTS if held.get(name) is not None}
+
+
+def events_of(
+    parts: Iterable[np.ndarray], n_steps: int, settings: Mapping[str, Any], rate: float | None, n_outputs: int = 1
+) -> list[np.ndarray]:
+    """The events int64 [n] of each of some outputs, of which [n, K] come in the order of time, as `find_events` has
+    them of the whole."""
+    found: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in range(n_outputs)]
+    waiting, at = new_events(settings, rate, n_outputs), 0
+    for rows in parts:
+        at += len(rows)
+        waiting = next_events(waiting, rows.T, at - len(rows), at == n_steps)
+        for places, new in zip(found, waiting["found"], strict=True):
+            places.append(new.numpy())
+    return [np.concatenate(places) for places in found]
 
 
 def _next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together
+# As PhysioNet and EDF name them, in lower case: standard, modified (MLII), chest (CM5, CC5, MCL1), of Holters (D3).
+_LEAD = re.compile("i{1,3}|av[rlf]|v1?[0-9]r?|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]|c[cm][1-6r]|cs12|d[1-4]")
 
 
 def check_recording(recording: Any, what: str = "recording") -> None:
@@ -107,6 +110,24 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
     if not 0 <= channel < n_channels:
         raise ValueError(f"channel={channel}; {name_of(recording)} has {n_channels}, from 0 on.")
     return int(channel)
+
+
+def ecg_leads(recording: Recording) -> list[int]:
+    """The columns with names of ECG leads, such as "II", "MLII", "aVR", "V5" or "ECG 1", that hold a value."""
+    named = [k for k, name in enumerate(recording.get("channels") or ()) if _is_ecg_lead(str(name))]
+    if len(named) < 2:
+        return named
+    there = np.zeros(len(named), dtype=bool)
+    for low in range(0, len(recording["signal"]), _PART):
+        there |= np.isfinite(rows_of(recording, low, low + _PART)[:, named]).any(axis=0)
+        if there.all():
+            break
+    return [column for column, holds in zip(named, there, strict=True) if holds] or named[:1]
+
+
+def _is_ecg_lead(name: str) -> bool:
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in ("", "lead", "mod", "ref")]
+    return any(re.match("ecg|ekg", word) for word in words) or bool(words) and all(map(_LEAD.fullmatch, words))
 
 
 def of_channel(recording: Recording, column: int) -> Recording:

@@ -1,0 +1,125 @@
+"""R-peaks of recordings with several leads, by the detector that comes along, which hears one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import neurallib as nl
+from neurallib.prediction import leads
+
+RATE = 250.0
+STATE = nl.load_pretrained("ecg_r_peaks")
+
+
+def heart() -> tuple[np.ndarray, np.ndarray]:
+    """Signal [T] and R-peaks of 40 seconds."""
+    signal, r_peaks = nl.synthetic_ecg(duration=40, sampling_frequency=RATE, seed=4)
+    return signal, r_peaks
+
+
+def of_leads(*columns: np.ndarray, names: tuple[str, ...] = ("II", "V5")) -> dict[str, Any]:
+    return {"signal": np.stack(columns, axis=1), "sampling_frequency": RATE, "channels": list(names)}
+
+
+def without(signal: np.ndarray, r_peaks: np.ndarray) -> np.ndarray:
+    """The signal with a line in place of some QRS complexes."""
+    signal = signal.copy()
+    for peak in r_peaks:
+        low, high = max(int(peak) - 20, 0), min(int(peak) + 20, len(signal) - 1)
+        signal[low:high] = np.linspace(signal[low], signal[high], high - low)
+    return signal
+
+
+def found_of(true: np.ndarray, recording: dict[str, Any], **options: Any) -> float:
+    found = nl.find_r_peaks(STATE, recording, **options)
+    return nl.peak_scores(true, found, sampling_frequency=RATE, tolerance=0.05)["f1"]
+
+
+def test_a_beat_that_one_lead_shows_is_found() -> None:
+    signal, r_peaks = heart()
+    recording = of_leads(without(signal, r_peaks[4::9]), without(signal, r_peaks[8::9]))
+    assert found_of(r_peaks, recording) == 1
+    for lead in ("II", 1):
+        assert found_of(r_peaks, recording, channel=lead) < 0.97
+
+
+@pytest.mark.parametrize("off", ["flat", "nan", "noise"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_lead_that_is_off_takes_no_beat_away(off: str, place: int) -> None:
+    signal, r_peaks = heart()
+    nothing = {
+        "flat": np.full(len(signal), 3.3), "nan": np.full(len(signal), np.nan),
+        "noise": 0.01 * np.random.default_rng(0).standard_normal(len(signal)),
+    }[off]  # fmt: skip
+    assert found_of(r_peaks, of_leads(*((nothing, signal) if place == 0 else (signal, nothing)))) == 1
+
+
+def test_a_lead_may_be_off_for_a_while() -> None:
+    signal, r_peaks = heart()
+    second, third = signal.copy(), 0.5 * signal
+    second[1000:4000], third[5000:8000] = 1.0, np.nan
+    assert found_of(r_peaks, of_leads(second, third)) == 1
+    assert found_of(r_peaks, of_leads(second, third), channel=0) < 0.9
+
+
+def test_channels_that_are_no_leads_are_not_heard() -> None:
+    signal, r_peaks = heart()
+    pulse = np.roll(np.abs(signal), 70)
+    alone = nl.find_r_peaks(STATE, of_leads(signal, names=("ECG II",)))
+    for columns, names in (
+        ((pulse, signal), ("PLETH", "ECG II")),
+        ((signal, pulse, pulse), ("ECG II", "Resp", "ABP")),
+        ((signal, pulse), ("a", "b")),  # of names that say nothing the first is taken
+    ):
+        assert np.array_equal(nl.find_r_peaks(STATE, of_leads(*columns, names=names)), alone)
+    unnamed = of_leads(signal, pulse)
+    del unnamed["channels"]
+    assert np.array_equal(nl.find_r_peaks(STATE, unnamed), alone)
+
+
+def test_peaks_are_those_of_the_first_lead() -> None:
+    signal, r_peaks = heart()
+    for lag in (-8, 8):
+        other = np.roll(signal, lag)
+        for first, second, true in ((signal, other, r_peaks), (other, signal, r_peaks + lag)):
+            found = nl.find_r_peaks(STATE, of_leads(first, second))
+            assert nl.peak_scores(true, found, sampling_frequency=RATE, tolerance=0.01)["f1"] == 1
+
+
+@pytest.mark.parametrize(
+    "name, is_one",
+    [(name, True) for name in ("MLII", "i", "aVR", "V5", "v1", "ECG", "ECG2", "ekg", "Lead III", "ECG V2", "CM5", "vx")]
+    + [(name, False) for name in ("PLETH", "EEG C3-A2", "EOG", "ABP", "Resp", "0", "ch1", "VI", "av", "SpO2", "")],
+)
+def test_leads_are_known_by_their_names(name: str, is_one: bool) -> None:
+    signal, r_peaks = heart()
+    recording = of_leads(np.zeros(len(signal)), signal, names=("ch0", name))
+    assert (found_of(r_peaks, recording) == 1) is is_one
+
+
+PROBABILITIES = st.lists(st.sampled_from([np.nan, 0.0, 0.001, 0.2, 0.6, 0.9, 1.0]), min_size=30, max_size=30)
+
+
+@given(PROBABILITIES, PROBABILITIES, st.lists(st.integers(0, 30), max_size=5), st.integers(1, 12))
+def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
+    one: list[float], other: list[float], cuts: list[int], size: int
+) -> None:
+    p = np.array([one, other])
+
+    def vote(t: int) -> float:
+        block = t // size
+        near = p[:, max(0, (block - 1) * size) : (block + 2) * size]
+        votes = [lead for lead in (0, 1) if np.isfinite(p[lead, t]) and (near[lead] > 0.5).any()]
+        votes = votes or [lead for lead in (0, 1) if np.isfinite(p[lead, t])]
+        if not votes:
+            return np.nan
+        logits = [6 * np.sign(q - 0.5) if q in (0, 1) else np.clip(np.log(q / (1 - q)), -6, 6) for q in p[votes, t]]
+        return float(1 / (1 + np.exp(-np.mean(logits))))
+
+    rows = [iter(np.split(p[0][:, None], sorted(cuts))), iter([p[1][:, None]])]
+    found = np.concatenate(list(leads.together(rows, size)))
+    np.testing.assert_allclose(found[:, 0], [vote(t) for t in range(30)], rtol=1e-6)
+    np.testing.assert_array_equal(found[:, 1], p[0])
