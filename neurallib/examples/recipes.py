@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 
 import neurallib as nl
 
+HEARD = 2 / 3  # of the noise, from its beginning: what models of a cross-validation are trained with
+TWO_THIRDS = "of which two thirds"  # and what their files say of it
 # The training side of the usual division of the MIT-BIH Arrhythmia Database between people (de Chazal et al. 2004).
 DS1 = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
 
@@ -36,6 +38,21 @@ def high_passed(signal: np.ndarray, rate: float) -> np.ndarray:
     from scipy.signal import butter, sosfiltfilt
 
     return np.asarray(sosfiltfilt(butter(2, 0.5, "highpass", fs=rate, output="sos"), signal, axis=0))
+
+
+def heard(noise: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The noise that models of a cross-validation are trained with."""
+    return {name: record[: round(HEARD * len(record))] for name, record in noise.items()}
+
+
+def kept(noise: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rest, which they may be measured with."""
+    return {name: record[round(HEARD * len(record)) :] for name, record in noise.items()}
+
+
+def trained_on(names: Iterable[str], said: str = "") -> str:
+    """What a model was trained on, as its file says; benchmarks read off it which people and which noise it has met."""
+    return f"mitdb {' '.join(names)}; nstdb bw ma {said}".strip()
 
 
 def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> argparse.ArgumentParser:

@@ -22,7 +22,9 @@ from torch import Tensor
 
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
-from neurallib.examples.recipes import ds1_recordings, high_passed, names_of, recipe_parser, resampled
+from neurallib.examples.recipes import (
+    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, recipe_parser, resampled, trained_on,
+)  # fmt: skip
 
 SAMPLING_FREQUENCY = 180  # Hz
 WINDOW = 10  # s, that a recording is taken in
@@ -34,7 +36,6 @@ HIDDEN = 96
 FLOOR = 3e-4  # of the loss, of a signal's power
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
 MINUTES = 5  # of each record that they are measured on
-HELD_OUT = 2 / 3  # where the noise begins that folds are measured with
 # Ends that mirror the signal: one that begins within a QRS would have a step there otherwise.
 STEPS = [
     {"name": "highpass", "frequency": 0.35, "ends": "even"},
@@ -59,16 +60,15 @@ def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
-    heard, kept = ({name: half(record) for name, record in noise.items()} for half in (_first, _last))
     states: dict[str, nl.State] = {}  # by the name of the record that it never met
     measured: dict[int, dict[str, Any]] = {}
     folds = nl.split_people(recordings, folds=arguments.folds, seed=arguments.seed) if arguments.folds else {}
     for fold, part in folds.items():
         directory = arguments.out / f"denoiser_fold_{fold}"
-        state = trained(part["train"], heard, directory, arguments.fold_epochs, arguments.seed, "of which two thirds")
+        state = trained(part["train"], heard(noise), directory, arguments.fold_epochs, arguments.seed, TWO_THIRDS)
         states |= dict.fromkeys(names_of(part["val"]), state)
     for snr in MEASURED if folds else ():
-        measured[snr] = measure(states, recordings, kept, snr)
+        measured[snr] = measure(states, recordings, kept(noise), snr)
         logger.info("mixed noise, %d dB: %+.2f dB", snr, measured[snr]["average"]["snr_improvement_db"])
     if arguments.epochs:
         trained(recordings, noise, arguments.out / "ecg_denoiser", arguments.epochs, arguments.seed)
@@ -84,7 +84,7 @@ def trained(
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
-    told = f"mitdb {' '.join(names_of(recordings))}; nstdb bw ma {said}".strip()
+    told = trained_on(names_of(recordings), said)
     runs = directory.parent / "runs"
     first = runs / f"{directory.name}_first"
     if not (first / "training_info.json").is_file():
@@ -263,14 +263,6 @@ def motion(n_steps: int, generator: np.random.Generator) -> np.ndarray:
 def noise_of(recording: nl.Recording) -> np.ndarray:
     """Recorded noise [n, 2] at the recipe's rate."""
     return resampled(recording, SAMPLING_FREQUENCY)
-
-
-def _first(noise: np.ndarray) -> np.ndarray:
-    return noise[: round(HELD_OUT * len(noise))]
-
-
-def _last(noise: np.ndarray) -> np.ndarray:
-    return noise[round(HELD_OUT * len(noise)) :]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Records, augmentation and folds are those of `train_ecg_r_peaks`, which says where to get the records. What is not: the
 network goes forwards alone, filters and scale are causal, and labels are late by what it may hear of a beat before it
-answers. `python -m neurallib.examples.train_ecg_r_peaks_stream --records mitdb --noise nstdb --out results`; what was
-finished before it was stopped is not trained again.
+answers. `python -m neurallib.examples.train_ecg_r_peaks_stream --records mitdb --noise nstdb --out results`; when it
+was stopped or killed, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import neurallib as nl
-from neurallib.examples.recipes import recipe_parser, resampled
+from neurallib.examples.recipes import TWO_THIRDS, heard, recipe_parser, resampled, trained_on
 from neurallib.examples.train_ecg_r_peaks import SAMPLING_FREQUENCY, Recorded, cross_validated, pieces, read
 from neurallib.examples.train_ecg_r_peaks import augmentation as augmentation_of_all
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     def of_fold(fold: int, taken: list[Recorded]) -> nl.State:
         directory = arguments.out / f"stream_fold_{fold}"
-        states[fold] = trained(taken, data.noise, directory, arguments.fold_epochs, arguments.seed)
+        states[fold] = trained(taken, heard(data.noise), directory, arguments.fold_epochs, arguments.seed, TWO_THIRDS)
         return states[fold]
 
     measured = cross_validated(data, of_fold)
@@ -75,7 +75,7 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
 
 
 def trained(
-    records: Sequence[Recorded], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int
+    records: Sequence[Recorded], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int, said: str = ""
 ) -> nl.State:
     """The model of some records, which is in the directory from then on."""
     if (directory / "training_info.json").is_file():
@@ -90,8 +90,10 @@ def trained(
         state, items, [pair for pair in watched if not np.isnan(pair[1]).all()], epochs=epochs, batch_size=32,
         normalization=None, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=augmentation(noise),
         seed=seed, gradient_clip_val=1.0, enable_progress_bar=False, trained_for="R-peak detection in streams",
-        dataset_name=f"mitdb {' '.join(record.name for record in records)}; nstdb bw ma",
+        dataset_name=trained_on((record.name for record in records), said),
+        results_directory=directory.parent / "runs", resume=True,
     )  # fmt: skip
+    state["training_info"]["checkpoints_directory"] = None  # the run's, which nothing needs from here on
     state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
     info = state["training_info"]
     logger.info("%s: loss %.4f after %.0f s", directory, info["validation_loss"], info["training_time"])
