@@ -55,7 +55,7 @@ def lstm(folder: Path, noises: Noises, minutes: float) -> Named:
     for part in nl.split_people(records, folds=2, seed=3).values():
         signals = [cleaned(record) for record in part["train"]]
         network, n_steps = drnn.trained(
-            signals, lambda kind, n, generator: noise_of(noises, kind, n, drnn.RATE, generator), minutes
+            signals, lambda kind, n, generator: noise_of(noises, kind, n, drnn.RATE, generator)[:, 0], minutes
         )
         states |= {record["name"]: network for record in part["val"]}
         told.append(f"{n_steps}")

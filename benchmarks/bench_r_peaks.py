@@ -5,10 +5,10 @@ with $NEURALLIB_DATA, which has `mitdb` and `nstdb`). Ours is the detector that 
 was trained on DS1: of these records measure what `python -m neurallib.examples.train_ecg_r_peaks` cross-validated, with
 `--cross-validated results/fold_0 results/fold_1`: every record gets the state that never met its person.
 
-Record by record all detectors take turns, each given the first lead in mV, and their CPU seconds are counted, after a
-first minute that is not. Clean is what was recorded, all of it; noisy is `--minutes` of each record, made as
-`benchmarks/noisy_records.py` says. A peer that raises on a record has found nothing in it. Without records it says so
-and ends.
+Record by record all detectors take turns, each given the first lead in mV, ours once more all leads, and their CPU
+seconds are counted, after a first minute that is not. Clean is what was recorded, all of it; noisy is `--minutes` of
+each record, made as `benchmarks/noisy_records.py` says. A peer that raises on a record has found nothing in it.
+Without records it says so and ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from timing import plain, say
 
 import neurallib as nl
 
-OURS = "neurallib"
+OURS, ALL = "neurallib", "neurallib, all leads"
 
 
 class Condition(NamedTuple):
@@ -52,13 +52,13 @@ def conditions(arguments: argparse.Namespace, folder: Path, noises: noisy_record
     """Clean records as they are, then each kind of noise at each level."""
     for kind in arguments.kinds:
         if kind == "clean":
-            yield Condition(kind, None, noisy_records.recordings(folder, arguments.clean_minutes))
+            yield Condition(kind, None, noisy_records.recordings(folder, arguments.clean_minutes, True))
         elif missing := noisy_records.absent(noises, kind):
             say(f"{kind} is skipped: no noise record {' or '.join(missing)}; give --noise DIR, or set NEURALLIB_DATA")
         else:
             said = f"{kind} (simulated)" if kind == "em" and noises["em"] is None else kind
             for snr in arguments.snr:
-                pairs = noisy_records.noisy(folder, noises, kind, snr, arguments.minutes)
+                pairs = noisy_records.noisy(folder, noises, kind, snr, arguments.minutes, True)
                 yield Condition(said, snr, [recording for recording, _ in pairs])
 
 
@@ -66,7 +66,8 @@ def detectors_of(names: Sequence[str], state_for: Callable[[str], nl.State]) -> 
     """Those that are asked for and installed, ours first; what is not installed is said."""
     chosen: dict[str, Detector] = {}
     if OURS in names:
-        chosen[OURS] = lambda recording: nl.find_r_peaks(state_for(recording["name"]), recording)
+        chosen[OURS] = lambda recording: nl.find_r_peaks(state_for(recording["name"]), recording, channel=0)
+        chosen[ALL] = lambda recording: nl.find_r_peaks(state_for(recording["name"]), recording)
     for name, peer in PEERS.items():
         if name in names and (missing := peer.missing()):
             say(f"{peer.label} is skipped: {' and '.join(missing)} is not installed (extra bench)")
@@ -94,7 +95,7 @@ def in_turn(recordings: Iterable[Recording], detectors: dict[str, Detector]) -> 
             try:
                 found = detector(recording)
             except Exception as error:
-                if name == OURS:
+                if name in (OURS, ALL):
                     raise
                 found = np.zeros(0, np.int64)
                 runs[name].raised[recording["name"]] = repr(error)
@@ -114,7 +115,7 @@ def measured(
     rows = []
     for name, run in runs.items():
         taken = {"detector": name, "raised": run.raised, "seconds_per_hour": sum(run.seconds) / hours}
-        rows.append(about | taken | row_of(scores[name], scores.get(OURS) if name != OURS else None))
+        rows.append(about | taken | row_of(scores[name], None if name in (OURS, ALL) else scores.get(OURS)))
         whole = scores[name][TOLERANCES[0]]
         if arguments.by_record:
             say(f"\n{name}, {condition.kind}\n\n{whole['table']}")
@@ -168,7 +169,7 @@ def main() -> None:
     state_for = noisy_records.states_of("ecg_r_peaks", arguments.checkpoint, arguments.cross_validated)
     first = list(noisy_records.recordings(folder, 1.0))
     ours, noise_met = met(state_for, [recording["name"] for recording in first], bool(arguments.cross_validated))
-    labels = {OURS: f"{OURS}, {ours}"} | {name: peer.label for name, peer in PEERS.items()}
+    labels = {OURS: f"{OURS}, {ours}", ALL: f"{ALL}, {ours}"} | {name: peer.label for name, peer in PEERS.items()}
     detectors = detectors_of(arguments.detectors, state_for)
     in_turn(first[:1], detectors)  # imports and compiles
     _, noises = noisy_records.read_noises(noisy_records.data_folder(arguments.noise, "nstdb"))

@@ -38,10 +38,11 @@ def person_of(name: str) -> str:
     return SAME_PERSON.get(name, name)
 
 
-def recordings(folder: Path, minutes: float | None) -> Iterator[Recording]:
-    """The records of a folder, their first channel in mV, with all annotations."""
+def recordings(folder: Path, minutes: float | None, all_leads: bool = False) -> Iterator[Recording]:
+    """The records of a folder, their first channel or all in mV, with all annotations."""
     for path in nl.list_recordings(folder):
-        recording = nl.read_recording(path, channels=0, stop=minutes and minutes * 60, units="mV")
+        channels = None if all_leads else 0
+        recording = nl.read_recording(path, channels=channels, stop=minutes and minutes * 60, units="mV")
         yield recording | {"person": person_of(recording["name"])}
 
 
@@ -109,36 +110,42 @@ def motion(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndar
     return np.concatenate([part[:, 0] * 10 ** generator.uniform(-0.25, 0.25) for part in parts])[:n_steps]
 
 
-def noise_of(noises: Noises, kind: str, n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """Noise of a kind [n], from a place of its own; "mixed" is equal parts of three."""
+def noise_of(
+    noises: Noises, kind: str, n_steps: int, rate: float, generator: np.random.Generator, n_leads: int = 1
+) -> np.ndarray:
+    """Noise of a kind [n, L], from a place of its own; "mixed" is equal parts of three. Leads have the channels of a
+    noise record at the same time; simulated motion is of each by itself."""
     if missing := absent(noises, kind):
         raise ValueError(f"{kind} noise needs the noise record {missing[0]!r}, which is not there.")
-    added = np.zeros(n_steps)
+    added = np.zeros((n_steps, n_leads))
     for one in PARTS.get(kind, (kind,)):
         noise = noises[one]
         if noise is None:
-            piece = motion(n_steps, rate, generator)
+            piece = np.stack([motion(n_steps, rate, generator) for _ in range(n_leads)], axis=1)
         else:
             record = at_rate(noise, rate)
-            start = generator.integers(0, max(1, len(record) - n_steps + 1))
-            piece = np.resize(record[start : start + n_steps, generator.integers(record.shape[1])], n_steps)
-        added += (piece - piece.mean()) / (piece.std() or 1.0)  # electrodes may rest for a second
+            start, n_columns = generator.integers(0, max(1, len(record) - n_steps + 1)), record.shape[1]
+            columns = (generator.integers(n_columns) + np.arange(n_leads)) % n_columns
+            piece = np.resize(record[start : start + n_steps, columns], (n_steps, n_leads))
+        size = piece.std(axis=0)
+        added += (piece - piece.mean(axis=0)) / np.where(size > 0, size, 1.0)  # electrodes may rest for a second
     return added
 
 
 def cleaned(recording: Recording) -> np.ndarray:
-    """What counts as clean [T, 1]: the recording without its baseline."""
+    """What counts as clean [T, L]: the recording without its baseline."""
     return without_baseline(np.nan_to_num(recording["signal"]), recording["sampling_frequency"])
 
 
 def noisy(
-    folder: Path, noises: Noises, kind: str, snr: float, minutes: float
+    folder: Path, noises: Noises, kind: str, snr: float, minutes: float, all_leads: bool = False
 ) -> list[tuple[Recording, np.ndarray]]:
-    """Each record with noise of the given SNR in dB, of the variance of the whole record, and what it was without."""
+    """Each record with noise of the given SNR in dB, of the variance of each whole lead, and what it was without."""
     generator, pairs = np.random.default_rng(0), []
-    for recording in recordings(folder, minutes):
+    for recording in recordings(folder, minutes, all_leads):
         clean = cleaned(recording)
-        added = noise_of(noises, kind, len(clean), recording["sampling_frequency"], generator)
-        gain = np.sqrt(clean.var() / added.var() / 10 ** (snr / 10)) if added.any() else 0.0
-        pairs.append((recording | {"signal": (clean + gain * added[:, None]).astype(np.float32)}, clean))
+        added = noise_of(noises, kind, len(clean), recording["sampling_frequency"], generator, clean.shape[1])
+        size = added.var(axis=0)
+        gain = np.sqrt(clean.var(axis=0) / np.where(size > 0, size, np.inf) / 10 ** (snr / 10))
+        pairs.append((recording | {"signal": (clean + gain * added).astype(np.float32)}, clean))
     return pairs

@@ -39,12 +39,14 @@ def told(script: str, *options: str) -> str:
 
 
 def write(folder: Path, name: str, signal: np.ndarray, beats: Any = (), rate: float = 360, unit: str = "mV") -> None:
-    """A WFDB record of one channel, with its beats where there are any."""
+    """A WFDB record of one channel [T], or of several [T, C], with its beats where there are any."""
     wfdb = pytest.importorskip("wfdb", reason="reads records")
     folder.mkdir(exist_ok=True)
     gain = 2000.0 if unit == "mV" else 2.0
-    ways: dict[str, Any] = {"fmt": ["16"], "adc_gain": [gain], "baseline": [0], "write_dir": str(folder)}
-    wfdb.wrsamp(name, rate, [unit], ["MLII"], np.asarray(signal, float).reshape(-1, 1), **ways)
+    values = np.asarray(signal, float).reshape(len(signal), -1)
+    n = values.shape[1]
+    ways: dict[str, Any] = {"fmt": ["16"] * n, "adc_gain": [gain] * n, "baseline": [0] * n, "write_dir": str(folder)}
+    wfdb.wrsamp(name, rate, [unit] * n, ["MLII", "V1", "V2"][:n], values, **ways)
     if len(beats):
         wfdb.wrann(name, "atr", np.asarray(beats), ["N"] * len(beats), write_dir=str(folder))
 
@@ -72,12 +74,14 @@ def test_ours_and_others_are_compared_clean_and_in_noise(tmp_path: Path) -> None
     assert any(line.startswith("bw is skipped: no noise record bw") for line in lines)
     rows = {(row["kind"], row["snr"], row["detector"]): row for row in result["rows"]}
     levels = [("clean", None), ("ma", 18), ("ma", -6), ("em (simulated)", 18), ("em (simulated)", -6)]
-    assert list(rows) == [(*level, name) for level in levels for name in ("neurallib", "find_peaks")]
+    detectors = ("neurallib", "neurallib, all leads", "find_peaks")
+    assert list(rows) == [(*level, name) for level in levels for name in detectors]
     assert all(row["hours"] == pytest.approx((3 if row["snr"] is None else 1.5) / 60, rel=0.01)
                and row["seconds_per_hour"] > 0 and row["raised"] == {} for row in rows.values())  # fmt: skip
     assert rows["clean", None, "neurallib"]["f1_50"] > 0.98 and rows["clean", None, "find_peaks"]["sensitivity"] > 0.9
     ahead = []
-    for level in levels:
+    for level in levels:  # of records with one lead
+        assert rows[(*level, "neurallib")]["f1_50"] == rows[(*level, "neurallib, all leads")]["f1_50"]
         ours, other = rows[(*level, "neurallib")], rows[(*level, "find_peaks")]
         for name in ("f1_150", "f1_75", "f1_50"):
             ahead.append(other["against"][name]["difference"])
@@ -90,7 +94,19 @@ def test_ours_and_others_are_compared_clean_and_in_noise(tmp_path: Path) -> None
     assert titles[2].startswith("### ma at -6 dB, ")
     assert titles[2].endswith("; neurallib, new to these; trained with this noise")
     by_record = [line.split(" ")[1] for line in lines if line.startswith(("| 0 ", "| 1 ", "| 2 "))]
-    assert {name: by_record.count(name) for name in by_record} == dict.fromkeys("012", 10)
+    assert {name: by_record.count(name) for name in by_record} == dict.fromkeys("012", 15)
+
+
+def test_ours_is_given_all_leads_too(tmp_path: Path) -> None:
+    signal, beats = nl.synthetic_ecg(duration=60, sampling_frequency=360, seed=0)
+    first = signal.copy()
+    first[3600:14400] = 0.0
+    write(tmp_path, "0", np.stack([first, signal], axis=1), beats)
+    options = ["--records", str(tmp_path), "--kinds", "clean", "--detectors", "neurallib"]
+    rows = json.loads(told("bench_r_peaks.py", *options).splitlines()[-1])["rows"]
+    assert {row["detector"]: row["sensitivity"] == 1 for row in rows} == {
+        "neurallib": False, "neurallib, all leads": True
+    }  # fmt: skip
 
 
 def test_a_peer_that_raises_has_found_nothing_and_the_table_says_so(tmp_path: Path) -> None:
@@ -178,5 +194,13 @@ def test_noise_has_the_records_rate_and_the_ratio_that_is_asked_for(tmp_path: Pa
         spectrum = np.abs(np.fft.rfft(added[:, 0]))
         assert spectrum.argmax() * recording["sampling_frequency"] / len(added) == pytest.approx(12, abs=0.2)
         assert 0.3 < np.ptp(clean) < 5, "mV"
+    write(ecg, "2", np.stack([signal, 0.1 * signal], axis=1), beats, 360)
+    write(noise, "ma", np.stack([np.sin(np.arange(360 * 120) * 2 * np.pi * f / 360) for f in (12, 30)], axis=1))
+    _, noises = noisy_records.read_noises(noise)
+    *_, (recording, clean) = noisy_records.noisy(ecg, noises, "ma", 6, 1, all_leads=True)
+    added = recording["signal"].astype(float) - clean
+    np.testing.assert_allclose(10 * np.log10(clean.var(axis=0) / added.var(axis=0)), [6, 6], atol=0.05)
+    found = np.abs(np.fft.rfft(added, axis=0)).argmax(axis=0) * 360 / len(added)
+    np.testing.assert_allclose(sorted(found), [12, 30], atol=0.2)
     with pytest.raises(ValueError, match="mixed noise needs the noise record 'bw', which is not there"):
         noisy_records.noisy(ecg, noises, "mixed", 6, 1)
