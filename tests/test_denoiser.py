@@ -17,7 +17,7 @@ import torch
 from stopping import Stop
 
 import neurallib as nl
-from neurallib.examples import train_ecg_denoiser
+from neurallib.examples import recipes, train_ecg_denoiser
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "bench_denoising.py"
 sys.path.insert(0, str(BENCHMARK.parent))
@@ -119,7 +119,7 @@ def test_the_lstm_of_the_benchmark_learns_and_answers_for_each_sample_once() -> 
     noises |= {"em": None}
 
     def noise(kind: str, n_steps: int, generator: np.random.Generator) -> np.ndarray:
-        return bench_denoising.noise_of(noises, kind, n_steps, drnn.RATE, generator)
+        return bench_denoising.noise_of(noises, kind, n_steps, drnn.RATE, generator)[:, 0]
 
     ecg = nl.synthetic_ecg(duration=20, sampling_frequency=drnn.RATE, seed=1, **QUIET)[0][:, None].astype(float)
     x, y = (torch.from_numpy(part) for part in drnn.batch([ecg], noise, np.random.default_rng(1)))
@@ -139,7 +139,11 @@ def test_what_the_benchmark_takes_for_clean_has_no_step_at_its_ends() -> None:
     assert np.abs(found - expected).max() < 0.2 * np.ptp(whole)
 
 
-@pytest.mark.parametrize("change", [train_ecg_denoiser.other_shapes, train_ecg_denoiser.other_beats])
+def other_shapes(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return recipes.other_shapes(x, generator, 16, 0.8, (0.3, 3.0)), y
+
+
+@pytest.mark.parametrize("change", [other_shapes, train_ecg_denoiser.other_beats])
 def test_other_hearts_are_learnt_from_at_the_same_size_and_rhythm(change: Any) -> None:
     signal, beats = nl.synthetic_ecg(duration=6, sampling_frequency=180, seed=1, **QUIET)
     x = (signal - signal.mean())[:, None].astype(float)

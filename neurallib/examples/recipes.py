@@ -40,6 +40,26 @@ def high_passed(signal: np.ndarray, rate: float) -> np.ndarray:
     return np.asarray(sosfiltfilt(butter(2, 0.5, "highpass", fs=rate, output="sos"), signal, axis=0))
 
 
+def other_shapes(
+    x: np.ndarray, generator: np.random.Generator, reach: int, loudness: float, spread: tuple[float, float]
+) -> np.ndarray:
+    """Waves such as other hearts and electrodes give: the signal [T, 1] with one to three echoes of itself, up to so
+    many steps away and so many times as large, and a little smoother."""
+    echoes = np.zeros(2 * reach + 1)
+    echoes[reach] = 1
+    for _ in range(generator.integers(1, 4)):
+        echoes[generator.integers(len(echoes))] += generator.uniform(-loudness, loudness)
+    filtered = smooth(np.convolve(x[:, 0], echoes / np.abs(echoes).max(), "same"), generator.uniform(*spread))
+    return filtered[:, None]
+
+
+def smooth(x: np.ndarray, spread: float) -> np.ndarray:
+    """A signal [T] through a Gaussian of so many samples."""
+    reach = int(4 * spread) + 1
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2)
+    return np.convolve(x, weights / weights.sum(), "same")
+
+
 def heard(noise: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The noise that models of a cross-validation are trained with."""
     return {name: record[: round(HEARD * len(record))] for name, record in noise.items()}

@@ -23,7 +23,8 @@ from torch import Tensor
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, recipe_parser, resampled, trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, other_shapes, recipe_parser, resampled, smooth,
+    trained_on,
 )  # fmt: skip
 
 SAMPLING_FREQUENCY = 180  # Hz
@@ -55,7 +56,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=90, fold_epochs=160).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=60, fold_epochs=100).parse_args(argv)
     speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
@@ -177,7 +178,7 @@ def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
         nl.augment_crop(round(1.43 * size)),
         (0.4, nl.augment_stretch((0.7, 1.4))),
         nl.augment_crop(size),
-        (0.3, other_shapes),
+        (0.3, lambda x, y, generator: (other_shapes(x, generator, 16, 0.8, (0.3, 3.0)), y)),
         (0.2, other_beats),
         (wide, wide_waves),
         (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
@@ -185,17 +186,6 @@ def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
         lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
         (0.88, disturbed),
     )
-
-
-def other_shapes(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Waves such as other hearts and electrodes give: the signal [T, 1] with one to three echoes of itself, up to 90 ms
-    away, and a little smoother."""
-    echoes = np.zeros(33)
-    echoes[16] = 1
-    for _ in range(generator.integers(1, 4)):
-        echoes[generator.integers(len(echoes))] += generator.uniform(-0.8, 0.8)
-    filtered = smooth(np.convolve(x[:, 0], echoes, "same"), generator.uniform(0.3, 3.0))
-    return filtered[:, None] / np.abs(echoes).max(), y
 
 
 def other_beats(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -220,13 +210,6 @@ def wide_waves(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> 
     if generator.random() < 0.5:
         wide = np.gradient(wide)
     return wide[:, None] * (np.abs(x).max() / (np.abs(wide).max() or 1.0)), y
-
-
-def smooth(x: np.ndarray, spread: float) -> np.ndarray:
-    """A signal [T] through a Gaussian of so many samples."""
-    reach = int(4 * spread) + 1
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2)
-    return np.convolve(x, weights / weights.sum(), "same")
 
 
 def measure(

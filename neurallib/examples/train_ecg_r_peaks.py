@@ -22,7 +22,7 @@ import torch
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, recipe_parser, resampled, trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, other_shapes, recipe_parser, resampled, trained_on,
 )  # fmt: skip
 
 SAMPLING_FREQUENCY = 125  # Hz
@@ -63,7 +63,7 @@ class Data(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives what
     `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=60, fold_epochs=60).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=45).parse_args(argv)
     data = read(arguments)
 
     def of_fold(fold: int, taken: list[Recorded]) -> nl.State:
@@ -146,8 +146,8 @@ def pieces(records: Sequence[Recorded]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def augmentation(noise: dict[str, np.ndarray]) -> Any:
-    """What training does to a piece: a window of it, with another rhythm, faster or slower, as of another lead or a
-    slower recorder, paced, noisy, upside down, with parts missing."""
+    """What training does to a piece: a window of it, with another rhythm, faster or slower, as of another lead, another
+    heart or a slower recorder, paced, noisy, upside down, with parts missing."""
     rate, both = SAMPLING_FREQUENCY, list(noise.values())
     size = WINDOW * rate
     disturbed = nl.compose_augmentations(
@@ -165,6 +165,7 @@ def augmentation(noise: dict[str, np.ndarray]) -> Any:
         (0.5, nl.augment_stretch((0.8, 1.25))),
         (0.3, nl.augment_lead((-60, 60))),
         nl.augment_crop(size),
+        (0.2, lambda x, y, generator: (other_shapes(x, generator, 4, 0.7, (0.2, 1.2)), y)),
         (0.1, nl.augment_pacing(rate)),
         (0.2, nl.augment_scale((1, 1), drift=(0.1, 1.6))),
         (0.12, pause),
@@ -210,8 +211,8 @@ def trained(
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
     state = nl.gru_seq2seq(
-        n_features=1, hid_dim=64, n_layers=2, bidirectional=True, learning_rate=4e-3, model_name="ecg_r_peaks",
-        fold=2, steps=STEPS, seed=seed,
+        n_features=1, hid_dim=64, n_layers=2, bidirectional=True, dropout=0.1, learning_rate=4e-3,
+        model_name="ecg_r_peaks", fold=2, steps=STEPS, seed=seed,
     )  # fmt: skip
     items = pieces(records)
     # The schedule decides when training ends; what is watched here is that it learns.
