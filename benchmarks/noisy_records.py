@@ -39,9 +39,10 @@ def person_of(name: str) -> str:
 
 
 def recordings(folder: Path, minutes: float | None, all_leads: bool = False) -> Iterator[Recording]:
-    """The records of a folder, their first channel or all in mV, with all annotations."""
+    """The records of a folder, their first channel or all that are voltages, in mV, with all annotations."""
     for path in nl.list_recordings(folder):
-        channels = None if all_leads else 0
+        units = nl.read_recording(path, stop=1)["units"] if all_leads else []
+        channels = [k for k, unit in enumerate(units) if unit.endswith("V")] or 0
         recording = nl.read_recording(path, channels=channels, stop=minutes and minutes * 60, units="mV")
         yield recording | {"person": person_of(recording["name"])}
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import neurallib as nl
 from neurallib.prediction import leads
+from neurallib.signals.recording_parts import ecg_leads
 
 RATE = 250.0
 STATE = nl.load_pretrained("ecg_r_peaks")
@@ -57,6 +58,38 @@ def test_a_lead_that_is_off_takes_no_beat_away(off: str, place: int) -> None:
     assert found_of(r_peaks, of_leads(*((nothing, signal) if place == 0 else (signal, nothing)))) == 1
 
 
+@pytest.mark.parametrize("kind", ["white", "wander"])
+@pytest.mark.parametrize("n_bad", [3, 11])
+def test_many_leads_without_beats_do_not_outvote_the_one_that_has_them(kind: str, n_bad: int) -> None:
+    signal, r_peaks = heart()
+    bad = np.random.default_rng(0).standard_normal((n_bad, len(signal)))
+    bad = bad.cumsum(axis=1) if kind == "wander" else bad
+    names = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")[: n_bad + 1]
+    for columns in ((signal, *bad), (*bad, signal)):
+        found = nl.find_r_peaks(STATE, of_leads(*columns, names=names))
+        assert nl.peak_scores(r_peaks, found, sampling_frequency=RATE, tolerance=0.012)["f1"] == 1, "and their places"
+
+
+def test_a_lead_that_is_noisy_in_a_pause_does_not_beat_for_the_others() -> None:
+    signal, r_peaks = heart()
+    pause = signal.copy()
+    pause[3000:9000] = signal[3000]
+    noisy = pause + 0.05 * np.random.default_rng(0).standard_normal(len(pause))
+    columns = (*[pause] * 5, noisy)
+    found = nl.find_r_peaks(STATE, of_leads(*columns, names=("I", "II", "III", "V1", "V2", "V3")))
+    assert ((found > 3100) & (found < 8900)).sum() == 0
+
+
+def test_places_are_no_nearer_than_the_least_distance() -> None:
+    signal, r_peaks = heart()
+    other = np.roll(signal, 22)  # 88 ms later
+    for distance in (0.2, 0.3, 1.5):
+        found = nl.find_r_peaks(STATE, of_leads(signal, other), min_distance=distance, snap=0)
+        assert np.diff(found).min() >= distance * RATE
+    moved = leads._moved(np.array([0, 10, 20]), np.array([8, 8, 21]), np.full(3, True), 10)
+    assert moved.tolist() == [0, 10, 21], "two events that would meet in one stay where they are"
+
+
 def test_a_lead_may_be_off_for_a_while() -> None:
     signal, r_peaks = heart()
     second, third = signal.copy(), 0.5 * signal
@@ -72,12 +105,36 @@ def test_channels_that_are_no_leads_are_not_heard() -> None:
     for columns, names in (
         ((pulse, signal), ("PLETH", "ECG II")),
         ((signal, pulse, pulse), ("ECG II", "Resp", "ABP")),
-        ((signal, pulse), ("a", "b")),  # of names that say nothing the first is taken
     ):
         assert np.array_equal(nl.find_r_peaks(STATE, of_leads(*columns, names=names)), alone)
-    unnamed = of_leads(signal, pulse)
-    del unnamed["channels"]
-    assert np.array_equal(nl.find_r_peaks(STATE, unnamed), alone)
+    mixed = of_leads(signal, pulse) | {"units": ["mV", "mmHg"]}
+    volts = STATE | {"preprocessing": STATE["preprocessing"] | {"units": ["mV"]}}
+    assert np.array_equal(nl.find_r_peaks(volts, mixed), alone)
+
+
+def test_where_no_name_is_that_of_a_lead_the_first_channel_is_taken_with_a_word() -> None:
+    signal, _ = heart()
+    recording = of_leads(signal, -signal, names=("a", "b"))
+    alone = nl.find_r_peaks(STATE, of_leads(signal, names=("a",)))
+    with pytest.warns(UserWarning, match="2 channels are a, b: none has a name of an ECG lead, and the first is taken"):
+        assert np.array_equal(nl.find_r_peaks(STATE, recording), alone)
+    assert np.array_equal(nl.find_r_peaks(STATE, recording, channel="a"), alone)
+    del recording["channels"]
+    with pytest.warns(UserWarning, match=r"2 channels have no names, and the first is taken. find_r_peaks\(.*channel="):
+        assert np.array_equal(nl.find_r_peaks(STATE, recording), alone)
+
+
+def test_a_state_that_does_not_say_that_it_finds_r_peaks_hears_the_first_channel() -> None:
+    signal, _ = heart()
+    other = STATE | {"postprocessing": STATE["postprocessing"] | {"outputs": ["pulse"]}}
+    recording = of_leads(np.roll(signal, 40), signal, names=("PLETH", "II"))
+    assert np.array_equal(nl.find_r_peaks(other, recording), nl.find_r_peaks(STATE, recording, channel=0))
+
+
+@pytest.mark.parametrize("channels", ["II", 3])
+def test_names_that_are_no_list_are_told(channels: Any) -> None:
+    with pytest.raises(TypeError, match=f"channels={channels!r}; expected a list of names"):
+        nl.find_r_peaks(STATE, of_leads(heart()[0], names=()) | {"channels": channels})
 
 
 def test_peaks_are_those_of_the_first_lead() -> None:
@@ -91,13 +148,16 @@ def test_peaks_are_those_of_the_first_lead() -> None:
 
 @pytest.mark.parametrize(
     "name, is_one",
-    [(name, True) for name in ("MLII", "i", "aVR", "V5", "v1", "ECG", "ECG2", "ekg", "Lead III", "ECG V2", "CM5", "vx")]
-    + [(name, False) for name in ("PLETH", "EEG C3-A2", "EOG", "ABP", "Resp", "0", "ch1", "VI", "av", "SpO2", "")],
-)
+    [
+        (name, True)
+        for name in "MLII i aVR V5 v1 ECG ECG2 ekg Lead_III ECG_V2 CM5 vx DII LeadII lead-2 II_(mV) ECG1-ECG2".split()
+    ] + [
+        (name, False)
+        for name in "PLETH EEG_C3-A2 EOG ABP Resp 0 ch1 VI av SpO2 ECG_Rate ECG_R_Peaks EKG_Off EEG_ECG V".split()
+    ],
+)  # fmt: skip
 def test_leads_are_known_by_their_names(name: str, is_one: bool) -> None:
-    signal, r_peaks = heart()
-    recording = of_leads(np.zeros(len(signal)), signal, names=("ch0", name))
-    assert (found_of(r_peaks, recording) == 1) is is_one
+    assert bool(ecg_leads(of_leads(np.zeros(9), names=(name.replace("_", " "),)))) is is_one
 
 
 PROBABILITIES = st.lists(st.sampled_from([np.nan, 0.0, 0.001, 0.2, 0.6, 0.9, 1.0]), min_size=30, max_size=30)
@@ -109,17 +169,20 @@ def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
 ) -> None:
     p = np.array([one, other])
 
-    def vote(t: int) -> float:
+    def weight(lead: int, t: int) -> float:
         block = t // size
-        near = p[:, max(0, (block - 1) * size) : (block + 2) * size]
-        votes = [lead for lead in (0, 1) if np.isfinite(p[lead, t]) and (near[lead] > 0.5).any()]
-        votes = votes or [lead for lead in (0, 1) if np.isfinite(p[lead, t])]
-        if not votes:
+        near = [q for q in p[lead, max(0, (block - 1) * size) : (block + 2) * size] if np.isfinite(q)]
+        undecided = np.mean([1 - abs(2 * q - 1) for q in near])
+        return float(((undecided + 1e-4) / (np.mean(near) + 1e-3) + 0.1) ** -2)
+
+    def vote(t: int) -> float:
+        told = [lead for lead in (0, 1) if np.isfinite(p[lead, t])]
+        if not told:
             return np.nan
-        logits = [6 * np.sign(q - 0.5) if q in (0, 1) else np.clip(np.log(q / (1 - q)), -6, 6) for q in p[votes, t]]
-        return float(1 / (1 + np.exp(-np.mean(logits))))
+        logits = [6 * np.sign(q - 0.5) if q in (0, 1) else np.clip(np.log(q / (1 - q)), -6, 6) for q in p[told, t]]
+        return float(1 / (1 + np.exp(-np.average(logits, weights=[weight(lead, t) for lead in told]))))
 
     rows = [iter(np.split(p[0][:, None], sorted(cuts))), iter([p[1][:, None]])]
     found = np.concatenate(list(leads.together(rows, size)))
     np.testing.assert_allclose(found[:, 0], [vote(t) for t in range(30)], rtol=1e-6)
-    np.testing.assert_array_equal(found[:, 1], p[0])
+    np.testing.assert_array_equal(found[:, 1:], p.T)

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     """Run the example, and return "beats", "bpm" (the median) and, where beats are annotated, how they were met."""
     parser = make_parser(__doc__, epochs=8)
     parser.add_argument("--recording", type=Path, help="WFDB, EDF, BDF, CSV or .npy file [synthetic ECG]")
-    parser.add_argument("--channel", default=0, help="its name [the first one]")
+    parser.add_argument("--channel", help="its name [all are read]")
     parser.add_argument("--minutes", type=float, default=2, help="how much of it [2]")
     parser.add_argument("--checkpoint", type=Path, help="directory of a trained model [one is trained]")
     arguments = start(parser, argv)
@@ -33,9 +33,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.recording is None:
         recording = synthetic(60 * arguments.minutes)
     else:
-        recording = nl.read_recording(
-            arguments.recording, channels=[arguments.channel], stop=60 * arguments.minutes
-        )
+        recording = nl.read_recording(arguments.recording, channels=arguments.channel, stop=60 * arguments.minutes)
     if arguments.checkpoint is None:
         state = train(arguments.signals, arguments.epochs, not arguments.quiet)
     else:

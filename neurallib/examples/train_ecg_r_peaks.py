@@ -92,13 +92,14 @@ def read(arguments: argparse.Namespace) -> Data:
 
 
 def cross_validated(data: Data, of_fold: Callable[[int, list[Recorded]], nl.State]) -> dict[str, Any]:
-    """What `neurallib.evaluate_recordings` measured on people whom the model of their fold had never met; nothing
-    without folds."""
+    """What `neurallib.evaluate_recordings` measured, of first leads, on people whom the model of their fold had never
+    met; nothing without folds."""
     found: dict[str, np.ndarray] = {}
     measured: dict[str, Any] = {}
     for fold, part in data.folds.items():
         state = of_fold(fold, [data.records[recording["name"]] for recording in part["train"]])
-        found |= {recording["name"]: nl.find_r_peaks(state, recording) for recording in part["val"]}
+        for recording in part["val"]:
+            found[str(recording["name"])] = nl.find_r_peaks(state, recording, channel=0)
         held_out = [recording for recording in data.recordings if recording["name"] in found]
         measured = nl.evaluate_recordings(lambda recording: found[recording["name"]], held_out)
         logger.info("%d of %d folds\n%s", fold + 1, len(data.folds), measured["table"])

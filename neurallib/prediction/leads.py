@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,63 +13,75 @@ from neurallib.prediction.stream_events import events_of
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.state import State
 
-MOST = 6.0  # of a logit: beyond it a lead is not believed more, or one of them would outvote the others
-SEEN = 0.5  # a lead whose probability stays below it for a while may be off, and has no vote
-AROUND = 4.0  # seconds, twice of which at least are a while
-NEAR = 0.1  # seconds within which an event of all leads is the same as one of the first
+MOST = 6.0  # of a logit: beyond it a lead is not believed more
+AROUND = 4.0  # seconds: how sure a lead is counts in parts of this length, each with the ones beside it
+SURE = 0.1  # of the doubt of a lead: below it none is believed much more than another
+NEAR = 0.1  # seconds within which an event of all leads is the same as one of a single lead
 NEIGHBOURS = 5  # events on either side, of most of which this has to be true
+AS_GOOD = 0.95  # of the best lead's agreement with what was found: the first lead that has it tells the places
 
 
 def events_of_leads(
     state: State, recording: Recording, columns: Sequence[int], settings: Mapping[str, Any], gpu_id: int | None
-) -> np.ndarray:
-    """int64 [n], samples of the recording: events of the mean logit of its leads, in memory that does not grow with it.
+) -> tuple[np.ndarray, int]:
+    """int64 [n], samples of the recording: events of what its leads say together, in memory that does not grow with it;
+    and the column whose places they have.
 
-    Leads do not peak at the same moment. Where the first lead has events of its own beside most of these, its places
-    are the ones that count.
+    Leads do not peak at the same moment. Of those that have nearly all of these events as their own the first tells
+    their places, but where it has not.
     """
-    from scipy.ndimage import uniform_filter1d
-
     rate = float(recording["sampling_frequency"])
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
-    found, own = events_of(together(rows, max(1, round(AROUND * rate))), n_steps, settings, rate, 2)
-    if len(own) == 0 or len(found) == 0:
-        return found
-    after = np.searchsorted(own, found)
-    low, high = own[np.maximum(after - 1, 0)], own[np.minimum(after, len(own) - 1)]
-    nearest = np.where(np.abs(low - found) <= np.abs(high - found), low, high)
-    beside = np.abs(nearest - found) <= NEAR * rate
-    most = uniform_filter1d(beside.astype(float), 2 * NEIGHBOURS + 1) > 0.5
-    return np.unique(np.where(beside & most, nearest, found))
+    parts = together(rows, max(1, round(AROUND * rate)))
+    found, *own = events_of(parts, n_steps, settings, rate, 1 + len(leads))
+    if len(found) == 0:
+        return found, columns[0]
+    nearest = [_nearest(found, events) for events in own]
+    beside = [np.abs(places - found) <= NEAR * rate for places in nearest]
+    agreement = [2 * same.sum() / (len(found) + len(events)) for same, events in zip(beside, own, strict=True)]
+    first = next(k for k, share in enumerate(agreement) if share >= AS_GOOD * max(agreement))
+    distance = settings.get("min_distance", 0.2) * rate
+    return _moved(found, nearest[first], beside[first], distance), columns[first]
 
 
 def together(leads: Sequence[Iterable[np.ndarray]], size: int) -> Iterator[np.ndarray]:
-    """Probabilities [n, 2] of all leads together and of the first, of the [n, 1] of each, which are cut as they like;
-    `size` steps and their neighbours decide which leads have a vote."""
-    before: np.ndarray = np.zeros(len(leads), dtype=bool)
-    here = before
+    """Probabilities [n, 1 + L]: of all leads together, and of each, of the [n, 1] of each, which are cut as they like.
+    How sure a lead is of what it hears in `size` steps and in as many before and after them is the weight of its vote.
+    """
+    nothing = np.zeros((3, len(leads)))
     last: np.ndarray | None = None
+    sums = deque([nothing] * 3, maxlen=3)
     for parts in zip(*(_in_blocks(lead, size) for lead in leads), strict=True):
         now = np.concatenate(parts, axis=1)
-        seen = np.asarray((now > SEEN).any(axis=0))
+        sums.append(_sums(now))
         if last is not None:
-            yield _voted(last, before | here | seen)
-        last, before, here = now, here, seen
+            yield _voted(last, sum(sums, nothing))
+        last = now
     if last is not None:
-        yield _voted(last, before | here)
+        sums.append(nothing)
+        yield _voted(last, sum(sums, nothing))
 
 
-def _voted(probabilities: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Those of steps [n, L], where the leads that see something vote; where none does, or has a value, all do."""
+def _sums(probabilities: np.ndarray) -> np.ndarray:
+    """[3, L], of steps [n, L]: how many there are, how much of a beat they see, and how undecided they are."""
     told = np.isfinite(probabilities)
-    voting = told & seen
-    voting = np.where(voting.any(axis=1, keepdims=True), voting, told)
+    p = np.where(told, probabilities, 0.0)
+    return np.stack([told.sum(axis=0), p.sum(axis=0), (2 * np.minimum(p, 1 - p)).sum(axis=0)])
+
+
+def _voted(probabilities: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Those of steps [n, L] with the mean of their logits before them. Doubt is how undecided a lead is for each beat
+    that it sees: much of it has one that is noisy, and one that is off and sees none."""
+    n, seen, undecided = np.maximum(sums[0], 1), *sums[1:]
+    weight = 1 / ((undecided / n + 1e-4) / (seen / n + 1e-3) + SURE) ** 2
+    told = np.isfinite(probabilities)
+    voting = told * weight
     least = 1 / (1 + np.exp(MOST))
-    p = np.clip(np.where(voting, probabilities, 0.5), least, 1 - least)
-    n = voting.sum(axis=1)
-    mean = np.log(p / (1 - p)).sum(axis=1) / np.maximum(n, 1)
-    return np.stack([np.where(n > 0, 1 / (1 + np.exp(-mean)), np.nan), probabilities[:, 0]], axis=1)
+    p = np.clip(np.where(told, probabilities, 0.5), least, 1 - least)
+    total = voting.sum(axis=1)
+    mean = (np.log(p / (1 - p)) * voting).sum(axis=1) / np.where(total > 0, total, 1)
+    return np.column_stack([np.where(total > 0, 1 / (1 + np.exp(-mean)), np.nan), probabilities])
 
 
 def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
@@ -81,3 +94,26 @@ def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         waiting = waiting[whole:]
     if len(waiting):
         yield waiting
+
+
+def _nearest(found: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The event of a lead's own that is nearest to each that was found; far away where it has none."""
+    if len(own) == 0:
+        return np.full(len(found), np.iinfo(np.int32).min, dtype=np.int64)
+    after = np.searchsorted(own, found)
+    low, high = own[np.maximum(after - 1, 0)], own[np.minimum(after, len(own) - 1)]
+    return np.where(np.abs(low - found) <= np.abs(high - found), low, high)
+
+
+def _moved(found: np.ndarray, nearest: np.ndarray, beside: np.ndarray, distance: float) -> np.ndarray:
+    """Events at a lead's own places where most of their neighbours have one, and never nearer than the distance."""
+    from scipy.ndimage import uniform_filter1d
+
+    moves = beside & (uniform_filter1d(beside.astype(float), 2 * NEIGHBOURS + 1) > 0.5)
+    while True:
+        places = np.where(moves, nearest, found)
+        near = np.diff(places) < max(distance, 1)
+        crowded = (np.append(near, False) | np.append(False, near)) & moves
+        if not crowded.any():
+            return places
+        moves &= ~crowded

@@ -6,18 +6,22 @@ import numpy as np
 
 from neurallib.architectures import check_state
 from neurallib.checks import choice, number
-from neurallib.names import hinted
+from neurallib.names import hinted, listing
 from neurallib.prediction.leads import events_of_leads
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.stream_events import event_settings
-from neurallib.signals.recording_parts import Recording, check_recording, column_of, ecg_leads, of_channel, rows_of
+from neurallib.signals.recording_parts import (
+    Recording, check_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
+)  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
+from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
 _AROUND = 0.15  # seconds on either side of an event whose median is its baseline
 _SPAN = 1 << 17  # samples whose events are looked at together
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
+R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead
 POLARITIES = ("auto", "positive", "negative")
 
 
@@ -53,9 +57,9 @@ def find_r_peaks(
         baseline, decided for the recording and otherwise for a beat whose other one is half as large again.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
-        one feature that names no channel, as "ecg_r_peaks", looks at this one alone. By default it looks at all
-        channels that have names of ECG leads ("II", "V5", "ECG 1"), and peaks are those of the first of them; where
-        none has, at the first channel.
+        one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
+        "ecg_r_peaks", hears all channels that have names of ECG leads ("II", "V5", "ECG 1"), which takes as many times
+        as long; where none has, the first, with a warning.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
 
@@ -79,8 +83,9 @@ def find_r_peaks(
 
     Notes
     -----
-    Of several leads the mean of their logits decides, each from -6 to 6, which hears a beat that one lead shows well or
-    several show a little. A lead that sees nothing for some seconds, as one that is off, has no vote there.
+    Of several leads the mean of their logits decides, each from -6 to 6. A lead has the more weight the less undecided
+    it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while, or off, has little. The
+    extremum is that of the first lead that agrees with nearly all that was found.
 
     The extremum is looked for in the signal averaged over some 20 ms, against which noise of single samples does not
     count. How far the signal goes from its baseline is weighed with a bell around the event, of which `snap` is 1.5 SD:
@@ -110,15 +115,28 @@ def find_r_peaks(
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
     settings = event_settings(state) | {name: value for name, value in given.items() if value is not None}
     if task.n_features == 1 and known is None:  # of any lead
-        leads = ecg_leads(recording) if channel is None else []
+        leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
-            found = events_of_leads(state, recording, leads, settings, gpu_id)
-            return snapped(recording, found, snap, polarity, leads[0])
+            found, column = events_of_leads(state, recording, leads, settings, gpu_id)
+            return snapped(recording, found, snap, polarity, column)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
     state = {**state, "postprocessing": {**state["postprocessing"], "events": settings}}
     found = predict_recording(state, recording, output="events", gpu_id=gpu_id)["events"]
     return snapped(recording, found, snap, polarity, column)
+
+
+def _leads(state: State, recording: Recording) -> list[int]:
+    """The ECG leads of a recording, for a state that says that it finds R-peaks."""
+    if R_PEAK not in (state["postprocessing"]["outputs"] or ()):
+        return []
+    units, n = state["preprocessing"]["units"], n_channels_of(recording["signal"])
+    leads = ecg_leads(recording, units[0] if units else None)
+    if n > 1 and not leads:
+        names = recording.get("channels")
+        said = "have no names" if names is None else f"are {listing(map(str, names))}: none has a name of an ECG lead"
+        warn(f"the {n} channels {said}, and the first is taken. find_r_peaks(..., channel=) picks another.")
+    return leads
 
 
 def snapped(recording: Recording, events: np.ndarray, snap: float, polarity: str, column: int) -> np.ndarray:

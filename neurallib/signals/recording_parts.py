@@ -11,13 +11,18 @@ import numpy as np
 
 from neurallib.checks import number
 from neurallib.names import did_you_mean, listing
+from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import LazySignal
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together
 # As PhysioNet and EDF name them, in lower case: standard, modified (MLII), chest (CM5, CC5, MCL1), of Holters (D3).
-_LEAD = re.compile("i{1,3}|av[rlf]|v1?[0-9]r?|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]|c[cm][1-6r]|cs12|d[1-4]")
+_LEAD = re.compile(
+    "(lead|ecg|ekg)?(i{1,3}|av[rlf]|v(1[0-2]?|[2-9])r?)|d(i{1,3}|[1-4])|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]"
+    "|c[cm][1-6r]|cs12|(ecg|ekg|electrocardiogram)[0-9]{0,2}"
+)
+_BESIDE_A_LEAD = set("lead mod modified mdc ref mv uv v raw filtered inverted signal channel ch chest".split())
 
 
 def check_recording(recording: Any, what: str = "recording") -> None:
@@ -96,7 +101,7 @@ def name_of(recording: Recording) -> str:
 
 def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[str] | None = None) -> int:
     """The column of a channel, by its name or number; by default the first of those that are wanted, else 0."""
-    names = [str(name) for name in recording.get("channels") or ()]
+    names = _channel_names(recording)
     n_channels = rows_of(recording, 0, 1).shape[1]
     if channel is None:
         return next((names.index(name) for name in wanted or () if name in names), 0)
@@ -112,9 +117,12 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
     return int(channel)
 
 
-def ecg_leads(recording: Recording) -> list[int]:
-    """The columns with names of ECG leads, such as "II", "MLII", "aVR", "V5" or "ECG 1", that hold a value."""
-    named = [k for k, name in enumerate(recording.get("channels") or ()) if _is_ecg_lead(str(name))]
+def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
+    """The columns with names of ECG leads, such as "II", "MLII", "aVR", "V5" or "ECG 1", that hold a value, in what can
+    be converted to a unit."""
+    names, n = _channel_names(recording), n_channels_of(recording["signal"])
+    units = of_each(recording, "units", [""] * n)
+    named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
     if len(named) < 2:
         return named
     there = np.zeros(len(named), dtype=bool)
@@ -126,8 +134,19 @@ def ecg_leads(recording: Recording) -> list[int]:
 
 
 def _is_ecg_lead(name: str) -> bool:
-    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in ("", "lead", "mod", "ref")]
-    return any(re.match("ecg|ekg", word) for word in words) or bool(words) and all(map(_LEAD.fullmatch, words))
+    """Whether a channel's name is that of an ECG lead, and of nothing that is only made of one, as its quality."""
+    words = [word for word in re.findall("[a-z]+[0-9]*|[0-9]+", name.lower()) if word not in _BESIDE_A_LEAD]
+    leads = [word for word in words if not word.isdigit()]
+    return len(leads) > 0 and all(map(_LEAD.fullmatch, leads)) or bool(re.fullmatch(r"lead[ _.-]*[1-3]", name.lower()))
+
+
+def _channel_names(recording: Recording) -> list[str]:
+    given = recording.get("channels")
+    if given is None:
+        return []
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"channels={given!r}; expected a list of names, one a channel.")
+    return [str(name) for name in given]
 
 
 def of_channel(recording: Recording, column: int) -> Recording:
