@@ -70,6 +70,15 @@ def test_many_leads_without_beats_do_not_outvote_the_one_that_has_them(kind: str
         assert nl.peak_scores(r_peaks, found, sampling_frequency=RATE, tolerance=0.012)["f1"] == 1, "and their places"
 
 
+def test_a_state_of_streams_hears_several_leads_too() -> None:
+    signal, r_peaks = heart()
+    state, recording = nl.load_pretrained("ecg_r_peaks_stream"), of_leads(without(signal, r_peaks[4::9]), signal)
+    for missing, options in ((0, {}), (4, {"channel": "II"})):
+        found = nl.find_r_peaks(state, recording, **options)
+        scores = nl.peak_scores(r_peaks, found, sampling_frequency=RATE, tolerance=0.05)
+        assert scores["true_positives"] == len(r_peaks) - missing and scores["false_positives"] == 0
+
+
 def test_a_lead_that_is_noisy_in_a_pause_does_not_beat_for_the_others() -> None:
     signal, r_peaks = heart()
     pause = signal.copy()

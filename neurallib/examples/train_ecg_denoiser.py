@@ -31,7 +31,7 @@ SAMPLING_FREQUENCY = 180  # Hz
 WINDOW = 10  # s, that a recording is taken in
 LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in the same time
 PIECE = 20  # s
-SNR = (-8.0, 24.0)  # dB, of each kind of noise
+SNR = (-8.0, 20.0)  # dB, of each kind of noise
 FOLD = 8  # samples to a step of the network
 HIDDEN = 96
 FLOOR = 3e-4  # of the loss, of a signal's power
@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=60, fold_epochs=100).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=80).parse_args(argv)
     speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
