@@ -69,8 +69,8 @@ def evaluate_recordings(
     model : State or function
         A state, or a function that is given a recording and gives its answer: of "events" their samples, or
         probabilities [T] for `find_events`; of "classes" one a sample [T], or probabilities [T, K]; of "denoising" the
-        signal [T, C]. What `predict_recording` gives will do as well. Events of a state are those of `find_r_peaks`,
-        which hears the leads that it says: for others give a function.
+        signal [T, C]. What `predict_recording` gives will do as well. A state's events are the R-peaks of the leads
+        that `find_r_peaks` hears by itself; where others are meant, give a function.
     recordings : iterable of dict
         In the form that `read_recording` gives, one at a time: a generator is read as it goes. Those of one person
         say so.
