@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurallib.prediction.long_recordings import answers_of, without_holes
-from neurallib.prediction.stream_events import events_of
+from neurallib.prediction.stream_events import events_of, least_distance
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.state import State
 
@@ -41,7 +41,7 @@ def events_of_leads(
     beside = [np.abs(places - found) <= NEAR * rate for places in nearest]
     agreement = [2 * same.sum() / (len(found) + len(events)) for same, events in zip(beside, own, strict=True)]
     first = next(k for k, share in enumerate(agreement) if share >= AS_GOOD * max(agreement))
-    distance = settings.get("min_distance", 0.2) * rate
+    distance = least_distance(settings, rate)
     return _moved(found, nearest[first], beside[first], distance), columns[first]
 
 
@@ -105,7 +105,7 @@ def _nearest(found: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.where(np.abs(low - found) <= np.abs(high - found), low, high)
 
 
-def _moved(found: np.ndarray, nearest: np.ndarray, beside: np.ndarray, distance: float) -> np.ndarray:
+def _moved(found: np.ndarray, nearest: np.ndarray, beside: np.ndarray, distance: int) -> np.ndarray:
     """Events at a lead's own places where most of their neighbours have one, and never nearer than the distance."""
     from scipy.ndimage import uniform_filter1d
 

@@ -41,16 +41,21 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
             "in state['preprocessing'], or to train."
         )
     known = DEFAULTS | dict(settings)
-    distance = math.ceil(number("min_distance", known["min_distance"], 0) * sampling_frequency - 1e-6)
     nothing = Waiting(np.zeros(0), -1, 0.0, *(np.zeros(0, np.int64),) * 2, np.zeros(0))
     return {
         "threshold": number("threshold", known["threshold"], 0, 1),
-        "distance": distance,
+        "distance": least_distance(known, sampling_frequency),
         "half": half_width(known["smoothing"], sampling_frequency),
         "delay": round(number("delay", known["delay"], 0) * sampling_frequency),
         "found": [torch.zeros(0, dtype=torch.int64)] * batch_size,
         "waiting": [_kept(nothing)] * batch_size,
     }
+
+
+def least_distance(settings: Mapping[str, Any], sampling_frequency: float) -> int:
+    """How many samples events are apart at least; nearer ones are of one event."""
+    known = DEFAULTS | dict(settings)
+    return math.ceil(number("min_distance", known["min_distance"], 0) * sampling_frequency - 1e-6)
 
 
 def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: int, ended: bool) -> dict[str, Any]:

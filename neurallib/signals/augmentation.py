@@ -12,6 +12,7 @@ from neurallib.signals.arrays import as_numbers
 from neurallib.signals.targets import as_target
 from neurallib.tasks import Task
 
+_PARTS = 8  # of a signal, whose median size is that of its beats
 Pair = tuple[np.ndarray, np.ndarray]
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[Any, Any]]
 
@@ -71,6 +72,14 @@ def as_floats(x: np.ndarray) -> np.ndarray:
 def between(factor: tuple[float, float], generator: np.random.Generator) -> float:
     """A factor, as likely above as below the middle of its range on a scale of ratios."""
     return float(np.exp(generator.uniform(*np.log(factor))))
+
+
+def heights(x: np.ndarray) -> np.ndarray:
+    """How high the beats of each channel are [C]: the median of what parts of a signal [T, C] have from peak to peak,
+    gaps left out."""
+    parts = np.array_split(x, min(_PARTS, len(x)))
+    found: np.ndarray = np.nanmedian([np.fmax.reduce(part) - np.fmin.reduce(part) for part in parts], axis=0)
+    return found
 
 
 def is_per_step(x: np.ndarray, y: np.ndarray) -> bool:

@@ -9,10 +9,9 @@ import numpy as np
 
 from neurallib.checks import choice, interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair
+from neurallib.signals.augmentation import Augment, Pair, heights
 
 REFERENCES = ("beats", "signal")
-_BLOCKS = 8  # of a signal, whose median size is that of its beats
 
 
 @hinted
@@ -208,11 +207,7 @@ def _record(i: int, noise: Any) -> np.ndarray:
 
 def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:
     """What noise of unit power is multiplied by, for each channel [C]."""
-    if reference == "signal":
-        power = x.var(axis=0)
-    else:
-        parts = np.array_split(x, min(_BLOCKS, len(x)))
-        power = np.median([np.ptp(part, axis=0) for part in parts], axis=0) ** 2 / 8
+    power = x.var(axis=0) if reference == "signal" else heights(x) ** 2 / 8
     gain: np.ndarray = np.sqrt(power / 10 ** (snr / 10))
     return gain
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from neurallib.checks import interval, number
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, at_places, between, is_per_step, label_runs
+from neurallib.signals.augmentation import Augment, Pair, at_places, between, heights, is_per_step, label_runs
 
 
 @hinted
@@ -186,9 +186,7 @@ def augment_pacing(
         beats = np.array([(start + stop - 1) / 2 for start, stop in runs])
         if len(beats) == 0:
             return x, y
-        parts = np.array_split(x, min(8, len(x)))
-        height = np.nanmedian([np.fmax.reduce(part) - np.fmin.reduce(part) for part in parts], axis=0)
-        height = height * between(size, generator) * generator.choice([-1, 1], x.shape[1])
+        height = heights(x) * between(size, generator) * generator.choice([-1, 1], x.shape[1])
         chambers = ([ventricular], [atrial], [ventricular, atrial])[generator.choice(3, p=[0.5, 0.25, 0.25])]
         paced = generator.random(len(beats)) < (1.0 if generator.random() < 0.7 else 0.6)
         places = [beats[paced] - generator.uniform(*lag) * rate for lag in chambers]
