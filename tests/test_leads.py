@@ -146,13 +146,23 @@ def test_names_that_are_no_list_are_told(channels: Any) -> None:
         nl.find_r_peaks(STATE, of_leads(heart()[0], names=()) | {"channels": channels})
 
 
-def test_peaks_are_those_of_the_first_lead() -> None:
+def test_peaks_are_those_of_the_first_lead_where_none_is_lead_two() -> None:
     signal, r_peaks = heart()
     for lag in (-8, 8):
         other = np.roll(signal, lag)
         for first, second, true in ((signal, other, r_peaks), (other, signal, r_peaks + lag)):
-            found = nl.find_r_peaks(STATE, of_leads(first, second))
+            found = nl.find_r_peaks(STATE, of_leads(first, second, names=("V1", "V5")))
             assert nl.peak_scores(true, found, sampling_frequency=RATE, tolerance=0.01)["f1"] == 1
+
+
+@pytest.mark.parametrize("name", "II MLII DII D2 lead-2 Lead_II ECG_II MDC_ECG_LEAD_II II_(mV)".split())
+def test_peaks_are_those_of_lead_two_wherever_it_is(name: str) -> None:
+    signal, r_peaks = heart()
+    names = ("I", "III", "ECG2", name)
+    others = [np.roll(signal, 8)] * 3
+    assert ecg_leads(of_leads(*others, signal, names=names)) == [3, 0, 1, 2]
+    found = nl.find_r_peaks(STATE, of_leads(*others, signal, names=names))
+    assert nl.peak_scores(r_peaks, found, sampling_frequency=RATE, tolerance=0.01)["f1"] == 1
 
 
 @pytest.mark.parametrize(

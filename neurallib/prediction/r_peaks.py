@@ -85,7 +85,7 @@ def find_r_peaks(
     -----
     Of several leads the mean of their logits decides, each from -6 to 6. A lead has the more weight the less undecided
     it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while, or off, has little. The
-    extremum is that of the first lead that agrees with nearly all that was found.
+    extremum is that of lead II where it agrees with nearly all that was found, else of the first lead that does.
 
     The extremum is looked for in the signal averaged over some 20 ms, against which noise of single samples does not
     count. How far the signal goes from its baseline is weighed with a bell around the event, of which `snap` is 1.5 SD:

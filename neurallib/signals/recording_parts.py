@@ -22,6 +22,7 @@ _LEAD = re.compile(
     "(lead|ecg|ekg)?(i{1,3}|av[rlf]|v(1[0-2]?|[2-9])r?)|d(i{1,3}|[1-4])|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]"
     "|c[cm][1-6r]|cs12|(ecg|ekg|electrocardiogram)[0-9]{0,2}"
 )
+_LEAD_II = re.compile("(ecg|ekg|mdc|lead)*(ml|d)?ii(mv|uv)?|(lead|d|ml)2")
 _BESIDE_A_LEAD = set("lead mod modified mdc ref mv uv v raw filtered inverted signal channel ch chest".split())
 
 
@@ -119,10 +120,11 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
 
 def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
     """The columns with names of ECG leads, such as "II", "MLII", "aVR", "V5" or "ECG 1", that hold a value, in what can
-    be converted to a unit."""
+    be converted to a unit; lead II before the others, as the one that rhythm is read from."""
     names, n = _channel_names(recording), n_channels_of(recording["signal"])
     units = of_each(recording, "units", [""] * n)
     named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
+    named.sort(key=lambda k: _LEAD_II.fullmatch(re.sub("[^a-z0-9]", "", names[k].lower())) is None)
     if len(named) < 2:
         return named
     there = np.zeros(len(named), dtype=bool)
