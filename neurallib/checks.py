@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.names import did_you_mean
+from neurallib.warn import warn
+
+LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 
 def _given(name: str, value: Any) -> str:
@@ -54,6 +57,14 @@ def number(
     if not math.isfinite(result) or too_low or too_high:
         interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or high == math.inf else ']'}"
         raise ValueError(f"{name}={value!r}; expected a finite number in {interval}.")
+    return result
+
+
+def seconds(name: str, value: Any) -> float:
+    """Return `value` as float, or raise unless it is a number from 0 on; warn where it looks like milliseconds."""
+    result = number(name, value, 0)
+    if result > LONG:
+        warn(f"{name}={value!r}: it is in seconds; {value!r} ms are {result / 1000:g}.")
     return result
 
 

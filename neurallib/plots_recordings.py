@@ -14,7 +14,7 @@ from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import Recording, beats_of, check_recording, name_of, of_each, rows_of
+from neurallib.signals.recording_parts import Recording, beats_of, as_recording, name_of, of_each, rows_of
 from neurallib.signals.smoothing import as_numbers
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def plot_recording(
     >>> len(figure.axes), figure.legends[0].get_texts()[0].get_text()
     (3, 'found (90)')
     """
-    check_recording(recording)
+    recording = as_recording(recording)
     rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
     row = number("seconds_per_row", seconds_per_row, 0, low_open=True)
     low, high = _window(start, stop, rate, n_steps)

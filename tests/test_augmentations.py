@@ -7,24 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from augmenting import RATE, beats, drawn
 from cases import QUIET
 
 import neurallib as nl
 from neurallib.signals.augmentation import label_runs
-
-RATE = 125.0
-
-
-def beats(n_steps: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes whose tops lie in the middle of the labels."""
-    at = np.arange(50, n_steps - 20, 97)
-    x = np.exp(-0.5 * ((np.arange(n_steps)[:, None] - at) / 3.0) ** 2).sum(axis=1)[:, None]
-    return x, nl.peak_labels(at, n_steps, 6)[:, None]
-
-
-def drawn(augment: Any, seed: int = 0, pair: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    x, y = pair or beats()
-    return augment(x.copy(), y.copy(), np.random.default_rng(seed))
 
 
 def tops(x: np.ndarray, y: np.ndarray) -> list[tuple[float, int]]:
@@ -297,3 +284,46 @@ def test_train_takes_what_is_composed_and_the_signals_stay_as_they_are() -> None
     assert a["training_info"]["train_losses"] == b["training_info"]["train_losses"]
     for pair, copy in zip(pairs, copies, strict=True):
         np.testing.assert_array_equal(pair[0], copy[0]), np.testing.assert_array_equal(pair[1], copy[1])
+
+
+def test_the_last_part_is_drawn_as_well() -> None:
+    x = np.arange(4.0)[:, None]
+    assert {drawn(nl.augment_crop(3), seed, (x, x))[0][0, 0] for seed in range(20)} == {0, 1}
+
+
+def test_a_gap_longer_than_the_signal_takes_all_of_it() -> None:
+    x, y = drawn(nl.augment_dropout(RATE, duration=(60, 60)))
+    assert np.ptp(x) == 0 and not y.any()
+
+
+def test_a_gap_holds_a_value_or_zero() -> None:
+    x = np.arange(1.0, 101)[:, None]
+    held = [drawn(nl.augment_dropout(RATE), seed, (x, x))[0].min() for seed in range(20)]
+    assert 0 in held and 1 in held
+
+
+def test_events_are_lost_where_another_label_is_not_known() -> None:
+    x, y = beats()
+    y = np.concatenate([y.astype(float), np.full_like(y, np.nan, dtype=float)], axis=1)
+    lost = drawn(nl.augment_dropout(RATE, duration=(60, 60)), pair=(x, y))[1]
+    assert not np.nanmax(lost[:, 0])
+
+
+def test_gaps_do_not_count_in_how_high_beats_are() -> None:
+    x, y = beats()
+    x[::50] = np.nan
+    assert np.isfinite(drawn(nl.augment_noise(), pair=(x, y))[0]).mean() == 0.98
+
+
+def test_one_artefact_does_not_make_noise_louder() -> None:
+    x, y = beats()
+    loud = x * np.where(np.arange(len(x)) < 200, 100, 1)[:, None]
+    one, other = (drawn(nl.augment_noise(), pair=(signal, y))[0] - signal for signal in (x, loud))
+    np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-6)
+
+
+def test_a_short_event_of_a_shortened_signal_is_where_its_middle_was() -> None:
+    x, y = np.arange(100.0)[:, None], np.zeros((100, 1))
+    y[47:55] = 1
+    x, y = drawn(nl.augment_stretch((0.1, 0.1)), pair=(x, y))
+    assert x[y[:, 0] > 0].ravel().tolist() == pytest.approx([50], abs=5)

@@ -108,3 +108,8 @@ def test_bad_peaks_are_named() -> None:
         match_peaks([1], [1], -1)
     with pytest.raises(ValueError, match="sampling_frequency=0"):
         peak_scores([1], [1], sampling_frequency=0)
+
+
+@pytest.mark.parametrize("found", [[8, 12], [8, 8, 8]])
+def test_of_equally_near_peaks_the_earlier_is_taken(found: list[int]) -> None:
+    assert match_peaks([10], found, 5)[1].tolist() == [0]

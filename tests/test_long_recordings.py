@@ -70,13 +70,60 @@ def test_a_gru_of_one_direction_goes_on_as_in_one_pass(
     numbers = {"x_shift": [0.1, 0.2], "x_scale": [1.5, 0.5]} if normalization else {}
     state["preprocessing"].update(sampling_frequency=50.0, normalization=normalization, window=2.0, **numbers)
     given = recording(500)
-    given["signal"][200:210] = np.nan
+    given["signal"][200:230] = np.nan
     answer = nl.predict_recording(state, given)["output"]
-    for a, b in ((0, 200), (210, 500)):
+    for a, b in ((0, 200), (230, 500)):
         (whole,) = nl.predict({**state, "preprocessing": {**state["preprocessing"], "window": None}},
                               [given["signal"][a:b]])  # fmt: skip
         np.testing.assert_allclose(answer[a:b], whole, rtol=1e-5, atol=1e-6)
-    assert np.isnan(answer[200:210]).all()
+    assert np.isnan(answer[200:230]).all()
+
+
+@pytest.mark.parametrize("one_way", [True, False])
+def test_a_short_gap_is_heard_as_a_straight_line_and_not_answered(
+    one_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_recordings, "_STEPS", 140)
+    state = nl.gru_seq2seq(n_features=2, hid_dim=8, n_layers=1, num_classes=3, bidirectional=not one_way)
+    state["preprocessing"].update(sampling_frequency=50.0, window=2.0)
+    given = recording(500)
+    line = given | {"signal": given["signal"].copy()}
+    for start, stop in ((0, 3), (120, 121), (200, 225), (300, 326)):
+        given["signal"][start:stop, 0] = np.nan
+    given["signal"][120, 0] = np.inf
+    line["signal"][120, 0] = (line["signal"][119, 0] + line["signal"][121, 0]) / 2
+    line["signal"][199:226, 0] = np.linspace(line["signal"][199, 0], line["signal"][225, 0], 27)
+    for rows in ((0, 3), (300, 326)):  # at an end, and more than half a second: nothing is heard of them
+        line["signal"][slice(*rows)] = np.nan
+    answer, expected = (nl.predict_recording(state, one) for one in (given, line))
+    silent = np.isnan(answer["output"]).all(axis=1)
+    assert answer["gaps"].tolist() == [[0, 3], [120, 121], [200, 225], [300, 326]]
+    assert np.flatnonzero(silent).tolist() == [0, 1, 2, 120, *range(200, 225), *range(300, 326)]
+    # A piece that ends within a gap hears its last value there.
+    np.testing.assert_allclose(answer["output"][~silent], expected["output"][~silent], atol=5e-4)
+
+
+def test_lost_samples_take_no_beat_away_and_add_none() -> None:
+    signal, r_peaks = nl.synthetic_ecg(duration=60, sampling_frequency=250, seed=1)
+    state = nl.load_pretrained("ecg_r_peaks")
+    for every, lost in ((10, 1), (125, 5), (400, 24), (700, 75)):
+        given = signal[:, None].astype(float)
+        given[np.arange(len(given)) % every < lost] = np.nan
+        found = nl.find_r_peaks(state, {"signal": given, "sampling_frequency": 250})
+        there = r_peaks[~np.isnan(given[r_peaks, 0])] if lost > 25 else r_peaks
+        hidden = np.isin(found, np.flatnonzero(np.isnan(given[:, 0]))) & (lost > 25)
+        assert nl.peak_scores(there, found[~hidden], sampling_frequency=250)["f1"] > 0.98, (every, lost)
+
+
+def test_a_recording_of_some_beats_has_no_others() -> None:
+    signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=250, seed=1)
+    state = nl.load_pretrained("ecg_r_peaks")
+    for start in range(0, 7000, 500):
+        inside = r_peaks[(r_peaks >= start) & (r_peaks < start + 500)] - start
+        found = nl.find_r_peaks(state, {"signal": signal[start : start + 500], "sampling_frequency": 250})
+        clear = [peak for peak in inside if 20 < peak < 480]
+        hits = [np.abs(inside - peak).min() <= 25 for peak in found]
+        assert all(hits) and all(np.abs(found - peak).min() <= 25 for peak in clear), start
 
 
 def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_length() -> None:
@@ -141,8 +188,13 @@ def test_a_recording_without_a_value_and_a_wrong_one_are_told() -> None:
         ({**given, "signal": np.full((100, 2), np.nan)}, ValueError, "holds no value"),
         ({**given, "signal": np.ones((100, 3))}, ValueError, "3 channels; expected 2"),
         ({**given, "signal": np.ones((0, 2))}, ValueError, r"shape \(0, 2\)"),
-        (given["signal"], TypeError, "ndarray; expected a dict with a 'signal'"),
-        ({"x": 1}, TypeError, "'x'; expected a dict with a 'signal'"),
+        (given["signal"], TypeError, "ndarray; expected a recording: {'signal'"),
+        ({"x": 1}, ValueError, "recording has no signal, sampling_frequency; it has x"),
+        ({}, ValueError, "no signal, sampling_frequency; it has none"),
+        ({**given, "signal": None}, ValueError, "recording has no signal"),
+        ({"signal": given["signal"], "fs": 50.0}, ValueError, "no sampling_frequency; .* Is 'fs' its sampling_freq"),
+        ({**given, "sampling_frequency": None}, ValueError, "recording has no sampling_frequency"),
+        ({**given, "sampling_frequency": "50"}, TypeError, "the sampling_frequency of recording='50' is a str"),
     ):
         with pytest.raises(error, match=words):
             nl.predict_recording(state, wrong)  # type: ignore[arg-type]

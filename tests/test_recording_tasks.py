@@ -98,3 +98,17 @@ def test_denoisers_are_scored_on_recordings_and_compared() -> None:
     compared = nl.compare_recordings(a, b)
     assert compared["average"]["mad"]["difference"] < 0
     assert compared["gross"]["rmse"]["p_value"] == pytest.approx(2 / 64)
+
+
+def test_steps_without_a_noisy_value_count_in_no_measure() -> None:
+    clean = np.sin(np.arange(100) / 5)
+    noisy, denoised = clean + 0.1, clean + 0.01
+    noisy[7], denoised[7] = np.nan, 5
+    assert nl.denoising_scores(clean, noisy, denoised)["mad"] == pytest.approx(0.01)
+
+
+def test_peaks_are_kept_within_the_tolerance_alone() -> None:
+    x, peaks = np.sin(np.arange(300.0)), ([100], [110])
+    for tolerance, kept in ((0.05, 0), (0.1, 1)):
+        scores = nl.denoising_scores(x, x + 1, x + 1, peaks=peaks, sampling_frequency=100, tolerance=tolerance)
+        assert scores["peaks_kept"] == kept

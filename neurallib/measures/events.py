@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import number
+from neurallib.checks import number, seconds
 from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
 
@@ -113,7 +113,7 @@ def peak_scores(
     (0.667, 1.0, 0.8)
     """
     number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    number("tolerance", tolerance, 0)
+    seconds("tolerance", tolerance)
     true_samples, found_samples = as_samples("true", true), as_samples("found", found)
     # 0.29 s at 100 Hz are 29 samples, though the product of the floats is a little less.
     i, j = match_peaks(true_samples, found_samples, tolerance * sampling_frequency + 1e-6)

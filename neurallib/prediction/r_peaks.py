@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, number
+from neurallib.checks import choice, seconds
 from neurallib.names import hinted, listing
 from neurallib.prediction.leads import events_of_leads
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.stream_events import event_settings
 from neurallib.signals.recording_parts import (
-    Recording, check_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -107,8 +107,8 @@ def find_r_peaks(
     if task.kind != "binary" or task.seq2one:
         kind = f"{task.kind}, one output a {'signal' if task.seq2one else 'step'}"
         raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
-    check_recording(recording)
-    snap = number("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap, 0)
+    recording = as_recording(recording)
+    snap = seconds("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap)
     choice("polarity", polarity, POLARITIES)
     known = state["preprocessing"]["channels"]
     column = column_of(recording, channel, known)

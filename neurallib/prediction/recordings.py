@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, number
+from neurallib.checks import choice, number, seconds
 from neurallib.measures.by_person import Scored, summary
 from neurallib.measures.classes import class_result, confusion, known_pairs
 from neurallib.measures.comparing import gross_of
@@ -26,7 +27,7 @@ from neurallib.signals.recording_parts import (
     Recording,
     annotated,
     beats_of,
-    check_recording,
+    as_recording,
     classes_of,
     column_of,
     flutter_of,
@@ -156,7 +157,7 @@ def evaluate_recordings(
         _skipped, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, more=skip
     )
     answer = model if state is None else partial(_answer_of_state, state, task == "events", gpu_id)
-    curve = [number("tolerance", tolerance, 0), *(number("tolerances", each, 0) for each in tolerances)]
+    curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
     channels = None if state is None else state["preprocessing"]["channels"]
     judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
     score = {"events": judge.events, "classes": judge.classes, "denoising": judge.denoising}[str(task)]
@@ -252,10 +253,13 @@ def _answer_of_state(state: State, events: bool, gpu_id: int | None, recording: 
 def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iterator[Recording]:
     if isinstance(recordings, Mapping):
         raise TypeError("recordings is one recording; expected a list of them.")
+    if isinstance(recordings, (str, os.PathLike)):
+        way = "map(neurallib.read_recording, neurallib.list_recordings(folder))"
+        raise TypeError(f"recordings is a path, {os.fspath(recordings)!r}; expected recordings, such as {way}.")
     seen: set[str] = set()
     shown = cast(Sequence[Recording], recordings)  # a generator's length is not known, nor needed
     for i, recording in enumerate(progress(shown, enable_progress_bar, unit="recording")):
-        check_recording(recording, f"recordings[{i}]")
+        recording = as_recording(recording, f"recordings[{i}]")
         if (name := str(recording.get("name") or i)) in seen:
             raise ValueError(f"recordings holds {name!r} twice; expected each name once.")
         seen.add(name)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from neurallib.checks import number
+from neurallib.checks import number, seconds
 from neurallib.signals.smoothing import half_width, smoothed
 from neurallib.state import State
 
@@ -55,7 +55,7 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
 def least_distance(settings: Mapping[str, Any], sampling_frequency: float) -> int:
     """How many samples events are apart at least; nearer ones are of one event."""
     known = DEFAULTS | dict(settings)
-    return math.ceil(number("min_distance", known["min_distance"], 0) * sampling_frequency - 1e-6)
+    return math.ceil(seconds("min_distance", known["min_distance"]) * sampling_frequency - 1e-6)
 
 
 def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: int, ended: bool) -> dict[str, Any]:

@@ -253,7 +253,7 @@ def _check_streamable(state: State, look_ahead: float | None) -> None:
     if not are_causal(known["steps"]):
         raise ValueError(
             f"preprocessing['steps']={known['steps']!r} hears what comes after, which a stream does not have: train "
-            "with 'causal': True in each step."
+            "with 'causal': True in each step, as load_pretrained(\"ecg_r_peaks_stream\") was."
         )
     if known["residual"]:
         raise ValueError("preprocessing['residual'], outputs added to the signal, is not done to a stream.")

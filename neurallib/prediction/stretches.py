@@ -6,28 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from neurallib.names import listing
-from neurallib.signals.arrays import as_array
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.recording_parts import check_no_path, check_signal, n_channels_of, runs_where, signal_rows
+from neurallib.signals.recording_parts import n_channels_of, runs_where, signal_rows
 from neurallib.state import State
 
 
-def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
+def signal_of(state: State, recording: Mapping[str, Any]) -> tuple[Any, Handed]:
     """The recording's signal, as something to slice, and what has to be done to it."""
-    check_no_path(recording)
-    if not isinstance(recording, Mapping) or "signal" not in recording:
-        what = listing(map(repr, recording)) if isinstance(recording, Mapping) else f"a {type(recording).__name__}"
-        raise TypeError(
-            f"recording is {what}; expected a dict with a 'signal' and, where they are known, its "
-            "'sampling_frequency', 'channels' and 'units', as read_recording gives it."
-        )
     signal = recording["signal"]
-    if isinstance(signal, Tensor) or not hasattr(signal, "shape"):
-        signal = as_array(signal)
-    check_signal(signal, "recording['signal']", recording.get("channels"))
     said = {name: recording.get(name) for name in ("sampling_frequency", "channels", "units")}
     handed = handed_to(state, **said)
     n = n_channels_of(signal)
@@ -40,6 +27,26 @@ def signal_of(state: State, recording: Any) -> tuple[Any, Handed]:
 def rows_of(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
     """Samples of the recording, [n, C], with the state's channels."""
     return _picked(signal_rows(signal, start, stop), handed)
+
+
+def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """The segments that are heard as one: those between which no more than so many steps are missing."""
+    told: list[tuple[int, int]] = []
+    for start, stop in segments:
+        if told and start - told[-1][1] <= longest:
+            start = told.pop()[0]
+        told.append((start, stop))
+    return told
+
+
+def bridged(rows: np.ndarray) -> np.ndarray:
+    """Rows [n, C] with a straight line where a value is missing, and the nearest value at either end."""
+    there = np.isfinite(rows)
+    if there.all():
+        return rows
+    at = np.arange(len(rows))
+    lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
+    return np.stack(lines, axis=1).astype(rows.dtype)
 
 
 def segments_of(signal: Any, handed: Handed) -> list[tuple[int, int]]:

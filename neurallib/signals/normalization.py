@@ -61,14 +61,14 @@ def _robust(x: np.ndarray) -> Scale:
     return Scale(median, np.where(_flat(spread, x), x.std(axis=0), spread))  # as of a signal that mostly rests
 
 
-def _block(x: np.ndarray) -> Scale:
+def _block(x: np.ndarray, n_blocks: int = N_BLOCKS) -> Scale:
     median = np.median(x, axis=0)
-    highest = np.stack([part.max(axis=0) for part in np.array_split(np.abs(x - median), min(N_BLOCKS, len(x)))])
+    highest = np.stack([part.max(axis=0) for part in np.array_split(np.abs(x - median), min(n_blocks, len(x)))])
     size = np.median(highest, axis=0)
     return Scale(median, np.where(_flat(size, x), highest.max(axis=0), size))
 
 
-OWN: dict[str, Callable[[np.ndarray], Scale]] = {
+OWN: dict[str, Callable[..., Scale]] = {
     "minmax": _minmax,
     "zscore": _zscore,
     "robust": _robust,
@@ -106,10 +106,10 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
             )
 
 
-def own_scale(x: np.ndarray, name: str) -> Scale:
-    """The scale of a signal [T, C] by itself; `name` is a key of OWN."""
+def own_scale(x: np.ndarray, name: str, *blocks: int) -> Scale:
+    """The scale of a signal [T, C] by itself; `name` is a key of OWN, of which "block" may be told how many."""
     x = np.asarray(x, dtype=np.float64)
-    shift, scale = OWN[name](x)
+    shift, scale = OWN[name](x, *blocks)
     return Scale(shift, np.where(_flat(scale, x), np.inf, scale))
 
 
@@ -138,6 +138,9 @@ def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | Non
             return None
         case "dataset":
             return Scale(np.array(preprocessing["x_shift"]), np.array(preprocessing["x_scale"]))
+        case "block" if preprocessing["window"] is not None:  # of a shorter stretch as long blocks as of a window
+            n_steps = preprocessing["window"] * (preprocessing["sampling_frequency"] or 1)
+            return own_scale(x, "block", max(1, round(min(1.0, len(x) / n_steps) * N_BLOCKS)))
         case name:
             return own_scale(x, name)
 

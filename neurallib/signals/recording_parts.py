@@ -6,36 +6,69 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
+from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.names import did_you_mean, listing
+from neurallib.signals.arrays import as_array
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import LazySignal
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together
+_PLAIN = {"channels", "units", "sampling_frequency"}  # numpy's arrays of them, as an .npz has them, are taken as well
+_RATES = set("fs sr hz rate freq frequency sfreq fsamp sample_rate samplerate sampling_rate samplingrate".split())
 # As PhysioNet and EDF name them, in lower case: standard, modified (MLII), chest (CM5, CC5, MCL1), of Holters (D3).
 _LEAD = re.compile(
     "(lead|ecg|ekg)?(i{1,3}|av[rlf]|v(1[0-2]?|[2-9])r?)|d(i{1,3}|[1-4])|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]"
     "|c[cm][1-6r]|cs12|(ecg|ekg|electrocardiogram)[0-9]{0,2}"
 )
 _LEAD_II = re.compile("(ecg|ekg|mdc|lead)*(ml|d)?ii(mv|uv)?|(lead|d|ml)2")
-_BESIDE_A_LEAD = set("lead mod modified mdc ref mv uv v raw filtered inverted signal channel ch chest".split())
+_BESIDE_A_LEAD = set(  # and "lead" in some languages; electrodes, from which to which one is measured
+    "lead mod modified mdc ref mv uv v raw filtered inverted signal channel ch chest pol la ra ll rl "
+    "abl ableitung derivacion derivation derivazione derivacao afleiding avledning odprowadzenie".split()
+)
 
 
-def check_recording(recording: Any, what: str = "recording") -> None:
-    """Raise unless it is one: a dict with a signal [T, C] and its sampling frequency."""
+def as_recording(recording: Any, what: str = "recording", rated: bool = True) -> dict[str, Any]:
+    """The recording, or an error unless it is one: a dict with a signal [T, C] and, where it has to be `rated`, its
+    sampling frequency. A tensor, a list or a DataFrame, whose columns are the channels, becomes an array."""
     check_no_path(recording, what)
     if not isinstance(recording, Mapping):
         expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
-    if missing := [key for key in ("signal", "sampling_frequency") if recording.get(key) is None]:
-        raise ValueError(f"{what} has no {listing(missing)}; it has {listing(map(str, recording))}.")
-    number(f"the sampling_frequency of {what}", recording["sampling_frequency"], 0, low_open=True)
-    check_signal(recording["signal"], f"the signal of {what}", recording.get("channels"))
+    there = [str(key) for key, value in recording.items() if value is not None]
+    if missing := [key for key in ("signal", "sampling_frequency")[: 1 + rated] if key not in there]:
+        alike = "".join(f" Is {key!r} its {missing[-1]}?" for key in there if key.lower() in _RATES)
+        raise ValueError(f"{what} has no {listing(missing)}; it has {listing(there)}.{alike}")
+    told = {key: value.tolist() if isinstance(value, np.ndarray) and key in _PLAIN else value
+            for key, value in recording.items()}  # fmt: skip
+    if told.get("sampling_frequency") is not None:
+        number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
+    signal = told["signal"]
+    if hasattr(signal, "columns") and told.get("channels") is None:  # a DataFrame of pandas
+        names = list(signal.columns)
+        told |= {"channels": names} if all(isinstance(name, str) for name in names) else {}
+    told["signal"] = _as_signal(signal, f"the signal of {what}")
+    check_signal(told["signal"], f"the signal of {what}", told.get("channels"))
+    return told
+
+
+def _as_signal(signal: Any, what: str) -> Any:
+    """An array, or what is sliced like one."""
+    if hasattr(signal, "toarray"):
+        raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C]: signal.toarray().")
+    try:
+        if isinstance(signal, (list, tuple, Tensor)):
+            return as_array(signal)
+        signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are other things
+        return signal.astype(np.float64) if getattr(signal, "dtype", None) == object else signal
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{what} is no array of numbers [T, C]: {error}.") from error
 
 
 def check_no_path(recording: Any, what: str = "recording") -> None:
@@ -68,9 +101,8 @@ def check_signal(signal: Any, what: str, channels: Any = None) -> None:
 
 def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
     """The recording with all that `read_recording` gives, of which one in memory needs only some."""
-    check_recording(recording, what)
+    recording = as_recording(recording, what)
     signal, (samples, symbols, duration) = recording["signal"], events_of(recording)
-    signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are of other things
     n = n_channels_of(signal)
     said = {name: value for name, value in recording.items() if value is not None}
     unsaid: dict[str, Any] = {"person": None, "source": None, "start_time": None, "notes": []}
@@ -109,7 +141,8 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
     if isinstance(channel, str):
         if channel not in names:
             hint = did_you_mean(channel, names)
-            raise ValueError(f"channel={channel!r}; {name_of(recording)} has {listing(names)}.{hint}")
+            has = f"has {listing(names)}" if names else "says no channels"
+            raise ValueError(f"channel={channel!r}; {name_of(recording)} {has}.{hint}")
         return names.index(channel)
     if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)):
         raise TypeError(f"channel={channel!r} is a {type(channel).__name__}; expected a name or a number.")
@@ -137,7 +170,8 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
 
 def _is_ecg_lead(name: str) -> bool:
     """Whether a channel's name is that of an ECG lead, and of nothing that is only made of one, as its quality."""
-    words = [word for word in re.findall("[a-z]+[0-9]*|[0-9]+", name.lower()) if word not in _BESIDE_A_LEAD]
+    plain = normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()  # "derivacion" of "Derivación"
+    words = [word for word in re.findall("[a-z]+[0-9]*|[0-9]+", plain) if word not in _BESIDE_A_LEAD]
     leads = [word for word in words if not word.isdigit()]
     return len(leads) > 0 and all(map(_LEAD.fullmatch, leads)) or bool(re.fullmatch(r"lead[ _.-]*[1-3]", name.lower()))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import number
+from neurallib.checks import seconds
 from neurallib.signals.arrays import as_array
 
 PART = 1 << 20  # steps that are looked at together
@@ -33,7 +33,7 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
 
 def half_width(smoothing: float, rate: float) -> int:
     """The steps on either side that a mean over `smoothing` seconds takes."""
-    return round(number("smoothing", smoothing, 0) * rate) // 2
+    return round(seconds("smoothing", smoothing) * rate) // 2
 
 
 def as_numbers(output: Any, name: str = "output") -> np.ndarray:

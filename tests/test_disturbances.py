@@ -1,0 +1,58 @@
+"""Noise, hum and moving electrodes."""
+
+from __future__ import annotations
+
+import numpy as np
+from augmenting import RATE, beats, drawn
+
+import neurallib as nl
+from neurallib.signals import disturbances
+
+
+def test_a_record_of_noise_may_be_shorter_than_the_signal_or_just_as_long() -> None:
+    x, y = beats(400)
+    for n in (50, 402):
+        noisy, _ = drawn(nl.augment_noise([np.sin(np.arange(n))]), pair=(x, y))
+        assert np.isfinite(noisy).all() and (noisy != x).any()
+
+
+def test_a_quiet_stretch_of_a_record_is_quieter() -> None:
+    x, y = beats(400)
+    record = np.random.default_rng(0).standard_normal(20_000) * np.repeat([0.01, 1], 10_000)
+    augment = nl.augment_noise([record], snr=(0, 0))
+    loud = [(drawn(augment, seed, (x, y))[0] - x).std() for seed in range(20)]
+    assert min(loud) < 0.1 * max(loud)
+
+
+def test_a_silent_record_adds_nothing() -> None:
+    x, y = beats(400)
+    assert np.array_equal(drawn(nl.augment_noise([np.zeros(900)]), pair=(x, y))[0], x)
+
+
+def test_recorded_noise_comes_either_side_up() -> None:
+    x, y = beats(400)
+    augment = nl.augment_noise([np.arange(900.0)])
+    assert {np.sign(np.diff((drawn(augment, seed, (x, y))[0] - x)[:, 0]).sum()) for seed in range(20)} == {-1, 1}
+
+
+def test_mains_hum_is_at_50_or_at_60_hz() -> None:
+    x, y = beats(1250)
+    hums = [(drawn(nl.augment_hum(RATE), seed, (x, y))[0] - x)[:, 0] for seed in range(20)]
+    assert {int(np.abs(np.fft.rfft(hum)).argmax()) for hum in hums} == {500, 600}
+
+
+def test_jumps_of_an_electrode_last() -> None:
+    for seed in range(20):
+        steps = disturbances._steps(1000, RATE, np.random.default_rng(seed))
+        assert np.corrcoef(steps[3:], steps[:-3])[0, 1] > 0.4
+
+
+def test_slow_waves_are_as_loud_where_the_signal_begins() -> None:
+    first = [disturbances._rumble(500, RATE, np.random.default_rng(seed))[0] for seed in range(200)]
+    assert np.std(first) > 0.5
+
+
+def test_a_signal_of_one_step_has_no_motion() -> None:
+    x = np.ones((1, 1))
+    for seed in range(10):
+        assert np.array_equal(drawn(nl.augment_motion(RATE), seed, (x, x))[0], x)

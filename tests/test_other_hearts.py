@@ -1,0 +1,58 @@
+"""Pacemakers, other leads and slower recorders."""
+
+from __future__ import annotations
+
+import numpy as np
+from augmenting import RATE, beats, drawn
+
+import neurallib as nl
+
+
+def spikes(seed: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """What pacing adds to a signal of height 1, and its labels."""
+    x, y = beats()
+    x = x / np.ptp(x)
+    augment = nl.augment_pacing(RATE, (1, 1), ventricular=(seconds, seconds), atrial=(seconds, seconds))
+    return (drawn(augment, seed, (x, y))[0] - x)[:, 0], y
+
+
+def test_some_spikes_of_a_pacemaker_are_in_vain() -> None:
+    in_vain = 0
+    for seed in range(60):
+        added, y = spikes(seed, 0)
+        in_vain += (np.abs(added[y[:, 0] == 0]) > 0.45).any()
+    assert 4 < in_vain < 24, "in two of ten signals, or so"
+
+
+def test_an_electrode_comes_back_from_a_spike() -> None:
+    back = []
+    for seed in range(40):
+        added, _ = spikes(seed, 0.048)
+        top = int(np.abs(added).argmax())
+        back.append(-added[top + 1] / added[top])
+    assert np.mean(back) > 0.05
+
+
+def test_a_spike_on_the_last_step_is_left_out() -> None:
+    x, y = np.sin(np.arange(100.0))[:, None], np.zeros((100, 1))
+    y[99] = 1
+    augment = nl.augment_pacing(RATE, ventricular=(0, 0), atrial=(0, 0))
+    assert all(len(drawn(augment, seed, (x, y))[0]) == 100 for seed in range(10))
+
+
+def test_a_turned_slope_does_not_ring_at_its_ends() -> None:
+    x = np.arange(1000.0)[:, None]
+    turned = drawn(nl.augment_lead((30, 30)), pair=(x, x))[0]
+    assert np.abs(np.diff(turned[:20, 0])).max() < 100
+
+
+def test_a_slower_recorder_goes_on_to_the_end() -> None:
+    x = np.arange(200.0)[:, None]
+    for seed in range(10):
+        assert (np.diff(drawn(nl.augment_resampling(RATE, (12, 12)), seed, (x, x))[0][:, 0]) > 0).all()
+
+
+def test_a_slower_recorder_begins_anywhere() -> None:
+    x, y = beats()
+    one, other = (drawn(nl.augment_resampling(RATE, (50, 50)), seed, (x, y))[0] for seed in (0, 1))
+    assert not np.allclose(one, other)
