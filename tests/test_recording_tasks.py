@@ -112,3 +112,12 @@ def test_peaks_are_kept_within_the_tolerance_alone() -> None:
     for tolerance, kept in ((0.05, 0), (0.1, 1)):
         scores = nl.denoising_scores(x, x + 1, x + 1, peaks=peaks, sampling_frequency=100, tolerance=tolerance)
         assert scores["peaks_kept"] == kept
+
+
+@pytest.mark.filterwarnings("error")
+def test_noise_where_there_was_none_is_infinitely_worse() -> None:
+    x = np.sin(np.arange(300.0))[:, None]
+    given = [{"name": name, "signal": x, "sampling_frequency": 100.0} for name in "abc"]
+    worse = nl.evaluate_recordings(lambda r: 2 * r["signal"], given, task="denoising", target=lambda r: r["signal"])
+    assert worse["average"]["snr_improvement_db"] == -np.inf
+    assert worse["intervals"]["average"]["snr_improvement_db"] == (-np.inf, -np.inf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -129,7 +129,10 @@ def _limits(values: Mapping[str, np.ndarray], n_people: int) -> dict[str, tuple[
     found = {}
     for name, draws in values.items():
         known = draws[~np.isnan(draws)]
-        low, high = np.quantile(known, [0.025, 0.975]) if len(known) and n_people > 1 else (np.nan, np.nan)
+        low = high = np.nan
+        if len(known) and n_people > 1:  # between two draws lies nothing where one is infinite
+            between: Literal["linear", "lower"] = "linear" if np.isfinite(known).all() else "lower"
+            low, high = np.quantile(known, [0.025, 0.975], method=between)
         found[name] = (float(low), float(high))
     return found
 

@@ -18,6 +18,7 @@ signal was of late. A filter's state is part of the carry. A network that looks 
 can tell of it, so its labels are moved later, and `postprocessing["events"]["delay"]` is the seconds that are taken off
 what it finds. `nl.load_pretrained("ecg_r_peaks_stream")` is made so.
 
-For a device without Python, `nl.export_onnx(state, "peaks.onnx", stateful=True)` writes the same as an ONNX file, once
-ONNX Runtime has given what `predict` gives; it takes each of the six architectures, normalization and units included.
+For a device without Python, `nl.export_onnx(state, "peaks.onnx", stateful=True)` writes a network as an ONNX file, once
+ONNX Runtime has given what `predict` gives; it takes each of the six architectures, normalization and units included,
+but no steps, which the models that come along have.
 """

@@ -18,6 +18,7 @@ from neurallib.tasks import describe
 from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
+SHORTEST = 1.0  # seconds: in half a second models of windows find a beat as often where there is none
 _AROUND = 0.15  # seconds on either side of an event whose median is its baseline
 _SPAN = 1 << 17  # samples whose events are looked at together
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
@@ -110,6 +111,8 @@ def find_r_peaks(
     recording = as_recording(recording)
     snap = seconds("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap)
     choice("polarity", polarity, POLARITIES)
+    if (length := len(recording["signal"]) / recording["sampling_frequency"]) < SHORTEST:
+        warn(f"the recording lasts {length:.2g} s: R-peaks are told from noise by their neighbours, from 2 s on.")
     known = state["preprocessing"]["channels"]
     column = column_of(recording, channel, known)
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}

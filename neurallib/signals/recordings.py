@@ -121,7 +121,8 @@ def read_recording(
         annotations, as the hypnograms of Sleep-EDF do.
     time : str, int or tuple, optional
         Text: the column that is the clock, by name or number, or with its unit ("tick", "ms"). By default one that is
-        called so, or that goes up all the time. Uneven samples are interpolated, gaps are nan.
+        called so, or the first of a file without names, where no sampling_frequency is given and it goes up all the
+        time. Uneven samples are interpolated, gaps are nan. A column that counts the lines is no channel.
     labels : str or int, optional
         Text: the column of which each run of one value is an event.
     lazy : bool, optional

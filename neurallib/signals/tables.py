@@ -23,6 +23,7 @@ from neurallib.signals.uneven import on_a_grid
 TIMES = re.compile(
     r"t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time( ?stamps?)?|elapsed)( ?elapsed)?"
 )
+COUNTS = re.compile(r"|0|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
 CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
 MISSING = {"", "na", "n/a", "nan", "null", "none"}
@@ -58,6 +59,7 @@ def read_table(
     if not clocks and sampling_frequency is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
     columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
+    columns = [i for i in columns if not (COUNTS.fullmatch(heads[i][0]) and len(columns) > 1 and _counts(table, i))]
     if not columns:
         raise ValueError(f"{path} holds no signal beside its time.")
     values, start_time = _numbers(table, columns), None
@@ -212,6 +214,14 @@ def _loaded(table: _Table, columns: list[int], dtype: Any = np.float64, converte
             table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
             quotechar='"',
         )  # fmt: skip
+
+
+def _counts(table: _Table, column: int) -> bool:
+    """Whether a column counts the lines, as the index does that pandas writes."""
+    try:
+        return bool((np.diff(_numbers(table, [column])[:, 0]) == 1).all())
+    except ValueError:
+        return False
 
 
 def _name_and_unit(name: str) -> tuple[str, str]:

@@ -49,6 +49,8 @@ def _scales(known: Preprocessing) -> dict[str, str]:
     }
     if frequency is not None:
         facts["Sampling frequency"] = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
+    if known["steps"]:
+        facts["Filters before it, which `predict` applies"] = ", then ".join(map(_step, known["steps"]))
     if known["target_normalization"] is not None:
         facts["Targets"] = of_target[known["target_normalization"]]
     if window is not None:
@@ -59,6 +61,12 @@ def _scales(known: Preprocessing) -> dict[str, str]:
         named = zip(names, units or ["unit not recorded"] * len(both))
         facts["Channels"] = ", ".join(f"{name} ({unit})" for name, unit in named)
     return facts
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """One of the steps, as "band (low 5, high 30, beside)"."""
+    said = ", ".join(key if value is True else f"{key} {value}" for key, value in step.items() if key != "name")
+    return f"{step['name']} ({said})"
 
 
 def _numbers(*shift_and_scale: list[float] | None) -> str:

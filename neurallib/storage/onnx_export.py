@@ -80,7 +80,8 @@ def export_onnx(
     ModuleNotFoundError
         If onnx or onnxruntime is not installed (extra `onnx`).
     TypeError, ValueError
-        If `state` is none, an argument is wrong, or the model cannot be exported in this way; nothing is written.
+        If `state` is none, an argument is wrong, or the model cannot be exported in this way, such as one with filters
+        (`preprocessing["steps"]`), as those that come along have; nothing is written.
     RuntimeError
         If ONNX Runtime says otherwise than the state, by more than 1e-5 of the outputs' range; nothing is written.
 
@@ -145,7 +146,10 @@ def _check_exportable(state: State, stateful: bool, int8: bool) -> None:
     if name not in NETWORKS:
         raise ValueError(f"architecture={name!r} cannot be exported; those that can are {listing(NETWORKS, 10)}.")
     if known["steps"]:
-        raise ValueError(f"preprocessing['steps']={known['steps']!r} cannot be part of a graph: filter before it.")
+        raise ValueError(
+            f"preprocessing['steps']={known['steps']!r} cannot be part of a graph. Train on signals that are filtered "
+            "beforehand, without steps, and filter alike on the device."
+        )
     if known["residual"]:
         raise ValueError("preprocessing['residual'], outputs added to the signal, cannot be part of a graph.")
     if known["normalization"] == "block":

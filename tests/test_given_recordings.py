@@ -1,0 +1,120 @@
+"""Recordings as they come: what an array is made of, what is named how, and what is no recording."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neurallib as nl
+
+pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+RATE = 250.0
+STATE = nl.load_pretrained("ecg_r_peaks")
+DENOISER = nl.load_pretrained("ecg_denoiser")
+SIGNAL, R_PEAKS = nl.synthetic_ecg(duration=20, sampling_frequency=RATE, seed=1)
+SIGNAL = SIGNAL[:, None].astype(np.float64)
+NOISE = np.random.default_rng(0).standard_normal(SIGNAL.shape)
+PLAIN = nl.find_r_peaks(STATE, {"signal": SIGNAL, "sampling_frequency": RATE})
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        SIGNAL.tolist(),
+        torch.from_numpy(SIGNAL).requires_grad_(),
+        torch.from_numpy(SIGNAL).bfloat16(),
+        pd.DataFrame({"II": SIGNAL[:, 0]}),
+        pd.Series(SIGNAL[:, 0]),
+        SIGNAL.astype(object),
+        np.asfortranarray(SIGNAL),
+    ],
+    ids="list tensor bfloat16 frame series object fortran".split(),
+)  # fmt: skip
+def test_a_signal_may_be_whatever_numbers_are_kept_in(signal: Any) -> None:
+    given = {"signal": signal, "sampling_frequency": np.array(RATE)}
+    assert np.abs(nl.find_r_peaks(STATE, given) - PLAIN).max() <= 1
+    answer = nl.predict_recording(DENOISER, given)["output"]
+    expected = nl.predict_recording(DENOISER, {"signal": SIGNAL, "sampling_frequency": RATE})["output"]
+    np.testing.assert_allclose(answer, expected, atol=0.03)
+    assert given["signal"] is signal, "what was handed in stays as it is"
+
+
+def test_columns_of_a_frame_are_the_channels() -> None:
+    frame = pd.DataFrame({"time": np.arange(len(SIGNAL)) / RATE, "noise": NOISE[:, 0], "II": SIGNAL[:, 0]})
+    given = {"signal": frame, "sampling_frequency": RATE}
+    assert nl.find_r_peaks(STATE, given).tolist() == PLAIN.tolist()
+    assert nl.find_r_peaks(STATE, given, channel="II").tolist() == PLAIN.tolist()
+    named = given | {"channels": ["II", "a", "b"]}
+    assert nl.find_r_peaks(STATE, named).tolist() != PLAIN.tolist(), "names that are given go first"
+    with pytest.warns(UserWarning, match="the 3 channels have no names"):
+        nl.find_r_peaks(STATE, given | {"signal": frame.set_axis([0, 1, 2], axis=1)})
+
+
+def test_names_and_units_may_be_arrays() -> None:
+    given = {"signal": np.hstack([SIGNAL, SIGNAL]), "sampling_frequency": RATE, "channels": np.array(["II", "V1"]),
+             "units": np.array(["mV", "mV"])}  # fmt: skip
+    assert np.abs(nl.find_r_peaks(STATE, given) - PLAIN).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["Ableitung I", "Abl. II", "Derivación I", "Dérivation V5", "ECG LL-RA", "POL EKG"])
+def test_leads_have_names_in_other_languages(name: str) -> None:
+    given = {"signal": np.hstack([NOISE, SIGNAL]), "sampling_frequency": RATE, "channels": ["Resp", name]}
+    assert nl.find_r_peaks(STATE, given).tolist() == PLAIN.tolist()
+
+
+@pytest.mark.parametrize("key", ["fs", "sampling_rate", "Hz", "sfreq"])
+def test_a_rate_by_another_name_is_pointed_at(key: str) -> None:
+    for function in (nl.find_r_peaks, nl.predict_recording):
+        with pytest.raises(ValueError, match=f"no sampling_frequency; it has signal, {key}. Is '{key}' its sampling_f"):
+            function(STATE, {"signal": SIGNAL, key: RATE})  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "signal, words",
+    [
+        (np.array([["a"]] * 9, dtype=object), "the signal of recording is no array of numbers"),
+        ([[0.0], [1.0, 2.0]], "the signal of recording is no array of numbers"),
+        ({"x": 1}, "is a dict; expected an array"),
+    ],
+)
+def test_what_holds_no_numbers_is_named(signal: Any, words: str) -> None:
+    for function in (nl.find_r_peaks, nl.predict_recording):
+        with pytest.raises(TypeError, match=words):
+            function(STATE, {"signal": signal, "sampling_frequency": RATE})  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("option", [{"min_distance": 200}, {"snap": 40}, {"smoothing": 60}])
+def test_milliseconds_in_place_of_seconds_are_told(option: dict[str, float]) -> None:
+    (name, value), = option.items()  # fmt: skip
+    with pytest.warns(UserWarning, match=rf"{name}={value}: it is in seconds; {value} ms are {value / 1000:g}\."):
+        nl.find_r_peaks(STATE, {"signal": SIGNAL, "sampling_frequency": RATE}, **option)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="tolerance=150: it is in seconds"):
+        nl.peak_scores(R_PEAKS, PLAIN, sampling_frequency=RATE, tolerance=150)
+
+
+def test_half_a_second_is_too_short_to_tell_beats_from_noise() -> None:
+    with pytest.warns(UserWarning, match=r"lasts 0\.5 s: R-peaks are told from noise by their neighbours, from 2 s on"):
+        nl.find_r_peaks(STATE, {"signal": SIGNAL[:125], "sampling_frequency": RATE})
+
+
+def test_a_folder_in_place_of_recordings_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"recordings is a path, {str(tmp_path)!r}; expected recordings")):
+        nl.evaluate_recordings(STATE, str(tmp_path))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", ["", "Sample #", "index"])
+def test_a_column_that_counts_the_lines_is_no_channel(index: str, tmp_path: Path) -> None:
+    pd.DataFrame({"value": SIGNAL[:, 0]}).to_csv(tmp_path / "a.csv", index_label=index or None)
+    recording = nl.read_recording(tmp_path / "a.csv", sampling_frequency=RATE)
+    assert recording["channels"] == ["value"]
+    assert nl.find_r_peaks(STATE, recording).tolist() == PLAIN.tolist()
+    np.savetxt(tmp_path / "b.csv", np.hstack([np.arange(len(SIGNAL))[:, None], SIGNAL]), delimiter=",")
+    assert nl.read_recording(tmp_path / "b.csv", sampling_frequency=RATE)["signal"].shape == SIGNAL.shape
+    np.savetxt(tmp_path / "c.csv", np.arange(9.0))
+    only = nl.read_recording(tmp_path / "c.csv", sampling_frequency=RATE)
+    assert only["signal"].shape == (9, 1), "it is all there is"
