@@ -193,7 +193,7 @@ def test_what_is_learnt_is_the_signal_before_its_noise() -> None:
     clean = [np.array_equal(x, y) for x, y in pairs]
     assert 0 < sum(clean) < 40, "clean ECG is among the inputs, and not alone"
     rough = [[np.abs(np.diff(part[:, 0])).max() / np.abs(part).max() for part in pair] for pair in pairs]
-    assert max(y for _, y in rough) < 0.6 and max(x for x, _ in rough) > 0.8, "what is to be found has no noise"
+    assert max(y for _, y in rough) < 0.7 and max(x for x, _ in rough) > 0.8, "what is to be found has no noise"
     assert np.mean([(x * y).sum() > 0 for x, y in pairs]) > 0.9, "upside down both or none"
 
 

@@ -28,13 +28,12 @@ from neurallib.examples.recipes import (
 )  # fmt: skip
 
 SAMPLING_FREQUENCY = 180  # Hz
-WINDOW = 10  # s, that a recording is taken in
-LEARNT = 6  # s, that training takes of a piece, anew each epoch: more steps in the same time
+WINDOW = 10  # s, that a recording is taken in, and that each epoch takes of a piece anew: scaled alike, each by itself
 PIECE = 20  # s
 SNR = (-8.0, 20.0)  # dB, of each kind of noise
 FOLD = 8  # samples to a step of the network
 HIDDEN = 96
-FLOOR = 3e-4  # of the loss, of a signal's power
+FLOOR = 1e-3  # of the loss, of a signal's power
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
 MINUTES = 5  # of each record that they are measured on
 # Ends that mirror the signal: one that begins within a QRS would have a step there otherwise.
@@ -163,7 +162,7 @@ def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
     """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise. `wide` is how
     often no wave of it is sharp."""
     rate, bw, ma = SAMPLING_FREQUENCY, [noise["bw"]], [noise["ma"]]
-    size = LEARNT * rate
+    size = WINDOW * rate
     add = partial(nl.augment_noise, snr=SNR, reference="signal")
     disturbed = nl.compose_augmentations(
         (0.5, add(ma)),
