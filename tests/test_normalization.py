@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from signal_files import one_feature
 
 import neurallib as nl
-from neurallib.signals.normalization import OWN, normalize
+from neurallib.signals.normalization import OWN, normalize, signal_scale
 
 each_normalization = pytest.mark.parametrize("name", OWN)
 
@@ -88,3 +88,19 @@ def test_a_constant_channel_becomes_zero_however_its_mean_rounds(n_steps: int, v
 def test_a_small_signal_on_a_large_offset_keeps_its_shape(name: str) -> None:
     wave = np.sin(np.arange(100.0))[:, None]
     np.testing.assert_allclose(normalize(1e6 + wave, name), normalize(wave, name), atol=1e-5)
+
+
+def test_blocks_of_a_short_stretch_are_as_long_as_those_of_a_window() -> None:
+    x = np.zeros((80, 1))
+    x[::20] = np.arange(1.0, 5)[:, None]  # a peak in every second block of a window of 80 steps
+    known = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)["preprocessing"] | {"normalization": "block"}
+
+    def size(signal: np.ndarray, window: float | None) -> float:
+        scale = signal_scale(signal, known | {"window": window, "sampling_frequency": 10.0})
+        assert scale is not None
+        return float(scale.scale[0])
+
+    assert size(x[:20], None) == 1, "a signal by itself: eight blocks, most of them empty, and so the highest"
+    assert size(x[20:60], 8.0) == 1, "the median of four blocks of ten steps, of which two hold the peaks 2 and 3"
+    assert size(x[40:60], 8.0) == 1.5 and size(x[40:50], 8.0) == 3
+    assert size(x, 8.0) == size(x, 4.0) == size(x, None)

@@ -68,7 +68,7 @@ def _block(x: np.ndarray, n_blocks: int = N_BLOCKS) -> Scale:
     return Scale(median, np.where(_flat(size, x), highest.max(axis=0), size))
 
 
-OWN: dict[str, Callable[..., Scale]] = {
+OWN: dict[str, Callable[[np.ndarray], Scale]] = {
     "minmax": _minmax,
     "zscore": _zscore,
     "robust": _robust,
@@ -106,10 +106,15 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
             )
 
 
-def own_scale(x: np.ndarray, name: str, *blocks: int) -> Scale:
-    """The scale of a signal [T, C] by itself; `name` is a key of OWN, of which "block" may be told how many."""
+def own_scale(x: np.ndarray, name: str, preprocessing: Mapping[str, Any] | None = None) -> Scale:
+    """The scale of a signal [T, C] by itself; `name` is a key of OWN. Where a state's preprocessing tells of windows,
+    "block" takes of a shorter signal as long blocks as of a window."""
     x = np.asarray(x, dtype=np.float64)
-    shift, scale = OWN[name](x, *blocks)
+    if name == "block" and preprocessing is not None and preprocessing["window"] is not None:
+        n_steps = preprocessing["window"] * (preprocessing["sampling_frequency"] or 1)
+        shift, scale = _block(x, max(1, round(min(1.0, len(x) / n_steps) * N_BLOCKS)))
+    else:
+        shift, scale = OWN[name](x)
     return Scale(shift, np.where(_flat(scale, x), np.inf, scale))
 
 
@@ -138,11 +143,8 @@ def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | Non
             return None
         case "dataset":
             return Scale(np.array(preprocessing["x_shift"]), np.array(preprocessing["x_scale"]))
-        case "block" if preprocessing["window"] is not None:  # of a shorter stretch as long blocks as of a window
-            n_steps = preprocessing["window"] * (preprocessing["sampling_frequency"] or 1)
-            return own_scale(x, "block", max(1, round(min(1.0, len(x) / n_steps) * N_BLOCKS)))
         case name:
-            return own_scale(x, name)
+            return own_scale(x, name, preprocessing)
 
 
 def target_scale(own: Scale | None, preprocessing: Mapping[str, Any]) -> Scale | None:

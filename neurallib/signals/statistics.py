@@ -123,7 +123,7 @@ class Statistics:
             self._y.add(y.reshape(-1, y.shape[-1]))
         if self._own not in OWN:
             return None
-        own = own_scale(x[:, :n_features], str(self._own))
+        own = own_scale(x[:, :n_features], str(self._own), self._wanted)
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
                 moments.add((y - shift) / own.scale)
