@@ -291,39 +291,8 @@ def test_the_last_part_is_drawn_as_well() -> None:
     assert {drawn(nl.augment_crop(3), seed, (x, x))[0][0, 0] for seed in range(20)} == {0, 1}
 
 
-def test_a_gap_longer_than_the_signal_takes_all_of_it() -> None:
-    x, y = drawn(nl.augment_dropout(RATE, duration=(60, 60)))
-    assert np.ptp(x) == 0 and not y.any()
-
-
-def test_a_gap_holds_a_value_or_zero() -> None:
-    x = np.arange(1.0, 101)[:, None]
-    held = [drawn(nl.augment_dropout(RATE), seed, (x, x))[0].min() for seed in range(20)]
-    assert 0 in held and 1 in held
-
-
 def test_events_are_lost_where_another_label_is_not_known() -> None:
     x, y = beats()
     y = np.concatenate([y.astype(float), np.full_like(y, np.nan, dtype=float)], axis=1)
     lost = drawn(nl.augment_dropout(RATE, duration=(60, 60)), pair=(x, y))[1]
     assert not np.nanmax(lost[:, 0])
-
-
-def test_gaps_do_not_count_in_how_high_beats_are() -> None:
-    x, y = beats()
-    x[::50] = np.nan
-    assert np.isfinite(drawn(nl.augment_noise(), pair=(x, y))[0]).mean() == 0.98
-
-
-def test_one_artefact_does_not_make_noise_louder() -> None:
-    x, y = beats()
-    loud = x * np.where(np.arange(len(x)) < 200, 100, 1)[:, None]
-    one, other = (drawn(nl.augment_noise(), pair=(signal, y))[0] - signal for signal in (x, loud))
-    np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-6)
-
-
-def test_a_short_event_of_a_shortened_signal_is_where_its_middle_was() -> None:
-    x, y = np.arange(100.0)[:, None], np.zeros((100, 1))
-    y[47:55] = 1
-    x, y = drawn(nl.augment_stretch((0.1, 0.1)), pair=(x, y))
-    assert x[y[:, 0] > 0].ravel().tolist() == pytest.approx([50], abs=5)

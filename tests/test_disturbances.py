@@ -1,4 +1,4 @@
-"""Noise, hum and moving electrodes."""
+"""Noise, hum, moving electrodes and gaps."""
 
 from __future__ import annotations
 
@@ -56,3 +56,27 @@ def test_a_signal_of_one_step_has_no_motion() -> None:
     x = np.ones((1, 1))
     for seed in range(10):
         assert np.array_equal(drawn(nl.augment_motion(RATE), seed, (x, x))[0], x)
+
+
+def test_gaps_do_not_count_in_how_high_beats_are() -> None:
+    x, y = beats()
+    x[::50] = np.nan
+    assert np.isfinite(drawn(nl.augment_noise(), pair=(x, y))[0]).mean() == 0.98
+
+
+def test_one_artefact_does_not_make_noise_louder() -> None:
+    x, y = beats()
+    loud = x * np.where(np.arange(len(x)) < 200, 100, 1)[:, None]
+    one, other = (drawn(nl.augment_noise(), pair=(signal, y))[0] - signal for signal in (x, loud))
+    np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-6)
+
+
+def test_a_gap_holds_a_value_or_zero() -> None:
+    x = np.arange(1.0, 101)[:, None]
+    held = [drawn(nl.augment_dropout(RATE), seed, (x, x))[0].min() for seed in range(20)]
+    assert 0 in held and 1 in held
+
+
+def test_a_gap_longer_than_the_signal_takes_all_of_it() -> None:
+    x, y = drawn(nl.augment_dropout(RATE, duration=(60, 60)))
+    assert np.ptp(x) == 0 and not y.any()

@@ -113,8 +113,28 @@ def test_a_column_that_counts_the_lines_is_no_channel(index: str, tmp_path: Path
     recording = nl.read_recording(tmp_path / "a.csv", sampling_frequency=RATE)
     assert recording["channels"] == ["value"]
     assert nl.find_r_peaks(STATE, recording).tolist() == PLAIN.tolist()
-    np.savetxt(tmp_path / "b.csv", np.hstack([np.arange(len(SIGNAL))[:, None], SIGNAL]), delimiter=",")
-    assert nl.read_recording(tmp_path / "b.csv", sampling_frequency=RATE)["signal"].shape == SIGNAL.shape
-    np.savetxt(tmp_path / "c.csv", np.arange(9.0))
-    only = nl.read_recording(tmp_path / "c.csv", sampling_frequency=RATE)
-    assert only["signal"].shape == (9, 1), "it is all there is"
+    pd.DataFrame({"n": range(9)}).to_csv(tmp_path / "b.csv", index=False)
+    assert nl.read_recording(tmp_path / "b.csv", sampling_frequency=RATE)["channels"] == ["n"], "it is all there is"
+
+
+def test_lost_samples_take_no_beat_away_and_add_none() -> None:
+    signal, r_peaks = nl.synthetic_ecg(duration=60, sampling_frequency=250, seed=1)
+    state = nl.load_pretrained("ecg_r_peaks")
+    for every, lost in ((10, 1), (125, 5), (400, 24), (700, 75)):
+        given = signal[:, None].astype(float)
+        given[np.arange(len(given)) % every < lost] = np.nan
+        found = nl.find_r_peaks(state, {"signal": given, "sampling_frequency": 250})
+        there = r_peaks[~np.isnan(given[r_peaks, 0])] if lost > 25 else r_peaks
+        hidden = np.isin(found, np.flatnonzero(np.isnan(given[:, 0]))) & (lost > 25)
+        assert nl.peak_scores(there, found[~hidden], sampling_frequency=250)["f1"] > 0.98, (every, lost)
+
+
+def test_a_recording_of_some_beats_has_no_others() -> None:
+    signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=250, seed=1)
+    state = nl.load_pretrained("ecg_r_peaks")
+    for start in range(0, 7000, 500):
+        inside = r_peaks[(r_peaks >= start) & (r_peaks < start + 500)] - start
+        found = nl.find_r_peaks(state, {"signal": signal[start : start + 500], "sampling_frequency": 250})
+        clear = [peak for peak in inside if 20 < peak < 480]
+        hits = [np.abs(inside - peak).min() <= 25 for peak in found]
+        assert all(hits) and all(np.abs(found - peak).min() <= 25 for peak in clear), start

@@ -103,29 +103,6 @@ def test_a_short_gap_is_heard_as_a_straight_line_and_not_answered(
     np.testing.assert_allclose(answer["output"][~silent], expected["output"][~silent], atol=5e-4)
 
 
-def test_lost_samples_take_no_beat_away_and_add_none() -> None:
-    signal, r_peaks = nl.synthetic_ecg(duration=60, sampling_frequency=250, seed=1)
-    state = nl.load_pretrained("ecg_r_peaks")
-    for every, lost in ((10, 1), (125, 5), (400, 24), (700, 75)):
-        given = signal[:, None].astype(float)
-        given[np.arange(len(given)) % every < lost] = np.nan
-        found = nl.find_r_peaks(state, {"signal": given, "sampling_frequency": 250})
-        there = r_peaks[~np.isnan(given[r_peaks, 0])] if lost > 25 else r_peaks
-        hidden = np.isin(found, np.flatnonzero(np.isnan(given[:, 0]))) & (lost > 25)
-        assert nl.peak_scores(there, found[~hidden], sampling_frequency=250)["f1"] > 0.98, (every, lost)
-
-
-def test_a_recording_of_some_beats_has_no_others() -> None:
-    signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=250, seed=1)
-    state = nl.load_pretrained("ecg_r_peaks")
-    for start in range(0, 7000, 500):
-        inside = r_peaks[(r_peaks >= start) & (r_peaks < start + 500)] - start
-        found = nl.find_r_peaks(state, {"signal": signal[start : start + 500], "sampling_frequency": 250})
-        clear = [peak for peak in inside if 20 < peak < 480]
-        hits = [np.abs(inside - peak).min() <= 25 for peak in found]
-        assert all(hits) and all(np.abs(found - peak).min() <= 25 for peak in clear), start
-
-
 def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_length() -> None:
     state = make_state(GRU)
     pairs = [(RNG.standard_normal((n, 2)), RNG.random((n, 1)) > 0.5) for n in (90, 100, 130)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from augmenting import RATE, beats, drawn
 
 import neurallib as nl
@@ -56,3 +57,10 @@ def test_a_slower_recorder_begins_anywhere() -> None:
     x, y = beats()
     one, other = (drawn(nl.augment_resampling(RATE, (50, 50)), seed, (x, y))[0] for seed in (0, 1))
     assert not np.allclose(one, other)
+
+
+def test_a_short_event_of_a_shortened_signal_is_where_its_middle_was() -> None:
+    x, y = np.arange(100.0)[:, None], np.zeros((100, 1))
+    y[47:55] = 1
+    x, y = drawn(nl.augment_stretch((0.1, 0.1)), pair=(x, y))
+    assert x[y[:, 0] > 0].ravel().tolist() == pytest.approx([50], abs=5)

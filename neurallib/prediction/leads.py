@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.prediction.long_recordings import answers_of, without_holes
+from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.stream_events import events_of, least_distance
+from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.state import State
 

@@ -21,7 +21,7 @@ from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
 from neurallib.prediction.stretches import bridged, gaps_between, joined, rows_of, segments_of, signal_of
-from neurallib.prediction.windows import Window, cut, mapped_back
+from neurallib.prediction.windows import Window, cut, mapped_back, silenced, without_holes
 from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.arrays import write_array
@@ -37,7 +37,6 @@ OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hea
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 BRIDGED = 0.5  # s: over a gap no longer than this a state hears a straight line, and what is around it as one
 _STEPS = 100_000  # of a batch of windows
-_GAP = 1_000_000  # steps of a gap that are told together
 
 
 class Answers(NamedTuple):
@@ -181,7 +180,7 @@ def answers_of(
         parts = _answers(state, task, signal, windows, handed, device, raw)
     gaps = gaps_between(there, len(signal))
     if len(segments) < len(there) and not task.seq2one:
-        parts = _silenced(parts, gaps)
+        parts = silenced(parts, gaps)
     told = {
         "gaps": gaps,
         "windows": np.array([[own.start, own.stop] for own in windows], dtype=np.int64),
@@ -269,17 +268,6 @@ def _going_on(
         at += len(output)
 
 
-def _silenced(
-    parts: Iterable[tuple[Window, np.ndarray]], gaps: np.ndarray
-) -> Iterator[tuple[Window, np.ndarray]]:
-    """The same with nan in the gaps [n, 2]."""
-    for own, rows in parts:
-        first, last = np.searchsorted(gaps[:, 1], own.low, "right"), np.searchsorted(gaps[:, 0], own.high)
-        for start, stop in gaps[first:last] - own.low:
-            rows[max(start, 0) : stop] = np.nan
-        yield own, rows
-
-
 def _counted(answers: Answers, enable: bool) -> Iterator[tuple[Window, np.ndarray]]:
     bar = iter(progress(answers.windows, enable, "predicting", unit="window"))
     for part in answers.parts:
@@ -298,18 +286,3 @@ def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: in
             file.write(np.ascontiguousarray(rows, "<f4").tobytes())
     mapped: np.ndarray = np.load(path, mmap_mode="r")
     return mapped
-
-
-def without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> Iterator[np.ndarray]:
-    """The rows of all steps in the order of time, nan where there is no answer, a part at a time."""
-    at = 0
-    for own, rows in parts:
-        yield from _nothing(own.low - at, k)
-        yield rows
-        at = own.high
-    yield from _nothing(n_steps - at, k)
-
-
-def _nothing(n_steps: int, k: int) -> Iterator[np.ndarray]:
-    for first in range(0, n_steps, _GAP):
-        yield np.full((min(_GAP, n_steps - first), k), np.nan, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from neurallib.signals.conversion import resampled
 from neurallib.tasks import Task
+
+_GAP = 1_000_000  # steps of a gap that are told together
 
 
 class Window(NamedTuple):
@@ -53,3 +56,29 @@ def mapped_back(values: np.ndarray, n_given: int, rate: Fraction, task: Task) ->
         return resampled(values, 1 / rate)[:n_given]
     at = np.arange(n_given) * float(rate)
     return np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], axis=1)
+
+
+def silenced(
+    parts: Iterable[tuple[Window, np.ndarray]], gaps: np.ndarray
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """The same with nan in the gaps [n, 2]."""
+    for own, rows in parts:
+        first, last = np.searchsorted(gaps[:, 1], own.low, "right"), np.searchsorted(gaps[:, 0], own.high)
+        for start, stop in gaps[first:last] - own.low:
+            rows[max(start, 0) : stop] = np.nan
+        yield own, rows
+
+
+def without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> Iterator[np.ndarray]:
+    """The rows of all steps in the order of time, nan where there is no answer, a part at a time."""
+    at = 0
+    for own, rows in parts:
+        yield from _nothing(own.low - at, k)
+        yield rows
+        at = own.high
+    yield from _nothing(n_steps - at, k)
+
+
+def _nothing(n_steps: int, k: int) -> Iterator[np.ndarray]:
+    for first in range(0, n_steps, _GAP):
+        yield np.full((min(_GAP, n_steps - first), k), np.nan, np.float32)
