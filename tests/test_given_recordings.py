@@ -113,6 +113,8 @@ def test_a_column_that_counts_the_lines_is_no_channel(index: str, tmp_path: Path
     recording = nl.read_recording(tmp_path / "a.csv", sampling_frequency=RATE)
     assert recording["channels"] == ["value"]
     assert nl.find_r_peaks(STATE, recording).tolist() == PLAIN.tolist()
+    pd.DataFrame({"n": range(0, 18, 2), "value": range(9)}).to_csv(tmp_path / "b.csv", index=False)
+    assert nl.read_recording(tmp_path / "b.csv", sampling_frequency=RATE)["channels"] == ["n", "value"], "by twos"
     pd.DataFrame({"n": range(9)}).to_csv(tmp_path / "b.csv", index=False)
     assert nl.read_recording(tmp_path / "b.csv", sampling_frequency=RATE)["channels"] == ["n"], "it is all there is"
 

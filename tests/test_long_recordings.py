@@ -103,6 +103,15 @@ def test_a_short_gap_is_heard_as_a_straight_line_and_not_answered(
     np.testing.assert_allclose(answer["output"][~silent], expected["output"][~silent], atol=5e-4)
 
 
+def test_a_gap_as_long_as_a_window_is_none_to_bridge_and_one_output_a_window_is_told_across_a_short_one() -> None:
+    given = recording(500)
+    given["signal"][160:180] = np.nan  # where the third of the windows that overlap has its own steps from
+    assert np.isnan(nl.predict_recording(known(), given, window=0.3)["output"]).sum() == 20
+    state = known(Case("GRUseq2one", "multiclass"), window=2.0)
+    answer = nl.predict_recording(state, given)
+    assert np.isfinite(answer["output"]).all() and answer["gaps"].tolist() == [[160, 180]]
+
+
 def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_length() -> None:
     state = make_state(GRU)
     pairs = [(RNG.standard_normal((n, 2)), RNG.random((n, 1)) > 0.5) for n in (90, 100, 130)]

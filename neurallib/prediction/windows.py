@@ -63,7 +63,7 @@ def silenced(
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """The same with nan in the gaps [n, 2]."""
     for own, rows in parts:
-        first, last = np.searchsorted(gaps[:, 1], own.low, "right"), np.searchsorted(gaps[:, 0], own.high)
+        first, last = np.searchsorted(gaps[:, 1], own.low), np.searchsorted(gaps[:, 0], own.high)
         for start, stop in gaps[first:last] - own.low:
             rows[max(start, 0) : stop] = np.nan
         yield own, rows
