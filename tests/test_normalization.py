@@ -107,5 +107,6 @@ def test_blocks_of_a_short_stretch_are_as_long_as_those_of_a_window() -> None:
     assert size(x[40:60], 8.0) == 1.5 and size(x[40:50], 8.0) == 3
     assert size(x, 8.0) == size(x, 4.0) == size(x, None)
     wanted = known | {"window": 8.0, "sampling_frequency": 10.0}
-    learnt = Statistics(describe(make_state(Case("GRUseq2seq", "binary"), n_features=1)), wanted).add(x[40:60], x[40:60])
+    task = describe(make_state(Case("GRUseq2seq", "binary"), n_features=1))
+    learnt = Statistics(task, wanted).add(x[40:60], x[40:60])
     assert learnt is not None and learnt.scale == 1.5, "and so in training"
