@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 import neurallib as nl
 
@@ -80,6 +81,7 @@ def test_a_rate_by_another_name_is_pointed_at(key: str) -> None:
         (np.array([["a"]] * 9, dtype=object), "the signal of recording is no array of numbers"),
         ([[0.0], [1.0, 2.0]], "the signal of recording is no array of numbers"),
         ({"x": 1}, "is a dict; expected an array"),
+        (csr_matrix(SIGNAL), r"is a csr_matrix; expected an array \[T, C\]: signal\.toarray\(\)"),
     ],
 )
 def test_what_holds_no_numbers_is_named(signal: Any, words: str) -> None:
@@ -95,6 +97,9 @@ def test_milliseconds_in_place_of_seconds_are_told(option: dict[str, float]) -> 
         nl.find_r_peaks(STATE, {"signal": SIGNAL, "sampling_frequency": RATE}, **option)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="tolerance=150: it is in seconds"):
         nl.peak_scores(R_PEAKS, PLAIN, sampling_frequency=RATE, tolerance=150)
+    given = {"signal": SIGNAL, "sampling_frequency": RATE, "events": {"sample": R_PEAKS, "symbol": ["N"] * len(R_PEAKS)}}
+    with pytest.warns(UserWarning, match="tolerances=150: it is in seconds"):
+        nl.evaluate_recordings(lambda recording: PLAIN, [given], tolerances=[150], n_bootstrap=1)
 
 
 def test_half_a_second_is_too_short_to_tell_beats_from_noise() -> None:
