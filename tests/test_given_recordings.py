@@ -97,7 +97,8 @@ def test_milliseconds_in_place_of_seconds_are_told(option: dict[str, float]) -> 
         nl.find_r_peaks(STATE, {"signal": SIGNAL, "sampling_frequency": RATE}, **option)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="tolerance=150: it is in seconds"):
         nl.peak_scores(R_PEAKS, PLAIN, sampling_frequency=RATE, tolerance=150)
-    given = {"signal": SIGNAL, "sampling_frequency": RATE, "events": {"sample": R_PEAKS, "symbol": ["N"] * len(R_PEAKS)}}
+    events = {"sample": R_PEAKS, "symbol": ["N"] * len(R_PEAKS)}
+    given = {"signal": SIGNAL, "sampling_frequency": RATE, "events": events}
     with pytest.warns(UserWarning, match="tolerances=150: it is in seconds"):
         nl.evaluate_recordings(lambda recording: PLAIN, [given], tolerances=[150], n_bootstrap=1)
 
