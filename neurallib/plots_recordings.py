@@ -14,7 +14,7 @@ from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import Recording, beats_of, as_recording, name_of, of_each, rows_of
+from neurallib.signals.recording_parts import Recording, as_recording, beats_of, name_of, of_each, rows_of
 from neurallib.signals.smoothing import as_numbers
 
 if TYPE_CHECKING:

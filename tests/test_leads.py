@@ -155,7 +155,11 @@ def test_peaks_are_those_of_the_first_lead_where_none_is_lead_two() -> None:
             assert nl.peak_scores(true, found, sampling_frequency=RATE, tolerance=0.01)["f1"] == 1
 
 
-@pytest.mark.parametrize("name", "II MLII ML2 DII D2 lead-2 Lead_II ECG_II MDC_ECG_LEAD_II II_(mV)".split())
+@pytest.mark.parametrize(
+    "name",
+    "II MLII ML2 DII D2 lead-2 "
+    "Lead_II ECG_II MDC_ECG_LEAD_II II_(mV) Ableitung_II Derivación_II".split(),
+)  # fmt: skip
 def test_peaks_are_those_of_lead_two_wherever_it_is(name: str) -> None:
     signal, r_peaks = heart()
     names = ("I", "III", "ECG2", name)

@@ -178,6 +178,7 @@ def test_a_recording_without_a_value_and_a_wrong_one_are_told() -> None:
         ({"x": 1}, ValueError, "recording has no signal, sampling_frequency; it has x"),
         ({}, ValueError, "no signal, sampling_frequency; it has none"),
         ({**given, "signal": None}, ValueError, "recording has no signal"),
+        ({"sampling_frequency": 50.0, "fs": 50.0}, ValueError, r"has no signal; it has sampling_frequency, fs\.$"),
         ({"signal": given["signal"], "fs": 50.0}, ValueError, "no sampling_frequency; .* Is 'fs' its sampling_freq"),
         ({**given, "sampling_frequency": None}, ValueError, "recording has no sampling_frequency"),
         ({**given, "sampling_frequency": "50"}, TypeError, "the sampling_frequency of recording='50' is a str"),

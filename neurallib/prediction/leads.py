@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from neurallib.prediction.long_recordings import answers_of
-from neurallib.prediction.stream_events import events_of, least_distance
+from neurallib.prediction.stream_events import DEFAULTS, events_of
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import Recording, of_channel
+from neurallib.signals.smoothing import least_distance
 from neurallib.state import State
 
 MOST = 6.0  # of a logit: beyond it a lead is not believed more
@@ -42,7 +43,7 @@ def events_of_leads(
     beside = [np.abs(places - found) <= NEAR * rate for places in nearest]
     agreement = [2 * same.sum() / (len(found) + len(events)) for same, events in zip(beside, own, strict=True)]
     first = next(k for k, share in enumerate(agreement) if share >= AS_GOOD * max(agreement))
-    distance = least_distance(settings, rate)
+    distance = least_distance((DEFAULTS | dict(settings))["min_distance"], rate)
     return _moved(found, nearest[first], beside[first], distance), columns[first]
 
 

@@ -142,7 +142,7 @@ def predict_recording(
     answers = answers_of(state, recording, window, overlap, output == "logits", gpu_id)
     shown, n_steps, told = _counted(answers, enable_progress_bar), answers.n_steps, answers.told
     if output == "events":
-        rate = recording.get("sampling_frequency") or state["preprocessing"]["sampling_frequency"]
+        rate = recording.get("sampling_frequency")
         (events,) = events_of(without_holes(shown, n_steps, 1), n_steps, event_settings(state), rate)
         return {"events": events} | told
     values: np.ndarray
@@ -170,7 +170,7 @@ def answers_of(
     goes_on = window is None and overlap is None and not raw and _goes_on(state, handed)
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
-    rate = recording.get("sampling_frequency") or state["preprocessing"]["sampling_frequency"] or 0.0
+    rate = recording.get("sampling_frequency") or 0.0
     there = segments_of(signal, handed)
     segments = joined(there, min(int(BRIDGED * rate), size // 2))
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]

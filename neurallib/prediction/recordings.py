@@ -26,8 +26,8 @@ from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import (
     Recording,
     annotated,
-    beats_of,
     as_recording,
+    beats_of,
     classes_of,
     column_of,
     flutter_of,

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from neurallib.checks import number, seconds
-from neurallib.signals.smoothing import half_width, smoothed
+from neurallib.checks import number
+from neurallib.signals.smoothing import half_width, least_distance, smoothed
 from neurallib.state import State
 
 DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0, "delay": 0.0}  # find_events', and no delay
@@ -44,18 +44,12 @@ def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, ba
     nothing = Waiting(np.zeros(0), -1, 0.0, *(np.zeros(0, np.int64),) * 2, np.zeros(0))
     return {
         "threshold": number("threshold", known["threshold"], 0, 1),
-        "distance": least_distance(known, sampling_frequency),
+        "distance": least_distance(known["min_distance"], sampling_frequency),
         "half": half_width(known["smoothing"], sampling_frequency),
         "delay": round(number("delay", known["delay"], 0) * sampling_frequency),
         "found": [torch.zeros(0, dtype=torch.int64)] * batch_size,
         "waiting": [_kept(nothing)] * batch_size,
     }
-
-
-def least_distance(settings: Mapping[str, Any], sampling_frequency: float) -> int:
-    """How many samples events are apart at least; nearer ones are of one event."""
-    known = DEFAULTS | dict(settings)
-    return math.ceil(seconds("min_distance", known["min_distance"]) * sampling_frequency - 1e-6)
 
 
 def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: int, ended: bool) -> dict[str, Any]:

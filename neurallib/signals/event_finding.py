@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number, seconds
+from neurallib.checks import number
 from neurallib.names import hinted
-from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, smoothed
+from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, least_distance, smoothed
 
 
 @hinted
@@ -70,7 +70,7 @@ def find_events(
     """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     number("threshold", threshold, 0, 1)
-    distance = int(np.ceil(seconds("min_distance", min_distance) * rate - 1e-6))
+    distance = least_distance(min_distance, rate)
     half = half_width(smoothing, rate)
     values = as_column(output)
     runs = _joined(values, half, [_runs(values, low, half, threshold) for low in range(0, len(values), PART)])

@@ -27,7 +27,7 @@ _LEAD = re.compile(
     "(lead|ecg|ekg)?(i{1,3}|av[rlf]|v(1[0-2]?|[2-9])r?)|d(i{1,3}|[1-4])|v[xyz]|ml(i{1,3}|[1-9])|mcl[1-6]|mv[1-9]"
     "|c[cm][1-6r]|cs12|(ecg|ekg|electrocardiogram)[0-9]{0,2}"
 )
-_LEAD_II = re.compile("(ecg|ekg|mdc|lead)*(ml|d)?ii(mv|uv)?|(lead|d|ml)2")
+_LEAD_II = re.compile("(ecg|ekg)?(lead|ml|d)?ii|(ml|d)2")
 _BESIDE_A_LEAD = set(  # and "lead" in some languages; electrodes, from which to which one is measured
     "lead mod modified mdc ref mv uv v raw filtered inverted signal channel ch chest pol la ra ll rl "
     "abl ableitung derivacion derivation derivazione derivacao afleiding avledning odprowadzenie".split()
@@ -43,8 +43,9 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")
     there = [str(key) for key, value in recording.items() if value is not None]
     if missing := [key for key in ("signal", "sampling_frequency")[: 1 + rated] if key not in there]:
-        alike = "".join(f" Is {key!r} its {missing[-1]}?" for key in there if key.lower() in _RATES)
-        raise ValueError(f"{what} has no {listing(missing)}; it has {listing(there)}.{alike}")
+        alike = [f" Is {key!r} its {missing[-1]}?" for key in there if key.lower() in _RATES]
+        alike = alike if missing[-1] == "sampling_frequency" else []
+        raise ValueError(f"{what} has no {listing(missing)}; it has {listing(there)}.{''.join(alike)}")
     told = {key: value.tolist() if isinstance(value, np.ndarray) and key in _PLAIN else value
             for key, value in recording.items()}  # fmt: skip
     if told.get("sampling_frequency") is not None:
@@ -157,7 +158,7 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
     names, n = _channel_names(recording), n_channels_of(recording["signal"])
     units = of_each(recording, "units", [""] * n)
     named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
-    named.sort(key=lambda k: _LEAD_II.fullmatch(re.sub("[^a-z0-9]", "", names[k].lower())) is None)
+    named.sort(key=lambda k: _LEAD_II.fullmatch("".join(_lead_words(names[k]))) is None)
     if len(named) < 2:
         return named
     there = np.zeros(len(named), dtype=bool)
@@ -170,10 +171,17 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
 
 def _is_ecg_lead(name: str) -> bool:
     """Whether a channel's name is that of an ECG lead, and of nothing that is only made of one, as its quality."""
+    leads = _lead_words(name)
+    return len(leads) > 0 and all(map(_LEAD.fullmatch, leads))
+
+
+def _lead_words(name: str) -> list[str]:
+    """What a channel's name is made of, but for numbers and for what may stand beside a lead."""
     plain = normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()  # "derivacion" of "Derivación"
-    words = [word for word in re.findall("[a-z]+[0-9]*|[0-9]+", plain) if word not in _BESIDE_A_LEAD]
-    leads = [word for word in words if not word.isdigit()]
-    return len(leads) > 0 and all(map(_LEAD.fullmatch, leads)) or bool(re.fullmatch(r"lead[ _.-]*[1-3]", name.lower()))
+    if numbered := re.fullmatch(r"lead[ _.-]*([1-3])", plain):
+        return ["d" + numbered[1]]
+    words = re.findall("[a-z]+[0-9]*|[0-9]+", plain)
+    return [word for word in words if word not in _BESIDE_A_LEAD and not word.isdigit()]
 
 
 def _channel_names(recording: Recording) -> list[str]:

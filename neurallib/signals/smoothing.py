@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
 def half_width(smoothing: float, rate: float) -> int:
     """The steps on either side that a mean over `smoothing` seconds takes."""
     return round(seconds("smoothing", smoothing) * rate) // 2
+
+
+def least_distance(min_distance: float, rate: float) -> int:
+    """The steps that events are apart at least, where that is `min_distance` seconds; nearer ones are of one event."""
+    return math.ceil(seconds("min_distance", min_distance) * rate - 1e-6)
 
 
 def as_numbers(output: Any, name: str = "output") -> np.ndarray:

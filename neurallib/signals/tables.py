@@ -59,10 +59,13 @@ def read_table(
     if not clocks and sampling_frequency is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
     columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
-    columns = [i for i in columns if not (COUNTS.fullmatch(heads[i][0]) and len(columns) > 1 and _counts(table, i))]
     if not columns:
         raise ValueError(f"{path} holds no signal beside its time.")
     values, start_time = _numbers(table, columns), None
+    counts = (np.diff(values, axis=0) == 1).all(axis=0)
+    others = [k for k, i in enumerate(columns) if not (counts[k] and COUNTS.fullmatch(names[i]))]
+    if others:  # than what counts the lines, as the index does that pandas writes
+        values, columns = values[:, others], [columns[k] for k in others]
     if clocks:
         with told_by(path):
             times, start_time = _seconds(table, clocks[0], clock)
@@ -214,14 +217,6 @@ def _loaded(table: _Table, columns: list[int], dtype: Any = np.float64, converte
             table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
             quotechar='"',
         )  # fmt: skip
-
-
-def _counts(table: _Table, column: int) -> bool:
-    """Whether a column counts the lines, as the index does that pandas writes."""
-    try:
-        return bool((np.diff(_numbers(table, [column])[:, 0]) == 1).all())
-    except ValueError:
-        return False
 
 
 def _name_and_unit(name: str) -> tuple[str, str]:
