@@ -29,7 +29,7 @@ Predicting and measuring
 
 From outputs to answers
 -----------------------
-    find_r_peaks, find_events, find_intervals, rr_intervals, post_process_peaks_binary
+    find_r_peaks, denoise_recording, find_events, find_intervals, rr_intervals, post_process_peaks_binary
 
 Scores of what was found
 ------------------------
@@ -140,6 +140,7 @@ if TYPE_CHECKING:
     from neurallib.signals.event_finding import find_events
     from neurallib.signals.intervals import find_intervals
     from neurallib.signals.heart_rate import rr_intervals
+    from neurallib.prediction.denoised import denoise_recording
     from neurallib.prediction.r_peaks import find_r_peaks
     from neurallib.signals.people import split_people
     from neurallib.signals.synthetic import synthetic_ecg
@@ -191,6 +192,7 @@ _LATER = {
     "signals.intervals": "find_intervals",
     "signals.heart_rate": "rr_intervals",
     "prediction.r_peaks": "find_r_peaks",
+    "prediction.denoised": "denoise_recording",
     "signals.people": "split_people",
     "signals.synthetic": "synthetic_ecg",
     "signals.recordings": "Recording list_recordings read_recording",
@@ -222,20 +224,21 @@ __all__ = [
     "augment_motion", "augment_noise", "augment_pacing", "augment_resampling", "augment_rhythm", "augment_scale",
     "augment_stretch", "build_network", "class_scores", "collate_fn", "compare_recordings", "compose_augmentations",
     "configure_device", "confusion_matrix",
-    "create_checkpoints_directory", "cross_validate", "denoising_scores", "evaluate", "evaluate_recordings",
-    "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks", "find_unfinished", "flip_valid",
-    "freeze", "freezing_plan", "get_hparams_from_checkpoints", "get_hparams_from_hugging",
-    "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging", "grid_search", "gru_encoder_decoder",
-    "gru_seq2one", "gru_seq2seq", "init_stream", "interval_target", "iter_predict", "label_target",
-    "list_architectures", "list_pretrained", "list_production_models", "list_recordings", "load_checkpoint",
-    "load_from_hub", "load_pretrained", "loss_function", "make_dataset", "make_loader", "make_optimizer", "match_peaks",
-    "open_folder", "peak_labels", "peak_scores", "plot_losses", "plot_prediction", "plot_record_scores",
-    "plot_recording", "post_process_peaks_binary", "predict", "predict_recording", "prepare", "push_to_hub",
-    "read_recording", "replace_head", "retrain", "reuse_layers", "rr_intervals", "save_checkpoint", "save_model_card",
-    "save_training_information", "save_training_information_to_file", "split_people", "state_from_network",
-    "stream_step", "synthetic_ecg", "test_on_single_signal", "test_on_test_set", "train", "train_from_scratch",
-    "training_step", "transfer_hparams", "transformer_encoder_decoder", "transformer_seq2one", "transformer_seq2seq",
-    "unfreeze", "valid_mask", "validate_architecture_name", "validate_training_context",
+    "create_checkpoints_directory", "cross_validate", "denoise_recording", "denoising_scores", "evaluate",
+    "evaluate_recordings", "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks",
+    "find_unfinished", "flip_valid", "freeze", "freezing_plan", "get_hparams_from_checkpoints",
+    "get_hparams_from_hugging", "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging",
+    "grid_search", "gru_encoder_decoder", "gru_seq2one", "gru_seq2seq", "init_stream", "interval_target",
+    "iter_predict", "label_target", "list_architectures", "list_pretrained", "list_production_models",
+    "list_recordings", "load_checkpoint", "load_from_hub", "load_pretrained", "loss_function", "make_dataset",
+    "make_loader", "make_optimizer", "match_peaks", "open_folder", "peak_labels", "peak_scores", "plot_losses",
+    "plot_prediction", "plot_record_scores", "plot_recording", "post_process_peaks_binary", "predict",
+    "predict_recording", "prepare", "push_to_hub", "read_recording", "replace_head", "retrain", "reuse_layers",
+    "rr_intervals", "save_checkpoint", "save_model_card", "save_training_information",
+    "save_training_information_to_file", "split_people", "state_from_network", "stream_step", "synthetic_ecg",
+    "test_on_single_signal", "test_on_test_set", "train", "train_from_scratch", "training_step", "transfer_hparams",
+    "transformer_encoder_decoder", "transformer_seq2one", "transformer_seq2seq", "unfreeze", "valid_mask",
+    "validate_architecture_name", "validate_training_context",
 ]  # fmt: skip
 
 

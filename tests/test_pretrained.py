@@ -75,7 +75,7 @@ def test_a_card_shows_its_picture_and_its_code_runs_as_it_stands(name: str, monk
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     known: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), known)
-    answer = known.get("peaks", known.get("denoised", known.get("beat")))
+    answer = known["denoised"]["signal"] if "denoised" in known else known.get("peaks", known.get("beat"))
     assert np.isfinite(answer).all() and np.size(answer) and len(known["signal"]) in (2500, 5000)
 
 

@@ -44,6 +44,7 @@ configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
+denoise_recording(state, recording, *, channels=None, gpu_id=None, enable_progress_bar=False)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
@@ -98,8 +99,7 @@ peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
 plot_losses(train_losses, val_losses, path=None, *, history=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
-    title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None,
-    path=None)
+    title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None, path=None)
 plot_record_scores(result, *, measure=None, path=None)
 plot_recording(recording, output=None, *, true=None, found=None, start=0.0, stop=None, seconds_per_row=30.0,
     names=None, target=None, path=None)

@@ -1,0 +1,97 @@
+"""Recordings without their noise, by a state that gives a signal for a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from neurallib.architectures import check_state
+from neurallib.checks import is_list
+from neurallib.names import hinted, listing
+from neurallib.prediction.long_recordings import predict_recording
+from neurallib.signals.recording_parts import (
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signal_rows,
+)  # fmt: skip
+from neurallib.state import State
+from neurallib.tasks import describe
+
+ECG = "ECG"  # what a state calls its output that any lead may be asked for
+
+
+@hinted
+def denoise_recording(
+    state: State,
+    recording: Recording,
+    *,
+    channels: Sequence[str | int] | None = None,
+    gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
+) -> Recording:
+    """A recording whose channels are what a denoiser makes of each by itself; all else is as it was.
+
+    Parameters
+    ----------
+    state : State
+        A seq2seq regression of one feature and one output, such as "ecg_denoiser"; stays as it is.
+    recording : dict
+        A signal with its frequency and channels, in the form that `read_recording` gives; stays as it is.
+    channels : sequence of str or int, optional
+        Which, by their names or numbers; by default those that the state names, else all. Of a recording whose channels
+        have names a state whose output is "ECG" takes those of ECG leads ("II", "V5", "ECG 1") and leaves the others.
+    gpu_id : int, optional
+        Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress, of one channel after the other.
+
+    Returns
+    -------
+    dict
+        The recording with another "signal", float32 [T, C] in the units that it came in, nan in gaps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state` gives no signal for a signal, the recording does not fit it, or it has no channel of that name; where
+        none is the name of an ECG lead, `channels` is to say which are.
+
+    See Also
+    --------
+    predict_recording : one channel, also piece by piece into a file.
+    plot_recording : the recording as a picture.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> signal, _ = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=1)
+    >>> recording = {"signal": signal[:, None], "sampling_frequency": 250.0, "channels": ["II"], "units": ["mV"]}
+    >>> nl.denoise_recording(nl.load_pretrained("ecg_denoiser"), recording)["signal"].shape
+    (5000, 1)
+    """
+    task = describe(check_state(state))
+    if task.kind != "regression" or task.seq2one or task.n_features != 1 or task.n_outputs != 1:
+        raise ValueError(f"this state is a {task}; expected a seq2seq regression of one feature and one output.")
+    recording = as_recording(recording)
+    signal = signal_rows(recording["signal"], 0, len(recording["signal"])).astype(np.float32)
+    for column in _columns(state, recording, channels):
+        answer = predict_recording(
+            state, of_channel(recording, column), gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
+        )
+        signal[:, column] = answer["output"][:, 0]
+    return {**recording, "signal": signal}
+
+
+def _columns(state: State, recording: Recording, channels: Sequence[str | int] | None) -> list[int]:
+    known = state["preprocessing"]
+    if channels is not None:
+        if not is_list(channels):
+            raise TypeError(f"channels={channels!r}; expected a list of names or numbers, such as ['II', 'V5'].")
+        return [column_of(recording, channel) for channel in channels]
+    if known["channels"]:
+        return [column_of(recording, None, known["channels"])]
+    names = recording.get("channels")
+    if not names or ECG not in (state["postprocessing"]["outputs"] or ()):
+        return list(range(n_channels_of(recording["signal"])))
+    if leads := ecg_leads(recording, known["units"][0] if known["units"] else None):
+        return leads
+    raise ValueError(f"channels are {listing(map(str, names))}: none has a name of an ECG lead; channels= picks some.")

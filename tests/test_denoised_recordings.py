@@ -1,0 +1,74 @@
+"""Recordings whose channels are denoised, each by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+RATE = 250.0
+DENOISER = nl.load_pretrained("ecg_denoiser")
+
+
+def recording(channels: list[str] | None, n: int | None = None) -> dict[str, Any]:
+    leads = [nl.synthetic_ecg(duration=20, sampling_frequency=RATE, muscle_noise=0.2, seed=seed)[0]
+             for seed in range(n or len(channels or ()))]  # fmt: skip
+    units = ["mV"] * len(leads)
+    return {"name": "x", "signal": np.stack(leads, axis=1), "sampling_frequency": RATE, "units": units} | (
+        {"channels": channels} if channels else {}
+    )
+
+
+def alone(one: dict[str, Any], column: int) -> np.ndarray:
+    """[T], what the denoiser says of one channel."""
+    lead = {"signal": one["signal"][:, column], "sampling_frequency": RATE}
+    return np.asarray(nl.predict_recording(DENOISER, lead)["output"][:, 0])
+
+
+def test_each_lead_is_denoised_by_itself_and_all_else_stays() -> None:
+    given = recording(["V5", "Resp", "II"])
+    before = given["signal"].copy()
+    given["signal"][1000:1500, 0] = np.nan
+    made = nl.denoise_recording(DENOISER, given)
+    assert made["signal"].dtype == np.float32 and {**made, "signal": 0} == {**given, "signal": 0}
+    for column in (0, 2):
+        np.testing.assert_array_equal(made["signal"][:, column], alone(given, column))
+    assert np.isnan(made["signal"][1000:1500, 0]).all() and np.isfinite(made["signal"][1500:]).all()
+    np.testing.assert_array_equal(made["signal"][:, 1], before[:, 1])
+    np.testing.assert_array_equal(given["signal"][:1000], before[:1000])  # what was given is as it was
+
+
+@pytest.mark.parametrize(
+    ("names", "channels", "wanted"),
+    [(["a", "b"], [1], [1]), (["a", "b"], ["b", "a"], [0, 1]), (None, None, [0, 1]), (["Resp", "ECG"], None, [1])],
+)
+def test_channels_are_those_asked_for_else_leads_else_all(names: Any, channels: Any, wanted: list[int]) -> None:
+    given = recording(names, 2)
+    made = nl.denoise_recording(DENOISER, given, channels=channels)["signal"]
+    changed = [column for column in (0, 1) if not np.array_equal(made[:, column], given["signal"][:, column])]
+    assert changed == wanted
+
+
+def test_a_state_that_names_its_channel_is_asked_for_it_alone() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, task="regression")
+    state["preprocessing"] |= {"sampling_frequency": RATE, "channels": ["EMG"], "units": ["mV"]}
+    given = recording(["II", "EMG"])
+    made = nl.denoise_recording(state, given)["signal"]
+    np.testing.assert_array_equal(made[:, 0], given["signal"][:, 0])
+    asked = given | {"signal": given["signal"][:, 1:], "channels": ["EMG"], "units": ["mV"]}
+    np.testing.assert_array_equal(made[:, 1:], nl.predict_recording(state, asked)["output"])
+
+
+def test_what_cannot_be_denoised_is_told() -> None:
+    given = recording(["Resp", "PPG"])
+    with pytest.raises(ValueError, match=r"Resp, PPG: none has a name of an ECG lead; channels= picks"):
+        nl.denoise_recording(DENOISER, given)
+    with pytest.raises(ValueError, match="channel='Rsp'.*Did you mean 'Resp'"):
+        nl.denoise_recording(DENOISER, given, channels=["Rsp"])
+    with pytest.raises(TypeError, match=r"channels='Resp'; expected a list"):
+        nl.denoise_recording(DENOISER, given, channels="Resp")
+    with pytest.raises(ValueError, match="expected a seq2seq regression of one feature"):
+        nl.denoise_recording(nl.load_pretrained("ecg_r_peaks"), given)
