@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurallib.prediction.certainty import doubt_of, in_blocks, listened, part_steps, sums_of, told_from_noise
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.stream_events import DEFAULTS, events_of
 from neurallib.prediction.windows import without_holes
@@ -16,7 +17,6 @@ from neurallib.signals.smoothing import least_distance
 from neurallib.state import State
 
 MOST = 6.0  # of a logit: beyond it a lead is not believed more
-AROUND = 4.0  # seconds: how sure a lead is counts in parts of this length, each with the ones beside it
 SURE = 0.1  # of the doubt of a lead: below it none is believed much more than another
 NEAR = 0.1  # seconds within which an event of all leads is the same as one of a single lead
 NEIGHBOURS = 5  # events on either side, of most of which this has to be true
@@ -24,10 +24,11 @@ AS_GOOD = 0.95  # of the best lead's agreement with what was found: the first le
 
 
 def events_of_leads(
-    state: State, recording: Recording, columns: Sequence[int], settings: Mapping[str, Any], gpu_id: int | None
-) -> tuple[np.ndarray, int]:
-    """int64 [n], samples of the recording: events of what its leads say together, in memory that does not grow with it;
-    and the column whose places they have.
+    state: State, recording: Recording, columns: Sequence[int], settings: Mapping[str, Any], doubt: float | None,
+    gpu_id: int | None,
+) -> tuple[np.ndarray, int]:  # fmt: skip
+    """int64 [n], samples of the recording: events of what its leads say together, told from noise, in memory that does
+    not grow with it; and the column whose places they have.
 
     Leads do not peak at the same moment. Of those that have nearly all of these events as their own the first tells
     their places, but where it has not.
@@ -35,8 +36,10 @@ def events_of_leads(
     rate = float(recording["sampling_frequency"])
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
-    parts = together(rows, max(1, round(AROUND * rate)))
+    heard: list[np.ndarray] = []
+    parts = listened(together(rows, part_steps(rate)), rate, heard)
     found, *own = events_of(parts, n_steps, settings, rate, 1 + len(leads))
+    found = told_from_noise(found, heard, rate, doubt)
     if len(found) == 0:
         return found, columns[0]
     nearest = [_nearest(found, events) for events in own]
@@ -54,9 +57,9 @@ def together(leads: Sequence[Iterable[np.ndarray]], size: int) -> Iterator[np.nd
     nothing = np.zeros((3, len(leads)))
     last: np.ndarray | None = None
     sums = deque([nothing] * 3, maxlen=3)
-    for parts in zip(*(_in_blocks(lead, size) for lead in leads), strict=True):
+    for parts in zip(*(in_blocks(lead, size) for lead in leads), strict=True):
         now = np.concatenate(parts, axis=1)
-        sums.append(_sums(now))
+        sums.append(sums_of(now))
         if last is not None:
             yield _voted(last, sum(sums, nothing))
         last = now
@@ -65,18 +68,9 @@ def together(leads: Sequence[Iterable[np.ndarray]], size: int) -> Iterator[np.nd
         yield _voted(last, sum(sums, nothing))
 
 
-def _sums(probabilities: np.ndarray) -> np.ndarray:
-    """[3, L], of steps [n, L]: how many there are, how much of a beat they see, and how undecided they are."""
-    told = np.isfinite(probabilities)
-    p = np.where(told, probabilities, 0.0)
-    return np.stack([told.sum(axis=0), p.sum(axis=0), (2 * np.minimum(p, 1 - p)).sum(axis=0)])
-
-
 def _voted(probabilities: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Those of steps [n, L] with the mean of their logits before them. Doubt is how undecided a lead is for each beat
-    that it sees: much of it has one that is noisy, and one that is off and sees none."""
-    n, seen, undecided = np.maximum(sums[0], 1), *sums[1:]
-    weight = 1 / ((undecided / n + 1e-4) / (seen / n + 1e-3) + SURE) ** 2
+    """Those of steps [n, L] with the mean of their logits before them."""
+    weight = 1 / (doubt_of(sums) + SURE) ** 2
     told = np.isfinite(probabilities)
     voting = told * weight
     least = 1 / (1 + np.exp(MOST))
@@ -84,18 +78,6 @@ def _voted(probabilities: np.ndarray, sums: np.ndarray) -> np.ndarray:
     total = voting.sum(axis=1)
     mean = (np.log(p / (1 - p)) * voting).sum(axis=1) / np.where(total > 0, total, 1)
     return np.column_stack([np.where(total > 0, 1 / (1 + np.exp(-mean)), np.nan), probabilities])
-
-
-def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The same rows, `size` at a time, and what is left."""
-    waiting = np.zeros((0, 1))
-    for rows in parts:
-        waiting = np.concatenate([waiting, rows])
-        whole = len(waiting) // size * size
-        yield from (waiting[low : low + size] for low in range(0, whole, size))
-        waiting = waiting[whole:]
-    if len(waiting):
-        yield waiting
 
 
 def _nearest(found: np.ndarray, own: np.ndarray) -> np.ndarray:

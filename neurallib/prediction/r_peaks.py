@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, seconds
+from neurallib.checks import choice, number, seconds
 from neurallib.names import hinted, listing
+from neurallib.prediction.certainty import listened, told_from_noise
 from neurallib.prediction.leads import events_of_leads
-from neurallib.prediction.long_recordings import predict_recording
-from neurallib.prediction.stream_events import event_settings
+from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.stream_events import event_settings, events_of
+from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
 )  # fmt: skip
@@ -36,6 +38,7 @@ def find_r_peaks(
     smoothing: float | None = None,
     snap: float | None = None,
     polarity: str = "auto",
+    doubt: float | None = None,
     channel: str | int | None = None,
     gpu_id: int | None = None,
 ) -> np.ndarray:
@@ -56,6 +59,11 @@ def find_r_peaks(
     polarity : str
         Which extremum: "positive" the highest, "negative" the lowest; "auto" that of the larger deflection from the
         baseline, decided for the recording and otherwise for a beat whose other one is half as large again.
+    doubt : float, optional
+        From 0 to 2: how much the state may be undecided, within 14 s, for each step that it takes for one of a beat.
+        Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5.
+        2 leaves none out. By default as the state's events say; where they say nothing all events stay, and a warning
+        tells where a tenth of the recording has more than 1.7.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
@@ -109,7 +117,10 @@ def find_r_peaks(
         kind = f"{task.kind}, one output a {'signal' if task.seq2one else 'step'}"
         raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
     recording = as_recording(recording)
-    snap = seconds("snap", state["postprocessing"]["events"].get("snap", SNAP) if snap is None else snap)
+    said = state["postprocessing"]["events"]
+    snap = seconds("snap", said.get("snap", SNAP) if snap is None else snap)
+    if (doubt := said.get("doubt") if doubt is None else doubt) is not None:
+        number("doubt", doubt, 0, 2)
     choice("polarity", polarity, POLARITIES)
     if (length := len(recording["signal"]) / recording["sampling_frequency"]) < SHORTEST:
         warn(f"the recording lasts {length:.2g} s: R-peaks are told from noise by their neighbours, from 2 s on.")
@@ -120,12 +131,15 @@ def find_r_peaks(
     if task.n_features == 1 and known is None:  # of any lead
         leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
-            found, column = events_of_leads(state, recording, leads, settings, gpu_id)
+            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id)
             return snapped(recording, found, snap, polarity, column)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
-    state = {**state, "postprocessing": {**state["postprocessing"], "events": settings}}
-    found = predict_recording(state, recording, output="events", gpu_id=gpu_id)["events"]
+    rate, heard = float(recording["sampling_frequency"]), list[np.ndarray]()
+    answers = answers_of(state, recording, None, None, False, gpu_id)
+    parts = listened(without_holes(answers.parts, answers.n_steps, 1), rate, heard)
+    (found,) = events_of(parts, answers.n_steps, settings, rate)
+    found = told_from_noise(found, heard, rate, doubt)
     return snapped(recording, found, snap, polarity, column)
 
 

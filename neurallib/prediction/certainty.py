@@ -1,0 +1,70 @@
+"""Events told from noise: how sure a state is of them, part by part of a recording, and a word where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from neurallib.warn import warn
+
+PART = 4.0  # seconds, of each of which it is told how sure a state is
+BESIDE = 3  # parts on either side, which count with each
+# How much a state may be undecided for each step that it takes for one of an event. Half a minute of noise alone, or of
+# a signal of another kind, has 1.7 to 2; ECG seldom has 1.5, even with muscle noise 6 dB louder than its beats.
+DOUBT = 1.7
+MUCH = 0.1  # of a recording
+
+
+def part_steps(rate: float) -> int:
+    """The steps of a part."""
+    return max(1, round(PART * rate))
+
+
+def in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same rows [n, K], `size` at a time, and what is left."""
+    waiting: list[np.ndarray] = []
+    for rows in parts:
+        rows = np.concatenate([*waiting, rows])
+        whole = len(rows) // size * size
+        yield from (rows[low : low + size] for low in range(0, whole, size))
+        waiting = [rows[whole:]]
+    yield from (rows for rows in waiting if len(rows))
+
+
+def sums_of(probabilities: np.ndarray) -> np.ndarray:
+    """[3, K], of steps [n, K]: how many there are, how much of an event they see, and how undecided they are."""
+    told = np.isfinite(probabilities)
+    p = np.where(told, probabilities, 0.0)
+    return np.stack([told.sum(axis=0), p.sum(axis=0), (2 * np.minimum(p, 1 - p)).sum(axis=0)])
+
+
+def doubt_of(sums: np.ndarray) -> np.ndarray:
+    """How undecided a state is for each step of an event that it sees, of sums [3, ...]: much where it hears noise,
+    little where it sees no event and is sure of that."""
+    n, seen, undecided = np.maximum(sums[0], 1), *sums[1:]
+    return np.asarray((undecided / n + 1e-4) / (seen / n + 1e-3))
+
+
+def listened(parts: Iterable[np.ndarray], rate: float, heard: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same rows, and on the way the sums of their first output, a part after the other, into `heard`."""
+    for rows in in_blocks(parts, part_steps(rate)):
+        heard.append(sums_of(rows[:, :1])[:, 0])
+        yield rows
+
+
+def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float, doubt: float | None) -> np.ndarray:
+    """The events but those amid more doubt than this, of which a warning tells; where none is given all of them, and a
+    warning if many could be noise."""
+    sums = np.stack([np.convolve(row, np.ones(2 * BESIDE + 1))[BESIDE:-BESIDE] for row in np.transpose(heard)])
+    unsure = doubt_of(sums) > (DOUBT if doubt is None else doubt)
+    there = unsure[np.minimum(events // part_steps(rate), len(unsure) - 1)]
+    if there.any() if doubt is not None else unsure.mean() >= MUCH:
+        told = f"the {there.sum()} that might be some are left out" if doubt is not None else (
+            f"{there.sum()} of the {len(events)} that were found lie there"
+        )  # fmt: skip
+        warn(
+            f"in {unsure.mean():.0%} of the recording, from {unsure.argmax() * PART:g} s on, beats cannot be told from "
+            f"noise: {told}. Is the channel an ECG, and was its electrode on?"
+        )
+    return events if doubt is None else events[~there]

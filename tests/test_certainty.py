@@ -1,0 +1,97 @@
+"""R-peaks told from noise: none in noise alone, all in noisy ECG, and a word where it is not sure."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+from neurallib.prediction.certainty import told_from_noise
+
+RATE = 250.0
+MODELS = ("ecg_r_peaks", "ecg_r_peaks_stream")
+each_model = pytest.mark.parametrize("name", MODELS)
+
+
+def noise(kind: str, seconds: float = 60) -> np.ndarray:
+    n, rng = round(seconds * RATE), np.random.default_rng(0)
+    white = rng.standard_normal(n)
+    if kind == "white":
+        return white
+    if kind == "pink":
+        frequencies = np.fft.rfft(white)
+        return np.asarray(np.fft.irfft(frequencies / np.sqrt(np.arange(len(frequencies)) + 1.0), n))
+    return np.asarray(white * (1 + np.sin(np.arange(n) / 300)))  # as of a muscle that comes and goes
+
+
+def heart(noise: float = 0.05, seconds: float = 60) -> tuple[np.ndarray, np.ndarray]:
+    return nl.synthetic_ecg(duration=seconds, sampling_frequency=RATE, muscle_noise=noise, heart_rate=75, seed=1)
+
+
+def found(state: nl.State, *columns: np.ndarray, **options: Any) -> np.ndarray:
+    names = ["II", "V1", "V5"][: len(columns)]
+    given = {"signal": np.stack(columns, axis=1), "sampling_frequency": RATE, "channels": names}
+    return nl.find_r_peaks(state, given, **options)
+
+
+@each_model
+@pytest.mark.parametrize("kind", ["white", "pink", "muscle"])
+def test_noise_alone_has_no_r_peaks_and_is_told(name: str, kind: str) -> None:
+    state, x = nl.load_pretrained(name), noise(kind)
+    assert len(found(state, x, doubt=2)) > 5, "what would be taken for beats"
+    with pytest.warns(UserWarning, match=r"in 100% of the recording, from 0 s on, .* might be some are left out"):
+        assert len(found(state, x)) == 0
+    with pytest.warns(UserWarning, match="beats cannot be told from noise"):
+        assert len(found(state, x[:2500])) == 0, "ten seconds tell as much"
+    with pytest.warns(UserWarning, match="beats cannot be told from noise"):
+        assert len(found(state, x, x[::-1])) == 0, "nor do two leads have any"
+
+
+@each_model
+def test_noisy_ecg_keeps_its_r_peaks(name: str) -> None:
+    signal, true = heart(noise=0.3)
+    state = nl.load_pretrained(name)
+    for given in ((signal,), (signal, -signal), (signal, noise("white"))):
+        assert nl.peak_scores(true, found(state, *given), sampling_frequency=RATE)["f1"] > 0.97
+
+
+@each_model
+def test_beats_stay_where_an_electrode_was_off_for_a_while(name: str) -> None:
+    signal, true = heart(seconds=120)
+    signal[10_000:22_500] = noise("white", 50)
+    with pytest.warns(UserWarning, match=r"in \d\d% of the recording, from (44|48|52) s on.*was its electrode on\?"):
+        peaks = found(nl.load_pretrained(name), signal)
+    assert ((peaks > 13_500) & (peaks < 19_000)).sum() == 0
+    for start, stop in ((0, 9_500), (23_000, 30_000)):
+        there, all_there = ((values >= start) & (values < stop) for values in (peaks, true))
+        assert abs(there.sum() - all_there.sum()) <= 2
+
+
+def test_a_state_that_sets_no_limit_finds_all_and_a_word_tells_of_noise() -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    del state["postprocessing"]["events"]["doubt"]
+    x = noise("white")
+    wanted = found(nl.load_pretrained("ecg_r_peaks"), x, doubt=2)
+    with pytest.warns(UserWarning, match=f"noise: {len(wanted)} of the {len(wanted)} that were found lie there"):
+        assert np.array_equal(found(state, x), wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found(state, heart()[0])
+
+
+def test_a_part_counts_with_three_on_either_side() -> None:
+    sure, unsure = np.array([1000, 100.0, 10.0]), np.array([1000, 100.0, 200.0])
+    events = np.array([100, 4_100, 8_100, 12_100, 16_100, 20_100, 24_100])  # at 1 kHz, one in each part of 4 s
+    for heard, left_out in (([unsure] * 7, 7), ([sure] * 3 + [unsure] * 4, 1), ([sure, unsure, sure] * 2 + [sure], 0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert len(told_from_noise(events, heard, 1000.0, 1.65)) == 7 - left_out
+
+
+@pytest.mark.parametrize(("doubt", "error"), [(-0.1, ValueError), (2.1, ValueError), ("much", TypeError)])
+def test_a_wrong_limit_is_told(doubt: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="doubt"):
+        found(nl.load_pretrained("ecg_r_peaks"), heart()[0], doubt=doubt)
