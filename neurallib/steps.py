@@ -14,9 +14,9 @@ from neurallib.checks import boolean, choice, integer, is_list, number
 from neurallib.names import did_you_mean, listing
 
 ENDS = ("odd", "even")
-_FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
-_ORDER, _DURATION = 2, 2.0
-_ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
+FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
+_ORDER, DURATION = 2, 2.0
+ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
 _SETTLED = 1e-3  # what is left of where a causal filter began, once it is warm
 _LONGEST = 100_000  # steps to warm one up, however slow it is
 _SAID = ("name", "causal", "beside")  # of a step, beside its parameters
@@ -37,14 +37,14 @@ def _band(x: np.ndarray, rate: float, low: float, high: float, order: int = _ORD
 
 
 def _local_gain(
-    x: np.ndarray, rate: float, low: float, high: float, duration: float = _DURATION, order: int = _ORDER
+    x: np.ndarray, rate: float, low: float, high: float, duration: float = DURATION, order: int = _ORDER
 ) -> np.ndarray:
     """The band divided by its own RMS over `duration` seconds around each step."""
     from scipy.ndimage import uniform_filter1d
 
     band = _band(x, rate, low, high, order)
     power = uniform_filter1d(band**2, 2 * round(duration * rate / 2) + 1, axis=0, mode="nearest")
-    size = np.sqrt(np.maximum(power, 0)) + _FLOOR * np.sqrt((band**2).mean(axis=0))
+    size = np.sqrt(np.maximum(power, 0)) + FLOOR * np.sqrt((band**2).mean(axis=0))
     gained: np.ndarray = band / np.where(size > 0, size, 1.0)
     return gained
 
@@ -130,9 +130,9 @@ def warm_up(steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> in
     n_steps = 0.0
     for step in steps or ():
         if step.get("causal") and rate is not None:
-            sections, _ = _sections_of(step, rate)
+            sections, _ = sections_of(step, rate)
             poles = [max(np.abs(np.roots(section[3:])).max() for section in sections)]
-            poles += [_kept_of_power(step, rate)] * (step["name"] == "local_gain")
+            poles += [kept_of_power(step, rate)] * (step["name"] == "local_gain")
             n_steps += sum(math.log(_SETTLED) / min(math.log(pole + 1e-300), -1e-9) for pole in poles)
     return min(math.ceil(n_steps), _LONGEST)
 
@@ -186,8 +186,7 @@ def _filtered(
 
     sections, _ = _sections(kind, frequencies, order, rate)
     beyond = min(len(x) - 1, round(rate / frequencies[0]))
-    filtered: np.ndarray = sosfiltfilt(sections, x, axis=0, padtype=ends, padlen=beyond)
-    return filtered
+    return _without_rounding(sosfiltfilt(sections, x, axis=0, padtype=ends, padlen=beyond), x)
 
 
 def _forwards(
@@ -198,26 +197,32 @@ def _forwards(
     RMS is of all that came, the less of it the longer ago."""
     from scipy.signal import sosfilt
 
-    sections, ones = _sections_of(step, rate)
+    sections, ones = sections_of(step, rate)
     if held is None:
         start = ones.reshape(len(ones), *(1,) * (x.ndim - 2), 2, 1) * x[..., :1, :]
         held = [start, np.zeros((1, *x.shape[:-2], 2, x.shape[-1] + 1))]
     made, after = sosfilt(sections, x, axis=-2, zi=held[0])
+    made = _without_rounding(made, x)
     if step["name"] != "local_gain":
         return made, [after]
-    kept = _kept_of_power(step, rate)
+    kept = kept_of_power(step, rate)
     power = np.concatenate([made**2, np.ones_like(made[..., :1])], axis=-1)  # the last tells how much has come
     power, of_power = sosfilt([[1 - kept, 0, 0, 1, -kept, 0]], power, axis=-2, zi=held[1])
     size = np.sqrt(power[..., :-1] / power[..., -1:])
-    return made / np.where(size > _ROUNDING * np.abs(x), size, np.inf), [after, of_power]
+    return made / np.where(size > ROUNDING * np.abs(x), size, np.inf), [after, of_power]
 
 
-def _kept_of_power(step: Mapping[str, Any], rate: float) -> float:
+def _without_rounding(made: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What a filter made of a signal, 0 where that is nothing beside it: a flat line has no noise to be scaled up."""
+    return np.where(np.abs(made) > ROUNDING * np.abs(x), made, 0.0)
+
+
+def kept_of_power(step: Mapping[str, Any], rate: float) -> float:
     """The share of a local gain's mean power that a sample leaves of what was before it."""
-    return math.exp(-1 / max(step.get("duration", _DURATION) * rate, 1.0))
+    return math.exp(-1 / max(step.get("duration", DURATION) * rate, 1.0))
 
 
-def _sections_of(step: Mapping[str, Any], rate: float) -> tuple[np.ndarray, np.ndarray]:
+def sections_of(step: Mapping[str, Any], rate: float) -> tuple[np.ndarray, np.ndarray]:
     """The sections of a step's filter, and their states after a constant 1."""
     frequencies = tuple(step[name] for name in ("frequency", "low", "high") if name in step)
     kind = step["name"] if len(frequencies) == 1 else "bandpass"

@@ -53,8 +53,16 @@ def test_ends_are_continued_as_scipy_does(ends: Any, n_steps: int) -> None:
         beyond = min(n_steps - 1, round(RATE / np.min(at)))
         sections = butter(2, at, kind, fs=RATE, output="sos")
         expected = sosfiltfilt(sections, x, axis=0, padtype=ends, padlen=beyond)
-        np.testing.assert_array_equal(apply_steps(x, [step | {"ends": ends}], RATE), expected)
+        np.testing.assert_allclose(apply_steps(x, [step | {"ends": ends}], RATE), expected, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(apply_steps(x, [HIGH], RATE), apply_steps(x, [HIGH | {"ends": "odd"}], RATE))
+
+
+@pytest.mark.parametrize("causal", [{}, {"causal": True}], ids=["both ways", "causal"])
+@pytest.mark.parametrize("n_steps", [1, 300])
+def test_a_flat_line_has_no_rounding_that_is_scaled_up(n_steps: int, causal: Any) -> None:
+    flat = np.full((n_steps, 1), 0.1) * [1, -3e4]
+    steps = [step | causal for step in (HIGH, GAIN | {"beside": False})]
+    assert not apply_steps(flat, steps, RATE).any() and not apply_steps(flat, steps[1:], RATE).any()
 
 
 def test_a_window_that_begins_on_a_peak_has_no_step_there_where_ends_are_even() -> None:
