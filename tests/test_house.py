@@ -35,7 +35,8 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories
     storage.preprocessing storage.beside storage.checkpoints storage.pretrained storage.publishing storage.card_parts
     storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub storage.onnx_graph
-    storage.onnx_networks storage.onnx_scales storage.onnx_export
+    storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps storage.onnx_check
+    storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
     training.placing training.options training.isolation training.seldom training.divergence training.company

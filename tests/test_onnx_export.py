@@ -10,59 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, Case, make_state
+from onnx_files import assert_same_as_predict, make_signals, normalizing, run, session_of, told
 
 import neurallib as nl
 from neurallib.storage import onnx_export
-from neurallib.tasks import describe
-
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra onnx)")
-pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
-LENGTHS = [23, 8, 1, 14]
 CAUSAL: dict[str, Any] = {"n_features": 2, "hid_dim": [5, 4], "n_layers": 2}
-
-
-def normalizing(state: nl.State, normalization: str | None, target: str | None = None) -> nl.State:
-    known = state["preprocessing"] | {"normalization": normalization, "target_normalization": target}
-    known |= {"x_shift": [1.0, -2.0], "x_scale": [0.5, 3.0], "y_shift": [10.0, -20.0], "y_scale": [2.0, 5.0]}
-    known |= {"target_offset": True}
-    return nl.State(**(state | {"preprocessing": known}))
-
-
-def make_signals(lengths: list[int] = LENGTHS, seed: int = 0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [(rng.standard_normal((n, 2)) * [0.5, 3] + [1, -2]).astype(np.float32) for n in lengths]
-
-
-def session_of(path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def run(path: Path, signals: list[np.ndarray], padding: float = np.nan) -> np.ndarray:
-    """The output for signals in one padded batch, a step longer than it needs to be."""
-    x = np.full((len(signals), max(map(len, signals)) + 1, signals[0].shape[1]), padding, np.float32)
-    for row, signal in zip(x, signals, strict=True):
-        row[: len(signal)] = signal
-    return session_of(path).run(["output"], {"x": x, "lengths": np.array([len(s) for s in signals], np.int64)})[0]
-
-
-def assert_same_as_predict(path: Path, state: nl.State, signals: list[np.ndarray]) -> None:
-    output, expected = run(path, signals), nl.predict(state, signals)
-    limit = 1e-5 * max(np.ptp(np.concatenate([part.ravel() for part in expected])), 0.1)
-    for row, wanted in zip(output, expected, strict=True):
-        if describe(state).seq2one:
-            np.testing.assert_allclose(row, wanted, rtol=0, atol=limit)
-        else:
-            np.testing.assert_allclose(row[: len(wanted)], wanted, rtol=0, atol=limit)
-            assert not row[len(wanted) :].any(), "zero beyond a length"
 
 
 @each_case
 @pytest.mark.parametrize("fold", [1, 3])
-@pytest.mark.parametrize("normalization", [None, "minmax", "zscore", "robust", "dataset"])
+@pytest.mark.parametrize("normalization", [None, "minmax", "zscore", "robust", "block", "dataset"])
 def test_a_file_gives_what_predict_gives(case: Case, normalization: str | None, fold: int, tmp_path: Path) -> None:
     state = normalizing(make_state(case, fold=fold), normalization)
     path = nl.export_onnx(state, tmp_path / "model.onnx")
@@ -84,7 +43,7 @@ def test_values_come_in_the_targets_own_units(
     assert_same_as_predict(path, state, flat)
 
 
-@pytest.mark.parametrize("normalization", ["minmax", "zscore", "robust"])
+@pytest.mark.parametrize("normalization", ["minmax", "zscore", "robust", "block"])
 def test_a_channel_that_rests_or_is_far_from_zero_is_normalized_as_predict_does(
     normalization: str, tmp_path: Path
 ) -> None:
@@ -148,10 +107,6 @@ def test_int8_weights_make_a_smaller_file_and_tell_what_they_change(architecture
     assert 0 < moved < 4 * change * span
 
 
-def told(path: Path) -> dict[str, str]:
-    return session_of(path).get_modelmeta().custom_metadata_map
-
-
 def test_a_file_says_what_the_state_says(tmp_path: Path) -> None:
     state = make_state(Case("GRUseq2seq", "binary"), model_name="peaks", fold=2)
     known = {"sampling_frequency": 360.0, "channels": ["MLII", "V5"], "units": ["mV", "mV"], "window": 10.0}
@@ -178,7 +133,6 @@ def test_a_file_that_disagrees_with_the_state_is_not_written(tmp_path: Path, mon
 
 BIDIRECTIONAL = make_state(Case("GRUseq2seq", "binary"))
 WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
-FILTERED = nl.gru_seq2seq(n_features=2, hid_dim=4, n_layers=1, steps=[{"name": "highpass", "frequency": 0.5}])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +142,6 @@ FILTERED = nl.gru_seq2seq(n_features=2, hid_dim=4, n_layers=1, steps=[{"name": "
         (make_state(Case("GRUED", "regression")), {"stateful": True}, ValueError, "this is a GRUED"),
         (WHOLE, {"stateful": True}, ValueError, "train with normalization='dataset'"),
         (make_state(Case("Transformerseq2one", "binary")), {"int8": True}, ValueError, "Transformerseq2one has none"),
-        (FILTERED, {}, ValueError, "'highpass'.* cannot be part"),
         (WHOLE, {"signals": [np.zeros((4, 3))]}, ValueError, r"\(4, 3\); expected \[T, 2\]"),
         (WHOLE, {"int8": 1}, TypeError, "int8=1"),
     ],

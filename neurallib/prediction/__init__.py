@@ -18,7 +18,29 @@ signal was of late. A filter's state is part of the carry. A network that looks 
 can tell of it, so its labels are moved later, and `postprocessing["events"]["delay"]` is the seconds that are taken off
 what it finds. `nl.load_pretrained("ecg_r_peaks_stream")` is made so.
 
-For a device without Python, `nl.export_onnx(state, "peaks.onnx", stateful=True)` writes a network as an ONNX file, once
-ONNX Runtime has given what `predict` gives; it takes each of the six architectures, normalization and units included,
-but no steps, which the models that come along have.
+Devices without Python
+----------------------
+`nl.export_onnx` writes a state as an ONNX file, once ONNX Runtime has given what `predict` gives: each of the six
+architectures, from a signal in its own units to probabilities or values, filters and normalization included. What a
+device has to do itself its metadata tell: the sampling frequency, the longest window, how events are found. With
+`stateful=True` a stream goes on from piece to piece; here the detector that comes along, as a device would call it:
+
+```python
+import json, numpy as np, onnxruntime
+
+path = nl.export_onnx(nl.load_pretrained("ecg_r_peaks_stream"), "ecg_r_peaks_stream.onnx", stateful=True)
+
+session = onnxruntime.InferenceSession(path)  # from here on without neurallib
+told = session.get_modelmeta().custom_metadata_map
+rate = json.loads(told["preprocessing"])["sampling_frequency"]  # 125 Hz
+events = json.loads(told["postprocessing"])["events"]  # threshold; smoothing, min_distance and delay in seconds
+kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+states = {each.name: np.zeros((1, *each.shape[1:]), kinds[each.type]) for each in session.get_inputs()[2:]}
+for i in range(0, len(signal) - 3, 4):  # pieces of any length that is a multiple of the fold, 2
+    piece = signal[None, i : i + 4].astype(np.float32)  # [1, 4, 1]
+    probabilities, *after = session.run(None, {"x": piece, "lengths": np.array([4]), **states})
+    states = dict(zip(states, after))
+```
+
+In other languages it is the same: the states are inputs and outputs in the same order, zeros where a signal begins.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def valid_mask(g: Graph, x: str, lengths: str) -> str:
     return g("Unsqueeze", g("Less", steps, g("Unsqueeze", lengths, [1])), [2])
 
 
-def where_valid(g: Graph, mask: str, x: str, other: float = 0.0) -> str:
+def where_valid(g: Graph, mask: str, x: str, other: Value = 0.0) -> str:
     """`x` with another value beyond the lengths."""
     return g("Where", mask, x, other)
 
@@ -111,19 +111,23 @@ def loop(
     return g.several(len(first) + 1, "Loop", n_times, np.array(True), *first, body=inner)[-1]
 
 
-def model_of(
-    g: Graph, inputs: Mapping[str, list[Any]], outputs: Mapping[str, tuple[str, list[Any]]], told: Mapping[str, str]
-) -> Any:
-    """The whole model: inputs with their shapes (`lengths` is int64, all else float32); outputs with the values that
-    they are and their shapes."""
+class Port(NamedTuple):
+    """An input of a model, or an output and the value that it is."""
+
+    shape: list[Any]
+    kind: int = FLOAT
+    value: str = ""
+
+
+def model_of(g: Graph, inputs: Mapping[str, Port], outputs: Mapping[str, Port], told: Mapping[str, str]) -> Any:
+    """The whole model, and what its metadata tell."""
     from onnx import helper, numpy_helper
 
-    given = [
-        helper.make_tensor_value_info(name, INT64 if name == "lengths" else FLOAT, shape)
-        for name, shape in inputs.items()
-    ]
-    nodes = [*g.nodes, *(helper.make_node("Identity", [value], [name]) for name, (value, _) in outputs.items())]
-    made = [helper.make_tensor_value_info(name, FLOAT, shape) for name, (_, shape) in outputs.items()]
+    given, made = (
+        [helper.make_tensor_value_info(name, port.kind, port.shape) for name, port in ports.items()]
+        for ports in (inputs, outputs)
+    )
+    nodes = [*g.nodes, *(helper.make_node("Identity", [port.value], [name]) for name, port in outputs.items())]
     constants = [numpy_helper.from_array(value, name) for name, value in g.constants.items()]
     graph = helper.make_graph(nodes, "neurallib", given, made, constants)
     opset = [helper.make_opsetid("", OPSET)]
