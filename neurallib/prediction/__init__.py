@@ -43,4 +43,5 @@ for i in range(0, len(signal) - 3, 4):  # pieces of any length that is a multipl
 ```
 
 In other languages it is the same: the states are inputs and outputs in the same order, zeros where a signal begins.
+What is an event is the rule of `nl.find_events`, and a "delay" is taken off its time.
 """
