@@ -12,6 +12,7 @@ from cases import CASES, Case, make_state
 from onnx_files import assert_same_as_predict, normalizing, run, session_of, told
 
 import neurallib as nl
+from neurallib.storage.onnx_check import batches
 
 RATE = 125.0
 CAUSAL = {"causal": True}
@@ -193,3 +194,9 @@ def test_a_filter_that_disagrees_after_seconds_is_not_written(tmp_path: Path, mo
     with pytest.raises(RuntimeError, match="differs from the state"):
         nl.export_onnx(filtering([HIGH | CAUSAL]), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_that_are_handed_in_check_a_file_as_far_as_a_window_goes() -> None:
+    for window, longest, n_given in ((None, 1500, 700), (2.0, 250, 250)):
+        checked = batches(known(filtering([HIGH]), window=window), walk([700]))
+        assert len(checked[-1][0]) == n_given and max(len(x) for batch in checked for x in batch) == longest

@@ -151,7 +151,8 @@ def _check_exportable(state: State, stateful: bool, int8: bool) -> None:
     check_normalization(known, describe(state))
     if name not in NETWORKS:
         raise ValueError(f"architecture={name!r} cannot be exported; those that can are {listing(NETWORKS, 10)}.")
-    apply_steps(np.zeros((1, hparams["n_features"])), known["steps"], known["sampling_frequency"])  # raises
+    # Raises where the rate does not do.
+    apply_steps(np.zeros((1, hparams["n_features"])), known["steps"], known["sampling_frequency"])
     if int8 and not any(map(_is_gru_matrix, state["weights"])):
         raise ValueError(f"int8=True is for the weights of GRUs; {name} has none.")
     if stateful and (name != "GRUseq2seq" or any(hparams["bidir_per_layer"])):
