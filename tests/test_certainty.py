@@ -84,11 +84,26 @@ def test_a_state_that_sets_no_limit_finds_all_and_a_word_tells_of_noise() -> Non
 
 def test_a_part_counts_with_three_on_either_side() -> None:
     sure, unsure = np.array([1000, 100.0, 10.0]), np.array([1000, 100.0, 200.0])
-    events = np.array([100, 4_100, 8_100, 12_100, 16_100, 20_100, 24_100])  # at 1 kHz, one in each part of 4 s
+    events = np.array([1, 4000, 8000, 12_000, 16_000, 20_000, 24_000])  # at 1 kHz, one in each part of 4 s
     for heard, left_out in (([unsure] * 7, 7), ([sure] * 3 + [unsure] * 4, 1), ([sure, unsure, sure] * 2 + [sure], 0)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert len(told_from_noise(events, heard, 1000.0, 1.65)) == 7 - left_out
+
+
+@pytest.mark.parametrize(("undecided", "told"), [(150.0, 0), (180.0, 1)])
+def test_a_word_is_said_of_a_tenth_that_could_be_noise_and_of_events_that_are_left_out(
+    undecided: float, told: int
+) -> None:
+    heard = [np.array([1000, 100.0, 5.0])] * 60 + [np.array([1000, 100.0, undecided])] * 13
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for n, words in ((len(heard), told), (45, 0)):  # a seventh of it, and nothing
+            told_from_noise(np.array([100]), heard[:n], 1000.0, None)
+            assert len(said) == words
+            said.clear()
+        told_from_noise(np.array([100]), heard, 1000.0, 1.7)
+        assert not said, "nothing was left out"
 
 
 @pytest.mark.parametrize(("doubt", "error"), [(-0.1, ValueError), (2.1, ValueError), ("much", TypeError)])

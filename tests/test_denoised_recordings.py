@@ -58,6 +58,9 @@ def test_a_state_that_names_its_channel_is_asked_for_it_alone() -> None:
     given = recording(["II", "EMG"])
     made = nl.denoise_recording(state, given)["signal"]
     np.testing.assert_array_equal(made[:, 0], given["signal"][:, 0])
+    state["preprocessing"]["channels"] = None
+    assert not np.isclose(nl.denoise_recording(state, given)["signal"], given["signal"]).all(axis=0).any()
+    state["preprocessing"]["channels"] = ["EMG"]
     asked = given | {"signal": given["signal"][:, 1:], "channels": ["EMG"], "units": ["mV"]}
     np.testing.assert_array_equal(made[:, 1:], nl.predict_recording(state, asked)["output"])
 
@@ -70,5 +73,7 @@ def test_what_cannot_be_denoised_is_told() -> None:
         nl.denoise_recording(DENOISER, given, channels=["Rsp"])
     with pytest.raises(TypeError, match=r"channels='Resp'; expected a list"):
         nl.denoise_recording(DENOISER, given, channels="Resp")
-    with pytest.raises(ValueError, match="expected a seq2seq regression of one feature"):
-        nl.denoise_recording(nl.load_pretrained("ecg_r_peaks"), given)
+    two = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, task="regression", n_outputs=2)
+    for state in (nl.load_pretrained("ecg_r_peaks"), two):
+        with pytest.raises(ValueError, match="expected a seq2seq regression of one feature and one output"):
+            nl.denoise_recording(state, given)
