@@ -60,9 +60,9 @@ def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float
     unsure = doubt_of(sums) > (DOUBT if doubt is None else doubt)
     there = unsure[np.minimum(events // part_steps(rate), len(unsure) - 1)]
     if there.any() if doubt is not None else unsure.mean() >= MUCH:
-        told = f"the {there.sum()} that might be some are left out" if doubt is not None else (
-            f"{there.sum()} of the {len(events)} that were found lie there"
-        )  # fmt: skip
+        told = f"{there.sum()} of the {len(events)} that were found lie there"
+        if doubt is not None:
+            told = f"the {there.sum()} that might be some are left out (rr_intervals(..., max_gap=3) goes across none)"
         warn(
             f"in {unsure.mean():.0%} of the recording, from {unsure.argmax() * PART:g} s on, beats cannot be told from "
             f"noise: {told}. Is the channel an ECG, and was its electrode on?"
