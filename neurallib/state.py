@@ -39,7 +39,7 @@ class Postprocessing(TypedDict):
     """What turns outputs into answers."""
 
     outputs: list[str] | None  # names of classes, or of quantities with their units, [K]; None where unknown
-    events: dict[str, Any]  # how probabilities become events: threshold; min_distance, smoothing, delay, snap (s); doubt
+    events: dict[str, Any]  # how probabilities become these: threshold, min_distance, smoothing, delay, snap (s), doubt
 
 
 class State(TypedDict):
