@@ -1,17 +1,13 @@
 """Batch invariance: an optimizer step does not know into how many parts, or processes, its signals were cut."""
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from cases import CASES, QUIET, Case, make_pairs, make_state
 from pytorch_lightning.callbacks import Callback
+from together import SRUN, codes, errors, start, told
 
 import neurallib as nl
 
@@ -84,10 +80,9 @@ def test_the_training_loss_is_that_of_the_valid_steps_whatever_the_batches() -> 
 
 
 PROCESSES = """
-    import json, os
-    from cases import Case, make_pairs, make_state
+    import json
     from test_batch_invariance import gradients
-    told = {}
+    found = {}
     for n in (8, 6, 5):
         state = make_state(Case("GRUseq2seq", "binary"), learning_rate=1e-12)
         pairs = make_pairs(state, [20, 400, 30, 25, 8, 50, 300, 9][:n])
@@ -95,13 +90,12 @@ PROCESSES = """
             steps, info = gradients(state, pairs, batch_size=2 // parts, accelerator="cpu", devices=2, strategy="ddp",
                                     accumulate_grad_batches=parts)
             steps = [{name: gradient.tolist() for name, gradient in step.items()} for step in steps]
-            told[f"{n} {parts}"] = steps, info["train_losses"]
+            found[f"{n} {parts}"] = steps, info["train_losses"]
     steps, info = gradients(state, pairs, batch_size=1, accelerator="cpu", devices=2, strategy="ddp",
                             accumulate_grad_batches=2, sample_weight=[3.0, 0.0, 1.0, 0.1, 2.0])
     steps = [{name: gradient.tolist() for name, gradient in step.items()} for step in steps]
-    told["weighed"] = steps, info["train_losses"]
-    with open(os.environ["REPORT"] + os.environ.get("LOCAL_RANK", "0"), "w") as file:
-        json.dump(told, file)
+    found["weighed"] = steps, info["train_losses"]
+    tell(json.dumps(found))
 """
 
 
@@ -109,15 +103,8 @@ PROCESSES = """
 def of_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes tells, for so many signals in so many parts."""
     directory = tmp_path_factory.mktemp("processes")
-    script = directory / "processes.py"
-    script.write_text(textwrap.dedent(PROCESSES))
-    environment = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK")}
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment |= {"REPORT": str(directory / "rank"), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=240, check=True
-    )
-    return [json.loads((directory / f"rank{rank}").read_text()) for rank in (0, 1)]
+    assert codes(start(directory / "two", PROCESSES, 2, SRUN), 240) == [0, 0], errors(directory / "two")
+    return [json.loads(text) for text in told(directory / "two").values()]
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -137,8 +124,8 @@ def test_two_processes_weigh_signals_as_one_does(of_processes: list[dict[str, An
 
 
 def same_in_processes(of_processes: list, what: str, whole: list, info: dict[str, Any]) -> None:
-    for told in of_processes:
-        steps, losses = told[what]
+    for found in of_processes:
+        steps, losses = found[what]
         assert len(steps) == len(whole)
         for one, other in zip(whole, steps, strict=True):
             for name, gradient in one.items():

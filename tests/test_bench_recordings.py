@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 
@@ -26,10 +27,7 @@ def noisy_records(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run(script: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(BENCHMARKS / script), *options], capture_output=True, text=True, check=False,
-        env=os.environ | {"NEURALLIB_DATA": "", "PYTHONPATH": str(Path(nl.__file__).parent.parent)},
-    )  # fmt: skip
+    return forking.run([BENCHMARKS / script, *options], os.environ | {"NEURALLIB_DATA": ""})
 
 
 def told(script: str, *options: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 import torch
@@ -98,11 +98,9 @@ def test_the_recipe_goes_on_within_a_training_that_was_stopped(
 
 def benchmark(folder: Path, *options: str) -> dict[str, Any]:
     """The JSON line of the benchmark on the records of a folder."""
-    run = subprocess.run(
-        [sys.executable, str(BENCHMARK), "--records", str(folder / "ecg"), "--noise", str(folder / "noise"),
-         "--snr", "6", "--minutes", "0.3", "--kinds", "ma", "em", *options],
-        capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(nl.__file__).parent.parent)},
+    run = forking.run(
+        [BENCHMARK, "--records", folder / "ecg", "--noise", folder / "noise", "--snr", "6", "--minutes", "0.3",
+         "--kinds", "ma", "em", *options], check=True,
     )  # fmt: skip
     told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return told

@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import forking
 import pytest
 
 DISTRIBUTED = """
@@ -38,14 +38,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     script = directory / "distributed.py"
     script.write_text(textwrap.dedent(DISTRIBUTED))
     environment = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK")}
-    subprocess.run(
-        [sys.executable, str(script)],
-        env=environment | {
-            "NEURALLIB_RESULTS_DIR": str(directory / "results"), "REPORT": str(directory / "rank"),
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-        },
-        capture_output=True, text=True, timeout=180, check=True,
-    )  # fmt: skip
+    environment |= {
+        "NEURALLIB_RESULTS_DIR": str(directory / "results"), "REPORT": str(directory / "rank"),
+        "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }  # fmt: skip
+    forking.run([script], environment, timeout=180, check=True)
     return [json.loads((directory / f"rank{rank}").read_text()) for rank in (0, 1)]
 
 

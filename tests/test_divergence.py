@@ -3,12 +3,11 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 import torch
@@ -104,10 +103,8 @@ TERMINATED = """
 
 def test_sigterm_saves_all_that_there_is_and_ends_with_its_code(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(TERMINATED)], capture_output=True, timeout=300, check=False,
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths},
-    )  # fmt: skip
+    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths}
+    ended = forking.run(["-c", TERMINATED], environment)
     assert ended.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM), ended.stderr
     with pytest.warns(UserWarning, match="did not finish"):
         state = nl.load_checkpoint(next(tmp_path.glob("*/checkpoints/*")))

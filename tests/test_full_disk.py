@@ -5,13 +5,11 @@ import builtins
 import errno
 import os
 import re
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 from cases import QUIET, Case, data, make_state, same_weights, write_folders
@@ -156,11 +154,8 @@ LIMITED = """
 
 
 def test_files_that_really_cannot_grow_lose_no_training(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(LIMITED), str(tmp_path / "saved")],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONWARNINGS": "default"},  # which are read below
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONWARNINGS": "default"}  # read below
+    run = forking.run(["-c", LIMITED, str(tmp_path / "saved")], environment)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("File too large ") and "model_weights.safetensors" in run.stdout
     assert "best.ckpt is not written: File too large. Training goes on." in run.stderr

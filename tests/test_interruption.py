@@ -3,10 +3,9 @@
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
+import forking
 from cases import QUIET, Case, data, make_state
 
 import neurallib as nl
@@ -40,14 +39,8 @@ INTERRUPTED = """
 
 
 def run_interrupted(script: str, results: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(results), "PYTHONWARNINGS": "default"},  # which are read
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(results), "PYTHONWARNINGS": "default"}  # which are read
+    return forking.run(["-c", script], environment, timeout=120)
 
 
 def test_sigterm_ends_the_program_and_leaves_lightnings_checkpoints(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Processes that are killed at any moment of a long job: the file is the old one or the new one, and who calls again
 gets what an undisturbed call gives."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -97,8 +98,9 @@ def test_a_data_set_that_is_made_otherwise_and_killed_is_never_taken_for_the_one
     for i in range(N_KILLS):
         child = run("make_dataset", tmp_path / "out", width=0.5, n_workers=1 + i % 2)
         deadline = time.monotonic() + 60
-        while contents(tmp_path / "out") == whole and time.monotonic() < deadline:  # until it has begun
-            time.sleep(0.001)
+        with contextlib.suppress(FileNotFoundError):  # of what is taken away while it is read
+            while contents(tmp_path / "out") == whole and time.monotonic() < deadline:  # until it has begun
+                time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.3))
         child.kill()
         child.join()

@@ -1,33 +1,29 @@
 """Runs of several processes that were killed: resumed by as many they end the same, by others to float error."""
 
-import os
-import subprocess
-import sys
-import textwrap
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cases import QUIET, Case, make_pairs, make_state
 from stopping import assert_same
+from together import SCRIPT, SRUN, codes, errors, start
 
 import neurallib as nl
 
-SCRIPT = """
-    import os, signal, sys
+RUN = """
     from pathlib import Path
-    import torch
     from pytorch_lightning.callbacks import Callback
-    import neurallib as nl
     import test_resuming_processes as tests
 
     class Stop(Callback):
         def on_train_batch_start(self, trainer, module, batch, batch_idx):
-            if [str(trainer.current_epoch), str(batch_idx)] == sys.argv[2].split() and trainer.global_rank == 0:
+            if f"{trainer.current_epoch} {batch_idx}" == os.environ["AT"] and trainer.global_rank == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    results, at, n, dropout, every = sys.argv[1:]
-    tests.run(Path(results), int(n), float(dropout), checkpoint_every=int(every) or None, callbacks=[Stop()])
+    n, every = int(os.environ["N"]), int(os.environ["EVERY"]) or None
+    results, dropout = Path(os.environ["RESULTS"]), float(os.environ["DROPOUT"])
+    tests.run(results, n, dropout, checkpoint_every=every, callbacks=[Stop()])
 """
 
 
@@ -43,15 +39,13 @@ def run(results: Path, n_processes: int, dropout: float, **options: Any) -> nl.S
 
 def run_in_processes(
     results: Path, *, at: str = "", n: int = 2, dropout: float = 0.0, every: int = 0
-) -> subprocess.CompletedProcess[str]:
-    script = results.parent / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    environment = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "RANK")}
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    return subprocess.run(
-        [sys.executable, str(script), str(results), at, str(n), str(dropout), str(every)], text=True, check=False,
-        env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}, capture_output=True, timeout=180,
-    )  # fmt: skip
+) -> tuple[bool, str]:
+    """Whether all came to their end, and what they said."""
+    told = {"AT": at, "N": str(n), "DROPOUT": str(dropout), "EVERY": str(every), "RESULTS": str(results)}
+    place = Path(tempfile.mkdtemp(dir=results.parent))
+    ended = codes(start(place, RUN, n, SRUN if n > 1 else SCRIPT, **told), 180)
+    assert None not in ended, errors(place)
+    return not any(ended), errors(place)
 
 
 def only_state(results: Path) -> nl.State:
@@ -60,26 +54,26 @@ def only_state(results: Path) -> nl.State:
 
 
 def test_as_many_processes_end_bit_by_bit_with_the_same(tmp_path: Path) -> None:
-    assert run_in_processes(tmp_path / "whole", dropout=0.3, every=1).returncode == 0
-    assert run_in_processes(tmp_path / "parts", dropout=0.3, every=1, at="2 1").returncode != 0
+    assert run_in_processes(tmp_path / "whole", dropout=0.3, every=1)[0]
+    assert not run_in_processes(tmp_path / "parts", dropout=0.3, every=1, at="2 1")[0]
     (one,) = nl.find_unfinished(tmp_path / "parts")
-    again = run_in_processes(tmp_path / "parts", dropout=0.3, every=1)
-    assert again.returncode == 0, again.stderr
+    ended, said = run_in_processes(tmp_path / "parts", dropout=0.3, every=1)
+    assert ended, said
     assert_same(only_state(tmp_path / "parts"), only_state(tmp_path / "whole"))
 
 
 def test_another_number_of_processes_goes_on_along_the_same_curve(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", 1, 0.0)["training_info"]
-    assert run_in_processes(tmp_path / "parts", at="2 1").returncode != 0
+    assert not run_in_processes(tmp_path / "parts", at="2 1")[0]
     assert len(nl.find_unfinished(tmp_path / "parts")) == 1
-    again = run_in_processes(tmp_path / "parts", n=1)
-    assert again.returncode == 0, again.stderr
+    ended, said = run_in_processes(tmp_path / "parts", n=1)
+    assert ended, said
     info = only_state(tmp_path / "parts")["training_info"]
     for name in ("train_losses", "val_losses"):
         assert info[name] == pytest.approx(whole[name], rel=1e-4), name
 
 
 def test_within_an_epoch_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    assert run_in_processes(tmp_path / "parts", at="1 2", every=1).returncode != 0
-    again = run_in_processes(tmp_path / "parts", n=1, every=1)
-    assert again.returncode != 0 and "lies within an epoch that 2 processes share, here are 1" in again.stderr
+    assert not run_in_processes(tmp_path / "parts", at="1 2", every=1)[0]
+    ended, said = run_in_processes(tmp_path / "parts", n=1, every=1)
+    assert not ended and "lies within an epoch that 2 processes share, here are 1" in said

@@ -1,12 +1,11 @@
 """What a run leaves in its directory while it goes on: enough to be loaded, and Lightning's own checkpoints."""
 
 import os
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
+import forking
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -36,10 +35,8 @@ KILLED = """
 
 def test_a_run_that_is_killed_leaves_a_directory_that_loads_with_its_best_weights(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED)], capture_output=True, timeout=120, check=False,
-        env=os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths},
-    )  # fmt: skip
+    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths}
+    run = forking.run(["-c", KILLED], environment)
     assert run.returncode == -9
     with pytest.warns(UserWarning, match="did not finish: its best weights so far are taken. It goes on with resume="):
         state = nl.load_checkpoint(next(tmp_path.glob("*/checkpoints/*")))

@@ -10,6 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
+from forking import Program
+
 SCRIPT, TORCHRUN, SRUN = "as a script", "by torchrun", "by srun"
 PREAMBLE = """
 import os, signal, sys, threading, time
@@ -23,7 +25,7 @@ def tell(text):
 """
 
 
-def start(directory: Path, body: str, n: int, how: str, **environment: str) -> list[subprocess.Popen]:
+def start(directory: Path, body: str, n: int, how: str, **environment: str) -> list[Program]:
     """Start a script that begins with PREAMBLE; as srun does it, without srun: each process with Slurm's variables."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "told").mkdir()
@@ -35,26 +37,21 @@ def start(directory: Path, body: str, n: int, how: str, **environment: str) -> l
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]), "OMP_NUM_THREADS": "1",
         "NEURALLIB_RESULTS_DIR": str(directory / "results"), "TOLD": str(directory / "told"), **environment,
     }  # fmt: skip
-    command, errors = [sys.executable, str(script)], directory / "stderr"
+    errors = directory / "stderr"
     if how == TORCHRUN:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
-        return [_run([*torchrun, str(script)], env, errors)]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        return [Program([*torchrun, script], env, stderr=errors)]
     if how == SCRIPT:
-        return [_run(command, env, errors)]
+        return [Program([script], env, stderr=errors)]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     job = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": str(n), "SLURM_NTASKS_PER_NODE": str(n)}
     job |= {"SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     tasks = [{"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(n)]
-    return [_run(command, env | job | task, directory / f"stderr{rank}") for rank, task in enumerate(tasks)]
+    return [Program([script], env | job | task, stderr=directory / f"stderr{rank}") for rank, task in enumerate(tasks)]
 
 
-def _run(command: list[str], env: dict[str, str], errors: Path) -> subprocess.Popen:
-    with open(errors, "w") as file:
-        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=file)
-
-
-def codes(processes: list[subprocess.Popen], seconds: float) -> list[int | None]:
+def codes(processes: list[Program], seconds: float) -> list[int | None]:
     """How each process ended within so many seconds; None of one that did not, which is killed."""
     until, found = time.monotonic() + seconds, []
     for process in processes:
