@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from forking import forking, settle
 
 SETTINGS = {
     "HF_HUB_DISABLE_XET": "1",  # the server speaks the older protocol for large files
@@ -24,19 +25,18 @@ class Client:
     """Calls functions in one process of its own, started at the first call: `client(function, *args)`."""
 
     def __init__(self, address: str, home: Path, **settings: str) -> None:
-        environment = SETTINGS | {"HF_ENDPOINT": address, "HF_HOME": str(home)} | settings
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_settle, initargs=(environment,))
+        self._settings = SETTINGS | {"HF_ENDPOINT": address, "HF_HOME": str(home)} | settings
+        self._pool: ProcessPoolExecutor | None = None
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._pool is None:
+            given = (dict(os.environ) | self._settings,)
+            self._pool = ProcessPoolExecutor(1, forking(), initializer=settle, initargs=given)
         return pickle.loads(self._pool.submit(_pickled, function, args, kwargs).result(timeout=600))
 
     def close(self) -> None:
-        self._pool.shutdown()
-
-
-def _settle(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 def _pickled(function: Callable[..., Any], args: Any, kwargs: Any) -> bytes:

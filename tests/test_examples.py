@@ -4,13 +4,12 @@ import importlib
 import json
 import logging
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 from hub_client import Client
@@ -152,16 +151,16 @@ def test_labels_of_the_recipe_lie_around_their_beats_and_its_pieces_are_of_both_
 
 
 def test_the_recipe_goes_on_within_a_training_that_was_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", train_ecg_r_peaks.__name__, *records(tmp_path), "--folds", "0", "--epochs", "25"]
+    command = ["-m", train_ecg_r_peaks.__name__, *records(tmp_path), "--folds", "0", "--epochs", "25"]
     runs = tmp_path / "out" / "runs" / "ecg_r_peaks" / "checkpoints"
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    child = forking.Program(command)
     while child.poll() is None and not list(runs.glob("*/last.ckpt")):
         time.sleep(0.05)
     child.kill()
     assert child.wait() < 0, "it had come to its end"
     (run,) = runs.iterdir()
     assert nl.find_unfinished(tmp_path / "out" / "runs")[0]["directory"] == str(run)
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    forking.run(command, check=True)
     assert list(runs.iterdir()) == [run]
     info = nl.load_checkpoint(tmp_path / "out" / "ecg_r_peaks")["training_info"]
     assert len(info["val_losses"]) == 25

@@ -4,13 +4,12 @@ import datetime
 import json
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forking
 import numpy as np
 import pytest
 import torch
@@ -141,11 +140,9 @@ TERMINATED = """
 
 def test_sigterm_leaves_what_goes_on_from_the_very_step(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    child = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(TERMINATED)], capture_output=True, timeout=120, check=False,
-        env=os.environ | {"RESULTS": str(tmp_path / "parts"), "PYTHONPATH": paths},
-    )  # fmt: skip
-    assert child.returncode == 128 + signal.SIGTERM, child.stderr.decode()
+    environment = os.environ | {"RESULTS": str(tmp_path / "parts"), "PYTHONPATH": paths}
+    child = forking.run(["-c", TERMINATED], environment, timeout=120)
+    assert child.returncode == 128 + signal.SIGTERM, child.stderr
     again = run(tmp_path / "parts", resume=True)
     assert Stop.steps == 2 * 4 + 2  # of five epochs of four steps
     assert_same(again, run(tmp_path / "whole"))
@@ -181,8 +178,8 @@ def test_a_trial_that_was_stopped_goes_on(tmp_path: Path) -> None:
         Saving.last = end
         nl.grid_search("GRUseq2seq", {grid!r}, {params!r}, enable_progress_bar=False)
     """
-    child = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=False)
-    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    child = forking.run(["-c", script])
+    assert child.returncode == -signal.SIGKILL, child.stderr
     (one,) = nl.find_unfinished(tmp_path / "results")
     results = nl.grid_search("GRUseq2seq", grid, params, enable_progress_bar=False)
     assert [result["status"] for result in results] == ["finished"] * 2
@@ -192,9 +189,6 @@ def test_a_trial_that_was_stopped_goes_on(tmp_path: Path) -> None:
 
 def test_trainings_that_are_killed_anywhere_lose_nothing() -> None:
     script = Path(__file__).parent.parent / "benchmarks" / "kill_training.py"
-    child = subprocess.run(
-        [sys.executable, str(script), "20", "--seed", "1"], capture_output=True, text=True, timeout=600, check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(nl.__file__).parent.parent)},
-    )  # fmt: skip
+    child = forking.run([script, "20", "--seed", "1"])
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout.splitlines()[-1])["disturbed"] >= 20

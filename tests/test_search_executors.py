@@ -3,10 +3,7 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -14,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import forking
 import pytest
 import torch
 from searching import OPTIONS, search
@@ -49,8 +47,7 @@ KILLED = """
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_was_stopped_goes_on(number: int, params: dict[str, Any], results: Path, tmp_path: Path) -> None:
-    script = [sys.executable, "-c", textwrap.dedent(KILLED), str(params["path_x"]), str(params["path_y"])]
-    process = subprocess.Popen(script, env=os.environ, stderr=subprocess.DEVNULL)
+    process = forking.Program(["-c", KILLED, params["path_x"], params["path_y"]])
     records, deadline = results / "GRUseq2seq" / "grid_search", time.monotonic() + 120
     # One trial is finished, and the next has weights to keep.
     while len(list(results.glob("GRUseq2seq/checkpoints/*/best.ckpt"))) < 2 and time.monotonic() < deadline:
@@ -66,8 +63,8 @@ def test_a_search_that_was_stopped_goes_on(number: int, params: dict[str, Any], 
 
 
 @contextmanager
-def process_pool() -> Iterator[Executor]:
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+def process_pool(n_workers: int = 2) -> Iterator[Executor]:
+    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
         yield pool
 
 
@@ -100,10 +97,13 @@ def submitit_jobs() -> Iterator[Any]:
 
 @pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads, submitit_jobs])
 def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
-    here = search(params | {"results_directory": tmp_path / "here"}, threads_per_trial=1)
+    # A job of submitit imports all anew: two show that each gets its own.
+    options = OPTIONS | {"hid_dim": 3} if workers is submitit_jobs else OPTIONS
+    here = search(params | {"results_directory": tmp_path / "here"}, options, threads_per_trial=1)
     n_threads, random_state = torch.get_num_threads(), torch.get_rng_state()
     with workers() as executor:
-        there = search(params | {"results_directory": tmp_path / "there"}, threads_per_trial=1, executor=executor)
+        params |= {"results_directory": tmp_path / "there"}
+        there = search(params, options, threads_per_trial=1, executor=executor)
     assert torch.get_num_threads() == n_threads and torch.equal(torch.get_rng_state(), random_state)
     assert [trial["hparams"] for trial in there] == [trial["hparams"] for trial in here]
     for a, b in zip(here, there, strict=True):
@@ -116,7 +116,7 @@ def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, A
 def test_an_error_of_a_worker_is_reported_or_raised(params: dict[str, Any]) -> None:
     options = OPTIONS | {"hid_dim": 3, "learning_rate": [1e38, 0.01]}
     params = params | {"epochs": 3, "batch_size": 1}
-    with process_pool() as pool:
+    with process_pool(1) as pool:
         with pytest.raises(RuntimeError, match="diverged"):
             search(params, options, executor=pool, on_error="raise")
         with pytest.warns(UserWarning, match="failed: training diverged"):
