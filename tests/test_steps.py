@@ -110,7 +110,7 @@ def test_a_state_with_steps_trains_and_comes_back_from_its_files(case: Case, tmp
 
 @each_case
 def test_predict_is_the_network_on_what_was_made_by_hand(case: Case) -> None:
-    state, x = stepping(case), noise()
+    state, x = stepping(case), noise(150)
     made = torch.from_numpy(apply_steps(x, [HIGH, BAND], RATE).astype(np.float32))[None]
     logits = nl.build_network(state).eval()(made)[0].detach()
     (output,) = nl.predict(state, [x], output="logits")
