@@ -74,10 +74,9 @@ def modules(package: Path) -> dict[str, Path]:
     return {module_name(path, package): path for path in sorted(package.rglob("*.py"))}
 
 
-def imported(path: Path, package: Path) -> Iterator[str]:
+def imported(path: Path, package: Path, known: dict[str, Path]) -> Iterator[str]:
     """The modules of the package that a module imports, anywhere in it and in whatever form."""
     here = ["neurallib", *module_name(path, package).split(".")]
-    known = modules(package)
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
@@ -99,9 +98,10 @@ def room(name: str) -> str:
 
 def wrong_imports(package: Path) -> list[str]:
     """Every import that does not go down, and every module without a place."""
-    wrong = [f"{name} has no floor" for name in modules(package) if name not in FLOOR_OF]
-    for name, path in modules(package).items():
-        for other in imported(path, package) if name in FLOOR_OF else ():
+    known = modules(package)
+    wrong = [f"{name} has no floor" for name in known if name not in FLOOR_OF]
+    for name, path in known.items():
+        for other in imported(path, package, known) if name in FLOOR_OF else ():
             down = FLOOR_OF.get(other, len(FLOOR_OF)) < FLOOR_OF[name]
             beside = FLOOR_OF.get(other) == FLOOR_OF[name] and room(other) == room(name)
             if not down and not (beside and ORDER.index(other) < ORDER.index(name)):

@@ -1,7 +1,6 @@
 """Processes side by side: a fork that would hang is refused, searches share trials, a killed one holds nothing."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cases import Case, make_state, write_folders
+from forking import Program
 from searching import OPTIONS, n_runs, search
 
 import neurallib as nl
@@ -50,7 +50,7 @@ SEARCHING = """
     from searching import search
 
     x, y, results = sys.argv[1:]
-    params = {"path_x": x, "path_y": y, "epochs": 30, "batch_size": 4, "results_directory": results}
+    params = {"path_x": x, "path_y": y, "epochs": 10, "batch_size": 4, "results_directory": results}
     assert [result["status"] for result in search(params)] == ["finished"] * 4
 """
 
@@ -83,16 +83,17 @@ def test_two_searches_in_one_directory_share_their_trials(
     killed: bool, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    searches = [start(SEARCHING, *folders, results) for _ in range(2)]
+    said = [tmp_path / "stderr 0", tmp_path / "stderr 1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    searches = [Program(["-c", SEARCHING, *folders, results], environment, stderr=file) for file in said]
     if killed:
         while not list(results.glob("GRUseq2seq/checkpoints/*")):
             time.sleep(0.01)
         victim = searches.pop(0)
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate(timeout=60)
+        victim.kill()
+        victim.wait(60)
     for one in searches:
-        _, errors = one.communicate(timeout=300)
-        assert one.returncode == 0, errors
+        assert one.wait(300) == 0, [file.read_text() for file in said]
     assert n_runs(results) == 4 if not killed else 4 <= n_runs(results) <= 5
     directory = results / "GRUseq2seq" / "grid_search"
     assert len(list(directory.glob("*.json"))) == len(OPTIONS["hid_dim"]) * len(OPTIONS["learning_rate"])
