@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+# torch's threads sleep while they wait, here and in what tests start: where others want the processor too, threads that
+# spin take it from each other. It is read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import torch  # noqa: E402
 from cases import Case, make_state, write_folders  # noqa: E402
 from hub_client import Client  # noqa: E402
 from hub_server import Hub, running_hub  # noqa: E402
