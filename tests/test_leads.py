@@ -107,6 +107,23 @@ def test_a_lead_may_be_off_for_a_while() -> None:
     assert found_of(r_peaks, of_leads(second, third), channel=0) < 0.9
 
 
+@pytest.mark.parametrize("seconds", [2, 4, 8, 12])
+@pytest.mark.parametrize("off", ["flat", "rail", "noise", "hum"])
+def test_beats_that_one_lead_shows_stay_while_others_are_off(off: str, seconds: float) -> None:
+    signal, r_peaks = heart()
+    n, rng = round(seconds * RATE), np.random.default_rng(0)
+    hum = 0.05 * np.sin(2 * np.pi * 50 / RATE * np.arange(n))
+    line = {"flat": 0.0, "rail": 5.0, "noise": 0.02 * rng.standard_normal(n), "hum": hum}[off]
+    for n_off in (1, 2):
+        for start in (2000, 5100, 6900):
+            others = [signal.copy() for _ in range(n_off)]
+            for other in others:
+                other[start : start + n] = line
+            found = nl.find_r_peaks(STATE, of_leads(*others, 0.7 * signal, names=("I", "II", "V5")[: n_off + 1]))
+            there, all_there = (((x > start) & (x < start + n)).sum() for x in (found, r_peaks))
+            assert abs(there - all_there) <= 1
+
+
 def test_channels_that_are_no_leads_are_not_heard() -> None:
     signal, r_peaks = heart()
     pulse = np.roll(np.abs(signal), 70)
@@ -198,14 +215,20 @@ def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
         undecided = np.mean([1 - abs(2 * q - 1) for q in near])
         return float(((undecided + 1e-4) / (np.mean(near) + 1e-3) + 0.1) ** -2)
 
+    def hearing(lead: int, t: int) -> float:
+        reach = max(1, round(size / 4))
+        sure = [sum(max(2 * q - 1, 0) for q in row[max(0, t - reach) : t + reach + 1] if np.isfinite(q)) for row in p]
+        share = [part / (2 * reach + 1) + 0.01 for part in sure]
+        return min(share[lead] / (0.5 * max(share)), 1) ** 2
+
     def vote(t: int) -> float:
         told = [lead for lead in (0, 1) if np.isfinite(p[lead, t])]
         if not told:
             return np.nan
         logits = [6 * np.sign(q - 0.5) if q in (0, 1) else np.clip(np.log(q / (1 - q)), -6, 6) for q in p[told, t]]
-        return float(1 / (1 + np.exp(-np.average(logits, weights=[weight(lead, t) for lead in told]))))
+        return float(1 / (1 + np.exp(-np.average(logits, weights=[weight(lead, t) * hearing(lead, t) for lead in told]))))
 
     rows = [iter(np.split(p[0][:, None], sorted(cuts))), iter([p[1][:, None]])]
-    found = np.concatenate(list(leads.together(rows, size)))
+    found = np.concatenate(list(leads.together(rows, size / 4)))
     np.testing.assert_allclose(found[:, 0], [vote(t) for t in range(30)], rtol=1e-6)
     np.testing.assert_array_equal(found[:, 1:], p.T)

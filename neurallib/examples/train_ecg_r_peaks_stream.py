@@ -25,7 +25,7 @@ DELAY = 0.088  # s, by which labels are later than beats: something of a beat is
 # An event is known when its run has ended, half a label and half a smoothing later, 0.2 s after its beat; no other one
 # is waited for. Runs are highest a step after the middle of their label.
 EVENTS = {
-    "threshold": 0.5, "min_distance": 0.056, "smoothing": 0.048, "delay": DELAY + 0.008, "snap": 0.02, "doubt": 1.7,
+    "threshold": 0.5, "min_distance": 0.056, "smoothing": 0.048, "delay": DELAY + 0.008, "snap": 0.02, "doubt": 1.75,
 }  # fmt: skip
 # The signal and its QRS complexes, each divided by how large it was of late: no unit and no whole signal is needed.
 STEPS = [

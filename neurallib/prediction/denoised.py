@@ -60,6 +60,11 @@ def denoise_recording(
     predict_recording : one channel, also piece by piece into a file.
     plot_recording : the recording as a picture.
 
+    Notes
+    -----
+    A denoiser draws what it takes for the signal: where there is noise alone it may draw beats, of which nothing tells
+    any more that they are none. Find R-peaks in the recording as it was. "ecg_denoiser" takes the offset off as well.
+
     Examples
     --------
     >>> import neurallib as nl

@@ -18,6 +18,9 @@ from neurallib.state import State
 
 MOST = 6.0  # of a logit: beyond it a lead is not believed more
 SURE = 0.1  # of the doubt of a lead: below it none is believed much more than another
+REACH = 1.0  # seconds on either side, within which a lead that sees no beat that another is sure of may be off
+DEAF = 0.01  # of steps: a lead has to be sure of beats in more than that for others to be off
+HEARS = 0.5  # of what the surest lead is sure of: who is sure of less has the less weight
 NEAR = 0.1  # seconds within which an event of all leads is the same as one of a single lead
 NEIGHBOURS = 5  # events on either side, of most of which this has to be true
 AS_GOOD = 0.95  # of the best lead's agreement with what was found: the first lead that has it tells the places
@@ -37,7 +40,7 @@ def events_of_leads(
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
     heard: list[np.ndarray] = []
-    parts = listened(together(rows, part_steps(rate)), rate, heard)
+    parts = listened(together(rows, rate), rate, heard)
     found, *own = events_of(parts, n_steps, settings, rate, 1 + len(leads))
     found = told_from_noise(found, heard, rate, doubt)
     if len(found) == 0:
@@ -50,34 +53,42 @@ def events_of_leads(
     return _moved(found, nearest[first], beside[first], distance), columns[first]
 
 
-def together(leads: Sequence[Iterable[np.ndarray]], size: int) -> Iterator[np.ndarray]:
+def together(leads: Sequence[Iterable[np.ndarray]], rate: float) -> Iterator[np.ndarray]:
     """Probabilities [n, 1 + L]: of all leads together, and of each, of the [n, 1] of each, which are cut as they like.
-    How sure a lead is of what it hears in `size` steps and in as many before and after them is the weight of its vote.
+    The vote of a lead has the more weight the surer it is of what it hears in a part and in those before and after it,
+    and hardly any where it sees no beat for a second around which another is sure of some: it is off there.
     """
-    nothing = np.zeros((3, len(leads)))
-    last: np.ndarray | None = None
+    nothing, reach = np.zeros((3, len(leads))), max(1, round(REACH * rate))
+    before = last = np.zeros((0, len(leads)))
     sums = deque([nothing] * 3, maxlen=3)
-    for parts in zip(*(in_blocks(lead, size) for lead in leads), strict=True):
+    for parts in zip(*(in_blocks(lead, part_steps(rate)) for lead in leads), strict=True):
         now = np.concatenate(parts, axis=1)
         sums.append(sums_of(now))
-        if last is not None:
-            yield _voted(last, sum(sums, nothing))
-        last = now
-    if last is not None:
-        sums.append(nothing)
-        yield _voted(last, sum(sums, nothing))
+        yield _voted(before, last, now, sum(sums, nothing), reach)
+        before, last = last, now
+    sums.append(nothing)
+    yield _voted(before, last, last[:0], sum(sums, nothing), reach)
 
 
-def _voted(probabilities: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Those of steps [n, L] with the mean of their logits before them."""
-    weight = 1 / (doubt_of(sums) + SURE) ** 2
-    told = np.isfinite(probabilities)
-    voting = told * weight
+def _voted(before: np.ndarray, now: np.ndarray, after: np.ndarray, sums: np.ndarray, reach: int) -> np.ndarray:
+    """Those of steps [n, L], with those beside them, with the mean of their logits before them."""
+    told = np.isfinite(now)
+    voting = told * _hearing(before, now, after, reach) / (doubt_of(sums) + SURE) ** 2
     least = 1 / (1 + np.exp(MOST))
-    p = np.clip(np.where(told, probabilities, 0.5), least, 1 - least)
+    p = np.clip(np.where(told, now, 0.5), least, 1 - least)
     total = voting.sum(axis=1)
     mean = (np.log(p / (1 - p)) * voting).sum(axis=1) / np.where(total > 0, total, 1)
-    return np.column_stack([np.where(total > 0, 1 / (1 + np.exp(-mean)), np.nan), probabilities])
+    return np.column_stack([np.where(total > 0, 1 / (1 + np.exp(-mean)), np.nan), now])
+
+
+def _hearing(before: np.ndarray, now: np.ndarray, after: np.ndarray, reach: int) -> np.ndarray:
+    """Weights [n, L], 1 of a lead that is about as sure of beats within `reach` steps as the one that is surest."""
+    from scipy.ndimage import uniform_filter1d
+
+    around = np.concatenate([before[-reach:], now, after[:reach]])
+    sure = np.maximum(2 * np.nan_to_num(around) - 1, 0)
+    sure = uniform_filter1d(sure, 2 * reach + 1, axis=0, mode="constant")[min(len(before), reach) :][: len(now)] + DEAF
+    return np.asarray(np.minimum(sure / (HEARS * sure.max(axis=1, keepdims=True)), 1) ** 2)
 
 
 def _nearest(found: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -61,9 +61,9 @@ def find_r_peaks(
         baseline, decided for the recording and otherwise for a beat whose other one is half as large again.
     doubt : float, optional
         From 0 to 2: how much the state may be undecided, within 14 s, for each step that it takes for one of a beat.
-        Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5.
-        2 leaves none out. By default as the state's events say; where they say nothing all events stay, and a warning
-        tells where a tenth of the recording has more than 1.7.
+        Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5 of
+        the models that come along; others are less sure. 2 leaves none out. By default as the state's events say; where
+        they say nothing all events stay, and a warning tells where a tenth of the recording has more than 1.7.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
@@ -93,8 +93,9 @@ def find_r_peaks(
     Notes
     -----
     Of several leads the mean of their logits decides, each from -6 to 6. A lead has the more weight the less undecided
-    it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while, or off, has little. The
-    extremum is that of lead II where it agrees with nearly all that was found, else of the first lead that does.
+    it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while has little. One that sees no
+    beat for a second around which another is sure of some is off, and has hardly any. The extremum is that of lead II
+    where it agrees with nearly all that was found, else of the first lead that does.
 
     The extremum is looked for in the signal averaged over some 20 ms, against which noise of single samples does not
     count. How far the signal goes from its baseline is weighed with a bell around the event, of which `snap` is 1.5 SD:
