@@ -62,7 +62,7 @@ def test_noisy_ecg_keeps_its_r_peaks(name: str) -> None:
 def test_beats_stay_where_an_electrode_was_off_for_a_while(name: str) -> None:
     signal, true = heart(seconds=120)
     signal[10_000:22_500] = noise("white", 50)
-    with pytest.warns(UserWarning, match=r"in \d\d% of the recording, from (44|48|52) s on.*An electrode that was off,"):
+    with pytest.warns(UserWarning, match=r"in \d\d% of the recording, from (44|48|52) s on, .*electrode that was off"):
         peaks = found(nl.load_pretrained(name), signal)
     assert ((peaks > 13_500) & (peaks < 19_000)).sum() == 0
     for start, stop in ((0, 9_500), (23_000, 30_000)):

@@ -217,7 +217,8 @@ def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
 
     def hearing(lead: int, t: int) -> float:
         reach = max(1, round(size / 4))
-        sure = [sum(max(2 * q - 1, 0) for q in row[max(0, t - reach) : t + reach + 1] if np.isfinite(q)) for row in p]
+        near = p[:, max(0, t - reach) : t + reach + 1]
+        sure = [sum(max(2 * q - 1, 0) for q in row if np.isfinite(q)) for row in near]
         share = [part / (2 * reach + 1) + 0.01 for part in sure]
         return min(share[lead] / (0.5 * max(share)), 1) ** 2
 
