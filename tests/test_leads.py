@@ -227,7 +227,8 @@ def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
         if not told:
             return np.nan
         logits = [6 * np.sign(q - 0.5) if q in (0, 1) else np.clip(np.log(q / (1 - q)), -6, 6) for q in p[told, t]]
-        return float(1 / (1 + np.exp(-np.average(logits, weights=[weight(lead, t) * hearing(lead, t) for lead in told]))))
+        weights = [weight(lead, t) * hearing(lead, t) for lead in told]
+        return float(1 / (1 + np.exp(-np.average(logits, weights=weights))))
 
     rows = [iter(np.split(p[0][:, None], sorted(cuts))), iter([p[1][:, None]])]
     found = np.concatenate(list(leads.together(rows, size / 4)))
