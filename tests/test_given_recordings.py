@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 import neurallib as nl
+from neurallib.prediction.windows import held_over
 
 pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
 RATE = 250.0
@@ -60,6 +61,13 @@ def test_names_and_units_may_be_arrays() -> None:
     given = {"signal": np.hstack([SIGNAL, SIGNAL]), "sampling_frequency": RATE, "channels": np.array(["II", "V1"]),
              "units": np.array(["mV", "mV"])}  # fmt: skip
     assert np.abs(nl.find_r_peaks(STATE, given) - PLAIN).max() <= 1
+
+
+def test_a_unit_that_is_not_known_may_be_none() -> None:
+    given = {"signal": np.hstack([SIGNAL, SIGNAL]), "sampling_frequency": RATE, "channels": ["II", "V1"]}
+    for units in ([None, None], ["mV", None], (None, "uV")):
+        assert nl.find_r_peaks(STATE, given | {"units": units}, channel=0).tolist() == PLAIN.tolist()
+        assert len(nl.find_r_peaks(STATE, given | {"units": units})) == len(PLAIN)
 
 
 @pytest.mark.parametrize("name", ["Ableitung I", "Abl. II", "Derivación I", "Dérivation V5", "ECG LL-RA", "POL EKG"])
@@ -146,3 +154,29 @@ def test_a_recording_of_some_beats_has_no_others() -> None:
         clear = [peak for peak in inside if 20 < peak < 480]
         hits = [np.abs(inside - peak).min() <= 25 for peak in found]
         assert all(hits) and all(np.abs(found - peak).min() <= 25 for peak in clear), start
+
+
+@pytest.mark.parametrize("name", ["ecg_r_peaks", "ecg_r_peaks_stream"])
+@pytest.mark.parametrize("n_leads", [1, 2])
+def test_lost_samples_make_no_second_beat_of_one(name: str, n_leads: int) -> None:
+    lost = np.hstack([SIGNAL, -SIGNAL])[:, :n_leads].copy()
+    given = {"signal": lost, "sampling_frequency": RATE, "channels": ["II", "V1"][:n_leads]}
+    state = nl.load_pretrained(name)
+    whole = nl.find_r_peaks(state, given | {"signal": lost.copy()})
+    lost[np.random.default_rng(0).random(len(lost)) < 0.1] = np.nan
+    found = nl.find_r_peaks(state, given)
+    assert nl.peak_scores(whole, found, sampling_frequency=RATE, tolerance=0.05)["f1"] == 1
+
+
+def test_what_goes_on_behind_a_short_gap_is_held_however_rows_are_cut() -> None:
+    rng = np.random.default_rng(1)
+    values = np.where(rng.random((200, 2)) < 0.6, np.nan, rng.random((200, 2)))
+    expected = values.copy()
+    for k in (0, 1):
+        for t in range(200):
+            near = [s for s in range(max(0, t - 3), t) if np.isfinite(values[s, k])]
+            if np.isnan(values[t, k]) and near:
+                expected[t, k] = values[near[-1], k]
+    for cuts in ([], [1, 2, 3, 50], [100, 100, 199]):
+        held = np.concatenate(list(held_over(np.split(values, cuts), 3)))
+        np.testing.assert_allclose(held, expected, rtol=1e-5)

@@ -154,6 +154,18 @@ def test_what_cannot_be_is_told_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    for name in ("model", "model.pt", "folder.onnx"):
+        with pytest.raises(ValueError, match=rf"{name}'; expected a file that ends in .onnx"):
+            nl.export_onnx(WHOLE, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+def test_signals_may_be_stacked(tmp_path: Path) -> None:
+    assert nl.export_onnx(WHOLE, tmp_path / "model.onnx", signals=np.ones((2, 50, 2))).is_file()
+
+
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModuleNotFoundError, match=r"'neurallib\[onnx\]'"):

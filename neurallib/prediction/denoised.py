@@ -75,7 +75,10 @@ def denoise_recording(
     """
     task = describe(check_state(state))
     if task.kind != "regression" or task.seq2one or task.n_features != 1 or task.n_outputs != 1:
-        raise ValueError(f"this state is a {task}; expected a seq2seq regression of one feature and one output.")
+        sizes = f"this one has {task.n_features} and {task.n_outputs}"
+        raise ValueError(
+            f"this state is a {task}; expected a seq2seq regression of one feature and one output, and {sizes}."
+        )
     recording = as_recording(recording)
     signal = signal_rows(recording["signal"], 0, len(recording["signal"])).astype(np.float32)
     for column in _columns(state, recording, channels):
@@ -89,8 +92,8 @@ def denoise_recording(
 def _columns(state: State, recording: Recording, channels: Sequence[str | int] | None) -> list[int]:
     known = state["preprocessing"]
     if channels is not None:
-        if not is_list(channels):
-            raise TypeError(f"channels={channels!r}; expected a list of names or numbers, such as ['II', 'V5'].")
+        if not is_list(channels) or not channels:
+            raise TypeError(f"channels={channels!r}; expected a list of some names or numbers, such as ['II', 'V5'].")
         return [column_of(recording, channel) for channel in channels]
     if known["channels"]:
         return [column_of(recording, None, known["channels"])]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from neurallib.prediction.certainty import doubt_of, in_blocks, listened, part_steps, sums_of, told_from_noise
-from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.long_recordings import BRIDGED, answers_of
 from neurallib.prediction.stream_events import DEFAULTS, events_of
-from neurallib.prediction.windows import without_holes
+from neurallib.prediction.windows import held_over, without_holes
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.signals.smoothing import least_distance
 from neurallib.state import State
@@ -40,7 +40,7 @@ def events_of_leads(
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
     heard: list[np.ndarray] = []
-    parts = listened(together(rows, rate), rate, heard)
+    parts = listened(held_over(together(rows, rate), round(BRIDGED * rate)), rate, heard)
     found, *own = events_of(parts, n_steps, settings, rate, 1 + len(leads))
     found = told_from_noise(found, heard, rate, doubt)
     if len(found) == 0:

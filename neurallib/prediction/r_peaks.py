@@ -9,9 +9,9 @@ from neurallib.checks import choice, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.prediction.certainty import listened, told_from_noise
 from neurallib.prediction.leads import events_of_leads
-from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.long_recordings import BRIDGED, answers_of
 from neurallib.prediction.stream_events import event_settings, events_of
-from neurallib.prediction.windows import without_holes
+from neurallib.prediction.windows import held_over, without_holes
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
 )  # fmt: skip
@@ -108,10 +108,9 @@ def find_r_peaks(
     >>> import neurallib as nl
     >>> signal, r_peaks = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=1)
     >>> recording = {"signal": signal[:, None], "sampling_frequency": 250.0, "channels": ["II"], "units": ["mV"]}
-    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
-    >>> state["preprocessing"]["sampling_frequency"] = 250.0
-    >>> nl.find_r_peaks(state, recording, threshold=0.99)
-    array([], dtype=int64)
+    >>> found = nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), recording)
+    >>> nl.peak_scores(r_peaks, found, sampling_frequency=250)["f1"]
+    1.0
     """
     task = describe(check_state(state))
     if task.kind != "binary" or task.seq2one:
@@ -138,7 +137,8 @@ def find_r_peaks(
         column = 0
     rate, heard = float(recording["sampling_frequency"]), list[np.ndarray]()
     answers = answers_of(state, recording, None, None, False, gpu_id)
-    parts = listened(without_holes(answers.parts, answers.n_steps, 1), rate, heard)
+    parts = held_over(without_holes(answers.parts, answers.n_steps, 1), round(BRIDGED * rate))
+    parts = listened(parts, rate, heard)
     (found,) = events_of(parts, answers.n_steps, settings, rate)
     found = told_from_noise(found, heard, rate, doubt)
     return snapped(recording, found, snap, polarity, column)

@@ -20,6 +20,7 @@ from neurallib.measures.tables import markdown
 from neurallib.names import hinted
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
+from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.peaks import as_samples
@@ -30,8 +31,6 @@ from neurallib.signals.recording_parts import (
     beats_of,
     classes_of,
     column_of,
-    flutter_of,
-    gaps_of,
     name_of,
     rows_of,
 )
@@ -39,7 +38,6 @@ from neurallib.state import State
 from neurallib.tasks import describe
 
 Function = Callable[[Recording], Any]
-Stretches = Iterable[tuple[float, float]]  # seconds, from and to
 TASKS = {"binary": "events", "multiclass": "classes", "regression": "denoising"}  # of a state's task
 TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
 
@@ -56,7 +54,7 @@ def evaluate_recordings(
     skip_start: float = 0.0,
     skip_flutter: bool = True,
     skip_gaps: bool = True,
-    skip: Mapping[str, Stretches] | Callable[[Recording], Stretches] | None = None,
+    skip: Skip | None = None,
     names: Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,
@@ -153,8 +151,9 @@ def evaluate_recordings(
     choice("task", task, TASKS.values())
     if state is not None and known is not None and names is None:
         names = state["postprocessing"]["outputs"] or [str(k) for k in range(known.n_outputs)]
+    check_skip(skip)
     skipped = partial(
-        _skipped, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, more=skip
+        skipped_of, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, skip=skip
     )
     answer = model if state is None else partial(_answer_of_state, state, task == "events", gpu_id)
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
@@ -164,6 +163,7 @@ def evaluate_recordings(
     rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
     if not rows:
         raise ValueError("recordings is empty; expected one recording at least.")
+    check_skipped_names(skip, [str(row.told["name"]) for row in rows])
     if task == "classes":
         people = [row.told["person"] for row in rows]
         return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
@@ -269,16 +269,6 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
 def _who(recording: Recording) -> dict[str, Any]:
     name = name_of(recording)
     return {"name": name, "person": name if recording.get("person") is None else str(recording["person"])}
-
-
-def _skipped(recording: Recording, start: float, flutter: bool, gaps: bool, more: Any) -> np.ndarray:
-    """Samples [n, 2] from where to where nothing is scored."""
-    rate = float(recording["sampling_frequency"])
-    seconds = more(recording) if callable(more) else (more or {}).get(name_of(recording), ())
-    stretches = [[(0, round(start * rate))], [(round(low * rate), round(high * rate)) for low, high in seconds]]
-    stretches += [flutter_of(recording).tolist()] if flutter else []
-    stretches += [gaps_of(recording).tolist()] if gaps else []
-    return np.array([pair for some in stretches for pair in some], np.int64).reshape(-1, 2)
 
 
 def _values(answer: Any) -> np.ndarray:

@@ -79,6 +79,21 @@ def without_holes(parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: i
     yield from _nothing(n_steps - at, k)
 
 
+def held_over(parts: Iterable[np.ndarray], most: int) -> Iterator[np.ndarray]:
+    """The same rows [n, K] with the last value, hardly smaller, for so many steps where there is none: what goes on
+    behind a short gap is not begun anew."""
+    before: np.ndarray | None = None
+    for rows in parts:
+        whole = rows if before is None else np.concatenate([before, rows])
+        place = np.arange(len(whole))[:, None]
+        known = np.isfinite(whole)
+        last = np.maximum.accumulate(np.where(known, place, -1 - most), axis=0)
+        held = np.take_along_axis(whole, np.maximum(last, 0), axis=0) * (1 - 1e-6)
+        filled = np.where(known | (place - last > most), whole, held)
+        yield filled[len(whole) - len(rows) :]
+        before = whole[max(0, len(whole) - most) :]
+
+
 def _nothing(n_steps: int, k: int) -> Iterator[np.ndarray]:
     for first in range(0, n_steps, _GAP):
         yield np.full((min(_GAP, n_steps - first), k), np.nan, np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,6 +62,15 @@ def as_augmentation(function: Any, seed: int) -> Augmentation | None:
     if not callable(function):
         kind = type(function).__name__
         raise TypeError(f"augment is a {kind}; expected a function (x [T, C], y, generator) -> (x, y).")
+    with contextlib.suppress(ValueError):  # of what is written in C, which does not tell
+        try:
+            inspect.signature(function).bind(None, None, None)
+        except TypeError as error:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(
+                f"augment={name} is no function (x [T, C], y, generator) -> (x, y): {error}. "
+                "Those of the library are made by a call, such as augment=nl.augment_noise()."
+            ) from error
     return Augmentation(function, seed)
 
 

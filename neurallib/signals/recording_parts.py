@@ -50,6 +50,8 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
             for key, value in recording.items()}  # fmt: skip
     if told.get("sampling_frequency") is not None:
         number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
+    if isinstance(told.get("units"), (list, tuple)):
+        told["units"] = ["" if unit is None else unit for unit in told["units"]]
     signal = told["signal"]
     if hasattr(signal, "columns") and told.get("channels") is None:  # a DataFrame of pandas
         names = list(signal.columns)

@@ -49,7 +49,8 @@ def export_onnx(
     frequency, and `lengths` [batch] int64 from 1 on; batch and time may be any. It gives `output` [batch, time, K]
     (zero beyond a length) or [batch, K]: what `predict` gives. Steps (filters), normalization, folding, what is added
     to a signal, the sigmoid or softmax and the target's units are inside; resampling, the choice of events and windows
-    are not. A state that was trained on windows is to be run on signals no longer than those.
+    are not. A state that was trained on windows is to be run on signals no longer than those: windows that overlap by a
+    fifth, each step answered by the one in whose middle it lies, are what `predict_recording` takes.
 
     Parameters
     ----------
@@ -71,11 +72,12 @@ def export_onnx(
     Returns
     -------
     Path
-        The file. Its metadata hold, as JSON: "architecture", "task", "preprocessing" (with the sampling frequency,
-        channels, units, the window in seconds and the fold), "postprocessing" (with the names of outputs and the
-        settings of events: threshold and, in seconds, smoothing, min_distance and delay, as `find_events` takes them),
-        "neurallib_version", "difference" (to `predict`, as a share of the outputs' range) and, with int8=True,
-        "int8_change" (likewise, to the float32 weights).
+        The file. Its metadata hold as text "architecture", "model_name", "task" and "neurallib_version", and as JSON
+        "preprocessing" (with the sampling frequency, channels, units, the window in seconds and the fold),
+        "postprocessing" (with the names of outputs and the settings of events: threshold and, in seconds, smoothing and
+        min_distance, which are those of `find_events`; the delay, which is then taken off; snap and doubt, which are
+        those of `find_r_peaks`, no part of the graph), "difference" (to `predict`, as a share of the outputs' range)
+        and, with int8=True, "int8_change" (likewise, to the float32 weights).
 
     Raises
     ------
@@ -107,6 +109,8 @@ def export_onnx(
     """
     onnx, onnxruntime = _packages()
     state, path = check_state(state), as_path("path", path)
+    if path.suffix != ".onnx" or path.is_dir():
+        raise ValueError(f"path={str(path)!r}; expected a file that ends in .onnx.")
     _check_exportable(state, boolean("stateful", stateful), boolean("int8", int8))
     model = _model(state, stateful, int8)
     checked = batches(state, signals)

@@ -41,7 +41,7 @@ def load_pretrained(name: str) -> State:
     name : str
         One of `list_pretrained`. "ecg_r_peaks": the probability of an R-peak at each step of one lead of ECG, for
         `find_r_peaks`. "ecg_r_peaks_stream": the same without the future, for `stream_step` at 125 Hz. "ecg_denoiser":
-        one lead of ECG without wander, muscles, motion and hum, for `predict_recording`, in the unit that it came in.
+        one lead of ECG without wander, muscles, motion and hum, for `denoise_recording`, in the unit that it came in.
         All take any unit, and recordings of any rate.
 
     Returns
@@ -58,7 +58,7 @@ def load_pretrained(name: str) -> State:
     See Also
     --------
     find_r_peaks : what "ecg_r_peaks" is for.
-    predict_recording : what "ecg_denoiser" is for.
+    denoise_recording : what "ecg_denoiser" is for.
     init_stream : what "ecg_r_peaks_stream" is for.
     load_from_hub : a model of a repository.
 
@@ -70,8 +70,8 @@ def load_pretrained(name: str) -> State:
     >>> found = nl.find_r_peaks(nl.load_pretrained("ecg_r_peaks"), recording)
     >>> nl.peak_scores(r_peaks, found, sampling_frequency=250)["f1"]
     1.0
-    >>> denoised = nl.predict_recording(nl.load_pretrained("ecg_denoiser"), recording)["output"]
-    >>> denoised.shape
+    >>> denoised = nl.denoise_recording(nl.load_pretrained("ecg_denoiser"), recording)
+    >>> denoised["signal"].shape
     (2500, 1)
     """
     choice("name", name, list_pretrained())

@@ -1,0 +1,51 @@
+"""What is told not to be scored is, and what cannot be meant is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+
+def scored(**options: Any) -> int:
+    """How many of six beats, one each ten seconds, are scored."""
+    beats = np.arange(6) * 1000 + 500
+    recording = {"name": "119", "signal": np.zeros((6000, 1)), "sampling_frequency": 100.0,
+                 "events": {"sample": beats, "symbol": ["N"] * 6}}  # fmt: skip
+    result = nl.evaluate_recordings(lambda _: [], [recording], n_bootstrap=1, **options)
+    return int(result["records"][0]["false_negatives"])
+
+
+def test_stretches_are_seconds_by_name_or_of_a_function() -> None:
+    assert scored(skip={"119": [(0, 10), (50, 70)], "120": [(0, 60)]}) == 4
+    assert scored(skip={"119": np.array([[0.0, 12.5]])}) == 5
+    assert scored(skip=lambda recording: [(0, len(recording["signal"]) / 100)]) == 0
+    assert scored(skip={}) == scored(skip={"119": []}) == 6
+
+
+@pytest.mark.parametrize(
+    ("skip", "error", "words"),
+    [
+        ([(0, 10)], TypeError, r"skip=\[\(0, 10\)\]; expected \{name: \[\(from, to\)"),
+        ({"119": (10, 20)}, TypeError, r"skip of 119 is \(10, 20\); expected pairs of seconds"),
+        ({"119": [(10, 20, 30)]}, TypeError, "skip of 119 is .* expected pairs of seconds"),
+        ({"119": [("a", "b")]}, TypeError, "skip of 119 is .* expected pairs of seconds"),
+        ({"119": [(20, 10)]}, ValueError, "from 20 to 10 s; expected rising seconds within 60"),
+        ({"119": [(-5, 10)]}, ValueError, "from -5 to 10 s"),
+        ({"119": [(0, 10), (2100, 4300)]}, ValueError, "from 2100 to 4300 s; expected rising seconds within 60"),
+        ({"119": [(0, float("nan"))]}, ValueError, "from 0 to nan s"),
+    ],
+)
+def test_what_is_no_stretch_is_told(skip: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        scored(skip=skip)
+
+
+def test_what_skips_nothing_is_told() -> None:
+    with pytest.warns(UserWarning, match=r"skip names 119a, which no recording is called.*Did you mean '119'"):
+        assert scored(skip={"119a": [(0, 10)]}) == 6
+    with pytest.warns(UserWarning, match="skip_start=100: nothing of 119, which lasts 60 s, is scored"):
+        assert scored(skip_start=100) == 0
