@@ -180,3 +180,5 @@ def test_what_goes_on_behind_a_short_gap_is_held_however_rows_are_cut() -> None:
     for cuts in ([], [1, 2, 3, 50], [100, 100, 199]):
         held = np.concatenate(list(held_over(np.split(values, cuts), 3)))
         np.testing.assert_allclose(held, expected, rtol=1e-5)
+        filled = np.isnan(values) & np.isfinite(held)
+        assert (held[filled] < expected[filled]).all(), "where an event is highest stays where it was"

@@ -87,7 +87,7 @@ def held_over(parts: Iterable[np.ndarray], most: int) -> Iterator[np.ndarray]:
         whole = rows if before is None else np.concatenate([before, rows])
         place = np.arange(len(whole))[:, None]
         known = np.isfinite(whole)
-        last = np.maximum.accumulate(np.where(known, place, -1 - most), axis=0)
+        last = np.maximum.accumulate(np.where(known, place, -1), axis=0)
         held = np.take_along_axis(whole, np.maximum(last, 0), axis=0) * (1 - 1e-6)
         filled = np.where(known | (place - last > most), whole, held)
         yield filled[len(whole) - len(rows) :]
