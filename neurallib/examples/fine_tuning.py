@@ -22,7 +22,7 @@ from neurallib.examples.recipes import over_seeds, resampled
 FASTER = 3
 WINDOW = 10  # s
 REACH = 0.02  # s, on either side of a beat, that are labelled
-EVENTS = {"threshold": 0.5, "min_distance": 0.07, "smoothing": 0.02, "snap": 0.01}
+EVENTS = {"threshold": 0.5, "min_distance": 0.07, "smoothing": 0.02, "snap": 0.01, "doubt": 2}  # none is left out
 TESTED = 120  # s of each record
 
 logger = logging.getLogger(__name__)

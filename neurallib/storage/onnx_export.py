@@ -75,8 +75,8 @@ def export_onnx(
         The file. Its metadata hold as text "architecture", "model_name", "task" and "neurallib_version", and as JSON
         "preprocessing" (with the sampling frequency, channels, units, the window in seconds and the fold),
         "postprocessing" (with the names of outputs and the settings of events: threshold and, in seconds, smoothing and
-        min_distance, which are those of `find_events`; the delay, which is then taken off; snap and doubt, which are
-        those of `find_r_peaks`, no part of the graph), "difference" (to `predict`, as a share of the outputs' range)
+        min_distance, by which `find_events` finds them; the delay, which is then taken off; snap and doubt, which are
+        for `find_r_peaks` and no part of the graph), "difference" (to `predict`, as a share of the outputs' range)
         and, with int8=True, "int8_change" (likewise, to the float32 weights).
 
     Raises
