@@ -100,3 +100,25 @@ def test_options_of_train_reach_it(folders: tuple[Path, Path]) -> None:
     (_, other), _ = runs(folders, seed=6)
     (_, same), _ = runs(folders, seed=5)
     assert sorted(other.orders()[0]) == sorted(same.orders()[0]) and other.orders() != same.orders()
+
+
+@pytest.mark.filterwarnings("ignore:the best model is no better than a constant")
+def test_train_takes_from_an_opened_folder_what_its_manifest_says(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    recordings = [
+        {"name": name, "signal": rng.standard_normal((1000, 1)), "sampling_frequency": 100.0, "channels": ["II"],
+         "units": ["mV"], "events": {"sample": np.arange(50, 1000, 100), "symbol": ["N"] * 10}}
+        for name in "abcd"
+    ]  # fmt: skip
+    made = nl.make_dataset(recordings, tmp_path, target=nl.event_target, window=5, val=1, test=0)
+    train, val = (nl.open_folder(made / "x", made / "y", part) for part in ("train", "val"))
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "enable_progress_bar": False}
+    for data in (train, train[:4]):
+        known = nl.train(state, data, val, **options)["preprocessing"]
+        said = [known[name] for name in ("sampling_frequency", "channels", "units", "window")]
+        assert said == [100.0, ["II"], ["mV"], 5.0] and data.window is None, "what was handed in stays as it is"
+    known = nl.train(state, train, val, **options, sampling_frequency=50.0, channels=["V5"])["preprocessing"]
+    assert (known["sampling_frequency"], known["channels"], known["units"]) == (50.0, ["V5"], ["mV"])
+    known = nl.train(state, list(train), val, **options)["preprocessing"]
+    assert known["sampling_frequency"] is None and known["window"] is None

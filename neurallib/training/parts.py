@@ -11,6 +11,8 @@ from neurallib.measures.class_weights import decided_class_weight
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
+from neurallib.signals.dataset_files import dataset_said
+from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed, prepare_training
@@ -25,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
     """The state with its preprocessing decided, the training and the validation data; `options` are `train`'s."""
+    options = _with_said(options)
     state = changed(state, preprocessing=wanted_preprocessing(state, options))
     known = state["preprocessing"]
     names = options["channels"], options["units"]
@@ -46,6 +49,17 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
     return state, train_set, val_set
+
+
+def _with_said(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, and where they say nothing of the signals what `make_dataset` wrote down of a folder's."""
+    data = options["train_data"]
+    if not isinstance(data, SignalFolder) or len(data) == 0:
+        return options
+    said = dataset_said(data.paths_x[0].parents[1])
+    data = data[:]
+    data.window = data.window or said.pop("window", None)
+    return {**options, "train_data": data} | {name: said[name] for name in said if options.get(name) is None}
 
 
 def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.checks import text
-from neurallib.signals.dataset_files import dataset_said
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -97,7 +96,4 @@ def train_on_folders(
     if folder["samples"] is None:
         folder["all_samples"] = True
     train_data, val_data = (open_folder(part=part, **folder) for part in ("train", "val"))
-    said = dataset_said(Path(folder["path_x"]))  # what make_dataset wrote down of the signals
-    train_data.window = train_data.window or said.pop("window", None)
-    options |= {name: value for name, value in said.items() if options[name] is None}
     return train(state, train_data, val_data, save=True, **told, **options, **trainer_options)
