@@ -115,8 +115,8 @@ def train_from_scratch(
         measures in the target's own units. By default what a trained state says; for an untrained one the training
         data decide, "signal" where an output per step follows the scale of its signal, else "dataset".
     sampling_frequency : float, optional
-        Hz, of the signals; kept in the state. By default what the manifest of `make_dataset` says of a folder, as of its
-        channels, units and window, else what the state says.
+        Hz, of the signals; kept in the state. By default what the manifest of `make_dataset` says of a folder, as of
+        its channels, units and window, else what the state says.
     channels : sequence of str, optional
         Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
     units : sequence of str or str, optional

@@ -121,8 +121,8 @@ def retrain(
         "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
         measures in the target's own units. By default what the source says.
     sampling_frequency : float, optional
-        Hz, of the signals; kept in the state. By default what the manifest of `make_dataset` says of a folder, as of its
-        channels, units and window, else what the source says.
+        Hz, of the signals; kept in the state. By default what the manifest of `make_dataset` says of a folder, as of
+        its channels, units and window, else what the source says.
     channels : sequence of str, optional
         Names of the signals' channels; kept in the state. Of one that has names, its channels are picked by them.
     units : sequence of str or str, optional
