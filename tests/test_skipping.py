@@ -23,6 +23,7 @@ def test_stretches_are_seconds_by_name_or_of_a_function() -> None:
     assert scored(skip={"119": [(0, 10), (50, 70)], "120": [(0, 60)]}) == 4
     assert scored(skip={"119": np.array([[0.0, 12.5]])}) == 5
     assert scored(skip=lambda recording: [(0, len(recording["signal"]) / 100)]) == 0
+    assert scored(skip=lambda recording: zip([0, 30], [10, 40])) == 4, "any iterable, that is gone through once"
     assert scored(skip={}) == scored(skip={"119": []}) == 6
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from neurallib.prediction.long_recordings import BRIDGED
+from neurallib.prediction.stream_events import events_of
+from neurallib.prediction.windows import held_over
 from neurallib.warn import warn
 
 PART = 4.0  # seconds, of each of which it is told how sure a state is
@@ -51,6 +55,18 @@ def listened(parts: Iterable[np.ndarray], rate: float, heard: list[np.ndarray]) 
     for rows in in_blocks(parts, part_steps(rate)):
         heard.append(sums_of(rows[:, :1])[:, 0])
         yield rows
+
+
+def sure_events(
+    parts: Iterable[np.ndarray], n_steps: int, settings: Mapping[str, Any], rate: float, doubt: float | None,
+    n_outputs: int = 1,
+) -> list[np.ndarray]:  # fmt: skip
+    """As `events_of`, with what goes on behind a gap that a state hears a line across; those of the first output told
+    from noise."""
+    heard: list[np.ndarray] = []
+    parts = listened(held_over(parts, round(BRIDGED * rate)), rate, heard)
+    found, *others = events_of(parts, n_steps, settings, rate, n_outputs)
+    return [told_from_noise(found, heard, rate, doubt), *others]
 
 
 def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float, doubt: float | None) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.prediction.certainty import doubt_of, in_blocks, listened, part_steps, sums_of, told_from_noise
-from neurallib.prediction.long_recordings import BRIDGED, answers_of
-from neurallib.prediction.stream_events import DEFAULTS, events_of
-from neurallib.prediction.windows import held_over, without_holes
+from neurallib.prediction.certainty import doubt_of, in_blocks, part_steps, sums_of, sure_events
+from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.stream_events import DEFAULTS
+from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.signals.smoothing import least_distance
 from neurallib.state import State
@@ -39,10 +39,7 @@ def events_of_leads(
     rate = float(recording["sampling_frequency"])
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
-    heard: list[np.ndarray] = []
-    parts = listened(held_over(together(rows, rate), round(BRIDGED * rate)), rate, heard)
-    found, *own = events_of(parts, n_steps, settings, rate, 1 + len(leads))
-    found = told_from_noise(found, heard, rate, doubt)
+    found, *own = sure_events(together(rows, rate), n_steps, settings, rate, doubt, 1 + len(leads))
     if len(found) == 0:
         return found, columns[0]
     nearest = [_nearest(found, events) for events in own]

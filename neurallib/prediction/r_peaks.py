@@ -7,11 +7,11 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import choice, number, seconds
 from neurallib.names import hinted, listing
-from neurallib.prediction.certainty import listened, told_from_noise
+from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
-from neurallib.prediction.long_recordings import BRIDGED, answers_of
-from neurallib.prediction.stream_events import event_settings, events_of
-from neurallib.prediction.windows import held_over, without_holes
+from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.stream_events import event_settings
+from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
 )  # fmt: skip
@@ -135,12 +135,9 @@ def find_r_peaks(
             return snapped(recording, found, snap, polarity, column)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
-    rate, heard = float(recording["sampling_frequency"]), list[np.ndarray]()
-    answers = answers_of(state, recording, None, None, False, gpu_id)
-    parts = held_over(without_holes(answers.parts, answers.n_steps, 1), round(BRIDGED * rate))
-    parts = listened(parts, rate, heard)
-    (found,) = events_of(parts, answers.n_steps, settings, rate)
-    found = told_from_noise(found, heard, rate, doubt)
+    rate, answers = float(recording["sampling_frequency"]), answers_of(state, recording, None, None, False, gpu_id)
+    parts = without_holes(answers.parts, answers.n_steps, 1)
+    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt)
     return snapped(recording, found, snap, polarity, column)
 
 

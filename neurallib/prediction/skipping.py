@@ -30,7 +30,8 @@ def skipped_of(recording: Recording, start: float, flutter: bool, gaps: bool, sk
         warn(f"skip_start={start:g}: nothing of {name}, which lasts {duration:g} s, is scored.")
     seconds: Any = skip(recording) if callable(skip) else (skip or {}).get(name, ())
     try:
-        pairs = np.asarray(list(seconds), dtype=np.float64).reshape(len(seconds), 2)
+        given = list(seconds)
+        pairs = np.asarray(given, dtype=np.float64).reshape(len(given), 2)
     except (TypeError, ValueError) as error:
         raise TypeError(f"skip of {name} is {seconds!r}; expected pairs of seconds, such as [(60, 90)].") from error
     wrong = ~((pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 0] < duration))
