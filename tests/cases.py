@@ -49,6 +49,13 @@ CASES = [
 ]
 
 
+def names_in(value: Any) -> str | None:
+    """For the names of tests, which have to be the same in every run: the keys of a dict, what is in a set."""
+    if isinstance(value, dict | set):
+        return " ".join(sorted(value))
+    return str(value) if isinstance(value, Case) else None
+
+
 def make_state(case: Case, **hparams: Any) -> State:
     task = {} if case.architecture.endswith("ED") else TASKS[case.kind]
     sizes = {"n_features": N_FEATURES} | SIZES[case.architecture]

@@ -139,6 +139,9 @@ def settle(env: Mapping[str, str]) -> None:
     warnings.resetwarnings()
     sys.warnoptions[:] = [given for given in env.get("PYTHONWARNINGS", "").split(",") if given]
     warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
+    # Where transformers is installed torchmetrics imports it, and it this: it reads its settings once more.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+        del sys.modules[name]
     if n_threads := env.get("OMP_NUM_THREADS"):
         import torch
 

@@ -268,3 +268,8 @@ def test_code_in_the_readme_and_in_cards_uses_public_names_alone(tmp_path: Path)
     for text in ((ROOT / "README.md").read_text(), nl.save_model_card(state, tmp_path).read_text()):
         blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         assert blocks and [inner(names_used(block)) for block in blocks] == [[]] * len(blocks)
+
+
+def test_tests_are_named_alike_in_every_run(request: pytest.FixtureRequest) -> None:
+    """A name that holds an address is another in each process: a run could not be shared among several."""
+    assert [item.nodeid for item in request.session.items if " at 0x" in item.nodeid] == []

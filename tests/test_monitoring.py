@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
+from cases import CASES, QUIET, Case, data, make_pairs, make_state, names_in, same_weights, write_folders
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 
@@ -208,7 +208,7 @@ def number(logits: Any, y: Any, lengths: Any) -> float:
         ({"loggers": True}, TypeError, "loggers is a bool; expected a list of Lightning's loggers"),
         ({"loggers": ["csv"]}, TypeError, r"loggers is \['csv'\]"),
     ],
-    ids=lambda value: str(value) if isinstance(value, dict) else None,
+    ids=names_in,
 )
 def test_what_cannot_be_gone_by_is_told_before_training(
     options: dict, error: type, words: str, results: Path

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import names_in
 from recurrence_cases import directions_of
 from torch import Tensor, nn
 
@@ -98,7 +99,7 @@ LOWER, UPPER, WIDE = (directions_of(nn.GRU(n_inputs, n_units))[0] for n_inputs, 
         ({"lengths": torch.tensor([5, -1])}, r"lengths=\[5, -1\]"),
         ({"n_steps": 0}, "n_steps=0; expected an integer of at least 1"),
     ],
-    ids=str,
+    ids=names_in,
 )
 def test_a_generation_of_sizes_that_do_not_fit_is_refused(changed: dict[str, Any], words: str) -> None:
     assert generate().shape == (2, 5, 4) and generate(fc_bias=None).shape == (2, 5, 4)

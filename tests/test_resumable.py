@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import QUIET, data, make_state, write_folders
+from cases import QUIET, data, make_state, names_in, write_folders
 from stopping import GRU, Stop, assert_same, louder, run, stopped
 
 import neurallib as nl
@@ -50,7 +50,7 @@ def test_a_cosine_has_no_more_epochs(tmp_path: Path) -> None:
         ({"state": make_state(GRU, dropout=0.3, seed=1)}, "model.weights was"),
         ({"normalization": "minmax"}, "model.preprocessing.normalization was"),
     ],
-    ids=str,
+    ids=names_in,
 )
 def test_a_run_goes_on_with_what_it_began_with_alone(options: dict[str, Any], told: str, tmp_path: Path) -> None:
     directory = stopped((1, 0), tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import QUIET, Case, data, make_pairs, make_state, same_weights
+from cases import QUIET, Case, data, make_pairs, make_state, names_in, same_weights
 from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler, LearningRateFinder
 from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
 
@@ -48,7 +48,7 @@ def cosine(n_steps: int, rate: float = 0.01) -> list[float]:
         ({"epochs": 1, "batch_size": 8}, 1),
         ({"epochs": 5, "callbacks": [GradientAccumulationScheduler({0: 1, 2: 3})]}, 14),
     ],
-    ids=str,
+    ids=names_in,
 )
 def test_by_default_the_rate_warms_up_and_falls_to_nothing_over_all_steps(options: dict, n_steps: int) -> None:
     options = dict(options)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import AS_IT_COMES, QUIET, Case, make_batch, make_pairs, make_state
+from cases import AS_IT_COMES, QUIET, Case, make_batch, make_pairs, make_state, names_in
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -22,7 +22,7 @@ from neurallib.training.tensorboard import show_predictions
         (Case("GRUseq2one", "multiclass"), {"accuracy", "f1_macro", "f1_2", "auroc"}),
         (Case("GRUED", "regression"), {"mse", "mae", "pearson", "r2_1", "baseline_mse"}),
     ],
-    ids=str,
+    ids=names_in,
 )
 def test_the_event_files_hold_the_run(
     case: Case, metrics: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
