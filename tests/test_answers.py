@@ -169,6 +169,16 @@ def test_heart_rates_are_nan_across_gaps_alone() -> None:
     assert len(nl.rr_intervals([5], 100)["rr"]) == 0
 
 
+def test_an_interval_that_beats_are_missing_in_is_told() -> None:
+    beats = [*range(0, 1000, 100), *range(4000, 5000, 100)]
+    with pytest.warns(UserWarning, match="1 of 19 intervals are .* their median of 1 s, the longest 31 s from 9 s"):
+        assert nl.rr_intervals(beats, 100)["bpm"].min() < 2
+    nl.rr_intervals(beats, 100, max_gap=40)
+    nl.rr_intervals(beats, 100, gaps=[[1000, 3900]])
+    nl.rr_intervals([0, 100, 200, 700], 100)  # a pause of five
+    nl.rr_intervals([0, 900], 100)
+
+
 def known_detector(rate: float, **events: float) -> nl.State:
     """A state whose probability follows its input: sigmoid(12 * tanh(...)) rises with x."""
     state = nl.gru_seq2seq(n_features=1, hid_dim=1, n_layers=1)
@@ -225,6 +235,16 @@ def test_a_beat_that_points_the_other_way_is_met_at_its_own_extremum() -> None:
         assert np.abs(snapped(recording, peaks + 4, 0.05, "auto", 0) - peaks).max() <= 1
         one_way = snapped(recording, peaks + 4, 0.05, "positive" if sign > 0 else "negative", 0)
         assert np.flatnonzero(np.abs(one_way - peaks) > 1).tolist() == [7]
+
+
+def test_up_or_down_is_told_by_the_deflection_and_not_by_how_far_it_is() -> None:
+    from neurallib.prediction.r_peaks import snapped
+
+    t, peaks = np.arange(3000)[:, None], np.arange(100, 2900, 200)
+    waves = np.exp(-0.5 * ((t - peaks) / 3) ** 2) - 1.2 * np.exp(-0.5 * ((t - peaks - 9) / 3) ** 2)
+    recording: Any = {"signal": waves.sum(axis=1)[:, None], "sampling_frequency": 250.0, "channels": ["II"]}
+    assert np.abs(snapped(recording, peaks + 2, 0.05, "auto", 0) - peaks - 9).max() <= 2
+    assert np.abs(snapped(recording, peaks + 2, 0.05, "positive", 0) - peaks).max() <= 2
 
 
 def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:

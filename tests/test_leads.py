@@ -190,7 +190,7 @@ def test_peaks_are_those_of_lead_two_wherever_it_is(name: str) -> None:
     "name, is_one",
     [
         (name, True)
-        for name in "MLII i aVR V5 v1 ECG ECG2 ekg Lead_III ECG_V2 CM5 vx DII LeadII lead-2 II_(mV) ECG1-ECG2".split()
+        for name in "MLII i aVR V5 ECG ECG2 ekg Lead_III ECG_V2 vx DII LeadII lead-2 II_(mV) ECG1-ECG2 Ch1_ECG".split()
     ] + [
         (name, False)
         for name in "PLETH EEG_C3-A2 EOG ABP Resp 0 ch1 VI av SpO2 ECG_Rate ECG_R_Peaks EKG_Off EEG_ECG V".split()

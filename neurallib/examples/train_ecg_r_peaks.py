@@ -29,7 +29,7 @@ SAMPLING_FREQUENCY = 125  # Hz
 WINDOW = 10  # s
 PIECE = 2 * WINDOW  # s, of which each epoch takes another window
 HALF_WIDTH = 0.06  # s, of the label of a beat
-EVENTS = {"threshold": 0.35, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.04, "doubt": 1.7}
+EVENTS = {"threshold": 0.35, "min_distance": 0.2, "smoothing": 0.06, "snap": 0.0225, "doubt": 1.7}
 STEPS = [
     {"name": "highpass", "frequency": 0.5},
     {"name": "band", "low": 5.0, "high": 30.0, "beside": True},

@@ -81,7 +81,7 @@ def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float
             told = f"the {there.sum()} that might be some are left out (rr_intervals(..., max_gap=3) goes across none)"
         warn(
             f"in {unsure.mean():.0%} of the recording, from {unsure.argmax() * PART:g} s on, beats cannot be told from "
-            f"noise: {told}. An electrode that was off, a channel that is no ECG, ventricular flutter, or a model that "
-            "has learnt little?"
+            f"noise: {told}. An electrode that was off, a channel that is no ECG, a wrong sampling_frequency, "
+            "ventricular flutter, or a model that has learnt little?"
         )
     return events if doubt is None else events[~there]

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
+from neurallib.warn import warn
+
+LONG = 5  # times the median interval: beats are missing, or the heart stood still
 
 
 @hinted
@@ -30,7 +33,8 @@ def rr_intervals(
         Where the signal says nothing: bool [T], or from where (included) to where (not included), int [g, 2] samples.
         An interval that such a gap lies in is nan.
     max_gap : float, optional
-        Seconds; a longer interval is nan, since beats may be missing in it.
+        Seconds; a longer interval is nan, since beats may be missing in it. Left out, intervals of more than 5 times
+        the median stay, and a warning tells of them.
 
     Returns
     -------
@@ -69,6 +73,13 @@ def rr_intervals(
         rr[begun > ended] = np.nan
     if max_gap is not None:
         rr[rr > number("max_gap", max_gap, 0, low_open=True)] = np.nan
+    elif len(told := rr[np.isfinite(rr)]) and (long := rr > LONG * np.median(told)).any():
+        longest = int(np.nanargmax(rr))
+        warn(
+            f"{long.sum()} of {len(rr)} intervals are more than {LONG} times as long as their median of "
+            f"{np.median(told):.2g} s, the longest {rr[longest]:.3g} s from {samples[longest] / rate:.6g} s on: beats "
+            "may be missing there. max_gap= makes longer ones nan, gaps= those across what is no signal."
+        )
     return {"rr": rr, "bpm": 60 / rr, "time": samples[1:] / rate}
 
 

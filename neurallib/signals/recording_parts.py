@@ -183,7 +183,7 @@ def _lead_words(name: str) -> list[str]:
     if numbered := re.fullmatch(r"lead[ _.-]*([1-3])", plain):
         return ["d" + numbered[1]]
     words = re.findall("[a-z]+[0-9]*|[0-9]+", plain)
-    return [word for word in words if word not in _BESIDE_A_LEAD and not word.isdigit()]
+    return [word for word in words if word not in _BESIDE_A_LEAD and not re.fullmatch("(ch|chan)?[0-9]+", word)]
 
 
 def _channel_names(recording: Recording) -> list[str]:
