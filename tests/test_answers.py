@@ -1,11 +1,11 @@
 """From outputs to answers: events, intervals, heart rates and R-peaks, against plain loops over single steps."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from answer_cases import ecg_recording, known_detector
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,86 +177,6 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
     nl.rr_intervals(beats, 100, gaps=[[1000, 3900]])
     nl.rr_intervals([0, 100, 200, 700], 100)  # a pause of five
     nl.rr_intervals([0, 900], 100)
-
-
-def known_detector(rate: float, **events: float) -> nl.State:
-    """A state whose probability follows its input: sigmoid(12 * tanh(...)) rises with x."""
-    state = nl.gru_seq2seq(n_features=1, hid_dim=1, n_layers=1)
-    zero = {name: torch.zeros_like(weight) for name, weight in state["weights"].items()}
-    zero["gru_layers.0.weight_ih_l0"] = torch.tensor([[0.0], [0.0], [9.0]])
-    zero["gru_layers.0.bias_ih_l0"] = torch.tensor([0.0, -20.0, -3.0])
-    zero["fc_out.weight"], zero["fc_out.bias"] = torch.tensor([[12.0]]), torch.tensor([0.0])
-    post = {"outputs": ["R-peak"], "events": events}
-    return {**state, "weights": zero, "postprocessing": post,
-            "preprocessing": {**state["preprocessing"], "sampling_frequency": rate}}  # fmt: skip
-
-
-def ecg_recording(sign: float = 1.0) -> tuple[dict, np.ndarray]:
-    signal, r_peaks = nl.synthetic_ecg(duration=30, sampling_frequency=250, seed=3)
-    both = np.stack([np.zeros_like(signal), sign * signal], axis=1)
-    return {"name": "r", "signal": both, "sampling_frequency": 250.0, "channels": ["V", "II"]}, r_peaks
-
-
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_snapped_events_lie_at_the_extremum_of_the_larger_deflection(sign: float) -> None:
-    from neurallib.prediction.r_peaks import snapped
-
-    recording, r_peaks = ecg_recording(sign)
-    moved = np.clip(r_peaks + np.resize([-5, 0, 7, 3], len(r_peaks)), 0, 7499)
-    found = snapped(recording, moved, 0.05, "auto", 1)
-    assert np.abs(found - r_peaks).max() <= 1
-    other = snapped(recording, moved, 0.05, "negative" if sign > 0 else "positive", 1)
-    assert np.abs(other - r_peaks).mean() > 3
-    recording["signal"][:] = np.nan
-    np.testing.assert_array_equal(snapped(recording, moved, 0.05, "auto", 1), moved)
-
-
-def test_a_sharp_wave_is_met_at_its_top_and_a_broad_one_hardly_moves_an_event() -> None:
-    from neurallib.prediction.r_peaks import snapped
-
-    t = np.arange(1000)
-    for width, low, high in ((2.0, 0, 1), (60.0, 5, 8)):  # samples of 4 ms; the event is 8 of them from the top
-        wave = np.exp(-0.5 * ((t - 500) / width) ** 2)[:, None]
-        recording: Any = {"signal": wave, "sampling_frequency": 250.0, "channels": ["II"]}
-        (found,) = snapped(recording, np.array([508]), 0.05, "auto", 0)
-        assert low <= found - 500 <= high
-
-
-def test_a_beat_that_points_the_other_way_is_met_at_its_own_extremum() -> None:
-    from neurallib.prediction.r_peaks import snapped
-
-    t = np.arange(3000)
-    peaks = np.arange(100, 2900, 200)
-    size = np.where(np.arange(len(peaks)) == 7, -1.0, 1.0)
-    waves = np.exp(-0.5 * ((t[:, None] - peaks) / 3) ** 2) - 0.4 * np.exp(-0.5 * ((t[:, None] - peaks - 9) / 3) ** 2)
-    for sign in (1, -1):
-        signal = (sign * waves * size).sum(axis=1)[:, None]
-        recording: Any = {"signal": signal, "sampling_frequency": 250.0, "channels": ["II"]}
-        assert np.abs(snapped(recording, peaks + 4, 0.05, "auto", 0) - peaks).max() <= 1
-        one_way = snapped(recording, peaks + 4, 0.05, "positive" if sign > 0 else "negative", 0)
-        assert np.flatnonzero(np.abs(one_way - peaks) > 1).tolist() == [7]
-
-
-def test_up_or_down_is_told_by_the_deflection_and_not_by_how_far_it_is() -> None:
-    from neurallib.prediction.r_peaks import snapped
-
-    t, peaks = np.arange(3000)[:, None], np.arange(100, 2900, 200)
-    waves = np.exp(-0.5 * ((t - peaks) / 3) ** 2) - 1.2 * np.exp(-0.5 * ((t - peaks - 9) / 3) ** 2)
-    recording: Any = {"signal": waves.sum(axis=1)[:, None], "sampling_frequency": 250.0, "channels": ["II"]}
-    assert np.abs(snapped(recording, peaks + 2, 0.05, "auto", 0) - peaks - 9).max() <= 2
-    assert np.abs(snapped(recording, peaks + 2, 0.05, "positive", 0) - peaks).max() <= 2
-
-
-def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:
-    recording, r_peaks = ecg_recording()
-    one = recording | {"signal": recording["signal"][:, 1:], "channels": ["II"]}
-    state = known_detector(250.0, threshold=0.9, min_distance=0.3)
-    found = nl.find_r_peaks(state, one)
-    assert nl.peak_scores(r_peaks, found, sampling_frequency=250, tolerance=0.012)["f1"] == 1
-    assert len(nl.find_r_peaks(state, one, threshold=1.0)) == 0
-    raw = nl.find_r_peaks(state, one, snap=0)
-    np.testing.assert_array_equal(raw, nl.find_events(nl.predict(state, [one["signal"]])[0], 250, threshold=0.9,
-                                                      min_distance=0.3))  # fmt: skip
 
 
 @pytest.mark.parametrize(

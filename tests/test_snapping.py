@@ -1,9 +1,12 @@
 """Events at the extremum of the signal: of which side, above which baseline, and never beyond the recording."""
 
-from __future__ import annotations
+from typing import Any
 
 import numpy as np
+import pytest
+from answer_cases import ecg_recording, heart_recording, known_detector
 
+import neurallib as nl
 from neurallib.prediction.r_peaks import snapped
 
 RATE = 250.0
@@ -46,3 +49,87 @@ def test_no_event_leaves_the_recording() -> None:
     signal = np.zeros(500)
     signal[[0, -1]] = 1
     assert found(signal, np.array([1, 498])).tolist() == [0, 499]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_snapped_events_lie_at_the_extremum_of_the_larger_deflection(sign: float) -> None:
+    recording, r_peaks = ecg_recording(sign)
+    moved = np.clip(r_peaks + np.resize([-5, 0, 7, 3], len(r_peaks)), 0, 7499)
+    found = snapped(recording, moved, 0.05, "auto", 1)
+    assert np.abs(found - r_peaks).max() <= 1
+    other = snapped(recording, moved, 0.05, "negative" if sign > 0 else "positive", 1)
+    assert np.abs(other - r_peaks).mean() > 3
+    recording["signal"][:] = np.nan
+    np.testing.assert_array_equal(snapped(recording, moved, 0.05, "auto", 1), moved)
+
+
+def test_a_sharp_wave_is_met_at_its_top_and_a_broad_one_hardly_moves_an_event() -> None:
+    t = np.arange(1000)
+    for width, low, high in ((2.0, 0, 1), (60.0, 5, 8)):  # samples of 4 ms; the event is 8 of them from the top
+        wave = np.exp(-0.5 * ((t - 500) / width) ** 2)[:, None]
+        recording: Any = {"signal": wave, "sampling_frequency": 250.0, "channels": ["II"]}
+        (found,) = snapped(recording, np.array([508]), 0.05, "auto", 0)
+        assert low <= found - 500 <= high
+
+
+def test_a_beat_that_points_the_other_way_is_met_at_its_own_extremum() -> None:
+    t = np.arange(3000)
+    peaks = np.arange(100, 2900, 200)
+    size = np.where(np.arange(len(peaks)) == 7, -1.0, 1.0)
+    waves = np.exp(-0.5 * ((t[:, None] - peaks) / 3) ** 2) - 0.4 * np.exp(-0.5 * ((t[:, None] - peaks - 9) / 3) ** 2)
+    for sign in (1, -1):
+        signal = (sign * waves * size).sum(axis=1)[:, None]
+        recording: Any = {"signal": signal, "sampling_frequency": 250.0, "channels": ["II"]}
+        assert np.abs(snapped(recording, peaks + 4, 0.05, "auto", 0) - peaks).max() <= 1
+        one_way = snapped(recording, peaks + 4, 0.05, "positive" if sign > 0 else "negative", 0)
+        assert np.flatnonzero(np.abs(one_way - peaks) > 1).tolist() == [7]
+
+
+def test_up_or_down_is_told_by_the_deflection_and_not_by_how_far_it_is() -> None:
+    t, peaks = np.arange(3000)[:, None], np.arange(100, 2900, 200)
+    waves = np.exp(-0.5 * ((t - peaks) / 3) ** 2) - 1.2 * np.exp(-0.5 * ((t - peaks - 9) / 3) ** 2)
+    recording: Any = {"signal": waves.sum(axis=1)[:, None], "sampling_frequency": 250.0, "channels": ["II"]}
+    assert np.abs(snapped(recording, peaks + 2, 0.05, "auto", 0) - peaks - 9).max() <= 2
+    assert np.abs(snapped(recording, peaks + 2, 0.05, "positive", 0) - peaks).max() <= 2
+
+
+def test_events_of_no_extremum_stay_unless_they_are_asked_to_move() -> None:
+    t, feet = np.arange(3000)[:, None], np.arange(100, 2900, 200)
+    signal = np.exp(-0.5 * ((t - feet - 30) / 8) ** 2).sum(axis=1)[:, None]  # a pulse rises for 0.1 s from its foot
+    recording: Any = {"signal": signal, "sampling_frequency": 250.0, "channels": ["PPG"]}
+    with pytest.warns(UserWarning, match="on no extremum of the signal but some 0.05 s or more before one"):
+        np.testing.assert_array_equal(snapped(recording, feet, 0.05, "auto", 0, asked=False), feet)
+    assert (snapped(recording, feet, 0.05, "auto", 0) - feet).min() > 9
+    recording["signal"] = np.exp(-0.5 * ((t - feet) / 2) ** 2).sum(axis=1)[:, None]
+    late = feet + 10  # than the tops, as of a model that looks back alone
+    there = snapped(recording, late, 0.05, "auto", 0)
+    np.testing.assert_array_equal(snapped(recording, late, 0.05, "auto", 0, False), there)
+
+
+def test_events_of_another_name_are_not_moved() -> None:
+    one, state = heart_recording(), known_detector(250.0, threshold=0.9, min_distance=0.3)
+    raw = nl.find_r_peaks(state, one, snap=0)
+    assert (nl.find_r_peaks(state, one) != raw).any()
+    feet = {**state, "postprocessing": {**state["postprocessing"], "outputs": ["pulse foot"]}}
+    np.testing.assert_array_equal(nl.find_r_peaks(feet, one), raw)
+
+
+def test_beats_with_lost_samples_are_met_at_their_tops() -> None:
+    one, state = heart_recording(), known_detector(250.0, threshold=0.9, min_distance=0.3)
+    whole = nl.find_r_peaks(state, one)
+    lost = one["signal"].copy()
+    lost[np.random.default_rng(0).random(len(lost)) < 0.1] = np.nan
+    found = nl.find_r_peaks(state, one | {"signal": lost})
+    assert np.abs(found[:, None] - whole).min(axis=1).max() <= 2
+
+
+def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:
+    recording, r_peaks = ecg_recording()
+    one = recording | {"signal": recording["signal"][:, 1:], "channels": ["II"]}
+    state = known_detector(250.0, threshold=0.9, min_distance=0.3)
+    found = nl.find_r_peaks(state, one)
+    assert nl.peak_scores(r_peaks, found, sampling_frequency=250, tolerance=0.012)["f1"] == 1
+    assert len(nl.find_r_peaks(state, one, threshold=1.0)) == 0
+    raw = nl.find_r_peaks(state, one, snap=0)
+    np.testing.assert_array_equal(raw, nl.find_events(nl.predict(state, [one["signal"]])[0], 250, threshold=0.9,
+                                                      min_distance=0.3))  # fmt: skip

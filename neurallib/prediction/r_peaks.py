@@ -9,8 +9,9 @@ from neurallib.checks import choice, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
-from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.long_recordings import BRIDGED, answers_of
 from neurallib.prediction.stream_events import event_settings
+from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
@@ -24,6 +25,8 @@ SHORTEST = 1.0  # seconds: in half a second models of windows find a beat as oft
 _AROUND = 0.15  # seconds on either side of an event whose median is its baseline
 _SPREADS = 1.5  # SD of the bell by which places count, from the event to as far as it may be moved
 _SPAN = 1 << 17  # samples whose events are looked at together
+_FAR = 0.4  # of as far as they may be moved, in the middle: from there on events are perhaps of no extremum
+_BESIDE = 2  # samples on either side that are lower than a top
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
 R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead
 POLARITIES = ("auto", "positive", "negative")
@@ -56,7 +59,9 @@ def find_r_peaks(
         0.5, 0.2 s and none.
     snap : float, optional
         Seconds; an event is moved to an extremum of the signal that is no farther away, and a near one counts more than
-        a far one. 0 leaves it. By default as the state's events say, else 0.05.
+        a far one. 0 leaves it. By default as the state's events say; else 0.05, unless the state's output has a name
+        other than "R-peak", or most events lie where no extremum is, as at the feet of a pulse, of which a warning
+        tells.
     polarity : str
         Which extremum: "positive" the highest, "negative" the lowest; "auto" that of the larger deflection from the
         baseline, decided for the recording and otherwise for a beat whose other one is half as large again.
@@ -120,7 +125,9 @@ def find_r_peaks(
         raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
     recording = as_recording(recording)
     said = state["postprocessing"]["events"]
-    snap = seconds("snap", said.get("snap", SNAP) if snap is None else snap)
+    asked = snap is not None or "snap" in said
+    own = said.get("snap", SNAP if R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,)) else 0)
+    snap = seconds("snap", own if snap is None else snap)
     if (doubt := said.get("doubt") if doubt is None else doubt) is not None:
         number("doubt", doubt, 0, 2)
     choice("polarity", polarity, POLARITIES)
@@ -134,13 +141,13 @@ def find_r_peaks(
         leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
             found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id)
-            return snapped(recording, found, snap, polarity, column)
+            return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
     rate, answers = float(recording["sampling_frequency"]), answers_of(state, recording, None, None, False, gpu_id)
     parts = without_holes(answers.parts, answers.n_steps, 1)
     (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt)
-    return snapped(recording, found, snap, polarity, column)
+    return snapped(recording, found, snap, polarity, column, asked)
 
 
 def _leads(state: State, recording: Recording) -> list[int]:
@@ -156,9 +163,12 @@ def _leads(state: State, recording: Recording) -> list[int]:
     return leads
 
 
-def snapped(recording: Recording, events: np.ndarray, snap: float, polarity: str, column: int) -> np.ndarray:
+def snapped(
+    recording: Recording, events: np.ndarray, snap: float, polarity: str, column: int, asked: bool = True
+) -> np.ndarray:
     """Events at the extremum of one channel within `snap` seconds, up or down by the larger of the two; how far it is
-    counts by a bell: a sharp wave is met at its top, and on a broad one an event hardly moves."""
+    counts by a bell: a sharp wave is met at its top, and on a broad one an event hardly moves. Where nobody asked for
+    it, events that are of no extremum stay."""
     rate = float(recording["sampling_frequency"])
     reach = int(snap * rate + 1e-6)
     if reach == 0 or len(events) == 0:
@@ -169,24 +179,37 @@ def snapped(recording: Recording, events: np.ndarray, snap: float, polarity: str
     for block in blocks:
         level = _around(recording, block, reach, column)
         sides.append((*_highest(level, bell), *_highest(-level, bell)))
-    up, to_up, down, to_down = (np.concatenate(side) for side in zip(*sides, strict=True))
+    up, to_up, up_top, down, to_down, down_top = (np.concatenate(side) for side in zip(*sides, strict=True))
     told = np.isfinite(up)
     negative = np.full(len(events), polarity == "negative")
     if polarity == "auto" and told.any():
         falls = np.median(down[told]) > np.median(up[told])
         negative = up < _CLEARLY * down if falls else down > _CLEARLY * up
-    return np.unique(events + np.where(negative, to_down, to_up) - np.where(told, reach, 0))
+    moves = np.where(negative, to_down, to_up) - np.where(told, reach, 0)
+    far = float(np.median(moves[told])) / reach if told.any() else 0.0
+    if not asked and abs(far) > _FAR and np.where(negative, down_top, up_top)[told].mean() < 0.5:
+        where = "before" if far > 0 else "after"
+        warn(
+            f"most of what was found lies on no extremum of the signal but some {abs(far) * snap:.2g} s or more "
+            f"{where} one: it is not moved there. snap=0 says that this is right, snap= in seconds moves it."
+        )
+        return events
+    return np.unique(events + moves)
 
 
-def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How high each row goes, -inf where it has no value; and where it is highest when places count by a bell, of
-    several equal ones the middle."""
+def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How high each row goes, -inf where it has no value; where it is highest when places count by a bell, of several
+    equal ones the middle; and whether it goes down from there to either side."""
     known = np.isfinite(level)
+    level = np.where(known, level, -np.inf)
     damped = np.where(known, level * bell, -np.inf)
     highest = known & (damped == damped.max(axis=1, keepdims=True))
     order = np.cumsum(highest, axis=1)
-    middle = (order == (order[:, -1:] + 1) // 2) & highest
-    return np.where(known, level, -np.inf).max(axis=1), middle.argmax(axis=1)
+    place = ((order == (order[:, -1:] + 1) // 2) & highest).argmax(axis=1)
+    beside = np.pad(level, ((0, 0), (_BESIDE, _BESIDE)), constant_values=np.inf)
+    row = np.arange(len(level))
+    top = np.maximum(beside[row, place], beside[row, place + 2 * _BESIDE]) <= level[row, place]
+    return level.max(axis=1), place, top
 
 
 def _around(recording: Recording, events: np.ndarray, reach: int, column: int) -> np.ndarray:
@@ -196,7 +219,7 @@ def _around(recording: Recording, events: np.ndarray, reach: int, column: int) -
     soft = round(0.008 * rate)
     wide = max(round(_AROUND * rate), reach + soft)
     low, n_steps = max(int(events[0]) - wide, 0), len(recording["signal"])
-    part = rows_of(recording, low, int(events[-1]) + wide + 1)[:, column]
+    part = over_holes(rows_of(recording, low, int(events[-1]) + wide + 1)[:, column], int(BRIDGED * rate))
     places = events[:, None] + np.arange(-wide, wide + 1)
     windows = part[np.clip(places, low, n_steps - 1) - low]
     gap = np.isnan(windows)

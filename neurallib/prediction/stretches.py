@@ -49,6 +49,17 @@ def bridged(rows: np.ndarray) -> np.ndarray:
     return np.stack(lines, axis=1).astype(rows.dtype)
 
 
+def over_holes(column: np.ndarray, longest: int) -> np.ndarray:
+    """A channel [n] with a straight line where no more than so many values in a row are missing, and nan elsewhere."""
+    there, at = np.isfinite(column), np.arange(len(column))
+    if there.all() or not there.any():
+        return np.where(there, column, np.nan)
+    before = np.maximum.accumulate(np.where(there, at, -len(at)))
+    after = np.minimum.accumulate(np.where(there, at, 2 * len(at))[::-1])[::-1]
+    line = np.interp(at, at[there], column[there])
+    return np.where(there | ((after - before <= longest + 1) & (before >= 0) & (after < len(at))), line, np.nan)
+
+
 def segments_of(signal: Any, handed: Handed) -> list[tuple[int, int]]:
     """From where to where every channel that the state takes has a value."""
     found = runs_where(signal, lambda rows: np.isfinite(_picked(rows, handed)).all(axis=1)).tolist()
