@@ -52,6 +52,29 @@ def test_label_is_the_class_of_most_of_the_time_or_unknown() -> None:
     assert nl.label_target(window, ["W", "N2"], binary=True).dtype == np.float32
 
 
+def test_one_symbol_of_a_binary_target_is_the_yes_and_numbers_are_their_texts() -> None:
+    marked = recording([(10, "seizure", 1.0)], n_steps=30)
+    target = nl.interval_target(marked, ["seizure"], background=0, binary=True)
+    assert np.flatnonzero(target).tolist() == list(range(10, 20))
+    assert nl.label_target(marked, ["seizure"], least=0.3, background=0, binary=True) == 0
+    assert nl.label_target(recording([(0, "seizure", 2.0)], n_steps=30), {"seizure": 1}, background=0) == 1
+    assert set(nl.interval_target(recording([(0, "2", 3.0), (30, "0", 3.0)]), range(3))[:60]) == {0, 2}
+
+
+def test_targets_that_say_nothing_are_told() -> None:
+    with pytest.warns(UserWarning, match="the events of a are Fist: none of them is one of classes, fist, rest"):
+        nl.interval_target(recording([(0, "Fist", 1.0)]), ["fist", "rest"])
+    with pytest.raises(ValueError, match="background=0 is the class of seizure as well"):
+        nl.interval_target(recording([]), ["seizure"], background=0)
+    with pytest.raises(ValueError, match="the 2 events of a that are of classes have no duration"):
+        nl.label_target(recording([(0, "W", 0), (30, "N1", 0)]), ["W", "N1"])
+    with pytest.raises(ValueError, match="the 2 events of a are breath, no symbols of beats; expected 'N' of a beat"):
+        nl.event_target(recording([(0, "breath", 0), (30, "breath", 0)]), width=0.1)
+    with pytest.raises(ValueError, match="are breath, no symbols of beats"):
+        nl.evaluate_recordings(lambda r: [1, 2], [recording([(0, "breath", 0)])])
+    assert len(nl.beats(recording([(0, "breath", 5.0), (3, "~", 0), (6, "(AFIB", 0)]))) == 0
+
+
 @pytest.mark.parametrize(
     "call, told",
     [

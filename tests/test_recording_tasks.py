@@ -121,3 +121,25 @@ def test_noise_where_there_was_none_is_infinitely_worse() -> None:
     worse = nl.evaluate_recordings(lambda r: 2 * r["signal"], given, task="denoising", target=lambda r: r["signal"])
     assert worse["average"]["snr_improvement_db"] == -np.inf
     assert worse["intervals"]["average"]["snr_improvement_db"] == (-np.inf, -np.inf)
+
+
+def test_answers_are_taken_as_they_come_and_what_is_none_is_told() -> None:
+    signal, beats = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=5)
+    r = recording("a", beats) | {"signal": np.stack([signal, signal], 1), "sampling_frequency": 250.0}
+    assert nl.evaluate_recordings(lambda r: {"events": beats, "gaps": []}, [r])["gross"]["f1"] == 1
+    with pytest.raises(TypeError, match="an answer is a dict of ECG_R_Peaks; expected an array"):
+        nl.evaluate_recordings(lambda r: {"ECG_R_Peaks": beats}, [r])
+    mask = np.zeros(len(signal), int)
+    mask[beats] = 1
+    with pytest.raises(ValueError, match="the answer for a is a mask of 0 and 1; expected samples: np.flatnonzero"):
+        nl.evaluate_recordings(lambda r: mask, [r])
+
+
+def test_a_denoiser_of_one_channel_is_scored_on_each_of_several() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, task="regression")
+    state["preprocessing"]["sampling_frequency"] = 250.0
+    signal = np.random.default_rng(0).standard_normal((500, 2))
+    r = {"name": "a", "signal": signal, "sampling_frequency": 250.0, "channels": ["I", "II"], "units": ["mV", "mV"]}
+    scores = nl.evaluate_recordings(state, [r], target=lambda r: 0.5 * signal)
+    by_hand = nl.denoising_scores(0.5 * signal, signal, nl.denoise_recording(state, r)["signal"])
+    assert scores["records"][0]["prd"] == pytest.approx(by_hand["prd"])

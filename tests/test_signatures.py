@@ -77,7 +77,7 @@ gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, 
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     model_name='GRUseq2seq', fold=1, steps=None, residual=False, seed=42)
 interval_target(recording, classes, *, background=None, binary=False)
-label_target(recording, classes, *, least=0.5, binary=False)
+label_target(recording, classes, *, least=0.5, background=None, binary=False)
 list_architectures()
 list_pretrained()
 list_production_models(

@@ -17,23 +17,16 @@ from neurallib.measures.comparing import gross_of
 from neurallib.measures.denoising import denoising_scores, denoising_sums
 from neurallib.measures.detection import SUMS, detection_measures, detection_sums
 from neurallib.measures.tables import markdown
-from neurallib.names import hinted
+from neurallib.names import hinted, listing
+from neurallib.prediction.denoised import denoise_recording
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
+from neurallib.signals.annotations import annotated, beats_of, classes_of
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import (
-    Recording,
-    annotated,
-    as_recording,
-    beats_of,
-    classes_of,
-    column_of,
-    name_of,
-    rows_of,
-)
+from neurallib.signals.recording_parts import Recording, as_recording, column_of, n_channels_of, name_of, rows_of
 from neurallib.state import State
 from neurallib.tasks import describe
 
@@ -155,7 +148,7 @@ def evaluate_recordings(
     skipped = partial(
         skipped_of, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, skip=skip
     )
-    answer = model if state is None else partial(_answer_of_state, state, task == "events", gpu_id)
+    answer = model if state is None else partial(_answer_of_state, state, str(task), gpu_id)
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
     channels = None if state is None else state["preprocessing"]["channels"]
     judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
@@ -244,9 +237,13 @@ def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, s
     return result
 
 
-def _answer_of_state(state: State, events: bool, gpu_id: int | None, recording: Recording) -> Any:
-    if events:
+def _answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:
+    if task == "events":
         return find_r_peaks(state, recording, gpu_id=gpu_id)
+    known = describe(state)
+    of_any = known.n_features == known.n_outputs == 1 and state["preprocessing"]["channels"] is None
+    if task == "denoising" and of_any and n_channels_of(recording["signal"]) > 1:
+        return denoise_recording(state, recording, gpu_id=gpu_id)["signal"]
     return predict_recording(state, recording, gpu_id=gpu_id)
 
 
@@ -272,7 +269,12 @@ def _who(recording: Recording) -> dict[str, Any]:
 
 
 def _values(answer: Any) -> np.ndarray:
-    return np.asarray(answer["output"] if isinstance(answer, Mapping) else answer)
+    if not isinstance(answer, Mapping):
+        return np.asarray(answer)
+    for name in ("output", "events"):  # of predict_recording
+        if name in answer:
+            return np.asarray(answer[name])
+    raise TypeError(f"an answer is a dict of {listing(map(str, answer))}; expected an array, or a dict with 'output'.")
 
 
 def _columns(values: np.ndarray) -> np.ndarray:
@@ -287,4 +289,6 @@ def _samples(answer: Any, recording: Recording) -> np.ndarray:
             expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"
             raise TypeError(f"the answer for {name_of(recording)} has {len(values)} floats; expected {expected}.")
         values = find_events(values, float(recording["sampling_frequency"]))
+    elif len(values) == len(recording["signal"]) and len(values) > 2 and values.max() <= 1:
+        raise ValueError(f"the answer for {name_of(recording)} is a mask of 0 and 1; expected samples: np.flatnonzero.")
     return np.sort(as_samples(f"the answer for {name_of(recording)}", values))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from neurallib.names import did_you_mean, listing
-from neurallib.signals.recording_parts import Recording, flutter_of, gaps_of, name_of
+from neurallib.signals.annotations import flutter_of
+from neurallib.signals.recording_parts import Recording, gaps_of, name_of
 from neurallib.warn import warn
 
 Stretches = Iterable[tuple[float, float]]  # seconds, from and to

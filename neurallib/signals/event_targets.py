@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from neurallib.checks import boolean, choice, number
-from neurallib.names import hinted
-from neurallib.signals.recording_parts import events_of, samples_of
+from neurallib.names import hinted, listing
+from neurallib.signals.annotations import beats_of, samples_of
+from neurallib.signals.recording_parts import events_of, name_of
 from neurallib.signals.recordings import Recording
-from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+from neurallib.warn import warn
 
-Classes = Sequence[str] | Mapping[str, int]
+Classes = Sequence[str | int] | Mapping[Any, int]
 
 
 def beats(recording: Recording) -> np.ndarray:
@@ -33,7 +35,7 @@ def beats(recording: Recording) -> np.ndarray:
     KeyError
         If `recording` is none.
     TypeError, ValueError
-        If its events are no dict of samples and as many symbols.
+        If its events are no dict of samples and as many symbols, or moments of which none has a symbol of a beat.
 
     See Also
     --------
@@ -47,7 +49,7 @@ def beats(recording: Recording) -> np.ndarray:
     >>> nl.beats({"events": events})
     array([ 90, 460])
     """
-    return _samples(recording, BEAT_SYMBOLS)
+    return beats_of(_with_events(recording))
 
 
 @hinted
@@ -95,7 +97,9 @@ def event_target(
     """
     choice("shape", shape, ("window", "gaussian"))
     steps = number("width", width, 0) * recording["sampling_frequency"]
-    samples = _samples(recording, BEAT_SYMBOLS if symbols is None else _names(symbols))
+    names = None if symbols is None else _names(symbols)
+    marked = _with_events(recording)
+    samples = beats_of(marked) if names is None else samples_of(marked, names)
     n_steps = len(recording["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
@@ -122,7 +126,8 @@ def interval_target(
     background : int, optional
         The class of samples that no such event covers; by default they are unknown.
     binary : bool
-        Whether the two classes are those of a binary task: float32, with nan for unknown.
+        Whether the two classes are those of a binary task: float32, with nan for unknown. A list of one symbol means
+        that it is the 1.
 
     Returns
     -------
@@ -132,7 +137,7 @@ def interval_target(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another kind, or `classes` is empty.
+        If an argument is of another kind, `classes` is empty or the background alone, or no event of them lasts.
 
     See Also
     --------
@@ -148,19 +153,17 @@ def interval_target(
     >>> nl.interval_target(recording, ["rest", "fist"])
     array([-1,  0,  0,  0,  1,  1, -1, -1])
     """
-    class_of = _classes(classes)
-    boolean("binary", binary)
-    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
-    target = np.full(n_steps, -1 if background is None else background, dtype=np.int64)
-    for start, symbol, duration in _in_order(recording):
-        if symbol in class_of and duration > 0:
-            target[start : max(start, round(start + duration * rate))] = class_of[symbol]
+    target = _class_steps(recording, classes, background, boolean("binary", binary))
+    symbols, wanted = {symbol for _, symbol, _ in _in_order(recording)}, _classes(classes, binary)
+    if symbols and not symbols & set(wanted):
+        named = f"{listing(sorted(symbols))}: none of them is one of classes, {listing(wanted)}"
+        warn(f"the events of {name_of(recording)} are {named}.")
     return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
 
 
 @hinted
 def label_target(
-    recording: Recording, classes: Classes, *, least: float = 0.5, binary: bool = False
+    recording: Recording, classes: Classes, *, least: float = 0.5, background: int | None = None, binary: bool = False
 ) -> np.ndarray:
     """The one class of a recording, or of a window: the one that takes most of its time.
 
@@ -172,8 +175,11 @@ def label_target(
         The symbols in order of their classes, or the class of each symbol.
     least : float
         The share of time, in [0, 1], that this class has to take; with less it is unknown.
+    background : int, optional
+        The class of time that no such event covers; by default it is unknown.
     binary : bool
-        Whether the two classes are those of a binary task: float32, with nan for unknown.
+        Whether the two classes are those of a binary task: float32, with nan for unknown. A list of one symbol means
+        that it is the 1.
 
     Returns
     -------
@@ -200,11 +206,11 @@ def label_target(
     array(1)
     """
     number("least", least, 0, 1)
-    steps = interval_target(recording, classes)
+    steps = _class_steps(recording, classes, background, boolean("binary", binary))
     counts = np.bincount(steps[steps >= 0], minlength=1)
     best = int(counts.argmax())
     known = counts[best] > 0 and counts[best] >= least * len(steps)
-    if boolean("binary", binary):
+    if binary:
         return np.array(best if known else np.nan, dtype=np.float32)
     return np.array(best if known else -1, dtype=np.int64)
 
@@ -213,10 +219,6 @@ def _with_events(recording: Recording) -> Recording:
     """The recording; KeyError where it says nothing of events, not even that there are none."""
     recording["events"]
     return recording
-
-
-def _samples(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
-    return samples_of(_with_events(recording), symbols)
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
@@ -230,10 +232,32 @@ def _names(symbols: Iterable[str]) -> list[str]:
     return list(symbols)
 
 
-def _classes(classes: Classes) -> dict[str, int]:
+def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
+    """int64 [T], the class of each sample, -1 where it is unknown."""
+    class_of = _classes(classes, binary)
+    if set(class_of.values()) == {background}:
+        raise ValueError(f"background={background} is the class of {listing(class_of)} as well; expected another.")
+    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
+    target = np.full(n_steps, -1 if background is None else background, dtype=np.int64)
+    marked = [event for event in _in_order(recording) if event[1] in class_of]
+    if marked and not any(duration > 0 for *_, duration in marked):
+        said = f"the {len(marked)} events of {name_of(recording)} that are of classes have no duration"
+        raise ValueError(f"{said}; expected how long each lasts, in seconds, in recording['events']['duration'].")
+    for start, symbol, duration in marked:
+        if duration > 0:
+            target[start : max(start, round(start + duration * rate))] = class_of[symbol]
+    return target
+
+
+def _classes(classes: Classes, binary: bool) -> dict[str, int]:
+    """The class of each symbol, as text, which symbols are."""
     if isinstance(classes, str):
         raise TypeError(f"classes is one text, {classes!r}; expected a list of symbols, or a mapping from them.")
-    given = dict(classes) if isinstance(classes, Mapping) else {symbol: i for i, symbol in enumerate(classes)}
+    if isinstance(classes, Mapping):
+        given = {str(symbol): value for symbol, value in classes.items()}
+    else:
+        first = int(binary and len(classes) == 1)
+        given = {str(symbol): i for i, symbol in enumerate(classes, first)}
     if not given:
         raise ValueError("classes is empty; expected the symbols of events.")
     return given

@@ -1,4 +1,4 @@
-"""What a recording says beside its signal: beats, flutter, classes by step, and where it says nothing."""
+"""What a recording is made of: channels, units, events, rows of its signal, and where it says nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from neurallib.names import did_you_mean, listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import LazySignal
-from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together
@@ -221,40 +220,6 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     return samples, symbols, duration
 
 
-def annotated(recording: Recording) -> Recording:
-    """The recording, which says something beside its signal."""
-    if not len(events_of(recording)[0]):
-        raise ValueError(f"{name_of(recording)} has no annotation; expected its truth, or target, which gives it.")
-    return recording
-
-
-def samples_of(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
-    """int64 [n], samples of what is annotated with one of some symbols, ascending."""
-    (samples, names, _), wanted = events_of(recording), set(symbols)
-    return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
-
-
-def beats_of(recording: Recording) -> np.ndarray:
-    """int64 [n], samples of the QRS complexes, ascending."""
-    return samples_of(recording, BEAT_SYMBOLS)
-
-
-def flutter_of(recording: Recording) -> np.ndarray:
-    """int64 [n, 2], the samples from each "[" to its "]", or to the end of the recording."""
-    samples, symbols, _ = events_of(recording)
-    found: list[tuple[int, int]] = []
-    start: int | None = None
-    for i in np.argsort(samples, kind="stable"):
-        if symbols[i] == "[" and start is None:
-            start = int(samples[i])
-        elif symbols[i] == "]" and start is not None:
-            found.append((start, int(samples[i]) + 1))
-            start = None
-    if start is not None:
-        found.append((start, len(recording["signal"])))
-    return np.array(found, np.int64).reshape(-1, 2)
-
-
 def gaps_of(recording: Recording) -> np.ndarray:
     """int64 [n, 2], from where to where no channel has a value."""
     return runs_where(recording["signal"], lambda rows: np.isnan(rows).all(axis=1))
@@ -281,17 +246,3 @@ def signal_rows(signal: Any, start: int, stop: int) -> np.ndarray:
     """Samples start to stop, [n, C], of a signal that may be read only now; nan for what is masked or no number."""
     rows = np.ma.filled(np.ma.asarray(signal[start:stop]).astype(np.float64, copy=False), np.nan)
     return rows[:, None] if rows.ndim == 1 else rows
-
-
-def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
-    """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. An
-    annotation without a duration goes on to the next one."""
-    samples, symbols, duration = events_of(recording)
-    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
-    found = np.full(n_steps, -1, np.int64)
-    order = np.argsort(samples, kind="stable")
-    nexts = np.append(samples[order][1:], n_steps)
-    for i, following in zip(order, nexts, strict=True):
-        stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else following
-        found[max(samples[i], 0) : stop] = names.index(symbols[i]) if symbols[i] in names else -1
-    return found

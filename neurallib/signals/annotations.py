@@ -1,0 +1,70 @@
+"""What a recording's events say: beats, flutter, and classes by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from neurallib.names import listing
+from neurallib.signals.recording_parts import Recording, events_of, name_of
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+
+# What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
+_OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
+
+
+def annotated(recording: Recording) -> Recording:
+    """The recording, which says something beside its signal."""
+    if not len(events_of(recording)[0]):
+        raise ValueError(f"{name_of(recording)} has no annotation; expected its truth, or target, which gives it.")
+    return recording
+
+
+def samples_of(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
+    """int64 [n], samples of what is annotated with one of some symbols, ascending."""
+    (samples, names, _), wanted = events_of(recording), set(symbols)
+    return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
+
+
+def beats_of(recording: Recording) -> np.ndarray:
+    """int64 [n], samples of the QRS complexes, ascending; an error where moments are marked with symbols of none."""
+    found = samples_of(recording, BEAT_SYMBOLS)
+    _, symbols, duration = events_of(recording)
+    unknown = {each for each, lasts in zip(symbols, duration, strict=True) if not lasts and each[:1] not in _OTHERS}
+    if len(found) == 0 and unknown:
+        raise ValueError(
+            f"the {len(symbols)} events of {name_of(recording)} are {listing(sorted(unknown))}, no symbols of beats; "
+            "expected 'N' of a beat, or to be told: symbols= of event_target, target= of evaluate_recordings."
+        )
+    return found
+
+
+def flutter_of(recording: Recording) -> np.ndarray:
+    """int64 [n, 2], the samples from each "[" to its "]", or to the end of the recording."""
+    samples, symbols, _ = events_of(recording)
+    found: list[tuple[int, int]] = []
+    start: int | None = None
+    for i in np.argsort(samples, kind="stable"):
+        if symbols[i] == "[" and start is None:
+            start = int(samples[i])
+        elif symbols[i] == "]" and start is not None:
+            found.append((start, int(samples[i]) + 1))
+            start = None
+    if start is not None:
+        found.append((start, len(recording["signal"])))
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
+    """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. An
+    annotation without a duration goes on to the next one."""
+    samples, symbols, duration = events_of(recording)
+    n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
+    found = np.full(n_steps, -1, np.int64)
+    order = np.argsort(samples, kind="stable")
+    nexts = np.append(samples[order][1:], n_steps)
+    for i, following in zip(order, nexts, strict=True):
+        stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else following
+        found[max(samples[i], 0) : stop] = names.index(symbols[i]) if symbols[i] in names else -1
+    return found
