@@ -84,10 +84,10 @@ def handed_at_rate(state: State, data: Any, name: str, told: Mapping[str, Any]) 
     Raises
     ------
     ValueError
-        If their manifest alone says a rate, and it is not the state's.
+        If their rate is told, and is not the state's.
     """
     said, own = said_of(data, told), state["preprocessing"]["sampling_frequency"]
-    rate = said["sampling_frequency"] if told["sampling_frequency"] is None else None
+    rate = said["sampling_frequency"]
     if rate is not None and own is not None and ratio_of(own, rate) != 1:
         raise ValueError(f"{name} are of {rate:g} Hz, as the manifest of their folder says; expected {own:g} Hz.")
     n_features = describe(state).n_features
@@ -103,7 +103,8 @@ def _entries_of(data: Any) -> list[dict[str, Any]]:
     """What the manifest of an opened folder says of each recording that has files; nothing of data of another kind."""
     if not isinstance(data, SignalFolder) or len(data) == 0:
         return []
-    return [entry for entry in entries_in(data.paths_x[0].absolute().parents[1].parent).values() if entry and entry["files"]]
+    path_x = data.paths_x[0].absolute().parents[1]
+    return [entry for entry in entries_in(path_x.parent).values() if entry and entry["files"]]
 
 
 def _shared(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
