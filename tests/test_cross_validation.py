@@ -164,6 +164,49 @@ def test_windows_of_a_file_stay_together_where_every_file_is_a_person(tmp_path: 
     assert [trained["preprocessing"]["window"] for trained in told["states"]] == [10] * 4
 
 
+def made(directory: Path, **more: Any) -> nl.SignalFolder:
+    """A data set of eight recordings of four people, ten windows each."""
+    rng = np.random.default_rng(0)
+    recordings = [
+        {"name": f"r{i}", "person": f"P{i % 4}", "signal": rng.standard_normal((100, 2)), "sampling_frequency": 10.0,
+         "channels": ["a", "b"], "units": ["mV", "mV"]} | more
+        for i in range(8)
+    ]  # fmt: skip
+    labels = {f"r{i}": i // 4 for i in range(8)}
+    root = nl.make_dataset(recordings, directory, target=labels, window=1, val=0, test=0, enable_progress_bar=False)
+    return nl.open_folder(root / "x", root / "y", "train")
+
+
+def test_windows_of_a_person_stay_together_where_a_manifest_says_who_is_who(tmp_path: Path) -> None:
+    folder, state = made(tmp_path), nl.gru_seq2one(n_features=2, hid_dim=3, n_layers=1, num_classes=2)
+    told = nl.cross_validate(state, folder, None, folds=4, **SHORT)
+    person = [int(name[1]) % 4 for name in folder.names]
+    assert len(folder) == 80 and len({*zip(person, told["fold"].tolist(), strict=True)}) == 4
+    (tmp_path / "manifest.json").unlink()
+    told = nl.cross_validate(state, folder, None, folds=4, **SHORT)
+    assert len({*zip(person, told["fold"].tolist(), strict=True)}) == 16
+
+
+@pytest.mark.filterwarnings("ignore:channels are b, a")
+def test_folds_are_trained_and_measured_with_what_is_said_of_the_signals(tmp_path: Path) -> None:
+    folder, other = made(tmp_path / "1"), made(tmp_path / "2", channels=["b", "a"])
+    state = nl.gru_seq2one(n_features=2, hid_dim=3, n_layers=1, num_classes=2)
+    known = nl.cross_validate(state, folder, None, folds=2, **SHORT)["states"][0]
+    said = [known["preprocessing"][name] for name in ("sampling_frequency", "channels", "units", "window")]
+    assert said == [10.0, ["a", "b"], ["mV", "mV"], 1.0]
+    people = [int(name[1]) for name in folder.names]
+    flipped = [(x[:, ::-1], y) for x, y in other]
+    one = nl.cross_validate(known, other, None, folds=2, **SHORT)
+    two = nl.cross_validate(known, list(other), people, folds=2, **SHORT, channels=["b", "a"])
+    for told, pairs in ((one, other), (two, list(other))):
+        for trained, fold in zip(told["states"], range(2), strict=True):
+            places = np.flatnonzero(told["fold"] == fold)
+            expected = nl.predict(trained, [flipped[i][0] for i in places])
+            np.testing.assert_allclose([told["predictions"][i] for i in places], expected, rtol=1e-4)
+            measured = nl.evaluate(trained, [flipped[i] for i in places])
+            assert told["measures"][fold] == pytest.approx(measured, nan_ok=True)
+
+
 def test_data_come_in_every_form() -> None:
     x, people = np.random.default_rng(0).standard_normal((8, 6, 1)).astype(np.float32), [*"aabbccdd"]
     y = (x.mean(axis=1) > 0).astype(np.float32)

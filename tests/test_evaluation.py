@@ -1,6 +1,9 @@
 """Evaluation and prediction: the same numbers whatever the batches, and metrics against their definitions."""
 
+import functools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,3 +150,87 @@ def test_what_changed_within_a_state_is_noticed_at_the_next_call() -> None:
     state["weights"]["fc_out.bias"].data = torch.zeros(2)
     with pytest.raises(ValueError, match=r"fc_out.bias \(2,\) \(expected \(1,\)\)"):
         nl.predict(state, [x])
+
+
+def made_folder(directory: Path, order: str, unit: str, rate: float) -> Path:
+    """Recordings of channels A, B and C, in an order, a unit and at a rate of their own, which are the same signals."""
+    t, size = np.arange(round(20 * rate)) / rate, {"mV": 1, "uV": 1000}[unit]
+    waves = {name: np.sin(2 * np.pi * (i + 1) * t) + i for i, name in enumerate("ABC")}
+    recordings = [
+        {"name": name, "signal": (k + 1) * size * np.stack([waves[channel] for channel in order], 1),
+         "sampling_frequency": rate, "channels": list(order), "units": [unit] * 3,
+         "events": {"sample": [0], "symbol": [["rest", "fist"][k % 2]], "duration": [20.0]}}
+        for k, name in enumerate("abcd")
+    ]  # fmt: skip
+    target = functools.partial(nl.interval_target, classes=["rest", "fist"])
+    options: dict[str, Any] = {"window": 5, "val": ["b"], "test": ["a", "d"], "enable_progress_bar": False}
+    return nl.make_dataset(recordings, directory, target=target, **options)
+
+
+def part_of(made: Path, part: str = "test") -> nl.SignalFolder:
+    return nl.open_folder(made / "x", made / "y", part)
+
+
+def knowing(**known: Any) -> nl.State:
+    state = nl.gru_seq2seq(n_features=3, hid_dim=4, n_layers=1, num_classes=2)
+    return {**state, "preprocessing": {**state["preprocessing"], **known}}  # type: ignore[typeddict-item]
+
+
+STATE = knowing(channels=[*"ABC"], units=["mV"] * 3, sampling_frequency=100.0)
+
+
+def all_tests(state: nl.State, folder: Any, paths: tuple[Path, Path], **said: Any) -> dict[str, Any]:
+    """What every function that tests a state says of a folder."""
+    return {
+        "evaluate": list(nl.evaluate(state, folder, **said).values()),
+        "predict": nl.predict(state, folder, **said),
+        "iter_predict": list(nl.iter_predict(state, folder, **said)),
+        "confusion_matrix": nl.confusion_matrix(state, folder, **said),
+        "test_on_test_set": nl.test_on_test_set(state, *paths, **said)[0],
+    }
+
+
+def assert_alike(one: dict[str, Any], other: dict[str, Any], rtol: float = 1e-5) -> None:
+    for name, values in one.items():
+        np.testing.assert_allclose(other[name], values, rtol=rtol, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:channels are B, C, A", "ignore:units are uV, uV, uV")
+def test_testing_takes_from_a_folders_manifest_what_training_does(tmp_path: Path) -> None:
+    own = made_folder(tmp_path / "own", "ABC", "mV", 100)
+    other = made_folder(tmp_path / "other", "BCA", "uV", 100)
+    expected = all_tests(STATE, part_of(own), (own / "x", own / "y"))
+    assert_alike(expected, all_tests(STATE, part_of(other), (other / "x", other / "y")))
+    prepared = [nl.prepare(STATE, part_of(made))[0][0] for made in (own, other)]
+    torch.testing.assert_close(*prepared)
+    faster = made_folder(tmp_path / "faster", "BCA", "uV", 200)
+    told = all_tests(STATE, part_of(faster), (faster / "x", faster / "y"))
+    assert_alike(told, all_tests(STATE, list(part_of(faster)), (faster / "x", faster / "y"), sampling_frequency=200.0,
+                                 channels=[*"BCA"], units="uV"))  # fmt: skip
+    assert len(told["predict"][0]) == 1000 and told["confusion_matrix"].sum() == 8000
+    np.testing.assert_allclose(told["predict"][0][100:-100:2], expected["predict"][0][50:-50], atol=0.02)
+    with pytest.raises(ValueError, match="^data are of 200 Hz, as the manifest of their folder says; expected 100 Hz"):
+        nl.prepare(STATE, part_of(faster))
+
+
+def test_what_is_told_of_a_folder_goes_before_its_manifest(tmp_path: Path) -> None:
+    made = made_folder(tmp_path, "BCA", "uV", 200)
+    said: dict[str, Any] = {"sampling_frequency": 100.0, "channels": [*"ABC"], "units": "mV"}
+    paths = made / "x", made / "y"
+    as_told = all_tests(STATE, part_of(made), paths, **said)
+    assert_alike(as_told, all_tests(knowing(), list(part_of(made)), paths))
+
+
+def test_a_state_that_knows_nothing_takes_a_made_folder_as_it_comes(tmp_path: Path) -> None:
+    made = made_folder(tmp_path, "BCA", "uV", 200)
+    assert nl.evaluate(knowing(), part_of(made)) == nl.evaluate(knowing(), list(part_of(made)))
+    with pytest.raises(ValueError, match="the state does not know at which frequency"):
+        nl.evaluate(knowing(), part_of(made), sampling_frequency=200.0)
+
+
+def test_what_does_not_fit_a_made_folder_is_refused_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    folder = part_of(made_folder(tmp_path, "BCA", "uV", 100))
+    state = knowing(channels=[*"ABD"])
+    with pytest.raises(ValueError, match="channels lacks D: the state was trained on A, B, D, given are B, C, A"):
+        nl.evaluate(state, folder)
+    assert nl.evaluate(state, folder, channels=[*"ABD"]) == nl.evaluate(state, list(folder))

@@ -122,3 +122,30 @@ def test_train_takes_from_an_opened_folder_what_its_manifest_says(tmp_path: Path
     assert (known["sampling_frequency"], known["channels"], known["units"]) == (50.0, ["V5"], ["mV"])
     known = nl.train(state, list(train), val, **options)["preprocessing"]
     assert known["sampling_frequency"] is None and known["window"] is None
+
+
+@pytest.mark.filterwarnings("ignore:channels are V5, II")
+def test_validation_data_are_what_their_own_manifest_says(tmp_path: Path) -> None:
+    signals = np.random.default_rng(0).standard_normal((2, 1000, 2))
+
+    def made(directory: str, signals: np.ndarray, channels: list[str], rate: float = 100.0) -> list[nl.SignalFolder]:
+        recordings = [
+            {"name": f"r{i}", "signal": signal, "sampling_frequency": rate, "channels": channels, "units": ["mV"] * 2,
+             "events": {"sample": np.arange(50, 1000, 100), "symbol": ["N"] * 10}} for i, signal in enumerate(signals)
+        ]  # fmt: skip
+        root = nl.make_dataset(recordings, tmp_path / directory, target=nl.event_target, val=["r1"], test=0)
+        return [nl.open_folder(root / "x", root / "y", part) for part in ("train", "val")]
+
+    train, val = made("own", signals, ["II", "V5"])
+    _, other = made("other", signals[:, :, ::-1], ["V5", "II"])
+    _, faster = made("faster", signals, ["II", "V5"], 200.0)
+    state = nl.gru_seq2seq(n_features=2, hid_dim=2, n_layers=1)
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, **QUIET}
+    losses = [nl.train(state, train, data, **options)["training_info"]["val_losses"] for data in (val, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    told = nl.train(state, train, other, **options, channels=["V5", "II"])["training_info"]["val_losses"]
+    flipped = nl.train(state, train, list(other), **options)["training_info"]["val_losses"]
+    assert told == pytest.approx(flipped, rel=1e-6) and told != pytest.approx(losses[0], rel=1e-4)
+    with pytest.raises(ValueError, match="val_data are of 200 Hz, as the manifest of their folder says; expected 100"):
+        nl.train(state, train, faster, **options)
+    nl.train(state, train, faster, **options, sampling_frequency=100.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from neurallib.architectures import check_state
@@ -11,7 +13,7 @@ from neurallib.measures.metrics import Metrics
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
 from neurallib.prediction.sharing import of_each_share
-from neurallib.signals.conversion import handed_to
+from neurallib.signals.manifest import handed_of
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State
@@ -26,6 +28,8 @@ def confusion_matrix(
     batch_size: int = 32,
     gpu_id: int | None = None,
     sampling_frequency: float | None = None,
+    channels: Sequence[str] | None = None,
+    units: Sequence[str] | str | None = None,
 ) -> np.ndarray:
     """How often each class of a classification is taken for each, over valid, known labels.
 
@@ -40,7 +44,12 @@ def confusion_matrix(
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     sampling_frequency : float, optional
-        Hz, of the signals, where it may be another than the state's.
+        Hz, of the signals, where it may be another than the state's; by default, as of channels and units, what the
+        manifest of `make_dataset` says of a folder.
+    channels : sequence of str, optional
+        Names of their channels: the state's are picked by their names.
+    units : sequence of str or str, optional
+        Of their channels, or of all: converted to the state's, with a warning.
 
     Returns
     -------
@@ -77,6 +86,6 @@ def confusion_matrix(
             metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
         return metrics.confusion()
 
-    handed = handed_to(state, sampling_frequency, None, None)
+    handed = handed_of(state, data, sampling_frequency, channels, units)
     tables = of_each_share("confusion_matrix", state, data, "data", True, handed, table)
     return np.asarray(sum(tables))

@@ -18,7 +18,8 @@ from neurallib.models.registry import check_weights
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
 from neurallib.prediction.sharing import of_each_share
-from neurallib.signals.conversion import Handed, handed_to
+from neurallib.signals.conversion import Handed
+from neurallib.signals.manifest import handed_of
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Data, Signals, as_items, in_blocks
@@ -61,8 +62,8 @@ def evaluate(
     enable_progress_bar : bool
         Show the progress.
     sampling_frequency : float, optional
-        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
-        their own steps.
+        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
+        Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
         Names of their channels: the state's are picked by their names.
     units : sequence of str or str, optional
@@ -96,7 +97,7 @@ def evaluate(
     """
     integer("batch_size", batch_size)
     device, state = configure_device(gpu_id), check_state(state)
-    handed = handed_to(state, sampling_frequency, channels, units)
+    handed = handed_of(state, data, sampling_frequency, channels, units)
     task = describe(state)
     terms = loss_terms(task, state["training_info"].get("class_weight"))
 
@@ -150,8 +151,8 @@ def predict(
     enable_progress_bar : bool
         Show the progress.
     sampling_frequency : float, optional
-        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
-        their own steps.
+        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
+        Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
         Names of their channels: the state's are picked by their names.
     units : sequence of str or str, optional
@@ -181,7 +182,7 @@ def predict(
     """
     choice("output", output, ("probabilities", "logits"))
     state = check_state(state)
-    handed = handed_to(state, sampling_frequency, channels, units)
+    handed = handed_of(state, signals, sampling_frequency, channels, units)
 
     def outputs(prepared: PreparedData, bar: bool) -> list[np.ndarray]:
         return outputs_and_losses(state, prepared, batch_size, output == "logits", gpu_id, bar)[0]
@@ -221,8 +222,8 @@ def iter_predict(
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     sampling_frequency : float, optional
-        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
-        their own steps.
+        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
+        Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
         Names of their channels: the state's are picked by their names.
     units : sequence of str or str, optional
@@ -255,7 +256,7 @@ def iter_predict(
     configure_device(gpu_id)
     state = check_state(state)
     check_weights(state)
-    handed = handed_to(state, sampling_frequency, channels, units)
+    handed = handed_of(state, signals, sampling_frequency, channels, units)
     items = as_items(signals, "signals", handed.conversion.n_given or describe(state).n_features, False, keep=False)
     return _one_by_one(state, in_blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)
 

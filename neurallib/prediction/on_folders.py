@@ -17,8 +17,9 @@ from neurallib.prediction.evaluation import outputs_and_losses, predict
 from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
 from neurallib.signals.arrays import write_array
-from neurallib.signals.conversion import Handed, handed_to
+from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import open_folder
+from neurallib.signals.manifest import handed_of
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State
@@ -71,8 +72,8 @@ def test_on_test_set(
     enable_progress_bar : bool
         Show the progress.
     sampling_frequency : float, optional
-        Hz, of the signals. Where the state was trained at another, they are resampled, and the answers are for
-        their own steps.
+        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of them.
+        Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
         Names of their channels: the state's are picked by their names.
     units : sequence of str or str, optional
@@ -118,7 +119,7 @@ def test_on_test_set(
     if save_predictions and directory is not None and not directory.is_dir():
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
-    handed = handed_to(state, sampling_frequency, channels, units)
+    handed = handed_of(state, folder, sampling_frequency, channels, units)
     outputs, losses = _predict_and_measure(state, folder, handed, batch_size, gpu_id, enable_progress_bar)
     predictions: list[Any] = outputs
     if post_process_fn is not None:

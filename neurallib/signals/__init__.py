@@ -6,7 +6,7 @@ A recording, of a WFDB record or an .edf, .bdf, .csv, .npy or .npz file, is a di
 `sampling_frequency`, `channels`, `units`, `events`, `person`. What its file says of itself is read: rates, units, gaps
 (nan), annotations and their clocks, checksums, start time; a long signal stays in its file and is read in slices.
 `make_dataset` writes the folders that training reads, no person in two parts, with a `manifest.json` of what each file
-is; training takes rate, channels, units and window from it.
+is; training takes rate, channels, units and window from it, and testing all but the window.
 
 ```python
 from functools import partial

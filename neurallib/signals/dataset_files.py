@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.files import read_json, write_json
-from neurallib.formats import DATASET, check_format
 from neurallib.functions import array_sum, described, text_sum
-from neurallib.reading import is_file_name
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked
@@ -20,8 +17,6 @@ from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording, read_recording
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
-MANIFEST = "manifest.json"
-PARTS = ("train", "val", "test")
 LEAST = 1.0  # seconds: a shorter piece between two gaps is left out
 
 
@@ -77,67 +72,11 @@ def make_files(job: Job) -> dict[str, Any]:
     }
 
 
-def entries_in(root: Path) -> dict[str, Any]:
-    """What the manifest of a folder says of each recording, None where it is not finished; nothing without one.
-
-    Raises
-    ------
-    ValueError
-        If it is none that `make_dataset` wrote, or a later version of it did; names the file.
-    """
-    file = root / MANIFEST
-    if not file.is_file():
-        return {}
-    held = read_json(file)
-    check_format(held.get("format", 1), DATASET, file)
-    entries = held.get("recordings")
-    if not isinstance(entries, dict):
-        raise ValueError(f"{file} holds no recordings by name: make_dataset did not write it.")
-    for name, entry in entries.items():
-        if entry is not None and not _is_entry(entry):
-            raise ValueError(f"{file} says of {name!r} what make_dataset never does: remove it, or make a new folder.")
-    return entries
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not {"says_person", "made_from", "window", "files"} <= entry.keys():
-        return False
-    files, window = entry["files"], entry["window"]
-    if not isinstance(files, dict) or not isinstance(entry["made_from"], dict) or "stamp" not in entry["made_from"]:
-        return False
-    texts = (entry.get("channels"), entry.get("units"), [entry.get("person")], list(files))
-    numbers = (entry.get("sampling_frequency"), 1 if window is None else window)
-    return (
-        all(isinstance(some, list) and all(isinstance(text, str) for text in some) for some in texts)
-        and all(isinstance(number, (int, float)) and 0 < number < 1e10 for number in numbers)
-        and all(map(is_file_name, files))
-        and entry.get("part") in PARTS
-    )
-
-
 def is_made(job: Job, entry: Any) -> bool:
     """Whether a recording's files are there, and would be the same."""
     if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
         return False
     return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
-
-
-def dataset_said(path_x: Path) -> dict[str, Any]:
-    """What the manifest beside a folder x says that all its signals share: "sampling_frequency", "channels", "units",
-    and "window" in steps; nothing where there is none."""
-    entries = [entry for entry in entries_in(path_x.parent).values() if entry and entry["files"]]
-    names = ("sampling_frequency", "channels", "units", "window")
-    said = {name: [entry[name] for entry in entries] for name in names if entries}
-    shared = {name: values[0] for name, values in said.items() if all(value == values[0] for value in values)}
-    if not all(shared.get("units") or [""]):
-        shared.pop("units", None)
-    window, rate = shared.pop("window", None), shared.get("sampling_frequency")
-    return shared | ({"window": round(window * rate)} if window and rate else {})
-
-
-def write_manifest(file: Path, recordings: Mapping[str, Any]) -> None:
-    """Write it, atomically."""
-    write_json(file, {"format": DATASET, "recordings": dict(recordings)})
 
 
 def target_words(target: Target) -> str:

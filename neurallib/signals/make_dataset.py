@@ -14,9 +14,8 @@ from neurallib.files import sweep
 from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import (
-    MANIFEST, PARTS, Job, Target, entries_in, is_made, make_files, stamp_of, target_words, write_manifest,
-)  # fmt: skip
+from neurallib.signals.dataset_files import Job, Target, is_made, make_files, stamp_of, target_words
+from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
@@ -92,7 +91,8 @@ def make_dataset(
     -------
     Path
         The folder. `manifest.json` in it says of each recording its source, person, part, rate, channels, units, target
-        and the range in seconds of each file. Training takes rate, channels, units and window from it.
+        and the range in seconds of each file. Training takes rate, channels, units and window from it, and testing
+        all but the window.
 
     Raises
     ------

@@ -8,8 +8,9 @@ from neurallib.architectures import check_state
 from neurallib.checks import integer
 from neurallib.names import hinted
 from neurallib.signals.augmentation import Augmentation
-from neurallib.signals.conversion import AS_GIVEN, Handed
+from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
+from neurallib.signals.manifest import SAID, handed_at_rate
 from neurallib.signals.normalization import check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data, as_items
@@ -41,7 +42,8 @@ def prepare(
         [T, K], [T] for multiclass; for one output a signal: [K] or [1, K], a scalar for multiclass; also, with a
         warning, one value more or less in brackets, and transposed. Any float, integer or bool dtype. A label that is
         not known is -1 (multiclass) or nan (every other task); those of binary and multi-label tasks may be soft, any
-        value from 0 to 1.
+        value from 0 to 1. Of a folder that `make_dataset` made the state's channels are picked by their names, units
+        are converted, and its rate has to be the state's.
     name : str
         What errors call the data.
     memory_budget : int
@@ -73,7 +75,8 @@ def prepare(
     >>> prepared.lengths
     [100, 80]
     """
-    return _checked(check_state(state), data, name, True, memory_budget, enable_progress_bar, AS_GIVEN)
+    handed = handed_at_rate(check_state(state), data, name, dict.fromkeys(SAID))
+    return _checked(state, data, name, True, memory_budget, enable_progress_bar, handed)
 
 
 def prepare_training(

@@ -11,8 +11,7 @@ from neurallib.measures.class_weights import decided_class_weight
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
-from neurallib.signals.dataset_files import dataset_said
-from neurallib.signals.folders import SignalFolder
+from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed, prepare_training
@@ -27,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
     """The state with its preprocessing decided, the training and the validation data; `options` are `train`'s."""
-    options = _with_said(options)
+    given = {name: options[name] for name in SAID}
+    train_data, said = with_said(options["train_data"], given)
+    options = {**options, "train_data": train_data} | said
     state = changed(state, preprocessing=wanted_preprocessing(state, options))
     known = state["preprocessing"]
     names = options["channels"], options["units"]
@@ -42,6 +43,9 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state, items, "train_data", handed=handed, augmentation=augmentation, **reading
     )
     train_set.weights = weights
+    own = said_of(options["val_data"], given)
+    if own not in (given, said):  # a folder made otherwise than the training data's
+        handed = handed_at_rate(state, options["val_data"], "val_data", given)
     val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:
@@ -49,17 +53,6 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
     return state, train_set, val_set
-
-
-def _with_said(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, and where they say nothing of the signals what `make_dataset` wrote down of a folder's."""
-    data = options["train_data"]
-    if not isinstance(data, SignalFolder) or len(data) == 0:
-        return options
-    said = dataset_said(data.paths_x[0].parents[1])
-    data = data[:]
-    data.window = data.window or said.pop("window", None)
-    return {**options, "train_data": data} | {name: said[name] for name in said if options.get(name) is None}
 
 
 def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:

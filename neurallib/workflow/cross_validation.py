@@ -15,9 +15,11 @@ from neurallib.checks import boolean
 from neurallib.names import listing
 from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.progress import progress
+from neurallib.signals.conversion import handed_to
 from neurallib.signals.folders import SignalFolder
+from neurallib.signals.manifest import people_said, with_said
 from neurallib.signals.people import ByName, by_name, fold_of, part_of, people_of
-from neurallib.signals.preparing import prepare
+from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Data, Part, as_items
 from neurallib.signals.weights import sample_weights
 from neurallib.state import State
@@ -55,8 +57,9 @@ def cross_validate(
         Signals [T, n_features] and their targets, of all people.
     people : sequence, or of a folder also function, mapping, str or None
         Who each signal is of, in the order of `data`. Of a folder also a function of the file's name without its
-        ending, a mapping from such names, or a regular expression whose one group finds the person in it; None: each
-        file is of a person of its own. Windows of a file are of one person in any case but a sequence.
+        ending, a mapping from such names, or a regular expression whose one group finds the person in it; None: whom
+        the manifest of `make_dataset` names, and without one each file is of a person of its own. Windows of a file are
+        of one person in any case but a sequence.
     folds : int
         How many, at least 2; everyone is held out in one of them.
     epochs : int
@@ -122,12 +125,14 @@ def cross_validate(
     boolean("enable_progress_bar", enable_progress_bar)
     if refused := sorted({"dry_run", "val_data", "train_data"} & training_options.keys()):
         raise TypeError(f"cross_validate got {listing(refused)}: it makes the parts itself, and trains on them.")
-    items = as_items(data, "data", describe(check_state(state)).n_features, True)
+    data, said = with_said(data, training_options)
+    handed = handed_to(check_state(state), None, said["channels"], said["units"])
+    items = as_items(data, "data", handed.conversion.n_given or describe(state).n_features, True)
     who, classes = _who_is_who(items, people, labels)
     held_out = np.array(fold_of(who, folds, classes, seed), dtype=np.int64)
     parts = [_training_parts(held_out != fold, who, val, classes, seed) for fold in range(folds)]
     weights = _weights(training_options.get("sample_weight"), items, [training for training, _ in parts])
-    prepare(state, items, memory_budget=0)  # every signal is looked at before anything is trained
+    prepare_handed(state, items, "data", True, handed, memory_budget=0)  # all are looked at before any training
 
     states, measures, predictions = [], [], dict[int, np.ndarray]()
     for fold in progress(range(folds), enable_progress_bar, "folds", unit="fold"):
@@ -136,13 +141,13 @@ def cross_validate(
         own |= {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
         trained = train(
             state, *(_Pairs(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
-            gpu_id=gpu_id, enable_progress_bar=False, **(training_options | own),
+            gpu_id=gpu_id, enable_progress_bar=False, **(training_options | said | own),
         )  # fmt: skip
         if trained["training_info"]["interrupted"]:
             raise KeyboardInterrupt  # train has kept what it had; whoever pressed Ctrl-C wants no further fold
         states.append(trained)
-        measures.append(evaluate(trained, _Pairs(items, places), gpu_id=gpu_id))
-        predictions |= zip(places, predict(trained, _Pairs(items, places), gpu_id=gpu_id), strict=True)
+        measures.append(evaluate(trained, _Pairs(items, places), gpu_id=gpu_id, **said))
+        predictions |= zip(places, predict(trained, _Pairs(items, places), gpu_id=gpu_id, **said), strict=True)
     told = {name: _mean_and_interval([measured[name] for measured in measures]) for name in _numbers(measures)}
     return {
         "predictions": [predictions[i] for i in range(len(items))],
@@ -166,7 +171,9 @@ def _who_is_who(items: Any, people: Any, labels: Any) -> tuple[list[str], list[A
     """The person of each item, and its class where there are labels."""
     if isinstance(items, SignalFolder):
         names = [path.stem for path in items.paths_x]
-        people = names if people is None else people
+        if people is None:
+            told = people_said(items)
+            people = [told.get(name, name) for name in names]
     else:
         names = [f"data[{i}]" for i in range(len(items))]
         for argument, given in (("people", people), ("labels", labels)):
