@@ -46,7 +46,7 @@ training.__init__ training.schedules training.optimization training.monitoring t
     prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion
     prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
     prediction.certainty prediction.leads prediction.r_peaks prediction.denoised prediction.skipping
-    prediction.recordings     plots_recordings plots_scores
+    prediction.answered prediction.recordings     plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

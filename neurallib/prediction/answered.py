@@ -1,0 +1,51 @@
+"""What a state or a function answers of a recording, in the forms that are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.r_peaks import find_r_peaks
+from neurallib.prediction.stream_events import DEFAULTS, event_settings
+from neurallib.signals.event_finding import find_events
+from neurallib.signals.peaks import as_samples
+from neurallib.signals.recording_parts import Recording, name_of
+from neurallib.state import State
+from neurallib.tasks import describe
+
+
+def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:
+    """Of "events" their samples, else what `predict_recording` gives, with the classes of a binary state for its
+    probabilities where classes are asked for."""
+    if task == "events":
+        return find_r_peaks(state, recording, gpu_id=gpu_id)
+    answer = predict_recording(state, recording, gpu_id=gpu_id)
+    if task == "classes" and describe(state).kind == "binary":
+        output, threshold = answer["output"], (DEFAULTS | event_settings(state))["threshold"]
+        answer["output"] = np.where(np.isnan(output), -1, output > threshold)
+    return answer
+
+
+def values_of(answer: Any) -> np.ndarray:
+    """The numbers of an answer."""
+    return np.asarray(answer["output"] if isinstance(answer, Mapping) else answer)
+
+
+def columns_of(answer: Any) -> np.ndarray:
+    """The same, float64 [T, C]."""
+    values = values_of(answer)
+    return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
+
+
+def as_events(answer: Any, recording: Recording) -> np.ndarray:
+    """Events as sorted samples; probabilities become events first."""
+    values = values_of(answer)
+    if values.dtype.kind == "f" and len(values):
+        if len(values) != len(recording["signal"]):
+            expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"
+            raise TypeError(f"the answer for {name_of(recording)} has {len(values)} floats; expected {expected}.")
+        values = find_events(values, float(recording["sampling_frequency"]))
+    return np.sort(as_samples(f"the answer for {name_of(recording)}", values))
