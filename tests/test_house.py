@@ -28,7 +28,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks signals.smoothing
     signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
-    signals.uneven signals.tables signals.recordings signals.recording_parts signals.annotations
+    signals.uneven signals.label_columns signals.tables signals.recordings signals.recording_parts signals.annotations
     signals.event_targets
     signals.dataset_files signals.make_dataset plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
@@ -47,7 +47,7 @@ training.__init__ training.schedules training.optimization training.monitoring t
     prediction.windows prediction.applying prediction.sharing prediction.evaluation prediction.confusion
     prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
     prediction.certainty prediction.leads prediction.r_peaks prediction.denoised prediction.skipping
-    prediction.recordings     plots_recordings plots_scores
+    prediction.answered prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

@@ -1,10 +1,13 @@
 """Classes by person, and denoising, on recordings: as `evaluate` and the DeepFilter benchmark measure them."""
 
 import math
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from test_answers import known_detector
 from test_recording_scores import recording
 
 import neurallib as nl
@@ -45,6 +48,79 @@ def test_annotated_stages_are_the_truth_of_a_recording_and_the_rest_is_unknown()
     again = nl.evaluate_recordings(lambda _: {"output": probabilities}, [r], task="classes", names=["W", "N2"],
                                    skip_start=5)  # fmt: skip
     np.testing.assert_array_equal(again["confusion"], [[3000, 0], [500, 500]])
+
+
+def gated(**events: float) -> tuple[nl.State, dict]:
+    """A binary state, and a recording of which it says yes, 0.88, from 20 to 40 s, and 0.5 elsewhere."""
+    r = recording("a", [2000], symbols=["seizure"])
+    r["events"]["duration"] = np.array([20.0])
+    r["signal"][2000:4000] = 1
+    state = known_detector(100.0, **events)
+    state["weights"]["gru_layers.0.weight_ih_l0"] = torch.tensor([[0.0], [0.0], [0.18]])
+    state["weights"]["gru_layers.0.bias_ih_l0"] = torch.tensor([0.0, -20.0, 0.0])
+    return {**state, "postprocessing": {**state["postprocessing"], "outputs": ["seizure"]}}, r
+
+
+@pytest.mark.parametrize("threshold, hit", [(None, 2000), (0.8, 2000), (0.95, 0)])
+def test_a_binary_state_is_scored_as_two_classes_by_its_threshold(threshold: float | None, hit: int) -> None:
+    state, r = gated(**({} if threshold is None else {"threshold": threshold}))
+    y = partial(nl.interval_target, classes={"seizure": 1}, background=0)
+    for options in ({"names": ["bg", "seizure"]}, {}):
+        scores = nl.evaluate_recordings(state, [r], task="classes", target=y, **options)
+        assert abs(scores["confusion"] - [[4000, 0], [2000 - hit, hit]]).max() <= 2
+        assert scores["names"] == [options.get("names", ["no"])[0], "seizure"]
+    scores = nl.evaluate_recordings(state, [r], task="classes", names=["bg", "seizure"])
+    assert scores["confusion"][0].sum() == 0, "what no annotation covers is unknown"
+    gap = r | {"signal": np.where(np.arange(6000)[:, None] < 1000, np.nan, r["signal"])}
+    assert nl.evaluate_recordings(state, [gap], task="classes", target=y, skip_gaps=False)["confusion"].sum() == 5000
+    with pytest.raises(ValueError, match="names of the classes are not known; expected names.*: of a binary state two"):
+        nl.evaluate_recordings(state, [r], task="classes")
+    with pytest.raises(ValueError, match="names has 1; expected one for each of 2 classes"):
+        nl.evaluate_recordings(state, [r], task="classes", names=["seizure"])
+
+
+def test_probabilities_of_yes_are_classes() -> None:
+    y = np.array([0, 1, 1, 0, 1, -1])
+    p = np.array([0.1, 0.7, 0.4, 0.5, np.nan, 0.9], np.float32)
+    for found in (p, p[:, None]):
+        assert nl.class_scores([y], [found])["confusion"].tolist() == [[2, 0], [1, 1]]
+    for true, found in ((y, p + 1), (p, y), (y, p - 0.5)):
+        with pytest.raises(ValueError, match="no whole numbers; expected one class a step, or of what is found prob"):
+            nl.class_scores([true], [found])
+    assert nl.class_scores([[0, 1, 2]], [[0.0, np.nan, 2.0]])["confusion"].tolist() == [[1, 0, 0], [0] * 3, [0, 0, 1]]
+
+
+def test_a_recording_without_a_beat_is_told_of_other_tasks() -> None:
+    state, r = gated()
+    with pytest.warns(UserWarning, match="no recording has a beat among its annotations; expected beats, task='classe"):
+        nl.evaluate_recordings(lambda r: nl.predict_recording(state, r), [r])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nl.evaluate_recordings(lambda _: [5], [r, recording("b", [100])])
+        nl.evaluate_recordings(lambda _: [5], [r], target=nl.beats)
+        nl.evaluate_recordings(lambda _: [5], [recording("b", [100])], skip_start=2)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_one_class_a_window_is_scored_by_what_takes_most_of_the_window(num_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    r = recording("a", []) | {"signal": rng.standard_normal((6000, 1))}
+    y = np.repeat(rng.integers(-1, max(2, num_classes), 60), 100)
+    state = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, num_classes=num_classes)
+    state["preprocessing"] |= {"sampling_frequency": 100.0, "window": 1.3}
+    answer = nl.predict_recording(state, r)
+    p, windows = answer["output"], answer["windows"]
+    found = (p[:, 0] > 0.5).astype(int) if num_classes == 1 else p.argmax(axis=1)
+    share = [[(y[a:b] == k).mean() for k in range(3)] for a, b in windows]
+    true = np.where(np.max(share, axis=1) >= 0.5, np.argmax(share, axis=1), -1)
+    assert (true < 0).any() and len(windows) > 50
+    names = ["x", "y", "z"][: max(2, num_classes)]
+    expected = nl.class_scores([true], [found], names=names)["confusion"].tolist()
+    for task in ("classes", None):
+        scores = nl.evaluate_recordings(state, [r], task=task, target=lambda _: y, names=names)
+        assert scores["confusion"].tolist() == expected
+    scores = nl.evaluate_recordings(lambda _: answer, [r], task="classes", target=lambda _: true, names=names)
+    assert scores["confusion"].tolist() == expected, "a truth of each window does as well"
 
 
 def test_denoising_measures_are_those_of_the_benchmark() -> None:

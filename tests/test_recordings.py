@@ -1,12 +1,14 @@
 """Recordings as tables and arrays, lazily read signals, and what is asked for that is not there."""
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import neurallib as nl
 from neurallib import list_recordings, read_recording
 
 X = np.stack([np.sin(np.arange(1000) / 15), np.cos(np.arange(1000) / 9)], 1)
@@ -85,6 +87,48 @@ def test_uneven_samples_are_interpolated_by_their_times_and_gaps_are_nan(tmp_pat
     assert np.isnan(read_recording(even)["signal"][:, 0]).tolist() == [False] * 5 + [True] * 4 + [False] * 3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate, tick", [(200, 10), (2000, 1), (1926, 1), (1500, 1), (360, 10), (100, 1000)])
+def test_rows_that_share_a_time_are_spread_evenly(tmp_path: Path, rate: int, tick: int) -> None:
+    k = np.arange(37, 3037)  # the first packet is cut
+    truth = np.sin(2 * np.pi * 0.35 * k)
+    columns = [k * 1000 // (rate * tick) * tick, truth, k // 1000]
+    path = csv(tmp_path / "a.csv", columns, "time_ms,emg,label", form="%.9g")
+    for told in (None, rate):
+        read = read_recording(path, sampling_frequency=told, labels="label")
+        assert read["sampling_frequency"] == rate and len(read["signal"]) in (2999, 3000)
+        assert np.abs(read["events"]["sample"] - [0, 963, 1963, 2963]).max() <= 1
+        off = np.abs(read["signal"][:2999, 0] - truth[:2999]).max()
+        assert off < (1e-6 if 1000 % (rate * tick) == 0 or rate * tick % 1000 == 0 else 0.1)
+
+
+def test_packets_that_are_lost_are_gaps_and_those_that_come_late_are_spread_to_the_next(tmp_path: Path) -> None:
+    k = np.delete(np.arange(4000), np.r_[1000:1020, 2000:2200])
+    read = read_recording(csv(tmp_path / "a.csv", [k // 20 * 100, np.sin(k / 9)], "time_ms,a"))
+    gap = np.isnan(read["signal"][:, 0])
+    assert read["sampling_frequency"] == 200 and np.flatnonzero(~gap).tolist() == k.tolist()
+    np.testing.assert_allclose(read["signal"][k, 0], np.sin(k / 9), atol=1e-6)
+    late = np.arange(400) * 50 + np.random.default_rng(0).integers(-10, 10, 400)
+    read = read_recording(csv(tmp_path / "a.csv", [np.repeat(late, 10), np.sin(np.arange(4000) / 99)], "time_ms,a"))
+    assert read["sampling_frequency"] == pytest.approx(200, rel=1e-3) and not np.isnan(read["signal"]).any()
+
+
+@pytest.mark.parametrize("told", [None, 100])
+def test_moments_that_are_told_again_are_left_out_and_many_are_told(tmp_path: Path, told: int | None) -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 30, 80):
+        again = np.sort(np.r_[np.arange(1000), rng.integers(0, 500, n)]) * 10
+        path = csv(tmp_path / "a.csv", [again, rng.standard_normal(1000 + n)], "time_ms,a")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            read = read_recording(path, sampling_frequency=told)
+        assert read["sampling_frequency"] == 100 and len(read["signal"]) == 1000
+        assert [str(each.message)[:16] for each in caught] == (["80 of 1080 rows "] if n == 80 else [])
+    path = csv(tmp_path / "a.csv", np.repeat([np.arange(500) * 10, rng.standard_normal(500)], 2, axis=1), "time_ms,a")
+    with pytest.warns(UserWarning, match=r"500 of 1000 rows of .*a\.csv are left out"):
+        assert len(read_recording(path, sampling_frequency=told)["signal"]) == 500, "each row is there twice"
+
+
 def test_clocks_that_tell_the_date_tell_the_start(tmp_path: Path) -> None:
     since_1970 = 1_700_000_000_000 + np.arange(1000) * 10
     read = read_recording(csv(tmp_path / "a.csv", [since_1970, X], "timestamp,a,b", form="%.3f"))
@@ -110,6 +154,42 @@ def test_runs_of_a_label_column_are_events(tmp_path: Path) -> None:
     assert read["channels"] == ["0", "1"] and read["events"]["symbol"] == ["rest", "fist"]
     assert read["events"]["sample"].tolist() == [0, 60]
     assert read["events"]["duration"].tolist() == pytest.approx([0.3, 0.2])
+
+
+@pytest.mark.parametrize("yes, no", [("1", "0"), ("True", "False"), ("1.0e+00", "")])
+def test_several_label_columns_are_events_by_their_names_and_no_channels(tmp_path: Path, yes: str, no: str) -> None:
+    flexion, extension = np.arange(100) // 25 % 2, np.arange(100) // 40 == 1
+    rows = (f"{i},{yes if a else no},{yes if b else no},7\n" for i, (a, b) in enumerate(zip(flexion, extension)))
+    (tmp_path / "a.csv").write_text("emg,flexion,extension,stage\n" + "".join(rows))
+    read = read_recording(tmp_path / "a.csv", sampling_frequency=10, labels=["flexion", "extension"])
+    assert read["channels"] == ["emg", "stage"]
+    assert read["events"]["symbol"] == ["flexion", "extension", "flexion"]
+    assert read["events"]["sample"].tolist() == [25, 40, 75]
+    for name, truth in (("flexion", flexion), ("extension", extension)):
+        assert nl.interval_target(read, {name: 1}, background=0).tolist() == truth.tolist()
+    with pytest.raises(ValueError, match=r"'stage' of .*a\.csv holds '7'; several labels are columns of 0 and 1"):
+        read_recording(tmp_path / "a.csv", sampling_frequency=10, channels="emg", labels=["flexion", "stage"])
+    read = read_recording(tmp_path / "a.csv", sampling_frequency=10, channels="emg", labels=[("gesture", "stage")])
+    assert read["events"]["symbol"] == ["7"], "the first of several names that is there"
+
+
+def test_columns_of_text_are_skipped_where_channels_are_asked_for_and_else_named(tmp_path: Path) -> None:
+    rows = [f"{i},P01,{i / 100:.2f},{i % 7},{i % 5},{'ok' if i < 300 else 'LOST'}\n" for i in range(400)]
+    (tmp_path / "a.csv").write_text(",subject,time,emg,acc,note\n" + "".join(rows))
+    numbers = [[i % 5, i % 7] for i in range(400)]
+    for channels in (["emg"], [1], "emg"):  # what counts the lines has no number
+        read = read_recording(tmp_path / "a.csv", channels=channels)
+        assert read["sampling_frequency"] == 100 and read["channels"] == ["emg"]
+        assert read["signal"][:, 0].tolist() == [i % 7 for i in range(400)]
+    read = read_recording(tmp_path / "a.csv", channels=["acc", "emg"], labels="note")
+    assert read["signal"].tolist() == numbers and read["events"]["symbol"] == ["ok", "LOST"]
+    (tmp_path / "a.csv").write_text(",subject,time,emg,acc,note\n" + "".join(rows[:9] + ["9,P01,0.09,,NA,\n"]))
+    for channels, held in ((None, r"'subject' \('P01'\), 'note' \('ok'\)"), (["emg", "note"], r"'note' \('ok'\)")):
+        with pytest.raises(ValueError, match=rf"a\.csv holds text in {held}; expected numbers: channels= .*labels="):
+            read_recording(tmp_path / "a.csv", channels=channels)
+    (tmp_path / "b.csv").write_text("P01,0.5\n" * 9)
+    with pytest.raises(ValueError, match=r"b\.csv has no time column that is known as one"):
+        read_recording(tmp_path / "b.csv")
 
 
 @pytest.mark.parametrize("array", [X, X.T, X[:, 0], (100 * X).astype(np.int16), np.tile(X, (100, 1))])

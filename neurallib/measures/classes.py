@@ -28,8 +28,9 @@ def class_scores(
     Parameters
     ----------
     true, found : sequence of array-like
-        Of each recording the classes [T] as whole numbers from 0; `found` may hold probabilities [T, K]. Steps whose
-        true class is -1 or nan, or whose found class is, are left out.
+        Of each recording the classes [T] as whole numbers from 0; `found` may hold probabilities [T, K], or of
+        the second of two classes [T] or [T, 1] (above 0.5). Steps whose true class is -1 or nan, or whose found class
+        is, are left out.
     people : sequence of str, optional
         Who each recording is of; by default each is a person of its own.
     names : sequence of str, optional
@@ -85,8 +86,11 @@ def class_scores(
     return class_result(tables, people, names, n_bootstrap, seed)
 
 
-def known_pairs(true: ArrayLike, found: ArrayLike, which: str) -> tuple[np.ndarray, np.ndarray]:
-    """True and found classes, int64 [n], of the steps where both are known."""
+def known_pairs(
+    true: ArrayLike, found: ArrayLike, which: str, windows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """True and found classes, int64 [n], of the steps where both are known; or of windows [n, 2], from and to which
+    step, where these are what was found."""
     sides = []
     for name, given in (("true", true), ("found", found)):
         values = np.asarray(given)
@@ -99,13 +103,24 @@ def known_pairs(true: ArrayLike, found: ArrayLike, which: str) -> tuple[np.ndarr
         if values.ndim != 1:
             raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T].")
         whole = np.where(np.isnan(values), -1, values)
+        if name == "found" and (whole <= 1).all() and ((whole == -1) | (whole >= 0)).all():
+            whole = np.where(whole < 0, -1, whole > 0.5)
         if (whole != np.floor(whole)).any():
-            raise ValueError(f"the {name} classes of {which} are no whole numbers; expected one class a step.")
+            expected = "expected one class a step, or of what is found probabilities of yes"
+            raise ValueError(f"the {name} classes of {which} are no whole numbers; {expected}.")
         sides.append(whole.astype(np.int64))
+    if windows is not None and len(sides[1]) == len(windows) != len(sides[0]):
+        sides[0] = np.array([_most(sides[0][start:stop]) for start, stop in windows], np.int64)
     if len(sides[0]) != len(sides[1]):
         raise ValueError(f"{which} has {len(sides[0])} true and {len(sides[1])} found classes; expected as many.")
     known = (sides[0] >= 0) & (sides[1] >= 0)
     return sides[0][known], sides[1][known]
+
+
+def _most(classes: np.ndarray) -> int:
+    """The class of half of the steps at least that most of them have; -1 where none is that often."""
+    counts = np.bincount(classes[classes >= 0], minlength=1)
+    return int(counts.argmax()) if 2 * counts.max() >= len(classes) else -1
 
 
 def confusion(true: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:

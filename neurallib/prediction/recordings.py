@@ -17,18 +17,15 @@ from neurallib.measures.comparing import gross_of
 from neurallib.measures.denoising import denoising_scores, denoising_sums
 from neurallib.measures.detection import SUMS, detection_measures, detection_sums
 from neurallib.measures.tables import markdown
-from neurallib.names import hinted, listing
-from neurallib.prediction.denoised import denoise_recording
-from neurallib.prediction.long_recordings import predict_recording
-from neurallib.prediction.r_peaks import find_r_peaks
+from neurallib.names import hinted
+from neurallib.prediction.answered import answer_of_state, as_events, columns_of, values_of
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
 from neurallib.signals.annotations import annotated, beats_of, classes_of
-from neurallib.signals.event_finding import find_events
-from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import Recording, as_recording, column_of, n_channels_of, name_of, rows_of
+from neurallib.signals.recording_parts import Recording, as_recording, column_of, name_of, rows_of
 from neurallib.state import State
 from neurallib.tasks import describe
+from neurallib.warn import warn
 
 Function = Callable[[Recording], Any]
 TASKS = {"binary": "events", "multiclass": "classes", "regression": "denoising"}  # of a state's task
@@ -62,16 +59,20 @@ def evaluate_recordings(
         A state, or a function that is given a recording and gives its answer: of "events" their samples, or
         probabilities [T] for `find_events`; of "classes" one a sample [T], or probabilities [T, K]; of "denoising" the
         signal [T, C]. What `predict_recording` gives will do as well. A state's events are the R-peaks of the leads
-        that `find_r_peaks` hears by itself; where others are meant, give a function.
+        that `find_r_peaks` hears by itself; where others are meant, give a function. Of a binary state the classes are
+        0 and 1, above the threshold of its events, else 0.5; of one with one output a signal they are of windows.
     recordings : iterable of dict
         In the form that `read_recording` gives, one at a time: a generator is read as it goes. Those of one person
         say so.
     task : str, optional
-        "events", "classes" or "denoising"; by default what the state is for (a binary one finds events), or "events".
+        "events", "classes" or "denoising"; by default what the state is for (a binary one of each step finds events),
+        or "events".
     target : function, optional
         Gives the truth of a recording, in the form that `model` gives its answer. By default the beats of its
-        annotations; of "classes" the annotated intervals whose symbol is one of `names`. "denoising" needs it: the
-        clean signal [T, C]; the recording's own is the noisy one, both with as many channels as the answer.
+        annotations; of "classes" the annotated intervals whose symbol is one of `names`, all else being unknown: what
+        is a class there is told by functools.partial(interval_target, classes={"seizure": 1}, background=0). A window
+        has the class of half of its steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own
+        is the noisy one, both with as many channels as the answer.
     tolerance : float
         Seconds that a found event may be away from a true one.
     tolerances : sequence of float
@@ -83,7 +84,7 @@ def evaluate_recordings(
     skip : mapping or function, optional
         What else not to score, in seconds (from, to): by the recording's name, or by a function of the recording.
     names : sequence of str, optional
-        Of the classes; by default the state's outputs.
+        Of the classes; by default the state's outputs, of a binary one with a `target` "no" before its own.
     n_bootstrap : int
         How often people are drawn again for the 95 % intervals.
     seed : int
@@ -140,15 +141,21 @@ def evaluate_recordings(
     """
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
-    task = ("events" if known is None else TASKS.get(known.kind)) if task is None else task
+    if task is None:
+        of_windows = known is not None and known.seq2one and known.kind == "binary"
+        task = "events" if known is None else "classes" if of_windows else TASKS.get(known.kind)
     choice("task", task, TASKS.values())
     if state is not None and known is not None and names is None:
-        names = state["postprocessing"]["outputs"] or [str(k) for k in range(known.n_outputs)]
+        names = known.output_names
+        if known.kind == "binary":  # its output is yes alone
+            names = None if target is None else ["no", *(known.names or ["yes"])]
+    if task == "classes" and known is not None and names is not None and len(names) < max(known.n_outputs, 2):
+        raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
     check_skip(skip)
     skipped = partial(
         skipped_of, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, skip=skip
     )
-    answer = model if state is None else partial(_answer_of_state, state, str(task), gpu_id)
+    answer = model if state is None else partial(answer_of_state, state, str(task), gpu_id)
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
     channels = None if state is None else state["preprocessing"]["channels"]
     judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
@@ -160,12 +167,18 @@ def evaluate_recordings(
     if task == "classes":
         people = [row.told["person"] for row in rows]
         return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
+    if task == "events" and target is None and not any(row.n_true for row in rows):
+        warn(
+            "no recording has a beat among its annotations; expected beats, task='classes' and names= for what lasts, "
+            "or target=, which gives the samples of other events."
+        )
     return _result(str(task), rows, curve, n_bootstrap, seed)
 
 
 class _Row(NamedTuple):
     told: dict[str, Any]  # name, person, and what is told of the recording
     sums: np.ndarray  # of events for each tolerance, [n, S]; of classes the confusion matrix
+    n_true: int = 0  # events, also where they are skipped
 
 
 class _Judge(NamedTuple):
@@ -180,30 +193,34 @@ class _Judge(NamedTuple):
 
     def events(self, recording: Recording) -> _Row:
         """True and found events matched."""
-        true = beats_of(annotated(recording)) if self.target is None else _samples(self.target(recording), recording)
-        found = _samples(self.answer(recording), recording)
+        given = self.target
+        true = beats_of(annotated(recording)) if given is None else as_events(given(recording), recording)
+        found = as_events(self.answer(recording), recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
         sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
         counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
-        return _Row(_who(recording) | counts, sums)
+        return _Row(_who(recording) | counts, sums, len(true))
 
     def classes(self, recording: Recording) -> _Row:
-        """Classes by sample."""
+        """Classes by sample, or by window of a state that has one output for each."""
         if not self.names:
-            raise ValueError("names of the classes are not known; expected names, as the annotations have them.")
+            expected = "expected names, as the annotations have them: of a binary state two, of no and of yes"
+            raise ValueError(f"names of the classes are not known; {expected}.")
         names = list(self.names)
         given = self.target
-        true = np.array(classes_of(annotated(recording), names) if given is None else _values(given(recording)))
+        true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
         for start, stop in self.skipped(recording):
             true[start:stop] = -1
-        pair = known_pairs(true, _values(self.answer(recording)), name_of(recording))
+        answer = self.answer(recording)
+        windows = answer.get("windows") if isinstance(answer, Mapping) else None
+        pair = known_pairs(true, values_of(answer), name_of(recording), windows)
         return _Row(_who(recording), confusion(*pair, len(names)))
 
     def denoising(self, recording: Recording) -> _Row:
         """The signal against the clean one."""
         if self.target is None:
             raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
-        clean, found = (_columns(_values(of(recording))) for of in (self.target, self.answer))
+        clean, found = (columns_of(of(recording)) for of in (self.target, self.answer))
         noisy = rows_of(recording, 0, len(recording["signal"]))
         if self.channels and recording.get("channels"):
             noisy = noisy[:, [column_of(recording, name) for name in self.channels]]
@@ -237,16 +254,6 @@ def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, s
     return result
 
 
-def _answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:
-    if task == "events":
-        return find_r_peaks(state, recording, gpu_id=gpu_id)
-    known = describe(state)
-    of_any = known.n_features == known.n_outputs == 1 and state["preprocessing"]["channels"] is None
-    if task == "denoising" and of_any and n_channels_of(recording["signal"]) > 1:
-        return denoise_recording(state, recording, gpu_id=gpu_id)["signal"]
-    return predict_recording(state, recording, gpu_id=gpu_id)
-
-
 def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iterator[Recording]:
     if isinstance(recordings, Mapping):
         raise TypeError("recordings is one recording; expected a list of them.")
@@ -266,29 +273,3 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
 def _who(recording: Recording) -> dict[str, Any]:
     name = name_of(recording)
     return {"name": name, "person": name if recording.get("person") is None else str(recording["person"])}
-
-
-def _values(answer: Any) -> np.ndarray:
-    if not isinstance(answer, Mapping):
-        return np.asarray(answer)
-    for name in ("output", "events"):  # of predict_recording
-        if name in answer:
-            return np.asarray(answer[name])
-    raise TypeError(f"an answer is a dict of {listing(map(str, answer))}; expected an array, or a dict with 'output'.")
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
-
-
-def _samples(answer: Any, recording: Recording) -> np.ndarray:
-    """Events as sorted samples; probabilities become events first."""
-    values = _values(answer)
-    if values.dtype.kind == "f" and len(values):
-        if len(values) != len(recording["signal"]):
-            expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"
-            raise TypeError(f"the answer for {name_of(recording)} has {len(values)} floats; expected {expected}.")
-        values = find_events(values, float(recording["sampling_frequency"]))
-    elif len(values) == len(recording["signal"]) and len(values) > 2 and values.max() <= 1:
-        raise ValueError(f"the answer for {name_of(recording)} is a mask of 0 and 1; expected samples: np.flatnonzero.")
-    return np.sort(as_samples(f"the answer for {name_of(recording)}", values))

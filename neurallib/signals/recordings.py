@@ -96,7 +96,7 @@ def read_recording(
     units: Sequence[str] | str | None = None,
     annotator: str | os.PathLike[str] | None = None,
     time: Any = None,
-    labels: str | int | None = None,
+    labels: Sequence[str | int] | str | int | None = None,
     lazy: bool | None = None,
 ) -> Recording:
     """Read a recording: WFDB (extra `wfdb`), EDF, EDF+ or BDF (extra `edf`), text such as CSV, .npy or .npz.
@@ -107,7 +107,8 @@ def read_recording(
         The file; of a WFDB record also without an ending. What it is, is read from its content.
     channels : list of str, int or tuple, optional
         Which, by name or by number from 0; a tuple of names takes the first that is there: [("MLII", "II"), "V1"]. By
-        default all. They have to share a rate, as the channels of EDF and WFDB need not.
+        default all. They have to share a rate, as the channels of EDF and WFDB need not. Of text no other column has to
+        hold numbers.
     start, stop : float, optional
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
@@ -122,9 +123,11 @@ def read_recording(
     time : str, int or tuple, optional
         Text: the column that is the clock, by name or number, or with its unit ("tick", "ms"). By default one that is
         called so, or the first of a file without names, where no sampling_frequency is given and it goes up all the
-        time. Uneven samples are interpolated, gaps are nan. A column that counts the lines is no channel.
-    labels : str or int, optional
-        Text: the column of which each run of one value is an event.
+        time. Uneven samples are interpolated, gaps are nan; where nearly every time is that of n samples, as those of a
+        packet are, they are spread evenly to the next. A column that counts the lines is no channel.
+    labels : str, int or list, optional
+        Text: the column of which each run of one value is an event; or several columns of 0 and 1 that may hold
+        together, of which each run of 1 is an event by the column's name.
     lazy : bool, optional
         Whether "signal" is an object that reads slices when they are asked for; by default from 64 MB on. The numbers
         of a text file are in memory all the same.
@@ -171,7 +174,7 @@ def read_recording(
         boolean("lazy", lazy)
     if path.name.startswith("._"):
         raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
-    contents, name, source = _contents(path, sampling_frequency, annotator, time, labels)
+    contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
     check_contents(contents, source)
     columns = picked(channels, contents.channels, source)
     rate = common_rate(contents, columns, source)
@@ -256,7 +259,7 @@ def _holds_signals(path: Path) -> bool:
 
 
 def _contents(
-    path: Path, sampling_frequency: float | None, annotator: Any, time: Any, labels: str | int | None
+    path: Path, sampling_frequency: float | None, annotator: Any, time: Any, labels: Any, channels: Any
 ) -> tuple[Contents, str, str]:
     """What a file holds, by what it is, and what it is called."""
     stem = wfdb_records.wfdb_stem(path)
@@ -280,5 +283,5 @@ def _contents(
     elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
         contents = tables.read_numpy(path, sampling_frequency)
     else:
-        contents = tables.read_table(path, sampling_frequency, time, labels)
+        contents = tables.read_table(path, sampling_frequency, time, labels, channels)
     return contents, path.stem, str(path)

@@ -17,8 +17,9 @@ from neurallib.checks import choice
 from neurallib.names import listing
 from neurallib.reading import told_by
 from neurallib.signals.arrays import read_array
+from neurallib.signals.label_columns import MISSING, label_events
 from neurallib.signals.lazy import Contents, picked
-from neurallib.signals.uneven import on_a_grid
+from neurallib.signals.uneven import of_packets, on_a_grid
 
 TIMES = re.compile(
     r"t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time( ?stamps?)?|elapsed)( ?elapsed)?"
@@ -26,7 +27,6 @@ TIMES = re.compile(
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
 CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
-MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _INFLATED, _TIMES = 1 << 26, 200  # bytes of an archive's arrays, and that to its own, beyond which it is no recording
 EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
 
@@ -42,9 +42,10 @@ class _Table(NamedTuple):
 
 
 def read_table(
-    path: Path, sampling_frequency: float | None, time: Any = None, labels: str | int | None = None
+    path: Path, sampling_frequency: float | None, time: Any = None, labels: Any = None, channels: Any = None
 ) -> Contents:
-    """What a text of numbers holds: a line a sample, a column a channel; events are the runs of the column `labels`.
+    """What a text of numbers holds: a line a sample, a column a channel; events are the runs of the column `labels`, or
+    of the ones of several. Only `channels` are read, the others are nan.
 
     Raises
     ------
@@ -54,21 +55,23 @@ def read_table(
     table = _layout(path)
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
     names = [name for name, _ in heads]
-    label_columns = [] if labels is None else picked([labels], names, str(path))
+    label_columns = [] if labels is None else picked(labels, names, str(path))
     clocks, clock = _clock_columns(table, heads, time, guess=sampling_frequency is None)
     if not clocks and sampling_frequency is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
     columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
     if not columns:
         raise ValueError(f"{path} holds no signal beside its time.")
-    values, start_time = _numbers(table, columns), None
-    counts = (np.diff(values, axis=0) == 1).all(axis=0)
-    others = [k for k, i in enumerate(columns) if not (counts[k] and COUNTS.fullmatch(names[i]))]
-    if others:  # than what counts the lines, as the index does that pandas writes
-        values, columns = values[:, others], [columns[k] for k in others]
+    # One that counts the lines is the index that pandas writes.
+    columns = [i for i in columns if not (COUNTS.fullmatch(names[i]) and (_steps(table, i) == 1).all())] or columns
+    asked = picked(channels, [names[i] for i in columns], str(path))
+    signal, start_time = _signal(table, names, [columns[k] for k in asked]), None
+    values = np.full((len(signal), len(columns)), np.nan)
+    values[:, asked] = signal
     if clocks:
         with told_by(path):
             times, start_time = _seconds(table, clocks[0], clock)
+            times = of_packets(signal, times)
             values, rate = on_a_grid(values, times, sampling_frequency, str(path))
         times = times - times[0]
     else:
@@ -80,7 +83,7 @@ def read_table(
         rates=[rate] * len(columns),
         lengths=[len(values)] * len(columns),
         read=partial(_of_array, values, 0),
-        events=_runs(_texts(table, label_columns[0]), times, 1 / rate) if label_columns else [],
+        events=label_events([(names[i], _texts(table, i)) for i in label_columns], times, 1 / rate, str(path)),
         start_time=start_time,
     )
 
@@ -207,6 +210,33 @@ def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
     return _loaded(table, columns, converters=_number)
 
 
+def _steps(table: _Table, column: int) -> np.ndarray:
+    """From line to line; nan of a column of text."""
+    try:
+        return np.diff(_numbers(table, [column])[:, 0])
+    except ValueError:
+        return np.array([np.nan])
+
+
+def _signal(table: _Table, names: list[str], columns: list[int]) -> np.ndarray:
+    """The same of channels; an error that tells which of them hold text, where some do."""
+    try:
+        return _numbers(table, columns)
+    except ValueError as error:
+        texts = [(names[i], text) for i in columns if (text := next(filter(_is_text, _texts(table, i)), None))]
+        if not texts:
+            raise
+        held = listing(f"{name!r} ({text!r})" for name, text in texts)
+        raise ValueError(
+            f"{table.path} holds text in {held}; expected numbers: channels= names the columns that are signals, "
+            "labels= one that holds labels."
+        ) from error
+
+
+def _is_text(piece: str) -> bool:
+    return not _is_number(piece, None) and piece.lower() not in MISSING
+
+
 def _texts(table: _Table, column: int) -> list[str]:
     return [text.strip().strip('"').strip() for text in _loaded(table, [column], dtype=str)[:, 0].tolist()]
 
@@ -235,7 +265,7 @@ def _clock_columns(table: _Table, heads: list[tuple[str, str]], time: Any, guess
         time, unit = time if isinstance(time, tuple) else (time, None)
         first = picked([time], names, str(table.path))[0]
         known = [first, *(i for i in known if i != first)]
-    elif not table.names and guess and table.n_columns > 1 and (np.diff(_numbers(table, [0])[:, 0]) > 0).all():
+    elif not table.names and guess and table.n_columns > 1 and (_steps(table, 0) > 0).all():
         known = [0]  # nothing but a clock goes up all the time
     if unit is None and known:
         said = re.search(r"(?:^|[_ ])(ms|us|ns|s)$", names[known[0]].lower())
@@ -263,12 +293,3 @@ def _seconds(table: _Table, column: int, unit: str | None) -> tuple[np.ndarray, 
     if times[0] * scale > EPOCH:
         start = datetime.datetime.fromtimestamp(times[0] * scale, datetime.timezone.utc).isoformat()
     return (times - times[0]) * scale, start
-
-
-def _runs(labels: list[str], times: np.ndarray, period: float) -> list[tuple[float, str, float]]:
-    """Each run of one label as an event: when it begins, the label, how long it lasts."""
-    begins = [i for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
-    ends = [float(times[i]) for i in begins[1:]] + [float(times[-1]) + period]
-    return [
-        (float(times[i]), labels[i], end - float(times[i])) for i, end in zip(begins, ends, strict=True) if labels[i]
-    ]

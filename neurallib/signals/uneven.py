@@ -4,8 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurallib.warn import warn
+
 _MOST, _TIMES = 1 << 22, 20  # samples of a grid, and that to those that are there, beyond which it is mostly a gap
 GAP = 3.5  # samples: neighbours that are further apart have a gap between them
+_OFTEN = 0.9  # of the moments: where so many hold as many rows, they are packets
+_FEW = 0.05  # of the rows: so many that tell a moment again are left out without a word
+
+
+def of_packets(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Times [T] (s) of which nearly each is told n times, as by a device that sends n samples together, with the rows
+    of each spread evenly to the next; those of a clock that is coarser than even samples on their line. Others stay as
+    they are, also where rows [T, C] are told twice."""
+    first = np.flatnonzero(np.diff(times, prepend=-np.inf))
+    counts, gaps = np.diff(first, append=len(times)), np.diff(times[first])
+    few = len(times) - len(first) <= _FEW * len(times)
+    if few or len(gaps) < 2 or not (gaps > 0).all():
+        return times
+    if np.array_equal(values, np.repeat(values[first], counts, axis=0), equal_nan=True):
+        return times
+    inner, usual, place = counts[1:-1], np.median(gaps), np.arange(len(times))  # packets at the ends may be cut
+    n = np.median(inner)
+    regular = (inner == n).mean() if n >= 2 else 0
+    line = np.asarray(np.polyval(np.polyfit(place, times, 1), place))
+    if regular < 1 and np.abs(times - line).max() < usual:
+        return line
+    if regular < _OFTEN:
+        return times
+    room = np.append(np.where(gaps < 1.5 * usual, gaps, usual), usual)  # behind a packet that is lost is a gap
+    place -= np.repeat(first, counts)
+    place[: counts[0]] += max(0, int(n) - counts[0])  # what is left of the first one is its end
+    return np.asarray(times + place * np.repeat(room / np.maximum(counts, n), counts))
 
 
 def on_a_grid(
@@ -26,6 +55,11 @@ def on_a_grid(
     times, first = np.unique(times, return_index=True)  # phones tell some moments twice
     if len(times) < 2:
         raise ValueError(f"the time column of {source} does not move on; expected at least two moments.")
+    if (dropped := len(values) - len(times)) > _FEW * len(values):
+        warn(
+            f"{dropped} of {len(values)} rows of {source} are left out, as they tell the time of the row before them; "
+            f"expected a time of its own for each row, or as many rows at each time."
+        )
     values, times, steps = values[first], times - times[0], np.diff(times)
     # The median alone takes 360 Hz in whole milliseconds for 333, the mean alone lost samples for longer ones.
     near = steps[steps <= GAP * np.median(steps)]
