@@ -14,6 +14,8 @@ from onnx_files import assert_same_as_predict, make_signals, normalizing, run, s
 
 import neurallib as nl
 from neurallib.storage import onnx_export
+from neurallib.storage.onnx_check import batches
+from neurallib.tasks import describe
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 CAUSAL: dict[str, Any] = {"n_features": 2, "hid_dim": [5, 4], "n_layers": 2}
@@ -75,6 +77,23 @@ def test_encoder_decoders_of_other_depths_and_heads(
         dim_feedforward=8,
     )  # fmt: skip
     assert_same_as_predict(nl.export_onnx(state, tmp_path / "model.onnx"), state, make_signals())
+
+
+@each_case
+@pytest.mark.parametrize(("normalization", "fold"), [(None, 1), ("block", 3)])
+def test_a_signal_that_cannot_be_answered_is_nan_and_moves_no_other(
+    case: Case, normalization: str | None, fold: int, tmp_path: Path
+) -> None:
+    state = normalizing(make_state(case, fold=fold), normalization)
+    x = np.stack(make_signals([23] * 6))
+    x[1, 3, 1], x[2, 19, 0], x[3, 20, 0] = np.nan, -np.inf, np.nan  # the third is beyond its length
+    feed = {"x": x, "lengths": np.array([23, 20, 20, 20, 0, 24])}
+    (output,) = session_of(nl.export_onnx(state, tmp_path / "model.onnx")).run(["output"], feed)
+    for row, expected in zip(output[[0, 3]], nl.predict(state, [x[0], x[3, :20]]), strict=True):
+        np.testing.assert_allclose(row[: len(expected)], expected, rtol=1e-4, atol=1e-4)
+    rows = output[[1, 2, 5]]
+    assert np.isnan(rows if describe(state).seq2one else np.stack([row[:20] for row in rows])).all()
+    assert np.isnan(output[4] if describe(state).seq2one else output[4, 0]).all()
 
 
 @pytest.mark.parametrize("fold", [1, 4])
