@@ -162,6 +162,8 @@ WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
         (WHOLE, {"stateful": True}, ValueError, "train with normalization='dataset'"),
         (make_state(Case("Transformerseq2one", "binary")), {"int8": True}, ValueError, "Transformerseq2one has none"),
         (WHOLE, {"signals": [np.zeros((4, 3))]}, ValueError, r"\(4, 3\); expected \[T, 2\]"),
+        (WHOLE, {"signals": [np.zeros(4)]}, ValueError, r"\(4,\); expected \[T, 2\]"),
+        (WHOLE, {"signals": np.zeros((4, 2))}, ValueError, r"shape \(4, 2\); expected a sequence of them"),
         (WHOLE, {"int8": 1}, TypeError, "int8=1"),
     ],
 )
@@ -183,6 +185,13 @@ def test_a_file_is_named_as_one(tmp_path: Path) -> None:
 
 def test_signals_may_be_stacked(tmp_path: Path) -> None:
     assert nl.export_onnx(WHOLE, tmp_path / "model.onnx", signals=np.ones((2, 50, 2))).is_file()
+
+
+def test_signals_of_one_channel_need_no_second_axis(tmp_path: Path) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    checked = batches(state, [np.arange(50)])[-1]
+    assert [x.tolist() for x in checked] == [np.arange(50)[:, None].tolist()]
+    assert nl.export_onnx(state, tmp_path / "model.onnx", signals=[np.ones(50), np.ones((9, 1))]).is_file()
 
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
