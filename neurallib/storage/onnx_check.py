@@ -28,8 +28,9 @@ def batches(state: State, signals: Sequence[np.ndarray] | None) -> list[list[np.
     if known["normalization"] == "dataset":
         of_all = Scale(*(np.array(known[name])[:n_features] for name in ("x_shift", "x_scale")))
         noise = [[of_all.undo(x) for x in batch] for batch in noise]
-    if getattr(signals, "ndim", 3) < 3:
-        raise ValueError(f"signals has shape {np.shape(signals)}; expected a sequence of them, such as [signal].")
+    shape = getattr(signals, "shape", None)
+    if shape is not None and len(shape) < 3:
+        raise ValueError(f"signals has shape {tuple(shape)}; expected a sequence of them, such as [signal].")
     given = [as_numbers(x, "signals") for x in (() if signals is None else signals)]
     given = [x[:, None] if x.ndim == n_features == 1 else x for x in given]
     for x in given:
