@@ -203,6 +203,8 @@ def test_the_card_tells_every_scale_that_travels(tmp_path: Path) -> None:
         "**Channels:** channel 0 (mV), channel 1 (uV)\n",
     ):
         assert fact in card
+    state["hparams"]["bidir_per_layer"] = [False, False]
+    assert "**Window:** 400 samples: longer signals are heard in one pass\n" in written(state, tmp_path)
     named = {"target_normalization": "signal", "normalization": "robust", "sampling_frequency": 200.0, "units": None}
     state["preprocessing"].update(named | {"channels": ["II", "V5"]})  # type: ignore[typeddict-item]
     card = written(state, tmp_path)

@@ -14,6 +14,8 @@ from onnx_files import assert_same_as_predict, make_signals, normalizing, run, s
 
 import neurallib as nl
 from neurallib.storage import onnx_export
+from neurallib.storage.onnx_check import batches
+from neurallib.tasks import describe
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 CAUSAL: dict[str, Any] = {"n_features": 2, "hid_dim": [5, 4], "n_layers": 2}
@@ -75,6 +77,23 @@ def test_encoder_decoders_of_other_depths_and_heads(
         dim_feedforward=8,
     )  # fmt: skip
     assert_same_as_predict(nl.export_onnx(state, tmp_path / "model.onnx"), state, make_signals())
+
+
+@each_case
+@pytest.mark.parametrize(("normalization", "fold"), [(None, 1), ("block", 3)])
+def test_a_signal_that_cannot_be_answered_is_nan_and_moves_no_other(
+    case: Case, normalization: str | None, fold: int, tmp_path: Path
+) -> None:
+    state = normalizing(make_state(case, fold=fold), normalization)
+    x = np.stack(make_signals([23] * 6))
+    x[1, 3, 1], x[2, 19, 0], x[3, 20, 0] = np.nan, -np.inf, np.nan  # the third is beyond its length
+    feed = {"x": x, "lengths": np.array([23, 20, 20, 20, 0, 24])}
+    (output,) = session_of(nl.export_onnx(state, tmp_path / "model.onnx")).run(["output"], feed)
+    for row, expected in zip(output[[0, 3]], nl.predict(state, [x[0], x[3, :20]]), strict=True):
+        np.testing.assert_allclose(row[: len(expected)], expected, rtol=1e-4, atol=1e-4)
+    rows = output[[1, 2, 5]]
+    assert np.isnan(rows if describe(state).seq2one else np.stack([row[:20] for row in rows])).all()
+    assert np.isnan(output[4] if describe(state).seq2one else output[4, 0]).all()
 
 
 @pytest.mark.parametrize("fold", [1, 4])
@@ -143,6 +162,8 @@ WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
         (WHOLE, {"stateful": True}, ValueError, "train with normalization='dataset'"),
         (make_state(Case("Transformerseq2one", "binary")), {"int8": True}, ValueError, "Transformerseq2one has none"),
         (WHOLE, {"signals": [np.zeros((4, 3))]}, ValueError, r"\(4, 3\); expected \[T, 2\]"),
+        (WHOLE, {"signals": [np.zeros(4)]}, ValueError, r"\(4,\); expected \[T, 2\]"),
+        (WHOLE, {"signals": np.zeros((4, 2))}, ValueError, r"shape \(4, 2\); expected a sequence of them"),
         (WHOLE, {"int8": 1}, TypeError, "int8=1"),
     ],
 )
@@ -164,6 +185,13 @@ def test_a_file_is_named_as_one(tmp_path: Path) -> None:
 
 def test_signals_may_be_stacked(tmp_path: Path) -> None:
     assert nl.export_onnx(WHOLE, tmp_path / "model.onnx", signals=np.ones((2, 50, 2))).is_file()
+
+
+def test_signals_of_one_channel_need_no_second_axis(tmp_path: Path) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    checked = batches(state, [np.arange(50)])[-1]
+    assert [x.tolist() for x in checked] == [np.arange(50)[:, None].tolist()]
+    assert nl.export_onnx(state, tmp_path / "model.onnx", signals=[np.ones(50), np.ones((9, 1))]).is_file()
 
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,26 @@ def test_pieces_of_streams_of_unlike_lengths_have_the_answers_of_the_whole(tmp_p
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+def test_a_stream_goes_on_as_if_a_piece_that_cannot_be_answered_had_not_been(tmp_path: Path) -> None:
+    state = known(nl.gru_seq2seq(n_features=2, hid_dim=[5, 4], n_layers=2, steps=ONWARDS, fold=2))
+    session = session_of(nl.export_onnx(state, tmp_path / "stream.onnx", stateful=True))
+    states, signals = zeros_of(session, 4), np.stack(walk([160] * 4))
+    signals[1, 3], signals[2, 50, 1], signals[2, 60:] = np.nan, np.inf, np.nan
+    lengths = [np.array([20, 20, 20, 0 if piece == 4 else 20]) for piece in range(8)]
+    outputs = []
+    for piece, n in zip(np.split(signals, 8, axis=1), lengths, strict=True):
+        output, *after = session.run(None, {"x": piece, "lengths": n, **states})
+        states = dict(zip(states, after, strict=True))
+        assert all(np.isfinite(each).all() for each in after)
+        outputs.append(output)
+    heard = [[*range(160)], [*range(20, 160)], [*range(40)], [*range(80), *range(100, 160)]]
+    together = np.concatenate(outputs, axis=1)
+    together[3, 80:100] = np.nan  # zero beyond a length
+    for row, signal, steps in zip(together, signals, heard, strict=True):
+        np.testing.assert_allclose(row[steps], nl.predict(state, [signal[steps]])[0], rtol=0, atol=1e-5)
+        assert np.isnan(np.delete(row, steps, axis=0)).all()
+
+
 def test_a_stream_of_what_is_added_to_a_signal(tmp_path: Path) -> None:
     nl.export_onnx(filtering([HIGH | CAUSAL]), tmp_path / "stream.onnx", stateful=True)  # which checks it
 

@@ -12,6 +12,7 @@ from signal_files import write
 
 import neurallib as nl
 from neurallib.prediction import applying
+from neurallib.training.parts import told
 
 W = 20
 TASKS: dict[str, dict[str, Any]] = {
@@ -131,6 +132,40 @@ def test_measures_of_long_signals_are_those_of_their_predictions(task: str, per_
         np.testing.assert_allclose(other, output, rtol=1e-5, atol=1e-6)
     alone = [nl.evaluate(state, [pair])["loss"] for pair in zip(xs, ys, strict=True)]
     assert loss == pytest.approx(np.mean(alone), rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", [None, [{"name": "highpass", "frequency": 0.5, "causal": True}]], ids=str)
+def test_a_gru_of_one_direction_goes_on_in_one_pass_wherever_it_is_applied(steps: Any) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=2, fold=2, steps=steps)
+    state["preprocessing"].update(window=W / 50, sampling_frequency=50.0)
+    (x,) = signals([90])
+    pairs = [(x, targets("binary", True, [x])[0])]
+    (output,) = nl.predict(state, [x])
+    assert np.array_equal(output, nl.predict(whole(state), [x])[0]) and "windows" not in told(state)
+    assert nl.evaluate(state, pairs) == nl.evaluate(whole(state), pairs)
+    recording = {"signal": x, "sampling_frequency": 50.0}
+    np.testing.assert_allclose(output, nl.predict_recording(state, recording)["output"], atol=1e-6)
+    network, carry = nl.build_network(state).eval(), nl.init_stream(state)
+    np.testing.assert_allclose(output, nl.stream_step(network, x, carry)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "preprocessing", "rate"),
+    [
+        ({"bidirectional": True}, {}, 50.0),
+        ({}, {"normalization": "zscore"}, 50.0),
+        ({"steps": [{"name": "highpass", "frequency": 0.5}]}, {}, 50.0),
+        ({"residual": True, "task": "regression"}, {}, 50.0),
+        ({}, {}, 100.0),
+    ],
+)  # fmt: skip
+def test_what_hears_by_window_is_no_one_pass(options: Any, preprocessing: Any, rate: float) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, **options)
+    state["preprocessing"].update(window=W / 50, sampling_frequency=50.0, **preprocessing)
+    (x,) = signals([200])
+    outputs = [nl.predict(one, [x], sampling_frequency=rate)[0] for one in (state, whole(state))]
+    assert not np.allclose(*outputs, atol=1e-6)
+    assert rate != 50.0 or "longer ones in windows of 0.4 s" in told(state)
 
 
 def test_an_answer_of_windows_is_near_that_of_the_whole_where_memory_is_short(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def evaluate(
     ----------
     state : State
         Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
-        trained on windows takes longer signals in windows.
+        trained on windows takes longer signals in windows, unless it goes on as `predict_recording` says.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
         Signals [T, n_features] and their targets; also an iterable of them, one pair of arrays (x, y), or a pair of
         stacked ones ([N, T, n_features], [N, ...]).
@@ -138,7 +138,7 @@ def predict(
     ----------
     state : State
         Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
-        trained on windows takes longer signals in windows.
+        trained on windows takes longer signals in windows, unless it goes on as `predict_recording` says.
     signals : sequence of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; also an iterable of them, one such array by itself, or a
         stack [N, T, n_features]. Targets beside the signals are not looked at.
@@ -211,7 +211,7 @@ def iter_predict(
     ----------
     state : State
         Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
-        trained on windows takes longer signals in windows.
+        trained on windows takes longer signals in windows, unless it goes on as `predict_recording` says.
     signals : iterable of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; a generator is read as outputs are asked for. Targets
         beside the signals are not looked at.

@@ -30,7 +30,7 @@ from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
 from neurallib.signals.recording_parts import as_recording
 from neurallib.state import State, new_postprocessing
-from neurallib.steps import are_causal, warm_up
+from neurallib.steps import warm_up
 from neurallib.tasks import Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
@@ -63,9 +63,9 @@ def predict_recording(
     """What a state says of a recording of any length, at the recording's own rate, in bounded memory.
 
     The signal is taken in windows, as the state was trained; each step has the answer of the window in whose middle it
-    lies. A GRU of one direction that normalizes nothing by itself goes on from piece to piece instead, which is one
-    pass over everything. Where the recording says its rate, channels and units and the state knows its own, it is
-    resampled and mapped back, channels are picked by their names and units converted.
+    lies. A GRU of one direction that normalizes nothing by itself, at its own rate, goes on from piece to piece
+    instead, which is one pass over everything. Where the recording says its rate, channels and units and the state
+    knows its own, it is resampled and mapped back, channels are picked by their names and units converted.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def answers_of(
     signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
     steps, stride = _steps(state, window, overlap, handed)
-    goes_on = window is None and overlap is None and not raw and _goes_on(state, handed)
+    goes_on = window is None and overlap is None and not raw and handed.goes_on
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
     rate = recording.get("sampling_frequency") or 0.0
@@ -235,13 +235,6 @@ def _answers(
             row = row[:n] if scale is None else scale.undo(row[:n])
             row = mapped_back(row, window.stop - window.start, handed.conversion.rate, task)
             yield window, row[window.low - window.start : window.high - window.start].astype(np.float32)
-
-
-def _goes_on(state: State, handed: Handed) -> bool:
-    """Whether the state can hear all that came before, piece after piece."""
-    known, one_way = state["preprocessing"], not any(state["hparams"].get("bidir_per_layer", [True]))
-    by_itself = known["normalization"] in OWN or not are_causal(known["steps"]) or known["residual"]
-    return state["architecture"] == "GRUseq2seq" and one_way and not (by_itself or handed.conversion.resamples)
 
 
 def _going_on(

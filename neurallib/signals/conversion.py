@@ -10,7 +10,9 @@ import numpy as np
 
 from neurallib.checks import number
 from neurallib.names import listing
+from neurallib.signals.normalization import OWN
 from neurallib.state import Preprocessing, State
+from neurallib.steps import are_causal
 from neurallib.tasks import describe
 from neurallib.warn import warn
 
@@ -63,6 +65,7 @@ class Handed(NamedTuple):
 
     conversion: Conversion = Conversion(None, None, _SAME, None)
     window: int | None = None  # steps in which longer ones are taken
+    goes_on: bool = False  # and whether they are one pass instead
 
 
 AS_GIVEN = Handed()
@@ -90,7 +93,15 @@ def handed_to(
     """What a state that is applied does with signals of which this is said."""
     known = state["preprocessing"]
     n_features = describe(state).n_features
-    return Handed(conversion(known, n_features, sampling_frequency, channels, units), window_steps(known))
+    made = conversion(known, n_features, sampling_frequency, channels, units)
+    return Handed(made, window_steps(known), goes_on(state) and not made.resamples)
+
+
+def goes_on(state: State) -> bool:
+    """Whether the state can hear all that came before, step after step: a signal of any length is one pass."""
+    known, one_way = state["preprocessing"], not any(state["hparams"].get("bidir_per_layer", [True]))
+    by_itself = known["normalization"] in OWN or not are_causal(known["steps"]) or known["residual"]
+    return state["architecture"] == "GRUseq2seq" and one_way and not by_itself
 
 
 def window_steps(known: Preprocessing) -> int | None:

@@ -113,7 +113,7 @@ class PreparedData(Dataset[Item]):
 
     def cut(self, i: int) -> int | None:
         """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
-        window = self._handed.window
+        window = None if self._handed.goes_on else self._handed.window
         return window if window is not None and self.lengths[i] > window else None
 
     def scales(self, places: Sequence[int]) -> Scale | None:

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurallib.state import Preprocessing, State, count_parameters
+from neurallib.signals.conversion import goes_on
+from neurallib.state import State, count_parameters
 from neurallib.tasks import describe
 
 
 def facts(state: State, license: str | None, datasets: Sequence[str] | None, base_model: str | None) -> str:
     """What the model is, a fact a line."""
-    info, preprocessing = state["training_info"], state["preprocessing"]
+    info = state["training_info"]
     trained, transfer = _is_trained(info), info.get("transfer") or {}
     said = {
         "Trained for": info.get("task") or "not recorded" if trained else "nothing yet: the weights are as they came",
@@ -24,14 +25,15 @@ def facts(state: State, license: str | None, datasets: Sequence[str] | None, bas
         **({"Base model": base_model} if base_model else {}),
         "Architecture": f"{state['architecture']}, {count_parameters(state['weights']):,} weights",
         "Output": _output(state),
-        **_scales(preprocessing),
+        **_scales(state),
         "Licence": license or "not stated",
     }
     return "\n".join(f"- **{name}:** {line(value)}" for name, value in said.items())
 
 
-def _scales(known: Preprocessing) -> dict[str, str]:
+def _scales(state: State) -> dict[str, str]:
     """What stands between a recording and the answer, in words."""
+    known = state["preprocessing"]
     frequency, window, channels, units = known["sampling_frequency"], known["window"], known["channels"], known["units"]
     words = {
         None: "not recorded",
@@ -55,7 +57,8 @@ def _scales(known: Preprocessing) -> dict[str, str]:
         facts["Targets"] = of_target[known["target_normalization"]]
     if window is not None:
         unit = "samples" if frequency is None else "s"
-        facts["Window"] = f"{window:g} {unit}: longer signals are taken in windows that overlap by half"
+        how = "heard in one pass" if goes_on(state) else "taken in windows that overlap by half"
+        facts["Window"] = f"{window:g} {unit}: longer signals are {how}"
     if both := channels or units:
         names = channels or [f"channel {i}" for i in range(len(both))]
         named = zip(names, units or ["unit not recorded"] * len(both))

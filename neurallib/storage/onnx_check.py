@@ -28,7 +28,11 @@ def batches(state: State, signals: Sequence[np.ndarray] | None) -> list[list[np.
     if known["normalization"] == "dataset":
         of_all = Scale(*(np.array(known[name])[:n_features] for name in ("x_shift", "x_scale")))
         noise = [[of_all.undo(x) for x in batch] for batch in noise]
+    shape = getattr(signals, "shape", None)
+    if shape is not None and len(shape) < 3:
+        raise ValueError(f"signals has shape {tuple(shape)}; expected a sequence of them, such as [signal].")
     given = [as_numbers(x, "signals") for x in (() if signals is None else signals)]
+    given = [x[:, None] if x.ndim == n_features == 1 else x for x in given]
     for x in given:
         if x.ndim != 2 or x.shape[1] != n_features or not len(x):
             raise ValueError(f"signals holds one of shape {x.shape}; expected [T, {n_features}].")

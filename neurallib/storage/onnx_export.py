@@ -22,7 +22,7 @@ from neurallib.signals.normalization import OWN, check_normalization
 from neurallib.state import State, changed
 from neurallib.steps import apply_steps, are_causal, n_inputs
 from neurallib.storage.onnx_check import answer, answers_of, batches, difference, range_of
-from neurallib.storage.onnx_graph import DOUBLE, INT64, Graph, Port, model_of, n_steps
+from neurallib.storage.onnx_graph import BOOL, DOUBLE, FLOAT, INT32, INT64, Graph, Port, model_of, n_steps
 from neurallib.storage.onnx_networks import NETWORKS, Batch, batch_of, quantized
 from neurallib.storage.onnx_scales import in_units, normalized, own_scale
 from neurallib.storage.onnx_steps import stepped
@@ -46,11 +46,14 @@ def export_onnx(
     """Write a model as an ONNX file, once ONNX Runtime has run it and said what the state says.
 
     The graph takes `x` [batch, time, C] float32, a padded batch in the signal's own units at the state's sampling
-    frequency, and `lengths` [batch] int64 from 1 on; batch and time may be any. It gives `output` [batch, time, K]
-    (zero beyond a length) or [batch, K]: what `predict` gives. Steps (filters), normalization, folding, what is added
-    to a signal, the sigmoid or softmax and the target's units are inside; resampling, the choice of events and windows
-    are not. A state that was trained on windows is to be run on signals no longer than those: windows that overlap by a
-    fifth, each step answered by the one in whose middle it lies, are what `predict_recording` takes.
+    frequency, and `lengths` [batch] int64 from 1 to time; batch and time may be any. It gives `output` [batch, time, K]
+    (zero beyond a length) or [batch, K]: what `predict` gives. A signal with a value that is not finite within its
+    length, which `predict` refuses, or with no such length has nan for all of its outputs.
+
+    Steps (filters), normalization, folding, what is added to a signal, the sigmoid or softmax and the target's units
+    are inside; resampling, the choice of events and windows are not. A state that was trained on windows is to be run
+    on signals no longer than those: windows that overlap by a fifth, each step answered by the one in whose middle it
+    lies, are what `predict_recording` takes.
 
     Parameters
     ----------
@@ -61,13 +64,15 @@ def export_onnx(
     stateful : bool
         For streams, of a `gru_seq2seq` in one direction with causal steps or none: the graph also takes the hidden
         states `h0`, `h1`, ..., one [batch, H] a layer, float32, and those of filters `f0`, `f1`, ..., [batch, C, n]
-        float64, all zeros at the start of a signal, and gives `h0_next`, ..., `f0_next`, ..., to go on with. Of a
+        float64, all zeros at the start of a signal, and gives `h0_next`, ..., `f0_next`, ..., to go on with. A piece
+        that is answered by nan gives the states that it was given: the stream goes on as if it had not been. Of a
         state that folds each piece but the last is to be a multiple of `fold` samples.
     int8 : bool
         Keep the weight matrices of GRUs in 8 bits, a scale a row: a file of about a quarter of the size, not a faster
         one. How far that moves the outputs is measured and told, by logging and in the file.
     signals : sequence of np.ndarray, optional
-        Some [T, C] of the model's own kind, in their own units, to check and measure with beside noise.
+        Some [T, C] (or [T] where C is 1) of the model's own kind, in their own units, to check and measure with beside
+        noise.
 
     Returns
     -------
@@ -180,9 +185,9 @@ def _model(state: State, stateful: bool, int8: bool) -> Any:
     g, known, task, fold = Graph(), state["preprocessing"], describe(state), fold_of(state)
     hparams = check_fold(fold, task.seq2one, state["hparams"], known["steps"])
     weights = {name: weight.numpy() for name, weight in state["weights"].items()}
-    batch, filters = stepped(
-        g, batch_of(g, "x", "lengths"), known["steps"], known["sampling_frequency"], task.n_features, stateful
-    )
+    batch, unheard = _given(g, "x", "lengths")
+    each_step = g("Unsqueeze", unheard, [2])
+    batch, filters = stepped(g, batch, known["steps"], known["sampling_frequency"], task.n_features, stateful)
     own = own_scale(g, batch, known) if known["normalization"] in OWN else None
     batch = batch._replace(x=normalized(g, batch, own, known))
     inside = _folded(g, batch, fold, n_inputs(task.n_features, known["steps"]))
@@ -197,13 +202,16 @@ def _model(state: State, stateful: bool, int8: bool) -> Any:
     if task.kind != "regression":
         value = g("Softmax", value, axis=-1) if task.kind == "multiclass" else g("Sigmoid", value)
     value = in_units(g, value, own, known)
+    value = g("Where", unheard if task.seq2one else each_step, np.nan, value)
     value = value if task.seq2one else g("Where", batch.mask, value, 0.0)
     shape: list[Any] = ["batch", task.n_outputs] if task.seq2one else ["batch", "time", task.n_outputs]
     inputs = {"x": Port(["batch", "time", task.n_features]), "lengths": Port(["batch"], INT64)}
     outputs = {"output": Port(shape, value=value)}
     ports = {name: Port(["batch", n], value=last) for name, n, last in zip(states, sizes, after, strict=False)}
     ports |= {name: Port(["batch", *held.size], DOUBLE, held.after) for name, held in filters.items()}
-    outputs |= {f"{name}_next": port for name, port in ports.items()}
+    for name, port in ports.items():  # what cannot be answered leaves no trace
+        kept = g("Where", unheard if port.kind == FLOAT else each_step, name, port.value)
+        outputs[f"{name}_next"] = port._replace(value=kept)
     return model_of(g, inputs | ports, outputs, _metadata(state))
 
 
@@ -212,6 +220,17 @@ def _metadata(state: State) -> dict[str, str]:
     told |= {"task": str(describe(state)), "preprocessing": state["preprocessing"]}
     told |= {"postprocessing": state["postprocessing"], "neurallib_version": __version__}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+
+
+def _given(g: Graph, x: str, lengths: str) -> tuple[Batch, str]:
+    """The batch of a graph's inputs, and which of its signals cannot be answered, [B, 1] bool: those with a value that
+    is not finite, here 0, which can be sorted, or a length that is not from 1 to T, here the nearest that is."""
+    n = g("Max", g("Min", lengths, n_steps(g, x)), 1)
+    batch = batch_of(g, x, n)
+    finite = g("Less", g("Abs", batch.x), np.inf)
+    all_finite = g("ReduceMin", g("Cast", finite, to=INT32), [1, 2], keepdims=0)
+    heard = g("And", g("Cast", all_finite, to=BOOL), g("Equal", n, lengths))
+    return batch._replace(x=g("Where", finite, batch.x, 0.0)), g("Unsqueeze", g("Not", heard), [1])
 
 
 def _folded(g: Graph, batch: Batch, fold: int, n_features: int) -> Batch:

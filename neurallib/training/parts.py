@@ -10,7 +10,7 @@ from neurallib.checks import choice, number
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
-from neurallib.signals.conversion import Handed, adopted, conversion, window_steps
+from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
 from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.prepared import PreparedData
@@ -118,7 +118,7 @@ def told(state: State) -> str:
             "signal": "targets as their signals, which predict undoes",
         }
         parts.append(of_target[known["target_normalization"]])
-    if known["window"] is not None:
+    if known["window"] is not None and not goes_on(state):
         unit = "s" if known["sampling_frequency"] else "samples"
         parts.append(f"longer ones in windows of {known['window']:g} {unit}")
     return ", ".join(parts) + "."

@@ -92,8 +92,8 @@ def train(
     patience : int, optional
         Stop after so many epochs without a better value of `monitor`.
     seed : int
-        For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
-        weights.
+        For the order of the batches, dropout and augmentation. The same seed, data, machine and number of threads give
+        bitwise the same weights.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     normalization : str or None

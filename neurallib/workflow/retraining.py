@@ -110,8 +110,8 @@ def retrain(
     overlap : float
         The share of a window that the next one repeats, in [0, 1).
     seed : int
-        For the order of the batches, dropout and augmentation. The same seed, data and machine give bitwise the same
-        weights.
+        For the order of the batches, dropout and augmentation. The same seed, data, machine and number of threads give
+        bitwise the same weights.
     normalization : str or None
         Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
         interquartile range of the training data; None, as they come. By default what the source says. Kept in the
