@@ -1,5 +1,7 @@
 """Targets from the events of a recording."""
 
+import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,3 +89,58 @@ def test_targets_that_say_nothing_are_told() -> None:
 def test_wrong_options_are_named(call: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         call(recording([]))
+
+
+def made(directory: Path, target: Any, signal: Any = None, **more: Any) -> list[tuple[str, np.ndarray]]:
+    """The targets that a data set of three recordings of 1000 samples at 100 Hz gets, by file."""
+    signal = np.arange(1000.0)[:, None] if signal is None else signal
+    recordings = [{"name": name, "signal": signal, "sampling_frequency": 100.0} | more.pop(name, {}) for name in "abc"]
+    nl.make_dataset(recordings, directory, target=target, enable_progress_bar=False, **more)
+    return [(path.name, np.load(path)) for path in sorted(directory.glob("y/*/*"), key=lambda path: path.name)]
+
+
+def test_classes_of_every_sample_are_cut_and_resampled_with_the_recording(tmp_path: Path) -> None:
+    classes = np.arange(1000) // 300
+    by_name, signal = dict.fromkeys("abc", classes), np.arange(1000.0)[:, None]
+    slower = made(tmp_path / "slower", by_name, sampling_frequency=50, window=2)
+    assert (np.concatenate([y for name, y in slower if name[0] == "a"]) == classes[::2]).all()
+    own = made(tmp_path / "own", lambda recording: classes, sampling_frequency=50, window=2, each_window=True)
+    assert all((one == other).all() for (_, one), (_, other) in zip(slower, own, strict=True))
+    signal[450:500] = np.nan
+    gaps = made(tmp_path / "gaps", dict.fromkeys("abc", classes + 0.5), signal)
+    assert (gaps[0][1][:, 0] == classes[:450] + 0.5).all() and (gaps[1][1][:, 0] == classes[500:] + 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "target, told",
+    [
+        (np.linspace(0, 1, 1000), r"'a' has shape \(1000,\), beside 500 samples; .* was resampled"),
+        (np.linspace(0, 1, 999), r"\(999,\), beside 500 samples; expected .* is of 1000 samples before"),
+        (np.zeros((999, 2)), r"\(999, 2\), beside 500 samples; expected"),
+        (np.array([0, 1, 1, 0, 1]), r"\(5,\), .* A target for each window: each_window=True"),
+    ],
+)
+def test_target_of_another_length_is_refused_and_not_written_beside_each_window(
+    target: Any, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        made(tmp_path, lambda recording: target, window=2, sampling_frequency=50)
+
+
+def test_one_for_all_is_a_number_or_a_vector_of_outputs(tmp_path: Path) -> None:
+    for i, target in enumerate((3, np.array([0.5, 2.0, 1.0]), np.ones((1, 200)), np.array([0, 1, 1]))):
+        files = made(tmp_path / f"{i}", lambda recording, target=target: target, window=2)
+        assert len(files) == 15 and all((y == target).all() for _, y in files)
+
+
+def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> None:
+    def events(*symbols: str) -> dict[str, Any]:
+        marked = [(300 * i, symbol, 3.0) for i, symbol in enumerate(symbols)]
+        return {"events": recording(marked)["events"]}
+
+    label = functools.partial(nl.label_target, classes=["W", "N2"], least=0.1)
+    given: dict[str, Any] = {"a": events("W", "N2"), "b": events("W", "W"), "c": events("W", "?", "W"), "window": 2}
+    with pytest.warns(UserWarning, match="2 of 3 recordings have several labels, .*: a, c. With each_window=True"):
+        made(tmp_path / "whole", label, **given)
+    made(tmp_path / "each", label, **given, each_window=True)
+    made(tmp_path / "files", label, **given | {"window": None})

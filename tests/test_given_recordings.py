@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 import neurallib as nl
 from neurallib.prediction.windows import held_over
+from neurallib.signals.manifest import said_of
 
 pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
 RATE = 250.0
@@ -182,3 +183,94 @@ def test_what_goes_on_behind_a_short_gap_is_held_however_rows_are_cut() -> None:
         np.testing.assert_allclose(held, expected, rtol=1e-5)
         filled = np.isnan(values) & np.isfinite(held)
         assert (held[filled] < expected[filled]).all(), "where an event is highest stays where it was"
+
+
+def of_two(name: str, channels: Any = ("C3", "C4"), units: Any = "mV") -> dict[str, Any]:
+    """A recording whose first channel, C3, is 1 and whose second is 2, in mV, as it says them."""
+    said = {"channels": list(channels), "units": units} if channels else {"units": units}
+    values = [1.0 if "3" in each else 2.0 for each in channels] if channels else [1.0, 2.0]
+    return {"name": name, "signal": np.tile(values, (300, 1)), "sampling_frequency": 100.0} | said
+
+
+def dataset(directory: Path, *recordings: Any, **more: Any) -> tuple[dict[str, Any], np.ndarray]:
+    """What is said of a data set, and the first row of each of its signals."""
+    options: dict[str, Any] = {"target": lambda recording: 1.0, "val": 0, "test": 0} | more
+    made = nl.make_dataset(recordings, directory, enable_progress_bar=False, **options)
+    said = said_of(nl.open_folder(made / "x", made / "y", "train"), dict.fromkeys(("channels", "units")))
+    return said, np.array([np.load(path)[0] for path in sorted(made.glob("x/train/*"))])
+
+
+def test_data_set_has_the_channels_of_its_first_recording_in_its_order_and_units(tmp_path: Path) -> None:
+    said, rows = dataset(tmp_path / "order", of_two("a"), of_two("b", ["C4", "C3"]))
+    assert said["channels"] == ["C3", "C4"] and (rows == [1, 2]).all()
+    said, rows = dataset(tmp_path / "units", of_two("a"), of_two("b", units="uV"), of_two("c", units=["V", "mV"]))
+    assert said["units"] == ["mV", "mV"] and np.allclose(rows, [[1, 2], [1e-3, 2e-3], [1e3, 2]])
+    both = [("EEG C3", "C3"), ("EEG C4", "C4")]
+    said, rows = dataset(tmp_path / "names", of_two("a"), of_two("b", ["EEG C4", "EEG C3"]), channels=both)
+    assert said["channels"] == ["EEG C3", "EEG C4"] and (rows == [1, 2]).all()
+    said, rows = dataset(tmp_path / "none", of_two("a", None), of_two("b", None))
+    assert said["channels"] == ["0", "1"] and (rows == [1, 2]).all()
+
+
+def test_files_are_as_the_first_of_them_and_made_again_with_another_first(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    units = ["mV", "mV"]
+    for each in (of_two("b", ["C4", "C3"], units), of_two("c", units=units)):
+        np.savez(folder / each["name"], **each)
+    assert dataset(tmp_path / "data", *nl.list_recordings(folder))[1].tolist() == [[2, 1], [2, 1]]
+    np.savez(folder / "a", **of_two("a", units=units))
+    said, rows = dataset(tmp_path / "data", *nl.list_recordings(folder))
+    assert said["channels"] == ["C3", "C4"] and (rows == [1, 2]).all() and len(rows) == 3
+
+
+@pytest.mark.parametrize(
+    "others, told",
+    [
+        ([of_two("b", ["C3", "O4"])], "'b' has the channels C3, O4, 'a' has C3, C4. Say which with channels="),
+        ([of_two("b", None)], "'b' has the channels 0, 1, 'a' has C3, C4. Say which with channels="),
+        ([of_two("b", units="g")], "'b' has a channel in 'g'; nothing converts it to 'mV'. 'a', the first, has mV, mV"),
+    ],
+)
+def test_recordings_that_are_not_alike_are_named(others: list[Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=told.replace("(", r"\(")):
+        dataset(tmp_path, of_two("a"), *others)
+
+
+def test_units_that_some_recordings_do_not_say_are_not_made_up(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="1 of 2 recordings say no unit where others do: b.* units= says which"):
+        said, rows = dataset(tmp_path / "some", of_two("a", units="uV"), of_two("b", units=["", "uV"]))
+    assert said["units"] is None and (rows == [1, 2]).all()
+    with pytest.raises(ValueError, match="units of channel 'C3' differ: uV in 'b', mV in 'c'. Say which with units="):
+        dataset(tmp_path / "differ", of_two("a", units=""), of_two("b", units="uV"), of_two("c"))
+    said, rows = dataset(tmp_path / "said", of_two("a", units=""), of_two("b", units="uV"), units="uV")
+    assert said["units"] == ["uV", "uV"] and (rows == [1, 2]).all()
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": ["O3", "C4"]}, {"units": ["mV", "V"]}, {"label": 2.0}, {"signal": np.ones((300, 2))}]
+)
+def test_whatever_a_recording_in_memory_says_otherwise_is_made_again(change: Any, tmp_path: Path) -> None:
+    given: Any = {"target": by_label, "channels": [("C3", "O3"), "C4"]}
+    recordings = [of_two(name) | {"label": 1.0} for name in "ab"]
+    dataset(tmp_path, *recordings, **given)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("y/*/*")}
+    dataset(tmp_path, recordings[0], recordings[1] | change, **given)
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("y/*/*")}
+    assert [name for name in after if after[name] != before[name]] == ["b.npy"]
+
+
+def by_label(recording: Any) -> float:
+    return float(recording["label"])
+
+
+def test_corrected_labels_by_name_are_written_and_those_of_others_kept(tmp_path: Path) -> None:
+    labels = {name: np.zeros(5000) for name in "ab"}
+    recordings = [{"name": name, "signal": np.zeros((5000, 1)), "sampling_frequency": 100.0} for name in "ab"]
+    dataset(tmp_path, *recordings, target=labels)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("y/*/*")}
+    labels["b"][1000:4000] = 1
+    dataset(tmp_path, *recordings, target=labels)
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("y/*/*")}
+    assert [name for name in after if after[name] != before[name]] == ["b.npy"]
+    assert np.load(tmp_path / "y/train/b.npy").sum() == 3000

@@ -3,9 +3,11 @@
 import datetime
 import functools
 import json
+import os
 import subprocess
 import sys
 import textwrap
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from cases import QUIET, data, make_state, names_in, write_folders
 from stopping import GRU, Stop, assert_same, louder, run, stopped
 
 import neurallib as nl
+from neurallib.functions import described
 from neurallib.locks import held
 from neurallib.storage.directories import LOCK
 
@@ -214,3 +217,71 @@ def test_a_beginning_that_was_not_written_here_is_named(content: str, tmp_path: 
     with pytest.raises(ValueError, match="run.json"):
         run(tmp_path, resume=directory)
     assert nl.find_unfinished(tmp_path) == []
+
+
+TOLD = """
+import collections, functools, re
+import numpy as np
+import own
+from neurallib.functions import described
+
+LIMIT, NAMES, PATTERN = 0.5, {"a": np.zeros(5000), "b": {"x", "y", "z"}}, re.compile("a+")
+holds_itself = [LIMIT]
+holds_itself += [holds_itself, holds_itself]
+generator = np.random.default_rng()
+
+class Kept:
+    factor = 2
+    def scaled(self, x):
+        return self.factor * x
+
+kept = Kept()
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+def odd(n):
+    return n != 0 and even(n - 1)
+
+def helper(x):
+    return [x > LIMIT for _ in range(3)]
+
+def function(x):
+    inner = lambda y: helper(y) and own.fix(y) and NAMES["a"] is not None
+    return inner(x), even(2), kept.scaled(x), PATTERN.match("a"), holds_itself, generator.random(), np.mean(x)
+"""
+
+
+def told(change: tuple[str, str] = ("", ""), fix: int = 1) -> str:
+    """The function in words, after a change of its module or of one that this imports."""
+    own, script = types.ModuleType("own"), {"__name__": "script"}
+    exec(f"def fix(x):\n    return {fix}", own.__dict__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "own", own)
+        exec(TOLD.replace(*change), script)
+        return described(script["function"])
+
+
+def test_function_is_told_otherwise_with_whatever_it_uses_of_its_module() -> None:
+    first = told()
+    assert told() == first == told(("import own", "import own, sys\nunused = 1"))
+    changes = [
+        ("LIMIT, NAMES, PATTERN = 0.5", "LIMIT, NAMES, PATTERN = 0.6"), ("np.zeros(5000)", "np.ones(5000)"),
+        ("range(3)", "range(4)"), ('"z"', '"w"'), ("a+", "a*"), ("factor = 2", "factor = 3"), ("n != 0", "n != 1"),
+        ("self.factor * x", "self.factor + x"),
+    ]  # fmt: skip
+    others = [told(change) for change in changes] + [told(fix=2)]
+    assert len({first, *others}) == 1 + len(others)
+
+
+def test_function_is_told_alike_in_every_process(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def fix(x):\n    return 1\n")
+    (tmp_path / "script.py").write_text(f"{TOLD}\nprint(described(function))")
+    said = set()
+    for seed in "12":
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True,
+                              env=environment)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
+    assert len(said) == 1

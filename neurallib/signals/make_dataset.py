@@ -14,11 +14,12 @@ from neurallib.files import sweep
 from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
-from neurallib.signals.dataset_files import Job, Target, is_made, make_files, stamp_of, target_words
+from neurallib.signals.dataset_files import Job, is_made, make_files
+from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
+from neurallib.signals.dataset_targets import Target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
-from neurallib.signals.recording_parts import complete
-from neurallib.signals.recordings import Recording, list_recordings, read_recording
+from neurallib.signals.recordings import Recording, read_recording
 from neurallib.warn import warn
 
 _SECONDS = 5.0  # between two times that a manifest is written
@@ -59,7 +60,8 @@ def make_dataset(
         Where to write; a new or empty folder, or one that this function made.
     target : function or mapping
         Of a recording, as it is written (resampled, without gaps): its target, an output a sample [T] or [T, K], or one
-        for all of it. `event_target`, `interval_target` or `label_target`, with options as
+        for all of it, a number, [K] or [1, K]; classes of all samples of the source are cut and resampled with it.
+        `event_target`, `interval_target` or `label_target`, with options as
         functools.partial(nl.event_target, width=0.1), or a function of your own. A mapping: one for each name.
     window : float, optional
         Seconds; files are windows of so long, and what is left at the end of a recording is left out. By default whole.
@@ -70,9 +72,10 @@ def make_dataset(
     sampling_frequency : float, optional
         Hz, of what is written; by default the recordings' own, which has to be one.
     channels : list of str, int or tuple, optional
-        Which, and in which order; a tuple of names takes the first that is there: [("MLII", "II"), "V1"].
+        Which, and in which order; a tuple of names takes the first that is there, and is called by its first name:
+        [("MLII", "II"), "V1"]. By default all, which have to have the same names; in the order of the first recording.
     units : str or list of str, optional
-        What to convert them to.
+        What to convert them to; by default to those of the first recording.
     val, test : float, int, or iterable of persons, optional
         A share of the recordings, how many people, or which ones, as `split_people` takes them: where one is left out,
         its own default of 0.15 (val) and 0.25 (test).
@@ -99,9 +102,9 @@ def make_dataset(
     FileNotFoundError, ModuleNotFoundError
         If a recording is missing, or the package that reads it.
     TypeError, ValueError
-        If an argument is wrong, a recording cannot be read, lacks a channel or has another rate or number of channels
-        than the others, a name comes twice, a target does not fit, nothing could be written, or the folder holds what
-        this function did not make.
+        If an argument is wrong, a recording cannot be read, lacks a channel or has another rate, other channels or
+        units of something else than the first, a name comes twice, a target does not fit, nothing could be written, or
+        the folder holds what this function did not make.
 
     See Also
     --------
@@ -130,10 +133,11 @@ def make_dataset(
     root = as_path("directory", directory)
     _check_options(target, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
     reading = {"channels": channels, "units": units, **(read_options or {})}
-    sources = _named(recordings, reading)
+    sources = named_sources(recordings)
     old = _old(root)
+    first, words = first_of(sources, reading), target_words(target, sources)
     settings = {
-        "target": target_words(target), "window": window, "overlap": overlap, "each_window": each_window,
+        "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
@@ -143,9 +147,10 @@ def make_dataset(
     )
     parts = {item["name"]: part for part, items in divided.items() for item in items}
     jobs = [
-        Job(root, name, source, people[name], parts[name], target, settings | {"stamp": stamps[name]}, reading)
+        Job(root, name, source, people[name], parts[name], target,
+            settings | {"stamp": stamps[name], "target": words[name]}, reading, first)
         for name, source in sources.items()
-    ]
+    ]  # fmt: skip
     manifest = {job.name: old[job.name] for job in jobs if is_made(job, old.get(job.name))}
     outdated = _outdated(root, {*old, *sources}, keep=manifest)
     _write(root, manifest, sources)  # first: who is killed in between leaves no file under an earlier one's name
@@ -174,37 +179,6 @@ def _check_options(
         number("sampling_frequency", sampling_frequency, 0, low_open=True)
     integer("n_workers", n_workers)
     boolean("enable_progress_bar", bar)
-
-
-def _named(recordings: Any, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The recordings by their names; paths stay paths, so that one is in memory at a time."""
-    if isinstance(recordings, (str, os.PathLike)):
-        recordings = list_recordings(recordings)
-    if isinstance(recordings, Mapping):
-        if "signal" in recordings:
-            raise TypeError("recordings is one recording; expected a list of them.")
-        pairs = list(recordings.items())
-    elif isinstance(recordings, Sequence):
-        pairs = [(_name(item, i, reading), item) for i, item in enumerate(recordings)]
-    else:
-        raise TypeError(f"recordings is a {type(recordings).__name__}; expected a folder, or a list of recordings.")
-    if not pairs:
-        raise ValueError("recordings is empty; expected some.")
-    names = [name for name, _ in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"recordings holds {listing(twice)} twice; give them by names of their own: {{name: path}}.")
-    if wrong := [name for name in names if not name or name.startswith(".") or "/" in name or os.sep in name]:
-        raise ValueError(f"recordings has the name {wrong[0]!r}; expected one that a file can have.")
-    return {name: complete(item, f"recording {name!r}") if isinstance(item, Mapping) else item for name, item in pairs}
-
-
-def _name(item: Any, i: int, reading: Mapping[str, Any]) -> str:
-    if isinstance(item, Mapping) and isinstance(item.get("name"), str):
-        return str(item["name"])
-    if not isinstance(item, (str, os.PathLike)):
-        raise TypeError(f"recordings[{i}] is a {type(item).__name__}; expected a path, or a recording with a name.")
-    path = Path(item)
-    return path.stem if path.is_file() else path.name.removesuffix(".hea")
 
 
 def _people(
@@ -294,6 +268,12 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
     if empty:
         warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
+    if mixed := sorted(name for name, entry in manifest.items() if entry.get("mixed")):
+        warn(
+            f"{len(mixed)} of {len(manifest)} recordings have several labels, and each of their windows has the one of "
+            f"the whole: {listing(mixed)}. With each_window=True each has its own."
+        )
+    check_units(manifest)
     shapes = {(entry["sampling_frequency"], len(entry["channels"])) for entry in manifest.values() if entry["files"]}
     if len(shapes) > 1:
         told = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))

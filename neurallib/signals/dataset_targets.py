@@ -1,0 +1,106 @@
+"""The targets of a data set: what they are in words, and that they fit the signals that they are written beside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.functions import content_sum, described
+from neurallib.signals.event_targets import interval_target, label_target
+from neurallib.signals.recordings import Recording
+
+Target = Callable[[Recording], Any] | Mapping[str, Any]
+_OUTPUTS = 100  # a list of more values is no vector of outputs; one that is has the shape [1, K]
+
+
+class Place(NamedTuple):
+    """Where the samples that a target is asked for lie in the recording that they come from."""
+
+    start: int  # of the piece without gaps, in the recording
+    stop: int
+    ratio: Fraction  # samples as they are written for one of the recording
+    n_source: int  # samples of the recording
+    first: int = 0  # of what is asked for, as it is written, in the piece
+    n_windows: int | None = None  # that share one target
+
+
+def target_words(target: Target, names: Iterable[str]) -> dict[str, str]:
+    """The target of each recording in words that stay the same from run to run, and change with its code or values."""
+    if isinstance(target, Mapping):
+        return {name: f"by name, {content_sum(_as_given(target.get(name)))}" for name in names}
+    return dict.fromkeys(names, described(target))
+
+
+def _as_given(values: Any) -> Any:
+    return np.asarray(values) if hasattr(values, "__array__") else values
+
+
+def target_of(target: Target, name: str, recording: Recording, place: Place) -> np.ndarray:
+    """The target of a recording as it is written, or of a part of it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or of another length; names the recording.
+    """
+    if isinstance(target, Mapping):
+        if name not in target:
+            raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")
+        values = np.asarray(target[name])
+    else:
+        values = np.asarray(target(recording))
+    if values.dtype.kind not in "fiub" or not values.size:
+        raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
+    n_steps = len(recording["signal"])
+    if values.ndim and len(values) == place.n_source != n_steps and (place.ratio == 1 or _are_classes(values)):
+        rows = place.start + np.rint((place.first + np.arange(n_steps)) / float(place.ratio)).astype(np.int64)
+        values = values[np.minimum(rows, place.stop - 1)]
+    if _are_samples(values, n_steps):
+        raise ValueError(
+            f"the target of {name!r} is {len(values)} ascending samples of {n_steps}, as of beats;"
+            " expected what a model is to say of each sample: event_target and peak_labels mark events."
+        )
+    if values.ndim and len(values) != n_steps and not _is_one(values, place):
+        raise ValueError(
+            f"the target of {name!r} has shape {values.shape}, beside {n_steps} samples; expected an output a sample, "
+            f"[{n_steps}] or [{n_steps}, K], or one for all of it: a number, or [1, K]. {_cause(values, place)}"
+        )
+    return values
+
+
+def _is_one(values: np.ndarray, place: Place) -> bool:
+    """Whether it can be one target for all: a number or a vector of outputs, and no list of labels."""
+    of_windows = len(values) == place.n_windows and values.dtype.kind in "iub"
+    return len(values) == 1 or values.ndim == 1 and len(values) <= _OUTPUTS and not of_windows
+
+
+def _cause(values: np.ndarray, place: Place) -> str:
+    if len(values) == place.n_source:
+        return "The recording was resampled, and its numbers, being no classes, are not: resample them with it."
+    if len(values) == place.n_windows:
+        return "A target for each window: each_window=True asks `target` about each."
+    return f"It is of {place.n_source} samples before it is resampled, gaps are left out and windows cut."
+
+
+def _are_classes(values: np.ndarray) -> bool:
+    """Whether each is a class, or unknown."""
+    return values.dtype.kind != "f" or np.array_equal(values, np.rint(values), equal_nan=True)
+
+
+def has_labels(target: Target, recording: Recording) -> bool:
+    """Whether `target` gives one label to a recording that has several, or stretches of one."""
+    if not isinstance(target, functools.partial) or target.func is not label_target or "classes" not in target.keywords:
+        return False
+    classes = interval_target(recording, target.keywords["classes"])
+    changes = np.flatnonzero(np.diff(classes, prepend=-1))
+    return int((classes[changes] >= 0).sum()) > 1
+
+
+def _are_samples(values: np.ndarray, n_steps: int) -> bool:
+    """Whether they can hardly be anything but moments of a signal."""
+    few = values.ndim != 1 or len(values) < 8 or len(values) == n_steps or values.dtype.kind not in "iu"
+    return not few and 0 <= values[0] and values[-1] < n_steps and bool((np.diff(values.astype(np.int64)) > 0).all())
