@@ -12,7 +12,7 @@ import neurallib as nl
 from neurallib.storage.hub import _write_repository
 
 GRU = Case("GRUseq2seq", "binary")
-OTHER = "held other weights: its README.md, loss_plot.png may tell of these. save_model_card"
+OTHER = "held other weights: its README.md, loss_plot.png may tell of those. save_model_card"
 
 
 def trained(**options: Any) -> nl.State:

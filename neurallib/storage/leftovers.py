@@ -28,10 +28,7 @@ def check_leftovers(state: State, directory: Path) -> None:
             f"{directory} is of a run with other weights than the state's: its {listing(held)}, logs and .ckpt would "
             "tell of another model, and resuming it would bring that back. Save into another directory."
         )
-    warn(
-        f"{directory} held other weights: its {listing(held)} may tell of these. save_model_card writes a card anew, "
-        "plot_losses a plot."
-    )
+    warn(f"{directory} held other weights: its {listing(held)} may tell of those. save_model_card writes a card anew.")
 
 
 def _are_there(state: State, directory: Path) -> bool:
