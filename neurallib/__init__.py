@@ -99,8 +99,8 @@ from neurallib.storage.training_info import (
     save_training_information_to_file,
 )
 from neurallib.storage.directories import create_checkpoints_directory
+from neurallib.storage.hyperparameters import get_hparams_from_checkpoints
 from neurallib.storage.checkpoints import (
-    get_hparams_from_checkpoints,
     get_weights_and_info_from_checkpoints,
     load_checkpoint,
     save_checkpoint,

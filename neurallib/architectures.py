@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from neurallib.names import as_list, did_you_mean, listing, weights_named
@@ -22,6 +23,7 @@ from neurallib.state import (
 )
 
 Forward = Callable[..., Tensor]
+_HALF = (torch.float16, torch.bfloat16)
 _MAPPING, _SEQUENCE = (dict, Mapping), (list, Sequence)  # what it mostly is comes first: abstract classes are slow
 
 
@@ -154,7 +156,8 @@ def validate_architecture_name(name: str) -> None:
 
 
 def check_state(state: Any, name: str = "state") -> State:
-    """Return `state`, or raise an error that says what is none about it and how to get one.
+    """Return `state`, its weights in float32 where they are in half precision, or raise an error that says what is none
+    about it and how to get one.
 
     Parameters
     ----------
@@ -194,6 +197,8 @@ def check_state(state: Any, name: str = "state") -> State:
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
+    if half := {key: weight.float() for key, weight in state["weights"].items() if weight.dtype in _HALF}:
+        state = {**state, "weights": {**state["weights"], **half}}  # by hand
     if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
         whole = {"preprocessing": new_preprocessing(before), "postprocessing": new_postprocessing(behind)}
         return cast(State, {**state, **whole})  # of an older version, or by hand

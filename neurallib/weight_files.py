@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import pickle
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from neurallib.files import atomic_write, open_regular, short
 from neurallib.names import listing
-from neurallib.state import Weights
+from neurallib.state import Weights, copy_weights
 
 
 def write_weights(path: Path, weights: Weights) -> None:
@@ -66,15 +67,28 @@ def check_twin(one: Path, first: Weights, other: Path) -> None:
     if not other.is_file():
         return
     second = read_weights(other)
-    different = sorted(first.keys() ^ second.keys()) or [
-        name for name, weight in first.items() if not torch.equal(weight.float(), second[name].float())
-    ]
-    if different:
+    if different := different_weights(first, second):
         newer, older = sorted((one, other), key=lambda path: path.stat().st_mtime, reverse=True)
         raise ValueError(
             f"{newer} and {older.name} do not hold the same weights ({listing(different)}): the first is newer. Remove "
             "the one that is not to be used."
         )
+
+
+def different_weights(first: Weights, second: Weights) -> list[str]:
+    """The names of weights that one side alone has or, where there are none, whose numbers differ."""
+    return sorted(first.keys() ^ second.keys()) or [
+        name for name, weight in first.items() if not torch.equal(weight.float(), second[name].float())
+    ]
+
+
+def digest(weights: Weights) -> str:
+    """What tells weights from all others: the SHA-256 of their names and numbers."""
+    told = hashlib.sha256()
+    for name, weight in sorted(copy_weights(weights).items()):
+        told.update(f"{name} {tuple(weight.shape)}".encode())
+        told.update(weight.numpy().tobytes())
+    return told.hexdigest()
 
 
 def read_torch(path: Path) -> Any:

@@ -33,11 +33,11 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
-    measures.baseline storage.__init__ storage.original storage.training_info storage.directories
-    storage.preprocessing storage.beside storage.checkpoints storage.pretrained storage.publishing storage.card_parts
-    storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub storage.onnx_graph
-    storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps storage.onnx_check
-    storage.onnx_export
+    measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
+    storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
+    storage.card_parts storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub
+    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
+    storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
     training.placing training.options training.isolation training.seldom training.divergence training.company
@@ -48,7 +48,7 @@ training.__init__ training.schedules training.optimization training.monitoring t
     prediction.on_folders prediction.stream_events prediction.carries prediction.streaming prediction.long_recordings
     prediction.certainty prediction.leads prediction.r_peaks prediction.denoised prediction.skipping
     prediction.answered prediction.recordings plots_recordings plots_scores
-workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
+workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
 __init__

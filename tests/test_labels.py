@@ -158,3 +158,13 @@ def test_a_label_out_of_range_is_named_with_its_file_and_what_is_expected(
     with pytest.raises(ValueError, match=words) as told:
         nl.prepare(state, nl.open_folder(path_x, path_y, "val"))
     assert told.match("y of val/3.npy")
+
+
+def test_a_masked_label_is_not_known() -> None:
+    x, y = np.zeros((9, 2), np.float32), np.ones((9, 1))
+    y[4] = np.nan
+    masked = np.ma.masked_array(np.ones((9, 1), np.int64), mask=np.isnan(y))
+    state = make_state(Case("GRUseq2seq", "binary"))
+    assert nl.evaluate(state, [(x, masked)]) == pytest.approx(nl.evaluate(state, [(x, y)]), nan_ok=True)
+    np.testing.assert_array_equal(nl.collate_fn([(x, masked)])["y"], nl.collate_fn([(x, y)])["y"])
+    assert masked.data.dtype == np.int64 and masked.data.all()

@@ -32,6 +32,7 @@ def trained(**changes: object) -> nl.State:
 
 
 def written(state: nl.State, directory: Path, **options: object) -> str:
+    (directory / "README.md").unlink(missing_ok=True)  # of the model before, which would be told
     return save_model_card(state, nl.save_checkpoint(state, directory), **options).read_text()  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cases import CASES, Case, make_state
 from onnx_files import assert_same_as_predict, make_signals, normalizing, run, session_of, told
 
@@ -202,3 +203,18 @@ def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_tolerance_is_the_contracts() -> None:
     assert onnx_export.TOLERANCE == 1e-5
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_and_numbers_of_numpy_are_taken(half: torch.dtype, tmp_path: Path) -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    weights = {name: weight.to(half) for name, weight in state["weights"].items()}
+    whole = {**state, "weights": {name: weight.float() for name, weight in weights.items()}}
+    state = {**state, "weights": weights}
+    state["preprocessing"]["sampling_frequency"] = np.int64(100)  # type: ignore[typeddict-item]
+    path = nl.export_onnx(state, tmp_path / "model.onnx", int8=True)
+    assert json.loads(told(path)["preprocessing"])["sampling_frequency"] == 100
+    assert_same_as_predict(nl.export_onnx(state, path), whole, make_signals())
+    for one, other in zip(nl.predict(state, make_signals()), nl.predict(whole, make_signals()), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert state["weights"]["fc_out.bias"].dtype == half

@@ -116,3 +116,56 @@ def test_retraining_that_beats_its_source_keeps_what_it_learnt(tmp_path: Path) -
 def test_a_first_training_is_measured_against_nothing() -> None:
     state = make_state(GRU, learning_rate=1e3)
     assert not same_weights(nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET), state)
+
+
+def test_what_a_given_state_says_is_taken_where_its_source_says_nothing(tmp_path: Path) -> None:
+    source = trained(make_state(GRU), normalization=None, target_normalization=None)
+    steps = [{"name": "highpass", "frequency": 0.5}]
+    state = nl.load_checkpoint(source["training_info"]["checkpoints_directory"])
+    state["preprocessing"].update(normalization="minmax", sampling_frequency=250, steps=steps)
+    state["postprocessing"]["outputs"] = ["a", "b"]
+    kept = copy.deepcopy(state)
+    again = retrain(state, source, tmp_path)
+    assert again["preprocessing"] == state["preprocessing"] == kept["preprocessing"]
+    assert again["postprocessing"] == kept["postprocessing"]
+    assert again["preprocessing"]["steps"] is not steps
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("normalization", "minmax"), ("sampling_frequency", 100.0), ("residual", True), ("x_scale", [3, 3])],
+)
+def test_a_given_state_that_contradicts_its_source_is_refused(name: str, said: Any, tmp_path: Path) -> None:
+    source = trained(make_state(GRU), normalization="dataset", sampling_frequency=250)
+    state = copy.deepcopy(source)
+    assert retrain(state, source, tmp_path)["preprocessing"] == source["preprocessing"]
+    state["preprocessing"][name] = said  # type: ignore[literal-required]
+    with pytest.raises(ValueError, match=rf"state\['preprocessing'\]\['{name}'\]=.*, its source's is .* argument of"):
+        retrain(state, source, tmp_path)
+
+
+def test_events_of_a_given_state_come_before_its_sources_with_a_warning(tmp_path: Path) -> None:
+    source = trained(make_state(Case("GRUseq2seq", "binary")))
+    directory = source["training_info"]["checkpoints_directory"]
+    source["postprocessing"]["events"] = {"threshold": 0.5}
+    nl.save_checkpoint(source, directory)
+    state = nl.load_checkpoint(directory)
+    state["postprocessing"]["events"] = {"threshold": 0.25}
+    with pytest.warns(UserWarning, match="events of the state are taken, {'threshold': 0.25}; its source's are .*0.5"):
+        again = retrain(state, source, tmp_path)
+    assert again["postprocessing"]["events"] == {"threshold": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_layers": 3, "hid_dim": 4, "dropout": 0.0}, r"bidir_per_layer=\[False, False\] has 2 values; .*n_layers=3"),
+        ({"bidirectional": True}, r"\['bidirectional'\]=True, its source's is False: .*bidir_per_layer=\[False, "),
+    ],
+)
+def test_hyperparameters_that_the_sources_weights_do_not_have_are_told(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    source = trained(make_state(GRU, bidir_per_layer=[False, False]))
+    with pytest.raises(ValueError, match=words):
+        retrain({**source, "hparams": source["hparams"] | changes}, source, tmp_path)

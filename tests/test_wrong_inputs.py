@@ -14,6 +14,7 @@ STATE = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
 CLASSES = nl.gru_seq2one(n_features=2, hid_dim=3, n_layers=1, num_classes=3)
 X, Y = np.zeros((9, 1), np.float32), np.zeros((9, 1), np.float32)
 PAIRS = [(X, Y)] * 2
+MASKED = np.ma.masked_array(np.arange(9)[:, None], mask=np.arange(9)[:, None] == 4)  # of whole numbers
 LENGTHS = torch.tensor([9, 5])
 LOGITS = torch.zeros(2, 9, 1)
 
@@ -83,6 +84,16 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "callbacks=[print]": (lambda: train(callbacks=[print]), "callbacks holds .*print.*Callback"),
     "dataset_name=3": (lambda: train(dataset_name=3), "dataset_name=3 is a int; expected a string"),
     "results_directory=3": (lambda: train(results_directory=3), "results_directory=3 is a int; expected a path"),
+    "a masked signal": (lambda: nl.predict(STATE, [MASKED]), r"signals\[0\] holds nan at \[4, 0\]; expected finite"),
+    "a masked signal alone": (lambda: nl.test_on_single_signal(STATE, MASKED), r"holds nan at \[4, 0\]"),
+    "a masked signal to train on": (
+        lambda: nl.train(STATE, [(MASKED.astype(np.float32), Y)] * 2, PAIRS, epochs=1, batch_size=2),
+        r"x of train_data\[0\] holds nan at \[4, 0\]",
+    ),
+    "a masked piece of a stream": (
+        lambda: nl.stream_step(nl.build_network(STATE).eval(), MASKED, nl.init_stream(STATE)),
+        r"chunk holds nan at \[4, 0\]",
+    ),
     "network of an array": (lambda: network(X[None]), "x is a ndarray; expected a tensor"),
     "network of None": (lambda: network(None), "x is a NoneType; expected a tensor"),
     "network of float64": (lambda: network(LOGITS.double(), LENGTHS), "float64.*expected.*float32"),

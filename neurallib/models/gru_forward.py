@@ -22,7 +22,8 @@ def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
     """The weights of `gru_seq2seq` and `gru_seq2one`, by name."""
     shapes: dict[str, Shape] = {}
     n_in = hparams["n_features"]
-    for i, (hidden, both) in enumerate(zip(_hidden(hparams), hparams["bidir_per_layer"], strict=True)):
+    directions = per_layer("bidir_per_layer", hparams["bidir_per_layer"], hparams["n_layers"])
+    for i, (hidden, both) in enumerate(zip(_hidden(hparams), directions, strict=True)):
         shapes |= direction_shapes(f"gru_layers.{i}.", "_l0", n_in, hidden, both)
         n_in = hidden * (1 + both)
     if hparams["fc_out_bool"]:

@@ -52,10 +52,12 @@ def write_array(path: Path, values: np.ndarray) -> None:
 
 
 def as_array(given: Any) -> np.ndarray:
-    """Anything as an array, a Tensor wherever it lies among them; what is one is not copied."""
+    """Anything as an array, a Tensor wherever it lies among them; what is masked is nan, and an array is not copied."""
     if isinstance(given, Tensor):
         given = given.detach().cpu()
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
+    if np.ma.is_masked(given) and given.dtype.kind in "biuf":
+        given = given.astype(given.dtype if given.dtype.kind == "f" else np.float64).filled(np.nan)
     array: np.ndarray = np.asarray(given)
     return array
 

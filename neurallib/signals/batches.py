@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from neurallib.checks import as_seed, boolean, integer
 from neurallib.names import hinted
 from neurallib.sequences import pad
+from neurallib.signals.arrays import as_array
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch
 
@@ -285,15 +286,14 @@ def make_loader(
         world_size=world_size,
     )
     # DataLoader draws a number for its workers, from the global generator unless it is given another.
-    generator = torch.Generator()
-    collate: Any = collate_fn if data.weights is None else _collate_weighed
-    return DataLoader(_Drawn(data), batch_sampler=_Draws(order, places), collate_fn=collate, generator=generator)
+    own: Any = {"generator": torch.Generator(), "collate_fn": collate_fn if data.weights is None else _collate_weighed}
+    return DataLoader(_Drawn(data), batch_sampler=_Draws(order, places), **own)
 
 
 def _tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value.long()
-    array = np.asarray(value)
+    array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"an item holds {array.dtype}; expected floating-point or integer numbers.")
     # A copy, because torch takes neither memory-mapped arrays in silence nor those of another byte order or reversed.

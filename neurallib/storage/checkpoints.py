@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from inspect import Parameter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters, validate_architecture_name
+from neurallib.architectures import check_state, validate_architecture_name
 from neurallib.checks import as_path
 from neurallib.files import read_yaml, short, sweep
-from neurallib.models.folding import folding
-from neurallib.models.registry import factory_arguments, state_from_files
+from neurallib.models.registry import state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.beside import files_beside
-from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS, existing, info_path, logged_hparams
-from neurallib.storage.directories import tell_if_running, weights_path
+from neurallib.storage.directories import (
+    PTH,
+    SAFETENSORS,
+    existing,
+    hparams_path,
+    info_path,
+    tell_if_running,
+    weights_path,
+)
+from neurallib.storage.hyperparameters import with_what_info_holds
+from neurallib.storage.leftovers import check_leftovers
 from neurallib.storage.original import warn_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
-from neurallib.storage.training_info import FORMAT, INFO, read_training_information
+from neurallib.storage.training_info import FORMAT, read_training_information
 from neurallib.tasks import describe
 from neurallib.weight_files import check_twin, read_weights, write_weights
 
@@ -34,7 +41,8 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     state : State
         Stays as it is.
     directory : path
-        Made where it is missing; files of the same names are replaced.
+        Made where it is missing; files of the same names are replaced. Where it is that of a run, the state has to have
+        the weights that are there; where a card or loss plot of other weights is there, a warning says so.
 
     Returns
     -------
@@ -47,7 +55,8 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     OSError
         If the directory cannot be made or written, such as FileExistsError where it is a file.
     TypeError, ValueError
-        If `state` is no state, `directory` no path, or the training information holds what JSON cannot.
+        If `state` is no state, `directory` no path or the run's of another model, or the training information holds
+        what JSON cannot.
 
     See Also
     --------
@@ -65,6 +74,12 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     """
     state, directory = check_state(state), as_path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
+    check_leftovers(state, directory)
+    return write_checkpoint(state, directory)
+
+
+def write_checkpoint(state: State, directory: Path) -> Path:
+    """What `save_checkpoint` does, whatever the directory holds, which is there."""
     sweep(directory)
     weights = copy_weights(state["weights"])
     write_weights(directory / SAFETENSORS, weights)
@@ -119,10 +134,8 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     (True, ['fc_out'])
     """
     directory = existing(directory)
-    own = directory / HPARAMS  # written with the weights; those of the logs are the original's only ones
-    hparams = own if own.is_file() else logged_hparams(directory)
     said = {} if task is None else {"task": task, "multi_label": multi_label}
-    state = loaded_state(info_path(directory), hparams, weights_path(directory), directory, said)
+    state = loaded_state(info_path(directory), hparams_path(directory), weights_path(directory), directory, said)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     tell_if_running(directory)
     return state
@@ -144,7 +157,7 @@ def loaded_state(
     with _said_by(info_path):
         validate_architecture_name(info["architecture"])
     hparams, weights = read_yaml(hparams_path), read_weights(weights_path)
-    hparams = _with_what_info_holds(info, hparams) if hparams else _of_transfer_learning(info, hparams_path, said or {})
+    hparams = with_what_info_holds(info, hparams) if hparams else _of_transfer_learning(info, hparams_path, said or {})
     if said and hparams.get("task", "regression") != said["task"]:
         raise ValueError(f"task={said['task']!r}; {hparams_path} says {hparams.get('task', 'regression')!r}.")
     before, behind = read_preprocessing(directory or info_path.parent, info, info_path)
@@ -206,62 +219,6 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     return path, info
 
 
-def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
-    """Hyperparameters from a checkpoint directory.
-
-    Parameters
-    ----------
-    checkpoints_directory : path
-        Holds hparams.yaml in the newest version_N of lightning_logs or tensorboard_logs (version_10 is newer than
-        version_9), which is where the original has it, or else itself.
-
-    Returns
-    -------
-    dict
-        What the file holds, and what it leaves out because training_info.json or the weights say it: the
-        architecture's factory(**hparams) makes the network that was saved.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the directory is missing or has no such file; what is there is listed.
-    TypeError, ValueError
-        If `checkpoints_directory` is no path, or the file holds no mapping.
-
-    See Also
-    --------
-    load_checkpoint : all of it as a state.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import neurallib as nl
-    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     nl.get_hparams_from_checkpoints(nl.save_checkpoint(state, folder))["hid_dim"]
-    4
-    """
-    directory = existing(checkpoints_directory)
-    tell_if_running(directory)
-    hparams = read_yaml(logged_hparams(directory))
-    info = read_training_information(directory / INFO) if (directory / INFO).is_file() else {}
-    return completed_hparams(info, hparams, lambda: weights_path(directory))
-
-
-def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callable[[], Path]) -> Hparams:
-    """Hyperparameters of a file with what it leaves out, so that the factory makes the network of the weights, whose
-    file is asked for only where it says more than the others."""
-    if info.get("architecture") not in ARCHITECTURES:
-        return hparams
-    beside = folding(info)  # arguments of factories beside hyperparameters
-    entry, told = ARCHITECTURES[info["architecture"]], _with_what_info_holds(info, hparams)
-    known = hyperparameters(entry.factory)
-    missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
-    if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
-        return hparams
-    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | beside
-
-
 def _frozen(info: Mapping[str, Any], state: State, info_path: Path) -> list[str]:
     """The patterns of weights that training information calls frozen, each of which there is."""
     frozen = info.get("frozen")
@@ -282,11 +239,6 @@ def _said_by(path: Path) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise ValueError(f"{short(error)} So says {path}.") from error
-
-
-def _with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:
-    """See `file_hparams`."""
-    return {name: info[name] for name in ARCHITECTURES[info["architecture"]].new if name in info} | hparams
 
 
 def _of_transfer_learning(info: Mapping[str, Any], path: Path, said: Hparams) -> Hparams:

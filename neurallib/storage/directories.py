@@ -18,6 +18,8 @@ from neurallib.warn import warn
 
 SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
 HPARAMS = "hparams.yaml"
+CARD, LOSS_PLOT = "README.md", "loss_plot.png"
+RUN = "run.json"  # what a run began with
 LOCK = ".run.lock"  # held by the process that trains in a directory
 
 
@@ -103,7 +105,7 @@ def existing(directory: str | Path) -> Path:
     """The directory as a path, or FileNotFoundError."""
     directory = as_path("checkpoints directory", directory)
     if not directory.is_dir():
-        kind = "is a file" if directory.exists() else "does not exist"
+        kind = f"is a file; give its directory, {directory.parent}" if directory.exists() else "does not exist"
         raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
     return directory
 
@@ -144,21 +146,23 @@ def info_path(directory: Path) -> Path:
     return directory / INFO
 
 
-def logged_hparams(directory: Path) -> Path:
-    """Hyperparameters of the newest version of the logs, or else of the directory itself; or FileNotFoundError."""
+def hparams_path(directory: Path) -> Path:
+    """Hyperparameters of the directory itself, written with the weights, or else of the newest version of the logs, the
+    original's only ones; or FileNotFoundError."""
+    if (directory / HPARAMS).is_file():
+        return directory / HPARAMS
     versions = {
         int(number[1]): path
         for logs in ("tensorboard_logs", "lightning_logs")
         for path in directory.glob(f"{logs}/version_*")
         if (number := re.fullmatch(r"version_(\d+)", path.name)) and (path / HPARAMS).is_file()
     }
-    path = (versions[max(versions)] if versions else directory) / HPARAMS
-    if not path.is_file():
+    if not versions:
         raise FileNotFoundError(
             f"{directory} has no {HPARAMS}, nor one in lightning_logs/version_N or tensorboard_logs/version_N; "
             f"it holds: {_contents(directory)}."
         )
-    return path
+    return versions[max(versions)] / HPARAMS
 
 
 def _contents(directory: Path) -> str:

@@ -13,11 +13,12 @@ from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
 from neurallib.plots_losses import plot_losses
 from neurallib.state import Hparams, State, changed
-from neurallib.storage.checkpoints import completed_hparams, load_checkpoint, loaded_state, save_checkpoint
-from neurallib.storage.directories import HPARAMS, PTH, SAFETENSORS
+from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
+from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, fetch
-from neurallib.storage.model_card import CARD, LOSS_PLOT, for_repository, save_model_card
+from neurallib.storage.hyperparameters import completed_hparams
+from neurallib.storage.model_card import check_card, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.pretrained import list_pretrained
 from neurallib.storage.publishing import check_links, published, without_local_paths
@@ -211,7 +212,8 @@ def push_to_hub(
     ------
     TypeError, ValueError, FileNotFoundError
         If it is neither a state nor a directory that `load_checkpoint` reads, one of its files is a link out of it, or
-        the name is none; or it has a card of its own and what a card says is given. Nothing has been published then.
+        the name is none; or it has a card of its own and what a card says is given, or one that was written for other
+        weights. Nothing has been published then.
     PermissionError
         If the token may not write there.
     ConnectionError
@@ -268,6 +270,8 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path, **sa
                 f"{own / CARD} is there and goes along as it is: give {listing(said)} to save_model_card, which writes "
                 "it anew, or put it there by hand."
             )
+        if (own / CARD).is_file():
+            check_card(own / CARD, state)
     info, left_out = published(without_local_paths(state["training_info"]))
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")

@@ -17,13 +17,15 @@ from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.state import State
 from neurallib.storage.card_parts import code, facts, limits_of, line, results, training
+from neurallib.storage.directories import CARD, LOSS_PLOT
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
+from neurallib.weight_files import digest
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
-CARD, LOSS_PLOT = "README.md", "loss_plot.png"
+DIGEST = "weights_sha256"  # of the weights that a card is of, in its head
 _HUB_METRICS = {"auroc": "roc_auc", "pearson": "pearsonr"}  # where huggingface.co/metrics calls them otherwise
 
 
@@ -154,8 +156,19 @@ def model_card(
     ]
     body = "\n\n".join(section for section in sections if section)
     data = _metadata(state, metrics or {}, measured_on)
+    data[DIGEST] = digest(state["weights"])
     data.license, data.datasets, data.base_model = license, list(datasets or ()) or None, base_model
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+
+
+def check_card(path: Path, state: State) -> None:
+    """Raise ValueError if a card says that it is of other weights than a state's; one by hand says nothing of them."""
+    said = re.search(rf"^{DIGEST}: '?([0-9a-f]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if said and said[1] != digest(state["weights"]):
+        raise ValueError(
+            f"{path} was written for other weights than those beside it: save_model_card(state, directory) writes it "
+            f"anew. If all it says is true of these too, take its line {DIGEST} out."
+        )
 
 
 def for_repository(card: str, repo_id: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
 from neurallib.extras import missing
-from neurallib.files import atomic_write
+from neurallib.files import as_plain, atomic_write
 from neurallib.models.folding import check_fold, fold_of, signal_scale_of
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted, listing
@@ -219,7 +219,9 @@ def _metadata(state: State) -> dict[str, str]:
     told: dict[str, Any] = {"architecture": state["architecture"], "model_name": state["hparams"]["model_name"]}
     told |= {"task": str(describe(state)), "preprocessing": state["preprocessing"]}
     told |= {"postprocessing": state["postprocessing"], "neurallib_version": __version__}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, default=as_plain) for name, value in told.items()
+    }
 
 
 def _given(g: Graph, x: str, lengths: str) -> tuple[Batch, str]:

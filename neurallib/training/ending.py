@@ -6,8 +6,9 @@ from typing import Any
 
 from neurallib.processes import together
 from neurallib.state import State, changed
-from neurallib.storage.checkpoints import save_checkpoint
-from neurallib.storage.model_card import CARD, save_model_card
+from neurallib.storage.checkpoints import write_checkpoint
+from neurallib.storage.directories import CARD
+from neurallib.storage.model_card import save_model_card
 from neurallib.training.run import Fit
 from neurallib.warn import dispensable
 
@@ -28,7 +29,7 @@ def _written(trained: State, result: Fit) -> State:
     error = result.unsaved
     if result.directory is not None:
         try:
-            save_checkpoint(trained, result.directory)
+            write_checkpoint(trained, result.directory)
         except OSError as last:
             error = last
         with dispensable(result.directory / CARD):

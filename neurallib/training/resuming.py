@@ -15,6 +15,7 @@ from neurallib.state import changed
 from neurallib.storage.beside import files_beside
 from neurallib.storage.directories import (
     LOCK,
+    RUN,
     create_checkpoints_directory,
     existing,
     model_directory,
@@ -28,7 +29,6 @@ from neurallib.training.saving import LAST
 from neurallib.warn import dispensable, warn
 from neurallib.weight_files import read_torch
 
-RUN = "run.json"  # what a run began with
 UNFINISHED = (RUNNING, "interrupted")
 Resume = bool | Path
 

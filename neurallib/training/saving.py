@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neurallib.plots_losses import plot_losses
 from neurallib.storage.beside import files_beside
+from neurallib.storage.directories import LOSS_PLOT
 from neurallib.storage.training_info import RUNNING
 from neurallib.training.record import trained_state
 from neurallib.training.run import Fit, Run
@@ -97,7 +98,7 @@ class Saving:
 
     def _draw(self) -> None:
         fit = self._so_far()
-        with dispensable(path := self._directory / "loss_plot.png"):
+        with dispensable(path := self._directory / LOSS_PLOT):
             plot_losses(fit.train_losses, fit.val_losses, path, history=self._run.before)
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.measures.losses import Loss
-from neurallib.models.registry import check_weights
 from neurallib.signals.augmentation import Augment
-from neurallib.state import State, changed
-from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.state import State
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
 from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
+from neurallib.workflow.sources import source_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -78,7 +77,9 @@ def retrain(
     ----------
     state : State or None
         None: architecture and hyperparameters come from the source. A state: its hyperparameters, such as another
-        learning rate or dropout, with the source's weights; and what it freezes, where it freezes something.
+        learning rate or dropout, with the source's weights; what it freezes, where it freezes something; what it says
+        of its preprocessing where the source says nothing, for two that differ are an error; and its outputs' names and
+        events, where it has some.
     path_x, path_y : path
         Folders that hold `train` and `val`, each with .npy files paired by name: signals [T, n_features] and targets.
     patience : int or None
@@ -253,25 +254,7 @@ def retrain(
     check_options(retrain, trainer_options)
     validate_training_context(True, checkpoints_directory, hugging_face_model)
     if state is not None:
-        check_state(state)
-    source = _source(checkpoints_directory, hugging_face_model)
-    source = source if state is None else _with_hparams_of(state, source)
+        state = check_state(state)
+    source = source_of(state, checkpoints_directory, hugging_face_model)
     of_source = ("state", "checkpoints_directory", "hugging_face_model")
     return train_on_folders(source, **{name: given[name] for name in given if name not in of_source})
-
-
-def _source(checkpoints_directory: PathLike | None, hugging_face_model: str | None) -> State:
-    if checkpoints_directory is not None:
-        return load_checkpoint(checkpoints_directory)
-    from neurallib.storage.hub import load_from_hub
-
-    return load_from_hub(str(hugging_face_model))
-
-
-def _with_hparams_of(state: State, source: State) -> State:
-    """The source's weights and history under another state's hyperparameters, which must fit the weights."""
-    if state["architecture"] != source["architecture"]:
-        raise ValueError(f"state is a {state['architecture']}, its source a {source['architecture']}.")
-    merged = changed(source, hparams=dict(state["hparams"]), frozen=list(state["frozen"] or source["frozen"]))
-    check_weights(merged, "the source's weights")
-    return merged

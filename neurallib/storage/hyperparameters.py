@@ -1,0 +1,78 @@
+"""Hyperparameters of a directory or a repository, completed by what its other files say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+from neurallib.architectures import ARCHITECTURES, hyperparameters
+from neurallib.files import read_yaml
+from neurallib.models.folding import folding
+from neurallib.models.registry import factory_arguments
+from neurallib.state import Hparams
+from neurallib.storage.directories import existing, hparams_path, tell_if_running, weights_path
+from neurallib.storage.training_info import INFO, read_training_information
+from neurallib.weight_files import read_weights
+
+
+def get_hparams_from_checkpoints(checkpoints_directory: str | Path) -> Hparams:
+    """Hyperparameters from a checkpoint directory.
+
+    Parameters
+    ----------
+    checkpoints_directory : path
+        Holds hparams.yaml, as `save_checkpoint` wrote it beside the weights, or else in the newest version_N of
+        lightning_logs or tensorboard_logs (version_10 is newer than version_9), which is where the original has it.
+
+    Returns
+    -------
+    dict
+        What the file holds, and what it leaves out because training_info.json or the weights say it: the
+        architecture's factory(**hparams) makes the network that was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory is missing or has no such file; what is there is listed.
+    TypeError, ValueError
+        If `checkpoints_directory` is no path, or the file holds no mapping.
+
+    See Also
+    --------
+    load_checkpoint : all of it as a state.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import neurallib as nl
+    >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nl.get_hparams_from_checkpoints(nl.save_checkpoint(state, folder))["hid_dim"]
+    4
+    """
+    directory = existing(checkpoints_directory)
+    tell_if_running(directory)
+    hparams = read_yaml(hparams_path(directory))
+    info = read_training_information(directory / INFO) if (directory / INFO).is_file() else {}
+    return completed_hparams(info, hparams, lambda: weights_path(directory))
+
+
+def completed_hparams(info: Mapping[str, Any], hparams: Hparams, weights: Callable[[], Path]) -> Hparams:
+    """Hyperparameters of a file with what it leaves out, so that the factory makes the network of the weights, whose
+    file is asked for only where it says more than the others."""
+    if info.get("architecture") not in ARCHITECTURES:
+        return hparams
+    beside = folding(info)  # arguments of factories beside hyperparameters
+    entry, told = ARCHITECTURES[info["architecture"]], with_what_info_holds(info, hparams)
+    known = hyperparameters(entry.factory)
+    missing = known.keys() - told.keys() - {*entry.file_defaults, *entry.optional}
+    if any(known[name] is Parameter.empty for name in missing):  # no network is made of these
+        return hparams
+    return factory_arguments(info["architecture"], told, read_weights(weights()) if missing else {}) | beside
+
+
+def with_what_info_holds(info: Mapping[str, Any], hparams: Hparams) -> Hparams:
+    """See `file_hparams`."""
+    return {name: info[name] for name in ARCHITECTURES[info["architecture"]].new if name in info} | hparams
