@@ -95,6 +95,7 @@ class Fit(NamedTuple):
     training_time: float  # seconds
     interrupted: bool
     directory: Path | None
+    cut_at: int | None = None  # how many whole epochs there were when max_time ended it
     diverged: str | None = None  # where a loss became nan or infinite, which ended the run
     unsaved: OSError | None = None  # why one of the checkpoints could not be written
     rank: int = 0  # of the process, of how many that trained together
