@@ -95,6 +95,20 @@ def test_a_run_that_is_out_of_time_goes_on(
     assert nl.find_unfinished(tmp_path / "parts") == []
 
 
+@pytest.mark.filterwarnings("ignore:max_time ended training")
+def test_a_part_of_an_epoch_that_was_best_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {EPOCH: 1.0, EPOCH + 2: 2.0}
+    options: dict[str, Any] = {"monitor": ("m", "max"), "metrics": {"m": lambda *_: values.get(int(Outside.now), 0.0)}}
+    part = clocked(EPOCH + 2, monkeypatch, tmp_path, **options)["training_info"]
+    again = trained(tmp_path, True, **options)
+    assert part["best_epoch"] == 2 and again["training_info"]["best_epoch"] == 1
+    best = torch.load(Path(part["checkpoints_directory"]) / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0 and best["global_step"] == EPOCH
+    assert all(torch.equal(best["state_dict"][name], weight) for name, weight in again["weights"].items())
+
+
 def test_time_that_is_enough_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seconds in (3 * EPOCH, 100):  # over with the last epoch
         info = clocked(seconds, monkeypatch, tmp_path)["training_info"]
