@@ -119,6 +119,8 @@ def test_the_nearest_names_are_told_in_order_whatever_their_case_and_nothing_whe
     [
         ({"max_epochs": 3}, "give epochs"),
         ({"learning_rate": 0.1}, "'learning_rate' is a hyperparameter: give it to the factory"),
+        ({"lr": 0.1}, "no option 'lr': learning_rate is a hyperparameter: give it to the factory"),
+        ({"num_workers": 2}, "no option 'num_workers': the process that trains prepares its own batches"),
         ({"min_max_norm_sig": True}, "normalization='minmax'"),
         ({"checkpoints_directory": "somewhere"}, "call retrain"),
     ],

@@ -192,6 +192,8 @@ def number(logits: Any, y: Any, lengths: Any) -> float:
     ("options", "error", "words"),
     [
         ({"loss": "mae"}, TypeError, r"loss is a str; expected a function \(logits, y, lengths\)"),
+        ({"loss": torch.nn.BCEWithLogitsLoss()}, TypeError, r"loss=.*LogitsLoss takes \(input.*lengths\) -> scalar"),
+        ({"loss": lambda a, y: (a - y).mean()}, TypeError, r"loss=.*> takes \(a, y\); expected .* beyond a length"),
         ({"loss": number}, TypeError, "the function loss gave a float; expected a scalar Tensor"),
         ({"loss": lambda a, y, n: (a - y) ** 2}, TypeError, r"the function loss gave a Tensor of shape \(2, 7, 1\)"),
         ({"loss": lambda a, y, n: (a.detach() - y).sum()}, TypeError, "with a gradient by the logits"),
@@ -267,6 +269,7 @@ def test_folders_take_the_same_options(tmp_path: Path) -> None:
         assert info["val_metrics"]["own"] == [49, 49] and info["loss"].endswith("loss")
 
 
+@pytest.mark.filterwarnings("ignore:max_time ended training at")
 def test_epochs_are_the_bound_of_steps_and_minutes() -> None:
     infos = [
         trained(epochs=epochs, schedule=None, **{"max_time": time})["training_info"]

@@ -33,7 +33,7 @@ def reset() -> Iterator[None]:
 
 def test_a_cosine_has_no_more_epochs(tmp_path: Path) -> None:
     directory = run(tmp_path, epochs=2)["training_info"]["checkpoints_directory"]
-    with pytest.raises(ValueError, match="epochs=2, over which schedule='cosine' .* no going on to 3"):
+    with pytest.raises(ValueError, match="epochs=2, over which schedule='cosine' .* no going on to epochs=3"):
         run(tmp_path, epochs=3, resume=directory)
 
 

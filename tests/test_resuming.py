@@ -53,6 +53,7 @@ def test_every_architecture_goes_on(case: Case, tmp_path: Path) -> None:
     "options",
     [
         {"schedule": "plateau", "optimizer": "sgd"},
+        {"monitor": ("m", "max"), "metrics": {"m": lambda *_: 1}, "schedule": "plateau", "epochs": 8, "patience": 8},
         {"schedule": "step", "accumulate_grad_batches": 2},
         {"bucketing": True, "sample_weight": [1, 2, 0, 1, 3, 1, 1]},
         {"monitor": "f1", "metrics": {"sharp": lambda outputs, y: float(np.ptp(outputs))}},

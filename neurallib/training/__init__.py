@@ -19,7 +19,7 @@ To change what, give `train`, `train_from_scratch`, `retrain`, `cross_validate` 
   `("name", "max")`: best.ckpt, `patience` and `"plateau"` follow it
 - what is measured and logged: `metrics={"name": function(outputs, y)}`, `loggers=[CSVLogger("logs")]`,
   `enable_tensorboard=True`
-- how long: `epochs`, and within them Lightning's `max_steps` and `max_time`
+- how long: `epochs`, and within them Lightning's `max_steps`, over which a cosine goes then, and `max_time`
 
 `training_info` tells what ran: optimizer, schedule, rate, loss, monitor, each epoch's losses and measures. Functions
 are for one process; a grid search, whose trials are told apart by plain values, takes the names, and ranks by the loss
@@ -28,9 +28,9 @@ whatever `monitor` chose the weights by.
 Runs that are stopped
 ---------------------
 A directory can be loaded from its first finished epoch on, however its run ends, with a warning that it did not finish.
-`resume=` of the training functions goes on where a run was stopped, by Ctrl-C, a scheduler's SIGTERM, a full disk or
-SIGKILL, and ends bit by bit with what it would have ended with; what it began with, data and versions included, has to
-be the same, and what is not is told.
+`resume=` of the training functions goes on where a run was stopped, by Ctrl-C, a scheduler's SIGTERM, `max_time`, a
+full disk or SIGKILL, and ends bit by bit with what it would have ended with; what it began with, data and versions
+included, has to be the same, and what is not is told.
 
 ```python
 state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=2)
@@ -39,7 +39,9 @@ nl.find_unfinished()  # their directories, each of which `resume=` takes
 ```
 
 Between epochs `last.ckpt` is written as often as costs little; `checkpoint_every=500` (steps) or a `timedelta` writes
-it within long ones. A run that finished goes on where more `epochs` are asked for, unless its schedule is a cosine. A
+it within long ones. `max_time` counts from each start, for a job that is begun again and again, and ends no run: it
+returns the best weights so far, its status is "out of time", and it is listed as unfinished. `max_steps` finishes a
+run, as `epochs` do. A run that finished goes on where more of them are asked for, unless its schedule is a cosine. A
 grid search that was killed goes on in the middle of a trial. Two processes do not train in one directory: the second is
 told which has it. `benchmarks/kill_training.py 200` kills trainings at random moments and inside their writes.
 

@@ -25,7 +25,7 @@ from neurallib.training.schedules import schedule_words
 from neurallib.training.tensorboard import Logs, learning_rates
 from neurallib.warn import warn
 
-_KEPT = ("measured_at", "n_steps", "handed_over", "rates")  # of a run that is resumed, beside its history
+_KEPT = ("measured_at", "n_steps", "handed_over", "rates", "best_at")  # of a run that is resumed, beside its history
 
 
 class Recorder(Callback):
@@ -44,6 +44,7 @@ class Recorder(Callback):
         self._measured_at = 0
         self._handed_over = False
         self._rates: dict[str, float] = {}  # of the epoch, when it began
+        self._best_at: dict[str, int] = {}  # where best.ckpt is of
         self._run, self._began, self._n_steps = run, time.perf_counter(), 0
         self._measuring: Measuring | None = None  # of a validation epoch
         self._watch = Watch(run)
@@ -59,6 +60,8 @@ class Recorder(Callback):
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
             self.saving = Saving(self._run, module.directory, lambda: self.fit(module.directory, interrupted=True))
+            if self._best_at:  # it may be of a part of an epoch that is now done whole
+                self.saving.epoch(self._best_checkpoint(module))
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -110,14 +113,15 @@ class Recorder(Callback):
         return {"val_loss": loss} | {f"val_{name}": value for name, value in metrics.items()}
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._is_best:
+            self._best_at = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
         if self.saving is not None:
-            self.saving.epoch(self._best_checkpoint(trainer, module) if self._is_best else None)
+            self.saving.epoch(self._best_checkpoint(module) if self._is_best else None)
 
-    def _best_checkpoint(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
-        """What Lightning's ModelCheckpoint(save_weights_only=True) would write of the weights just measured."""
-        counted = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
+    def _best_checkpoint(self, module: Any) -> dict[str, Any]:
+        """What Lightning's ModelCheckpoint(save_weights_only=True) would write of the best weights."""
         told = {"pytorch-lightning_version": versions()["pytorch-lightning"], "hyper_parameters": dict(module.hparams)}
-        return counted | told | {"state_dict": self.history.measured}
+        return self._best_at | told | {"state_dict": self.history.best_weights}
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         self._trained = copy_weights(module.network.state_dict())

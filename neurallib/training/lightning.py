@@ -31,7 +31,7 @@ from neurallib.state import Batch
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Recorder
-from neurallib.training.checkpointing import Checkpointing
+from neurallib.training.checkpointing import Checkpointing, cut_at
 from neurallib.training.company import Company, company_of
 from neurallib.training.divergence import Diverged
 from neurallib.training.isolation import isolated
@@ -242,7 +242,10 @@ def fit(run: Run, opened: Opened) -> Fit:
         except Diverged as error:
             diverged = str(error)
     result = recorder.fit(module.directory, interrupted)._replace(
-        diverged=diverged, rank=trainer.global_rank, n_processes=trainer.world_size
+        diverged=diverged,
+        cut_at=None if interrupted or diverged else cut_at(trainer, run.epochs),
+        rank=trainer.global_rank,
+        n_processes=trainer.world_size,
     )
     if interrupted and not result.best_weights:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
@@ -256,6 +259,9 @@ def fit(run: Run, opened: Opened) -> Fit:
     if interrupted:
         epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
         warn(f"training was interrupted in epoch {epoch}: {best}.")
+    if result.cut_at is not None:
+        more = "; resume= goes on from there" if run.save else ""
+        warn(f"max_time ended training at {result.cut_at} of {run.epochs} epochs{more}.")
     return result
 
 
@@ -266,7 +272,8 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateFinder)]
     if run.patience is not None:
         monitor, is_loss = run.monitor, run.monitor.name == "loss"  # others may be nan in an epoch, and better later
-        callbacks.append(EarlyStopping(monitor.key, mode=monitor.mode, patience=run.patience, check_finite=is_loss))
+        given: Any = {"check_finite": is_loss, "check_on_train_epoch_end": False}  # max_steps may end one unvalidated
+        callbacks.append(EarlyStopping(monitor.key, mode=monitor.mode, patience=run.patience, **given))
     if run.enable_progress_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks.append(Bar())
     loggers = list(run.loggers)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
+from neurallib.functions import function_name
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
 from neurallib.state import State, changed, new_postprocessing
@@ -48,9 +50,7 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
         build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
         schedule=given["schedule"], n_steps=1,
     )  # fmt: skip
-    if given["loss"] is not None and not callable(given["loss"]):
-        kind = type(given["loss"]).__name__
-        raise TypeError(f"loss is a {kind}; expected a function (logits, y, lengths) -> scalar Tensor.")
+    _check_loss(given["loss"])
     for name in ("class_weight", "sample_weight"):
         if given["loss"] is not None and given[name] is not None:
             raise ValueError(f"{name} weighs the library's losses; a function given as loss weighs as it likes.")
@@ -65,6 +65,23 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
 def as_resume(value: Any) -> bool | Path:
     """What `train` is given as `resume`, or TypeError."""
     return value if isinstance(value, bool) else as_path("resume", value)
+
+
+def _check_loss(loss: Any) -> None:
+    if loss is None:
+        return
+    expected = "expected a function (logits, y, lengths) -> scalar Tensor"
+    if not callable(loss):
+        raise TypeError(f"loss is a {type(loss).__name__}; {expected}.")
+    try:
+        signature = inspect.signature(getattr(loss, "forward", loss))
+    except ValueError:  # it has none, as some that are written in C
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        why = "which leaves out the steps beyond a length and unknown labels, as nl.loss_function(state) does"
+        raise TypeError(f"loss={function_name(loss)} takes {signature}; {expected}, {why}.") from error
 
 
 def _check_every(every: Any, save: bool) -> None:

@@ -14,7 +14,7 @@ from neurallib.functions import function_name
 from neurallib.measures.baseline import constant_loss
 from neurallib.names import is_named
 from neurallib.state import State, changed
-from neurallib.storage.training_info import save_training_information
+from neurallib.storage.training_info import OUT_OF_TIME, save_training_information
 from neurallib.tasks import describe
 from neurallib.training.description import versions
 from neurallib.training.measuring import measured
@@ -24,7 +24,7 @@ from neurallib.warn import warn
 
 def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
     """The run's state with the best weights, and the training information of the run; its status is "finished",
-    "interrupted" or "diverged", unless another is given."""
+    "interrupted", "out of time" or "diverged", unless another is given."""
     start, sample_weights = run.state, run.train_set.weights
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
@@ -76,7 +76,8 @@ def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
 
 
 def _status(fit: Fit) -> str:
-    return "diverged" if fit.diverged else "interrupted" if fit.interrupted else "finished"
+    ended = "finished" if fit.cut_at is None else OUT_OF_TIME
+    return "diverged" if fit.diverged else "interrupted" if fit.interrupted else ended
 
 
 def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,14 +23,15 @@ from neurallib.storage.directories import (
     results_path,
 )
 from neurallib.storage.original import LOGGED, log_hparams
-from neurallib.storage.training_info import INFO, RUNNING, read_training_information
+from neurallib.storage.training_info import INFO, OUT_OF_TIME, RUNNING, read_training_information
 from neurallib.training.description import description, differences
 from neurallib.training.run import Run
 from neurallib.training.saving import LAST
 from neurallib.warn import dispensable, warn
 from neurallib.weight_files import read_torch
 
-UNFINISHED = (RUNNING, "interrupted")
+LENGTHS = ("options.epochs", "trainer_options.max_steps")
+UNFINISHED = (RUNNING, "interrupted", OUT_OF_TIME)
 Resume = bool | Path
 
 
@@ -115,35 +117,52 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
     began, info = _began(directory), read_training_information(directory / INFO)
-    different = differences(began, told)
+    different = _differences(began, told)
     if of_machine := [words for name, words in different.items() if name.startswith("machine.")]:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
     others = {name: words for name, words in different.items() if not name.startswith("machine.")}
-    if _asks_for_more(others, began, told, run, info):
-        del others["options.epochs"]
+    if _asks_for_more(began, told, run, info):
+        others = {name: words for name, words in others.items() if name not in LENGTHS}
     if others:
         words = listing(list(others.values()), 8)
         raise ValueError(f"{directory} cannot be resumed with other things than it began with: {words}.")
     stopped_early = len(info.get("val_losses", [])) < began["options"]["epochs"]
-    finished = info.get("status") == "finished" and ("options.epochs" not in different or stopped_early)
+    more = "trainer_options.max_steps" in different or ("options.epochs" in different and not stopped_early)
+    finished = info.get("status") == "finished" and not more
     if finished or not (directory / LAST).is_file():
         return Opened(directory, finished=finished)
     return Opened(directory, directory / LAST, _step(directory / LAST, run))
 
 
-def _asks_for_more(others: Mapping[str, str], began: Any, told: Any, run: Run, info: Mapping[str, Any]) -> bool:
-    """Whether more epochs are asked for, which a schedule that goes by their number has no answer to."""
-    before, now = began["options"]["epochs"], told["options"]["epochs"]
-    if "options.epochs" not in others or now < before:
+def _differences(began: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, str]:
+    """What a run that goes on does otherwise, but for the time that it is given, which it ends with as without."""
+    different = differences(began, told)
+    return {name: words for name, words in different.items() if not name.startswith("trainer_options.max_time")}
+
+
+def _asks_for_more(began: Any, told: Any, run: Run, info: Mapping[str, Any]) -> bool:
+    """Whether more epochs or steps are asked for, which a schedule that goes by their number has no answer to."""
+    before, now = _lengths(began), _lengths(told)
+    if before == now or any(now[name] < length for name, length in before.items()):
         return False
+    one, other = (
+        ", ".join(f"{name}={lengths[name]:g}" for name in before if before[name] != now[name])
+        for lengths in (before, now)
+    )
     if run.schedule == "cosine":
         raise ValueError(
-            f"the run began with epochs={before}, over which schedule='cosine' brought the rate down to 0: there is no "
-            f"going on to {now}. 'step', 'plateau' and None allow it; retrain begins a schedule of its own."
+            f"the run began with {one}, over which schedule='cosine' brought the rate down to 0: there is no going on "
+            f"to {other}. 'step', 'plateau' and None allow it; retrain begins a schedule of its own."
         )
     if info.get("status") == "finished" and info.get("weights_of", "").startswith("callbacks"):
-        raise ValueError(f"callbacks left the weights at the end of epochs={before}: there is no going on to {now}.")
+        raise ValueError(f"callbacks left the weights at the end of {one}: there is no going on to {other}.")
     return True
+
+
+def _lengths(told: Any) -> dict[str, float]:
+    """How long a description says that a run is at the most."""
+    steps = float(told["trainer_options"].get("max_steps", -1))
+    return {"epochs": told["options"]["epochs"], "max_steps": math.inf if steps == -1 else steps}
 
 
 def _began(directory: Path) -> dict[str, Any]:
@@ -175,7 +194,7 @@ def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.Exi
     home = model_directory(str(run.state["hparams"]["model_name"]), run.results_directory) / "checkpoints"
     for one in reversed(_unfinished(home)):
         directory = Path(one["directory"])
-        different = differences(_began(directory), told)
+        different = _differences(_began(directory), told)
         if all(name.startswith("machine.") for name in different):
             try:
                 if stack is not None:
@@ -199,7 +218,7 @@ def find_unfinished(results_directory: str | Path | None = None) -> list[dict[st
     list of dict
         Oldest first. "directory", which `resume=` of `train_from_scratch`, `retrain` and `train` takes; "model_name";
         "epochs", finished ones, of "of_epochs"; "status": "running" of a run that was killed, "interrupted" of one that
-        Ctrl-C ended; "since", when something was last written.
+        Ctrl-C ended, "out of time" of one that `max_time` ended; "since", when something was last written.
 
     Raises
     ------

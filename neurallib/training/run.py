@@ -95,6 +95,7 @@ class Fit(NamedTuple):
     training_time: float  # seconds
     interrupted: bool
     directory: Path | None
+    cut_at: int | None = None  # how many whole epochs there were when max_time ended it
     diverged: str | None = None  # where a loss became nan or infinite, which ended the run
     unsaved: OSError | None = None  # why one of the checkpoints could not be written
     rank: int = 0  # of the process, of how many that trained together
@@ -102,7 +103,8 @@ class Fit(NamedTuple):
 
     def why_nothing(self, monitored: str) -> str:
         """What is said where there are no weights to keep."""
+        if not self.val_losses and not self.diverged:
+            return "training ended before its first validation, so there are no weights to keep."
         reason = "diverged in its first epoch" if monitored == "loss" or self.diverged else "has no weights to choose"
-        reason = reason if self.val_losses or self.diverged else "ended before its first validation"
         told = f" {self.diverged[0].upper()}{self.diverged[1:]}." if self.diverged else ""
         return f"training {reason}: no validation {monitored} was finite, so there are no weights to keep.{told}"

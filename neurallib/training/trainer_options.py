@@ -21,6 +21,10 @@ _OWN = {
     "check_val_every_n_epoch": "every epoch ends with validation",
     "val_check_interval": "every epoch ends with validation",
 }
+_NOT_HERE = {
+    "lr": "learning_rate is a hyperparameter: give it to the factory that makes the state",
+    "num_workers": "the process that trains prepares its own batches",
+}
 _OF_THE_ORIGINAL = {
     "min_max_norm_sig": "normalization='minmax' normalizes each signal, and the state remembers it",
 }
@@ -47,6 +51,8 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
     for name in options:
         if name in _OWN:
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _NOT_HERE:
+            raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
         if name in _OF_THE_ORIGINAL:
             raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
         if name not in known:

@@ -171,8 +171,9 @@ def train_from_scratch(
     resume : path or bool
         The directory of a run that was stopped or killed: it goes on where it was, within that directory, and ends with
         what it would have ended with, bit by bit on the same machine. Everything that it began with has to be the same,
-        the data too. A finished run goes on where more `epochs` are asked for and its schedule allows that. True: the
-        newest unfinished run of this model that began with all the same, if there is one, else a new one.
+        the data too, but for `max_time`, which counts from each start. A finished run goes on where more `epochs` or
+        `max_steps` are asked for and its schedule allows that. True: the newest unfinished run of this model that began
+        with all the same, if there is one, else a new one.
     checkpoint_every : int or timedelta, optional
         How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
         default between epochs alone, as often as that costs a small share of the time.
@@ -196,8 +197,8 @@ def train_from_scratch(
     strategy : str or Lightning Strategy
         How Lightning trains on several devices: "auto" and "ddp" are the same, copies that share their gradients.
     **trainer_options
-        Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do,
-        precision, gradient_clip_val, accumulate_grad_batches, ...
+        Other arguments of Lightning's Trainer: max_steps and max_time, which may end a run before `epochs` do
+        (max_steps finishes it, max_time leaves it to `resume`), precision, gradient_clip_val, ...
 
     Returns
     -------
