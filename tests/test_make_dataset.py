@@ -217,7 +217,7 @@ def test_what_is_made_of_records_trains_without_another_word(tmp_path: Path) -> 
     assert known["channels"] == ["MLII"]
     measured = nl.evaluate(state, nl.open_folder(made / "x", made / "y", "test"))
     assert measured["f1"] > 0.8
-    read: Any = nl.read_recording(tmp_path / "records" / "r0", channels=["II"]) | {"channels": ["MLII"]}
+    read = nl.read_recording(tmp_path / "records" / "r0", channels=[("MLII", "II")])
     with pytest.warns(UserWarning, match="units are mV: converted to the state's, uV"):
         assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
 

@@ -12,7 +12,7 @@ import numpy as np
 from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.signals.conversion import ratio_of, resampled
-from neurallib.signals.lazy import events_between, in_units, picked
+from neurallib.signals.lazy import events_between, in_units, picked, picked_names
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -68,31 +68,21 @@ def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any]) -> First:
 
 
 def read_source(name: str, source: Any, reading: Mapping[str, Any]) -> Recording:
-    """The recording with the channels and units that are asked for; a channel that may have several names has the first
-    of them."""
-    asked = reading.get("channels")
-    recording: Any = _of_memory(name, source, reading) if isinstance(source, Mapping) else None
-    recording = recording or read_recording(source, **reading)
-    if asked is not None:
-        first = [each[0] if isinstance(each, (tuple, list)) else each for each in _listed(asked)]
-        own = zip(first, recording["channels"], strict=True)
-        recording["channels"] = [each if isinstance(each, str) else its for each, its in own]
-    read: Recording = recording
-    return read
+    """The recording with the channels and units that are asked for."""
+    return _of_memory(name, source, reading) if isinstance(source, Mapping) else read_recording(source, **reading)
 
 
-def _listed(asked: Any) -> Sequence[Any]:
-    listed: Sequence[Any] = [asked] if isinstance(asked, (str, int)) else asked
-    return listed
-
-
-def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any]) -> dict[str, Any]:
-    columns = picked(reading.get("channels"), list(source["channels"]), name)
+def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any]) -> Recording:
+    known = list(source["channels"])
+    columns = picked(reading.get("channels"), known, name)
     units, factors = in_units([source["units"][column] for column in columns], reading.get("units"), name)
     signal = source["signal"][:]
     signal = (signal[:, None] if signal.ndim == 1 else signal)[:, columns]
     signal = signal if factors is None else signal * factors
-    return {**source, "signal": signal, "units": units, "channels": [source["channels"][column] for column in columns]}
+    names = picked_names(reading.get("channels"), columns, known)
+    made: Any = {**source, "signal": signal, "units": units, "channels": names}
+    read: Recording = made
+    return read
 
 
 def like_first(recording: Recording, name: str, first: First, asked: bool) -> Recording:

@@ -115,6 +115,14 @@ def picked(channels: Sequence[Any] | str | int | None, known: list[str], source:
     return [_column(each, known, source) for each in asked]
 
 
+def picked_names(channels: Sequence[Any] | str | int | None, columns: Sequence[int], known: list[str]) -> list[str]:
+    """The names of the columns that `picked` gives: of one that may have several names the first of them, so that
+    recordings that name it otherwise are alike."""
+    asked = [channels] if isinstance(channels, (str, int)) or channels is None else channels
+    named = {k: each[0] for k, each in enumerate(asked) if isinstance(each, (tuple, list)) and isinstance(each[0], str)}
+    return [named.get(k, known[column]) for k, column in enumerate(columns)]
+
+
 def _column(asked: Any, known: list[str], source: str) -> int:
     alternatives = list(asked) if isinstance(asked, (tuple, list)) else [asked]
     for each in alternatives:

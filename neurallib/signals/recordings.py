@@ -25,6 +25,7 @@ from neurallib.signals.lazy import (
     later,
     lazy_signal,
     picked,
+    picked_names,
 )
 
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
@@ -106,9 +107,9 @@ def read_recording(
     path : path
         The file; of a WFDB record also without an ending. What it is, is read from its content.
     channels : list of str, int or tuple, optional
-        Which, by name or by number from 0; a tuple of names takes the first that is there: [("MLII", "II"), "V1"]. By
-        default all. They have to share a rate, as the channels of EDF and WFDB need not. Of text no other column has to
-        hold numbers.
+        Which, by name or by number from 0; a tuple of names takes the first that is there, and it is called by the
+        first of them: [("MLII", "II"), "V1"]. By default all. They have to share a rate, as the channels of EDF and
+        WFDB need not. Of text no other column has to hold numbers.
     start, stop : float, optional
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
@@ -193,7 +194,7 @@ def read_recording(
         "person": contents.person,
         "signal": signal if (signal.shape[0] * signal.shape[1] >= LONG if lazy is None else lazy) else signal[:],
         "sampling_frequency": rate,
-        "channels": [contents.channels[column] for column in columns],
+        "channels": picked_names(channels, columns, contents.channels),
         "units": names,
         "events": events_between(contents.events, rate, begin, end),
         "source": source,
