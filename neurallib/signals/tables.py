@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import re
 import zipfile
-from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,28 +15,20 @@ from neurallib.checks import choice
 from neurallib.names import listing
 from neurallib.reading import told_by
 from neurallib.signals.arrays import read_array
-from neurallib.signals.label_columns import MISSING, label_events
+from neurallib.signals.label_columns import label_events
 from neurallib.signals.lazy import Contents, picked
+from neurallib.signals.table_lines import CLOCKS, EPOCH, Table, is_text, layout, numbers_of, steps_of, texts_of
 from neurallib.signals.uneven import of_packets, on_a_grid
+from neurallib.warn import warn
 
 TIMES = re.compile(
     r"t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time( ?stamps?)?|elapsed)( ?elapsed)?"
 )
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
-CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
+SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
+OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
 _INFLATED, _TIMES = 1 << 26, 200  # bytes of an archive's arrays, and that to its own, beyond which it is no recording
-EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
-
-
-class _Table(NamedTuple):
-    """How the lines of a text are to be read."""
-
-    path: Path
-    names: list[str]  # [] where the first line is numbers
-    n_columns: int
-    separator: str | None  # None: blanks
-    skipped: int  # lines before the numbers
 
 
 def read_table(
@@ -52,7 +42,8 @@ def read_table(
     TypeError, ValueError
         If it is no such table, a column that is named is not there, time goes back, or no rate is known.
     """
-    table = _layout(path)
+    table = layout(path)
+    sampling_frequency = table.rate if sampling_frequency is None else sampling_frequency
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
     names = [name for name, _ in heads]
     label_columns = [] if labels is None else picked(labels, names, str(path))
@@ -62,8 +53,7 @@ def read_table(
     columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
     if not columns:
         raise ValueError(f"{path} holds no signal beside its time.")
-    # One that counts the lines is the index that pandas writes.
-    columns = [i for i in columns if not (COUNTS.fullmatch(names[i]) and (_steps(table, i) == 1).all())] or columns
+    columns = [i for i in columns if not _counts_lines(table, names, i)] or columns
     asked = picked(channels, [names[i] for i in columns], str(path))
     signal, start_time = _signal(table, names, [columns[k] for k in asked]), None
     values = np.full((len(signal), len(columns)), np.nan)
@@ -73,9 +63,13 @@ def read_table(
             times, start_time = _seconds(table, clocks[0], clock)
             times = of_packets(signal, times)
             values, rate = on_a_grid(values, times, sampling_frequency, str(path))
+        if rate < SLOW and clock is None and sampling_frequency is None and start_time is None:
+            name = names[clocks[0]]
+            warn(f"{path} is read as {rate:.3g} Hz: {name!r} says no unit of time. Is it time=({name!r}, 'ms')?")
         times = times - times[0]
     else:
         rate = float(sampling_frequency or 0)
+        start_time = None if table.began is None else _since_1970(table.began)
         times = np.arange(len(values)) / rate
     return Contents(
         channels=[names[k] for k in columns],
@@ -83,7 +77,7 @@ def read_table(
         rates=[rate] * len(columns),
         lengths=[len(values)] * len(columns),
         read=partial(_of_array, values, 0),
-        events=label_events([(names[i], _texts(table, i)) for i in label_columns], times, 1 / rate, str(path)),
+        events=label_events([(names[i], texts_of(table, i)) for i in label_columns], times, 1 / rate, str(path)),
         start_time=start_time,
     )
 
@@ -136,7 +130,7 @@ def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | Non
 def is_table(path: Path) -> bool:
     """Whether a text file looks like a table of numbers."""
     try:
-        return bool(_layout(path))
+        return bool(layout(path))
     except (ValueError, OSError):
         return False
 
@@ -163,67 +157,12 @@ def _archive(path: Path) -> dict[str, Any]:
     return said
 
 
-def _layout(path: Path) -> _Table:
-    """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [(i, line.strip()) for i, line in enumerate(itertools.islice(file, 200))]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text, nor any other recording that is known: {error}") from error
-    lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
-    for separator in (";", "\t", ",", "|", None):
-        rows = [_pieces(line, separator) for _, line in lines]
-        width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
-        told = [len(row) == width and any(_is_number(piece, separator) for piece in row) for row in rows]
-        if width < (1 if separator is None else 2) or sum(told) < 0.5 * len(rows):
-            continue
-        begin = told.index(True)
-        if separator is None and not all(_is_number(piece, None) for piece in rows[begin]):
-            continue  # prose
-        names = rows[begin - 1] if begin and len(rows[begin - 1]) == width else []
-        return _Table(path, names, width, separator, lines[begin][0])
-    raise ValueError(f"{path} is no table of numbers, nor any other recording that is known.")
-
-
-def _pieces(line: str, separator: str | None) -> list[str]:
-    return [piece.strip().strip('"').strip() for piece in line.split(separator)]
-
-
-def _is_number(piece: str, separator: str | None) -> bool:
-    try:
-        return bool(np.isfinite(float(piece if separator == "," else piece.replace(",", "."))))
-    except ValueError:
-        return False
-
-
-def _number(piece: str) -> float:
-    piece = piece.strip().strip('"').strip()
-    return np.nan if piece.lower() in MISSING else float(piece.replace(",", "."))
-
-
-def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
-    """Columns [T, C] of the table; nan where nothing stands."""
-    try:
-        return _loaded(table, columns)
-    except ValueError:  # something is missing, is no number, or has a decimal comma
-        pass
-    return _loaded(table, columns, converters=_number)
-
-
-def _steps(table: _Table, column: int) -> np.ndarray:
-    """From line to line; nan of a column of text."""
-    try:
-        return np.diff(_numbers(table, [column])[:, 0])
-    except ValueError:
-        return np.array([np.nan])
-
-
-def _signal(table: _Table, names: list[str], columns: list[int]) -> np.ndarray:
+def _signal(table: Table, names: list[str], columns: list[int]) -> np.ndarray:
     """The same of channels; an error that tells which of them hold text, where some do."""
     try:
-        return _numbers(table, columns)
+        return numbers_of(table, columns)
     except ValueError as error:
-        texts = [(names[i], text) for i in columns if (text := next(filter(_is_text, _texts(table, i)), None))]
+        texts = [(names[i], text) for i in columns if (text := next(filter(is_text, texts_of(table, i)), None))]
         if not texts:
             raise
         held = listing(f"{name!r} ({text!r})" for name, text in texts)
@@ -233,29 +172,19 @@ def _signal(table: _Table, names: list[str], columns: list[int]) -> np.ndarray:
         ) from error
 
 
-def _is_text(piece: str) -> bool:
-    return not _is_number(piece, None) and piece.lower() not in MISSING
-
-
-def _texts(table: _Table, column: int) -> list[str]:
-    return [text.strip().strip('"').strip() for text in _loaded(table, [column], dtype=str)[:, 0].tolist()]
-
-
-def _loaded(table: _Table, columns: list[int], dtype: Any = np.float64, converters: Any = None) -> np.ndarray:
-    with told_by(table.path, f"cannot be read (cut off?), lines counted from {table.skipped + 1}"):
-        return np.loadtxt(
-            table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
-            quotechar='"',
-        )  # fmt: skip
-
-
 def _name_and_unit(name: str) -> tuple[str, str]:
     """("ECG", "mV") of "ECG (mV)"."""
     found = WITH_UNIT.fullmatch(name)
     return (found[1], found[2]) if found else (name, "")
 
 
-def _clock_columns(table: _Table, heads: list[tuple[str, str]], time: Any, guess: bool) -> tuple[list[int], str | None]:
+def _counts_lines(table: Table, names: list[str], column: int) -> bool:
+    """Whether a column is the number of the line, as pandas writes one and as many recorders do."""
+    named = COUNTS.fullmatch(names[column]) if table.names else column == 0
+    return bool(named) and bool((steps_of(table, column) == 1).all())
+
+
+def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess: bool) -> tuple[list[int], str | None]:
     """The columns that are clocks, the one that is used first, and the unit of that one where it is known."""
     names = [name for name, _ in heads]
     plain = [re.sub(r"[_\s-]+", " ", re.sub(r"[_ ](ms|us|ns|s)$", "", name.lower())).strip() for name in names]
@@ -265,22 +194,28 @@ def _clock_columns(table: _Table, heads: list[tuple[str, str]], time: Any, guess
         time, unit = time if isinstance(time, tuple) else (time, None)
         first = picked([time], names, str(table.path))[0]
         known = [first, *(i for i in known if i != first)]
-    elif not table.names and guess and table.n_columns > 1 and (_steps(table, 0) > 0).all():
-        known = [0]  # nothing but a clock goes up all the time
+    elif not table.names and guess and table.n_columns > 1 and (steps_of(table, 0) > 0).all():
+        known = [] if _counts_lines(table, names, 0) else [0]  # nothing but a clock goes up all the time
     if unit is None and known:
         said = re.search(r"(?:^|[_ ])(ms|us|ns|s)$", names[known[0]].lower())
         unit = heads[known[0]][1] or (said[1] if said else None)
+        unit = None if unit and ":" in unit else unit  # "hh:mm:ss" is how its texts are written
     if unit is not None:
         choice(f"the unit of the time column of {table.path}", unit.lower(), CLOCKS)
     return known, unit
 
 
-def _seconds(table: _Table, column: int, unit: str | None) -> tuple[np.ndarray, str | None]:
+def _seconds(table: Table, column: int, unit: str | None) -> tuple[np.ndarray, str | None]:
     """A clock in seconds, and the date and time of its begin where it tells them."""
     try:
-        times = _numbers(table, [column])[:, 0]
+        times = numbers_of(table, [column])[:, 0]
     except ValueError as error:
-        texts = [re.sub(r"(Z|[+-]\d\d:?\d\d)$", "", text) for text in _texts(table, column)]
+        told = texts_of(table, column)
+        if all(map(OF_DAY.fullmatch, told)):
+            parts = [text.split(":") for text in told]
+            times = np.array([sum(float(part) * 60.0**k for k, part in enumerate(row[::-1])) for row in parts])
+            return times - times[0], None
+        texts = [re.sub(r"(Z|[+-]\d\d:?\d\d)$", "", text) for text in told]
         try:
             moments = np.array(texts, dtype="datetime64[ns]")
         except ValueError:
@@ -291,5 +226,9 @@ def _seconds(table: _Table, column: int, unit: str | None) -> tuple[np.ndarray, 
     scale = by_size if unit is None else CLOCKS[unit.lower()]
     start = None
     if times[0] * scale > EPOCH:
-        start = datetime.datetime.fromtimestamp(times[0] * scale, datetime.timezone.utc).isoformat()
+        start = _since_1970(times[0] * scale)
     return (times - times[0]) * scale, start
+
+
+def _since_1970(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()

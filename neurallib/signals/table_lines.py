@@ -1,0 +1,116 @@
+"""The lines of a table of numbers: what separates them, whether names come first, and the numbers of a column."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.reading import told_by
+from neurallib.signals.conversion import unit_factor
+from neurallib.signals.label_columns import MISSING
+
+
+EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
+CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
+
+
+class Table(NamedTuple):
+    """How the lines of a text are to be read."""
+
+    path: Path
+    names: list[str]  # [] where the first line is numbers
+    n_columns: int
+    separator: str | None  # None: blanks
+    skipped: int  # lines before the numbers
+    rate: float | None = None  # Hz, where the lines before them say it
+    began: float | None = None  # seconds since 1970, likewise
+
+
+def layout(path: Path) -> Table:
+    """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [(i, line.strip()) for i, line in enumerate(itertools.islice(file, 200))]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text, nor any other recording that is known: {error}") from error
+    lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
+    for separator in (";", "\t", ",", "|", None):
+        rows = [_pieces(line, separator) for _, line in lines]
+        width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+        told = [len(row) == width and any(is_number(piece, separator) for piece in row) for row in rows]
+        if width < (1 if separator is None else 2) or sum(told) < 0.5 * len(rows):
+            continue
+        begin = told.index(True)
+        if separator is None and not all(is_number(piece, None) for piece in rows[begin]):
+            continue  # prose
+        heads = list(itertools.takewhile(lambda row: len(row) == width, rows[:begin][::-1]))[:2][::-1]
+        if len(heads) == 2 and all(heads[0]) and 2 * sum(map(_is_unit, heads[1])) >= sum(map(bool, heads[1])) > 0:
+            heads = [[f"{name} ({unit})" if unit else name for name, unit in zip(*heads, strict=True)]]  # units below
+        began = [] if heads or len(rows) < begin + 3 else rows[begin : begin + 2]
+        at, rate = (float(row[0]) if len({*row}) == 1 else 0.0 for row in began or [[], []])
+        if at > EPOCH and 0 < rate < 1e4:  # Empatica: when it began and at which rate, a line each
+            return Table(path, [], width, separator, lines[begin + 2][0], rate, at)
+        return Table(path, heads[-1] if heads else [], width, separator, lines[begin][0])
+    raise ValueError(f"{path} is no table of numbers, nor any other recording that is known.")
+
+
+def _pieces(line: str, separator: str | None) -> list[str]:
+    return [_bare(piece) for piece in line.split(separator)]
+
+
+def _is_unit(piece: str) -> bool:
+    """Of time or voltage, or how a clock's texts are written, "hh:mm:ss"."""
+    return bool(piece) and (piece.lower() in CLOCKS or ":" in piece or unit_factor(piece, "V") is not None)
+
+
+def _bare(piece: str) -> str:
+    return piece.strip().strip("\"'").strip()
+
+
+def is_number(piece: str, separator: str | None) -> bool:
+    try:
+        return bool(np.isfinite(float(piece if separator == "," else piece.replace(",", "."))))
+    except ValueError:
+        return False
+
+
+def _number(piece: str) -> float:
+    piece = _bare(piece)
+    return np.nan if piece.lower() in MISSING else float(piece.replace(",", "."))
+
+
+def numbers_of(table: Table, columns: list[int]) -> np.ndarray:
+    """Columns [T, C] of the table; nan where nothing stands."""
+    try:
+        return _loaded(table, columns)
+    except ValueError:  # something is missing, is no number, or has a decimal comma
+        pass
+    return _loaded(table, columns, converters=_number)
+
+
+def steps_of(table: Table, column: int) -> np.ndarray:
+    """From line to line; nan of a column of text."""
+    try:
+        return np.diff(numbers_of(table, [column])[:, 0])
+    except ValueError:
+        return np.array([np.nan])
+
+
+def is_text(piece: str) -> bool:
+    return not is_number(piece, None) and piece.lower() not in MISSING
+
+
+def texts_of(table: Table, column: int) -> list[str]:
+    return [_bare(text) for text in _loaded(table, [column], dtype=str)[:, 0].tolist()]
+
+
+def _loaded(table: Table, columns: list[int], dtype: Any = np.float64, converters: Any = None) -> np.ndarray:
+    with told_by(table.path, f"cannot be read (cut off?), lines counted from {table.skipped + 1}"):
+        return np.loadtxt(
+            table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
+            quotechar='"',
+        )  # fmt: skip
