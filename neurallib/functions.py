@@ -33,6 +33,7 @@ class _Telling(NamedTuple):
 
     functions: set[int]  # and classes, by their id; what calls itself ends there
     looks: Iterator[int]
+    follows: bool  # what a function uses of its module, and what a class holds beside its methods
 
 
 def function_name(function: Any) -> str:
@@ -42,15 +43,16 @@ def function_name(function: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def described(function: Any) -> str:
+def described(function: Any, follows: bool = False) -> str:
     """A function in words that stay the same from process to process, and change with its code, the values that it
-    holds and those that it was given beforehand, and with those of its module that it uses, functions too."""
-    return f"{function_name(function)} {content_sum(function)}"
+    holds and those that it was given beforehand; where it `follows`, with those of its module that it uses, functions
+    too, some of which may change while it runs."""
+    return f"{function_name(function)} {content_sum(function, follows)}"
 
 
-def content_sum(value: Any) -> str:
+def content_sum(value: Any, follows: bool = True) -> str:
     """A short sum of all that makes a value: numbers, texts, arrays, functions, and what holds them."""
-    return text_sum(_told(value, _DEEPEST, _Telling(set(), itertools.count())))
+    return text_sum(_told(value, _DEEPEST, _Telling(set(), itertools.count(), follows)))
 
 
 def text_sum(text: str) -> str:
@@ -119,12 +121,12 @@ def _callable_told(value: Any, tell: Callable[[Any], str], telling: _Telling) ->
     telling.functions.add(id(value))
     held = [getattr(value, "__name__", None), getattr(value, "__wrapped__", None)]
     if isinstance(value, type):
-        held += [value.__bases__, _members(value)] if _is_own(value) else []
+        held += [value.__bases__, _members(value, telling.follows)] if _is_own(value) else []
     elif inspect.isfunction(value):
         held += [value.__code__, value.__defaults__, value.__kwdefaults__]
         if (own := _is_own(value)) or "<locals>" in value.__qualname__:  # what a library made for the user holds values
             held.append([cell.cell_contents for cell in value.__closure__ or () if cell != CellType()])
-        held += [_used(value)] if own else []
+        held += [_used(value)] if own and telling.follows else []
     elif inspect.isbuiltin(value):
         held += [] if inspect.ismodule(value.__self__) else [value.__self__]
     elif held[1] is None:
@@ -132,10 +134,11 @@ def _callable_told(value: Any, tell: Callable[[Any], str], telling: _Telling) ->
     return function_name(value) + tell(held)
 
 
-def _members(of: type) -> dict[str, Any]:
-    """What a class of the user's own says, without what Python keeps in it."""
+def _members(of: type, values: bool) -> dict[str, Any]:
+    """What a class of the user's own says, without what Python keeps in it: its methods, and its values."""
     said = {name: item for name, item in vars(of).items() if inspect.isfunction(item) or not name.startswith("__")}
-    return {name: getattr(item, "__wrapped__", getattr(item, "fget", item)) for name, item in said.items()}
+    said = {name: getattr(item, "__wrapped__", getattr(item, "fget", item)) for name, item in said.items()}
+    return {name: item for name, item in said.items() if values or inspect.isfunction(item)}
 
 
 def _used(function: FunctionType) -> dict[str, Any]:

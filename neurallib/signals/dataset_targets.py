@@ -32,7 +32,7 @@ def target_words(target: Target, names: Iterable[str]) -> dict[str, str]:
     """The target of each recording in words that stay the same from run to run, and change with its code or values."""
     if isinstance(target, Mapping):
         return {name: f"by name, {content_sum(_as_given(target.get(name)))}" for name in names}
-    return dict.fromkeys(names, described(target))
+    return dict.fromkeys(names, described(target, follows=True))
 
 
 def _as_given(values: Any) -> Any:
