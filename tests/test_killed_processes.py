@@ -38,7 +38,7 @@ TRAINING = """
         os.environ["NUMBA_CACHE_DIR"] = os.path.join(os.environ["TOLD"], os.pardir, "kernels")
     if RANK == VICTIM and WHERE == "saving":
         from neurallib.training import ending
-        ending.save_checkpoint = lambda *_: harm()
+        ending.write_checkpoint = lambda *_: harm()
     if WHERE == "starting" and RANK == 1:
         tell(str(os.getpid()))
         time.sleep(3)

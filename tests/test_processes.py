@@ -68,7 +68,7 @@ WORK = """
     if RANK == 0:
         def full(*_):
             raise OSError(28, "No space left on device")
-        ending.save_checkpoint = full
+        ending.write_checkpoint = full
     try:
         nl.train(state, pairs, pairs[:2], epochs=1, batch_size=1, save=True, enable_progress_bar=False)
     except OSError as error:
