@@ -56,8 +56,8 @@ def over_holes(column: np.ndarray, longest: int) -> np.ndarray:
         return np.where(there, column, np.nan)
     before = np.maximum.accumulate(np.where(there, at, -len(at)))
     after = np.minimum.accumulate(np.where(there, at, 2 * len(at))[::-1])[::-1]
-    line = np.interp(at, at[there], column[there])
-    return np.where(there | ((after - before <= longest + 1) & (before >= 0) & (after < len(at))), line, np.nan)
+    short = there | ((after - before <= longest + 1) & (before >= 0) & (after < len(at)))
+    return np.where(short, bridged(column[:, None])[:, 0], np.nan)
 
 
 def segments_of(signal: Any, handed: Handed) -> list[tuple[int, int]]:

@@ -194,8 +194,9 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
         time, unit = time if isinstance(time, tuple) else (time, None)
         first = picked([time], names, str(table.path))[0]
         known = [first, *(i for i in known if i != first)]
-    elif not table.names and guess and table.n_columns > 1 and (steps_of(table, 0) > 0).all():
-        known = [] if _counts_lines(table, names, 0) else [0]  # nothing but a clock goes up all the time
+    elif not table.names and guess and table.n_columns > 1:
+        steps = steps_of(table, 0)
+        known = [0] if (steps > 0).all() and (steps != 1).any() else []  # a clock; lines go up by 1
     if unit is None and known:
         said = re.search(r"(?:^|[_ ])(ms|us|ns|s)$", names[known[0]].lower())
         unit = heads[known[0]][1] or (said[1] if said else None)
