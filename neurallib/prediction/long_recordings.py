@@ -167,15 +167,16 @@ def answers_of(
     signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
     steps, stride = _steps(state, window, overlap, handed)
-    goes_on = window is None and overlap is None and not raw and handed.goes_on
+    goes_on = window is None and overlap is None and handed.goes_on
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
     rate = recording.get("sampling_frequency") or 0.0
     there = segments_of(signal, handed)
-    segments = joined(there, min(int(BRIDGED * rate), size // 2))
+    longest = min(int(BRIDGED * rate), size // 2)
+    segments = joined(there, longest)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
     if goes_on:
-        parts = _going_on(state, signal, windows, segments, handed, device)
+        parts = _going_on(state, signal, windows, segments, longest, handed, device, raw)
     else:
         parts = _answers(state, task, signal, windows, handed, device, raw)
     gaps = gaps_between(there, len(signal))
@@ -242,18 +243,22 @@ def _going_on(
     signal: Any,
     windows: list[Window],
     segments: list[tuple[int, int]],
+    longest: int,
     handed: Handed,
     device: torch.device,
+    raw: bool,
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Each piece with its answers; the last of a stretch ends its stream."""
     network = build_network(state, device).eval()
     quiet: State = {**state, "postprocessing": new_postprocessing()}  # events are nobody's matter here
+    unchanged = {"kind": "regression", "y_scale": None} if raw else {}  # logits are handed on as they are
     starts, ends = {a for a, _ in segments}, {b for _, b in segments}
     for own in windows:
         if own.low in starts:
-            carry, at = init_stream(quiet), own.low
-        rows = handed.conversion.converted(bridged(rows_of(signal, own.low, own.high, handed)))
-        output, carry = stream_step(network, rows, carry)
+            carry, at = init_stream(quiet) | unchanged, own.low
+        first = max(own.origin, own.low - longest)  # a piece may end where values are missing
+        there = bridged(rows_of(signal, first, own.high + longest, handed))[own.low - first :][: own.high - own.low]
+        output, carry = stream_step(network, handed.conversion.converted(there), carry)
         if own.high in ends:
             rest, carry = stream_step(network, None, carry)
             output = np.concatenate([output, rest])
