@@ -148,7 +148,7 @@ def main() -> None:
     state_for = states_of("ecg_denoiser", arguments.checkpoint, arguments.cross_validated)
 
     def ours(recording: Recording) -> Any:
-        return nl.predict_recording(state_for(recording["name"]), recording)["output"]
+        return nl.denoise_recording(state_for(recording["name"]), recording)["signal"]
 
     networks = {"DRNN-like LSTM": lstm(folder, learnt, arguments.drnn)} if arguments.drnn else {}
     networks["neurallib"] = ours, ""

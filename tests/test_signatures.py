@@ -44,7 +44,7 @@ configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
-denoise_recording(state, recording, *, channels=None, gpu_id=None, enable_progress_bar=False)
+denoise_recording(state, recording, *, channels=None, average_beats=None, gpu_id=None, enable_progress_bar=False)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)

@@ -229,7 +229,7 @@ def measure(
         noisy.append({"name": name, "person": recording["person"], "signal": x + added,
                       "sampling_frequency": float(SAMPLING_FREQUENCY)})  # fmt: skip
     return nl.evaluate_recordings(
-        lambda one: nl.predict_recording(states[str(one["name"])], one), noisy, task="denoising",
+        lambda one: nl.denoise_recording(states[str(one["name"])], one)["signal"], noisy, task="denoising",
         target=lambda one: clean[str(one["name"])],
     )  # fmt: skip
 

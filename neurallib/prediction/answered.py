@@ -21,13 +21,14 @@ from neurallib.tasks import describe
 
 def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:
     """Of "events" their samples, else what `predict_recording` gives: with the classes of a binary state for its
-    probabilities where classes are asked for, and of a denoiser of one channel, whichever, each of several."""
+    probabilities where classes are asked for; of a denoiser of one channel what `denoise_recording` makes of each."""
     if task == "events":
         return find_r_peaks(state, recording, gpu_id=gpu_id)
     known = describe(state)
     of_any = known.n_features == known.n_outputs == 1 and state["preprocessing"]["channels"] is None
-    if task == "denoising" and of_any and n_channels_of(recording["signal"]) > 1:
-        return denoise_recording(state, recording, gpu_id=gpu_id)["signal"]
+    if task == "denoising" and of_any:
+        only = [0] if n_channels_of(recording["signal"]) == 1 else None  # whatever its name
+        return denoise_recording(state, recording, channels=only, gpu_id=gpu_id)["signal"]
     answer = predict_recording(state, recording, gpu_id=gpu_id)
     if task == "classes" and known.kind == "binary":
         output, threshold = answer["output"], (DEFAULTS | event_settings(state))["threshold"]
