@@ -69,8 +69,8 @@ def evaluate_recordings(
         or "events".
     target : function, optional
         Gives the truth of a recording, in the form that `model` gives its answer. By default the beats of its
-        annotations; of "classes" the annotated intervals whose symbol is one of `names`, all else being unknown: what
-        is a class there is told by functools.partial(interval_target, classes={"seizure": 1}, background=0). A window
+        annotations; of "classes" the annotated intervals whose symbol is one of `names`, whatever else is annotated over
+        them, all else being unknown: what is a class there is told by functools.partial(interval_target, classes={"seizure": 1}, background=0). A window
         has the class of half of its steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own
         is the noisy one, both with as many channels as the answer.
     tolerance : float
