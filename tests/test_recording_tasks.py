@@ -3,6 +3,7 @@
 import math
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,23 @@ def test_a_binary_state_is_scored_as_two_classes_by_its_threshold(threshold: flo
         nl.evaluate_recordings(state, [r], task="classes")
     with pytest.raises(ValueError, match="names has 1; expected one for each of 2 classes"):
         nl.evaluate_recordings(state, [r], task="classes", names=["seizure"])
+
+
+@pytest.mark.parametrize(
+    "factory, options, task, told",
+    [
+        (nl.gru_seq2seq, {"num_classes": 3, "multi_label": True}, None, "for seq2seq multilabel; expected one"),
+        (nl.gru_seq2seq, {"num_classes": 3, "multi_label": True}, "classes", "for seq2seq multilabel; expected one"),
+        (nl.gru_seq2one, {"task": "regression"}, None, "outputs, 1 a signal of 1 features, are no denoised"),
+        (nl.gru_seq2seq, {"task": "regression", "n_outputs": 2}, None, "2 a step of 1 features, are no denoised"),
+        (nl.gru_seq2seq, {"task": "regression"}, "classes", "for seq2seq regression: task='classes'; exp"),
+        (nl.gru_seq2one, {}, "events", "for seq2one binary: task='events'; expected one of 'c"),
+    ],
+)
+def test_a_state_is_measured_by_what_it_is_made_for(factory: Any, options: dict, task: str | None, told: str) -> None:
+    state = factory(n_features=1, hid_dim=2, n_layers=1, **options)
+    with pytest.raises(ValueError, match=told):
+        nl.evaluate_recordings(state, [recording("a", [100])], task=task, names=["x", "y", "z"], target=nl.beats)
 
 
 def test_probabilities_of_yes_are_classes() -> None:

@@ -94,9 +94,9 @@ def predict_recording(
     -------
     dict
         "output": float32 [T, K], nan in gaps, memory-mapped where a path was given; of a state with one output a signal
-        [n, K], one a window, of which the last ends with the recording; or "events": int64 [n], samples of the recording. "gaps": int64 [n, 2], the samples from
-        and to which there is no value. "windows": int64 [n, 2], the samples of each window. "sampling_frequency": Hz,
-        the recording's. "outputs": names of the K, or None.
+        [n, K], one a window, of which the last ends with the recording; or "events": int64 [n], samples of the
+        recording. "gaps": int64 [n, 2], the samples from and to which there is no value. "windows": int64 [n, 2], the
+        samples of each window. "sampling_frequency": Hz, the recording's. "outputs": names of the K, or None.
 
     Raises
     ------
