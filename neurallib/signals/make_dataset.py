@@ -84,7 +84,8 @@ def make_dataset(
     seed : int
         Which people.
     read_options : mapping, optional
-        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none.
+        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none or
+        have channels of different ones.
     n_workers : int
         Processes. With more than one, a script needs `if __name__ == "__main__":`, and `target` no lambda.
     enable_progress_bar : bool
