@@ -64,10 +64,14 @@ def as_array(given: Any) -> np.ndarray:
 
 def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
+    if isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path or text, {str(given)!r}; expected an array of numbers.")
     try:
         array = as_array(given)
     except ValueError as error:
         raise ValueError(f"{name} is no array of numbers: {error}") from error
+    if array.dtype == object and not array.ndim:
+        raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers.")
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
