@@ -264,7 +264,11 @@ def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) ->
 
 
 def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
-    empty = sorted(name for name, entry in manifest.items() if not entry["files"])
+    lacking = {name: entry.get("missing", {}) for name, entry in manifest.items() if not entry["files"]}
+    empty = sorted(
+        name + "".join(f" (of {channel} {share:.0%} are missing)" for channel, share in shares.items())
+        for name, shares in lacking.items()
+    )
     if len(empty) == len(manifest):
         raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
     if empty:
