@@ -153,6 +153,10 @@ def test_one_class_a_window_is_scored_by_what_takes_most_of_the_window(num_class
         assert scores["confusion"].tolist() == expected
     scores = nl.evaluate_recordings(lambda _: answer, [r], task="classes", target=lambda _: true, names=names)
     assert scores["confusion"].tolist() == expected, "a truth of each window does as well"
+    scores = nl.evaluate_recordings(state, [r], task="classes", target=lambda _: 1, names=names, skip_start=13)
+    counts = np.zeros((len(names), len(names)), int)
+    counts[1] = np.bincount(found[10:], minlength=len(names))
+    np.testing.assert_array_equal(scores["confusion"], counts)  # and one class for all
 
 
 def test_denoising_measures_are_those_of_the_benchmark() -> None:

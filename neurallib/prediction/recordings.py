@@ -69,9 +69,9 @@ def evaluate_recordings(
         "events", "classes" or "denoising"; by default what the state is for (a binary one of each step finds events),
         or "events".
     target : function, optional
-        Gives the truth of a recording, in the form that `model` gives its answer. By default the beats of its
-        annotations; of "classes" the annotated intervals whose symbol is one of `names`, whatever else is annotated
-        over them, all else being unknown: what is a class there is told by
+        Gives the truth of a recording, in the form that `model` gives its answer, or one class for all of it. By
+        default the beats of its annotations; of "classes" the annotated intervals whose symbol is one of `names`,
+        whatever else is annotated over them, all else being unknown: what is a class there is told by
         functools.partial(interval_target, classes={"seizure": 1}, background=0). A window has the class of half of its
         steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own is the noisy one, both with
         as many channels as the answer.
@@ -211,6 +211,8 @@ class _Judge(NamedTuple):
         names = list(self.names)
         given = self.target
         true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
+        if true.ndim == 0:
+            true = np.full(len(recording["signal"]), true)
         for start, stop in self.skipped(recording):
             true[start:stop] = -1
         answer = self.answer(recording)
