@@ -195,7 +195,10 @@ def _columns(name: str, values: Any) -> np.ndarray:
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     array = np.asarray(values)
-    array = array if array.dtype.kind in "fiu" else array.astype(np.float64)
+    try:
+        array = array if array.dtype.kind in "fiu" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} holds {array.dtype}; expected an array of numbers.") from error
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected [T] or [T, C], neither of them 0.")
     return array[:, None] if array.ndim == 1 else array

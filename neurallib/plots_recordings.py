@@ -16,7 +16,7 @@ from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure,
 from neurallib.signals.annotations import samples_of
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_numbers
+from neurallib.signals.smoothing import as_numbers, exclude_each_other
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def plot_recording(
     recording : dict
         In the form that `read_recording` gives; only what is shown is read.
     output : array-like or Tensor, optional
-        A model's, at the recording's rate: probabilities [T] or [T, 1] as a curve below the channels; classes [T] of
-        whole numbers, or probabilities [T, K] of classes, as a coloured band.
+        A model's, at the recording's rate: probabilities or values [T] or [T, 1] as a curve below the channels; classes
+        [T] of whole numbers, or probabilities [T, K] of classes, 1 together, as a coloured band; values, or labels that
+        may hold together, [T, K] as curves.
     true, found : array-like of int, optional
         Samples: rings and points on the first channel. `true` is by default the annotated beats.
     start, stop : float, optional
@@ -57,9 +58,10 @@ def plot_recording(
     seconds_per_row : float
         Of one row.
     names : sequence of str, optional
-        Of the classes, such as `state["postprocessing"]["outputs"]`, for the legend.
+        Of the classes, such as `state["postprocessing"]["outputs"]`, for the legend; or of the K curves.
     target : array-like or Tensor, optional
-        What the output should be, in a form of its own kind: a grey curve, or a band above the output's.
+        What the output should be, in a form of its own kind: grey curves, as high as the output's for the same values,
+        or a band above the output's.
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -105,8 +107,9 @@ def plot_recording(
         "found": None if found is None else _inside("found", found, n_steps),
     }
     tracks = _channels(recording, low, high)
-    tracks += [_steps(*pair, n_steps, low, high) for pair in (("target", target), ("output", output))
-               if pair[1] is not None]  # fmt: skip
+    shown = {name: _by_step(name, given, n_steps) for name, given in (("target", target), ("output", output))
+             if given is not None}  # fmt: skip
+    tracks += _outputs(shown, low, high, names)
     total = sum(track.height for track in tracks)
     figure = empty_figure(12, 0.9 + 0.25 * total * len(starts))
     panels = list(figure.subplots(len(starts), 1, sharex=True, sharey=True, squeeze=False)[:, 0])
@@ -152,24 +155,45 @@ def _channels(recording: Recording, low: int, high: int) -> list[_Track]:
     return tracks
 
 
-def _steps(name: str, given: Any, n_steps: int, low: int, high: int) -> _Track:
-    """An output or a target as a curve, or as a band of classes."""
+def _by_step(name: str, given: Any, n_steps: int) -> np.ndarray:
+    """An output or a target [T] or [T, K], K > 1."""
     values = as_numbers(given, name)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim not in (1, 2) or len(values) != n_steps:
         raise ValueError(f"{name} has shape {values.shape}; expected {n_steps} steps, as the recording has.")
-    if values.ndim == 2:
-        shown = values[low:high]
-        unknown = np.isnan(shown).any(axis=1)
-        classes = np.where(unknown, -1, np.where(unknown[:, None], 0, shown).argmax(axis=1))
-        return _Track(name, 0.3, lambda a, b: classes[a - low : b - low], 0, classes.max(initial=0), True)
-    if values.dtype.kind in "iub":
-        top = int(values[low:high].max(initial=0))
-        return _Track(name, 0.3, lambda a, b: values[a:b].astype(int), 0, top, True)
-    known = values[low:high][np.isfinite(values[low:high])]
-    bottom, high_end = float(known.min(initial=0)), float(known.max(initial=1))
-    colour = MUTED if name == "target" else BLUE
-    return _Track(name, 0.5, lambda a, b: values[a:b], bottom, high_end, False, colour)
+    return values
+
+
+def _outputs(shown: Mapping[str, np.ndarray], low: int, high: int, names: Sequence[str] | None) -> list[_Track]:
+    """A band of classes, or a curve a column, of target and output, which share the scale of each column."""
+    curves: dict[tuple[str, int], np.ndarray] = {}
+    tracks = []
+    for name, values in shown.items():
+        some = values[low:high]
+        if some.ndim == 2 and not (some < 0).any() and exclude_each_other(some):
+            unknown = np.isnan(some).any(axis=1)
+            some = np.where(unknown, -1, np.where(unknown[:, None], 0, some).argmax(axis=1))
+        if some.ndim == 1 and some.dtype.kind in "iub":
+            top = int(some.max(initial=0))
+            tracks.append(_Track(name, 0.3, lambda a, b, of=some.astype(int): of[a - low : b - low], 0, top, True))
+        else:
+            curves |= {(name, k): column for k, column in enumerate(some.reshape(len(some), -1).T)}
+    n_columns = 1 + max((k for _, k in curves), default=0)
+    if curves and names is not None and n_columns > 1 and len(names) != n_columns:
+        raise ValueError(f"names has {len(names)}; expected {n_columns}, one for each output.")
+    for (name, k), column in sorted(curves.items(), key=lambda item: item[0][1]):
+        both = np.concatenate([other for (_, i), other in curves.items() if i == k])
+        known = both[np.isfinite(both)].astype(np.float64)
+        ends = float(known.min(initial=0)), float(known.max(initial=1))
+        label = name if n_columns == 1 else f"{name} {k if names is None else names[k]}"
+        if ends != (0, 1):
+            ends = float(known.min()), float(known.max())
+            label += f" ({ends[1] - ends[0]:.2g} high)"
+        if ends[0] == ends[1]:
+            ends = ends[0] - 0.5, ends[1] + 0.5
+        colour = MUTED if name == "target" else BLUE
+        tracks.append(_Track(label, 0.5, lambda a, b, of=column: of[a - low : b - low], *ends, False, colour))
+    return tracks
 
 
 def _draw_row(axes: Axes, tracks: list[_Track], first: int, last: int, rate: float, marks: Mapping[str, Any]) -> None:

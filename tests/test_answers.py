@@ -187,6 +187,7 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
         (lambda: nl.find_intervals([0, 3], 10, names=["a"]), ValueError, "output holds class 3; names has 1"),
+        (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
         (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
         (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),
         (lambda: nl.rr_intervals([4, 9], 10, gaps=[3, 4]), ValueError, r"gaps has shape \(2,\)"),

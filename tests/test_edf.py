@@ -43,8 +43,26 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
     slow = read_recording(path, channels=["Resp"], start=10, stop=12.5, lazy=True)
     assert slow["signal"].shape == (25, 1) and slow["units"] == [""]
     np.testing.assert_allclose(slow["signal"][3:7, 0], RESP[103:107], atol=10 * places)
-    with pytest.raises(ValueError, match=r"night.* have different rates: 100 Hz \(ECG II\), 10 Hz \(Resp\)"):
+    with pytest.raises(ValueError, match=r"night.* different rates: 100 Hz .*, 10 Hz .Resp.; ask.*frequency=100 of"):
         read_recording(path)
+
+
+@pytest.mark.parametrize("rate", [100, 10, 40, 16, 250])
+def test_channels_of_different_rates_come_at_one_that_is_asked_for(tmp_path: Path, rate: float) -> None:
+    path = write(tmp_path / "night.edf")
+    read = read_recording(path, sampling_frequency=rate)
+    assert read["signal"].shape == (20 * rate, 2) and read["sampling_frequency"] == rate
+    assert (read["channels"], read["units"]) == (["ECG II", "Resp"], ["mV", ""])
+    times = np.arange(20 * rate) / rate
+    inner = (times > 2) & (times < 18)
+    for column, true, places in ((0, np.sin(times * 100 / 15), 0.02), (1, 5 * np.cos(times * 10 / 15), 0.02)):
+        np.testing.assert_allclose(read["signal"][inner, column], true[inner], atol=places * true.max())
+    part = read_recording(path, sampling_frequency=rate, channels=["Resp", "ECG II"], start=7.5, stop=12, lazy=True)
+    begin, end = round(7.5 * rate), 12 * rate
+    np.testing.assert_allclose(part["signal"][:], read["signal"][begin:end, ::-1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(part["signal"][33:37], part["signal"][:][33:37], rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="sampling_frequency=50, but .* says 100 Hz"):
+        read_recording(path, channels=["ECG II"], sampling_frequency=50)
 
 
 def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: Path) -> None:
@@ -81,6 +99,10 @@ def test_gaps_of_a_discontinuous_file_are_nan(tmp_path: Path, ending: str) -> No
     assert read["events"]["sample"].tolist() == [1850]
     part = read_recording(path, channels=["ECG II"], start=11.55, stop=17.45)["signal"][:, 0]
     np.testing.assert_allclose(part, expected[1155:1745], atol=1e-4)
+    both = read_recording(path, sampling_frequency=20)["signal"]
+    assert np.flatnonzero(np.isnan(both[:, 0])).tolist() == list(range(240, 340))
+    assert np.flatnonzero(np.isnan(both[:, 1])).tolist() == list(range(239, 340))  # between two samples of 10 Hz
+    np.testing.assert_allclose(both[20:220, 0], ECG[100:1100:5], atol=0.02)
 
 
 def test_file_that_is_cut_or_was_not_closed(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def test_one_symbol_of_a_binary_target_is_the_yes_and_numbers_are_their_texts() 
 def test_targets_that_say_nothing_are_told() -> None:
     with pytest.warns(UserWarning, match="the events of a are Fist: none of them is one of classes, fist, rest"):
         nl.interval_target(recording([(0, "Fist", 1.0)]), ["fist", "rest"])
+    with pytest.warns(UserWarning, match="the events of a are breath: none of them is one of symbols, Breath, V"):
+        nl.event_target(recording([(0, "breath", 0)]), symbols=["Breath", "V"])
     with pytest.raises(ValueError, match="background=0 is the class of seizure as well"):
         nl.interval_target(recording([]), ["seizure"], background=0)
     with pytest.raises(ValueError, match="the 2 events of a that are of classes have no duration"):

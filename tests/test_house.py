@@ -28,7 +28,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks signals.smoothing
     signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
-    signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
+    signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events

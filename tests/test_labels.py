@@ -1,6 +1,7 @@
 """Labels that are not known (-1 or nan) have no part in anything; soft ones count by how far they hold."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,25 @@ def test_a_label_out_of_range_is_named_with_its_file_and_what_is_expected(
     with pytest.raises(ValueError, match=words) as told:
         nl.prepare(state, nl.open_folder(path_x, path_y, "val"))
     assert told.match("y of val/3.npy")
+
+
+@pytest.mark.parametrize(
+    ("case", "y", "words"),
+    [
+        (Case("GRUseq2one", "multiclass"), "wake", "is a path or text, 'wake'; .*whole numbers from 0, such as na"),
+        (Case("GRUseq2seq", "multiclass"), np.full(9, "wake"), "holds <U4; .*whole numbers from 0, such as names"),
+        (Case("GRUseq2one", "binary"), None, "is a NoneType; expected an array of numbers. Classes are whole numbers"),
+        (Case("GRUseq2one", "multiclass"), np.eye(3)[1], "one-hot labels the classes are y.argmax"),
+        (Case("GRUseq2seq", "multiclass"), np.eye(3)[[1] * 9], "one-hot labels the classes are y.argmax"),
+        (Case("GRUseq2seq", "multiclass"), np.zeros((9, 2)), r"expects \(9,\) or \(9, 1\) or \(1, 9\)\.$"),
+        (Case("GRUseq2seq", "regression"), np.zeros((8, 2)), r"shape \(8, 2\), x 9 steps; .*\.$(?<!there are\.)"),
+        (Case("GRUseq2seq", "regression"), np.zeros((9, 3)), "n_outputs=2 says how many values there are"),
+    ],
+    ids=["text", "texts", "None", "one-hot", "one-hot by step", "two columns", "fewer steps", "more outputs"],
+)  # fmt: skip
+def test_a_target_of_another_form_is_told_what_to_do(case: Case, y: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        nl.prepare(make_state(case), [(np.zeros((9, 2)), y)])
 
 
 def test_a_masked_label_is_not_known() -> None:

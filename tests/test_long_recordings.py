@@ -109,7 +109,7 @@ def test_a_gap_as_long_as_a_window_is_none_to_bridge_and_one_output_a_window_is_
     given["signal"][160:180] = np.nan  # where the third of the windows that overlap has its own steps from
     assert np.isnan(nl.predict_recording(known(), given, window=0.3)["output"]).sum() == 20
     state = known(Case("GRUseq2one", "multiclass"), window=2.0)
-    answer = nl.predict_recording(state, given)
+    answer = nl.predict_recording(state, given, overlap=0.2)
     assert np.isfinite(answer["output"]).all() and answer["gaps"].tolist() == [[160, 180]]
 
 
@@ -207,9 +207,9 @@ def test_channels_are_picked_by_name_and_units_converted() -> None:
 def test_one_output_a_signal_is_one_a_window(tmp_path: Path) -> None:
     state = known(Case("GRUseq2one", "multiclass"), window=2.0, normalization="zscore")
     given = recording(450)
-    answer = nl.predict_recording(state, given, overlap=0.0)
+    answer = nl.predict_recording(state, given)
     assert answer["windows"].tolist() == [[0, 100], [100, 200], [200, 300], [300, 400], [350, 450]]
-    written = nl.predict_recording(state, given, overlap=0.0, path=tmp_path / "output.npy")["output"]
+    written = nl.predict_recording(state, given, path=tmp_path / "output.npy")["output"]
     assert [path.name for path in tmp_path.iterdir()] == ["output.npy"]
     np.testing.assert_array_equal(np.load(tmp_path / "output.npy"), answer["output"])
     np.testing.assert_array_equal(written, answer["output"])

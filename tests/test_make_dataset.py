@@ -265,6 +265,10 @@ def test_wrong_arguments_are_named(tmp_path: Path, change: dict[str, Any], error
 def test_recordings_that_differ_or_are_too_short_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="1 of 4 recordings gave no file, being too short or all gaps: e"):
         make([*FOUR[:3], recording("e", 2)], tmp_path / "1", window=5)
+    sparse = recording("e")
+    sparse["signal"] = np.where(np.arange(len(sparse["signal"]))[:, None] % 4, np.nan, sparse["signal"])
+    with pytest.warns(UserWarning, match=r"or all gaps: e \(of MLII 75% are missing\)"):
+        make([*FOUR[:3], sparse], tmp_path / "3")
     slow = recording("e", sampling_frequency=100.0)
     with pytest.raises(ValueError, match="100 Hz with 1 channels, 250 Hz with 1 channels. Give sampling_frequency"):
         make([*FOUR[:3], slow], tmp_path / "2")

@@ -171,8 +171,19 @@ def test_of_every_measure_the_better_way_is_known_but_of_baselines(case: Case) -
 
 
 def test_nothing_to_choose_by_is_told() -> None:
-    with pytest.raises(RuntimeError, match="has no weights to choose: no validation own was finite"):
+    with pytest.raises(RuntimeError, match="no weights to choose: no validation own was finite.*the labels that own"):
         trained(metrics={"own": scripted(*[math.nan] * 4)}, monitor=("own", "max"))
+
+
+def test_a_measure_that_no_epoch_changes_chooses_nothing_and_that_is_told(recwarn: pytest.WarningsRecorder) -> None:
+    """As F1 where a rare class is never found, or is not among the validation data."""
+    for values, told in (((0.0,) * 4, "0"), ((0.0, math.nan, math.nan, math.nan), "0 or nan")):
+        with pytest.warns(UserWarning, match=f"monitor='own' was {told} in each of 4 epochs, .* those of epoch 1,"):
+            trained(metrics={"own": scripted(*values)}, monitor=("own", "max"))
+    recwarn.clear()
+    trained(metrics={"own": scripted(0.0, 0.0, 0.0, 0.1)}, monitor=("own", "max"))
+    trained(metrics={"own": scripted(0.0)}, monitor=("own", "max"), epochs=1)
+    assert [str(each.message) for each in recwarn if "tells none" in str(each.message)] == []
 
 
 def test_retraining_is_compared_with_its_source_by_what_is_monitored() -> None:

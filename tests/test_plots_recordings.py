@@ -76,6 +76,22 @@ def test_classes_are_bands_of_runs_with_their_names_and_target_beside_output() -
     assert names[-3:] == ["W", "N1", "N2"] and [t.get_text() for t in figure.axes[0].texts][2:] == ["target", "output"]
 
 
+def test_labels_that_may_hold_together_and_values_are_curves_that_share_the_scale_of_their_target() -> None:
+    labels = np.stack([np.linspace(0, 1, 9500), np.full(9500, 0.5)], axis=1)
+    figure = nl.plot_recording(recording(), labels, target=labels > 0.4, names=["apnoea", "arousal"])
+    assert len(figure.axes[0].collections) == 0
+    told = [text.get_text() for text in figure.axes[0].texts][2:]
+    assert told == ["target apnoea", "output apnoea", "target arousal", "output arousal"]
+    with pytest.raises(ValueError, match="names has 1; expected 2, one for each output"):
+        nl.plot_recording(recording(), labels, names=["apnoea"])
+    pressure = np.linspace(80, 100, 9500)
+    figure = nl.plot_recording(recording(), pressure, target=pressure + 20, stop=20, seconds_per_row=20)
+    target, output = (line.get_ydata() for line in figure.axes[0].lines[-2:])
+    assert target.max() - target.min() == pytest.approx(output.max() - output.min())
+    assert target.max() - target.min() < 0.42 / 4  # of a height of both together
+    assert figure.axes[0].texts[-1].get_text() == "output (24 high)"
+
+
 def test_records_are_drawn_worst_first() -> None:
     rows = {"a": 0.9, "b": 0.5, "c": 0.7}
     true = np.arange(100, 2000, 100)

@@ -3,6 +3,7 @@
 import math
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def test_annotated_stages_are_the_truth_of_a_recording_and_the_rest_is_unknown()
     np.testing.assert_array_equal(again["confusion"], [[3000, 0], [500, 500]])
 
 
+def test_what_is_annotated_beside_classes_takes_nothing_from_them() -> None:
+    """Apnoeas and arousals over stages, the beats of a rhythm."""
+    marked = {"sample": np.array([0, 500, 1000, 3000, 3500, 4000, 5000]),
+              "symbol": ["W", "apnoea", "N", "N2", "N", "arousal", "lights on"]}  # fmt: skip
+    found = np.repeat([0, 1], [3000, 3000])
+    for lasting, confusion in (([30, 20, 0, 20, 0, 3, 0], [[3000, 0], [0, 2000]]),
+                               ([0, 20, 0, 0, 0, 3, 0], [[3000, 0], [0, 2000]]),
+                               ([0, 0, 0, 0, 0, 0, 0], [[500, 0], [0, 1000]])):  # fmt: skip
+        events = marked | {"duration": np.array(lasting, float)}
+        r = recording("a", []) | {"events": events}
+        scores = nl.evaluate_recordings(lambda _: found, [r], task="classes", names=["W", "N2"])
+        np.testing.assert_array_equal(scores["confusion"], confusion)
+
+
 def gated(**events: float) -> tuple[nl.State, dict]:
     """A binary state, and a recording of which it says yes, 0.88, from 20 to 40 s, and 0.5 elsewhere."""
     r = recording("a", [2000], symbols=["seizure"])
@@ -77,6 +92,23 @@ def test_a_binary_state_is_scored_as_two_classes_by_its_threshold(threshold: flo
         nl.evaluate_recordings(state, [r], task="classes")
     with pytest.raises(ValueError, match="names has 1; expected one for each of 2 classes"):
         nl.evaluate_recordings(state, [r], task="classes", names=["seizure"])
+
+
+@pytest.mark.parametrize(
+    "factory, options, task, told",
+    [
+        (nl.gru_seq2seq, {"num_classes": 3, "multi_label": True}, None, "for seq2seq multilabel; expected one"),
+        (nl.gru_seq2seq, {"num_classes": 3, "multi_label": True}, "classes", "for seq2seq multilabel; expected one"),
+        (nl.gru_seq2one, {"task": "regression"}, None, "outputs, 1 a signal of 1 features, are no denoised"),
+        (nl.gru_seq2seq, {"task": "regression", "n_outputs": 2}, None, "2 a step of 1 features, are no denoised"),
+        (nl.gru_seq2seq, {"task": "regression"}, "classes", "for seq2seq regression: task='classes'; exp"),
+        (nl.gru_seq2one, {}, "events", "for seq2one binary: task='events'; expected one of 'c"),
+    ],
+)
+def test_a_state_is_measured_by_what_it_is_made_for(factory: Any, options: dict, task: str | None, told: str) -> None:
+    state = factory(n_features=1, hid_dim=2, n_layers=1, **options)
+    with pytest.raises(ValueError, match=told):
+        nl.evaluate_recordings(state, [recording("a", [100])], task=task, names=["x", "y", "z"], target=nl.beats)
 
 
 def test_probabilities_of_yes_are_classes() -> None:
@@ -113,7 +145,7 @@ def test_one_class_a_window_is_scored_by_what_takes_most_of_the_window(num_class
     found = (p[:, 0] > 0.5).astype(int) if num_classes == 1 else p.argmax(axis=1)
     share = [[(y[a:b] == k).mean() for k in range(3)] for a, b in windows]
     true = np.where(np.max(share, axis=1) >= 0.5, np.argmax(share, axis=1), -1)
-    assert (true < 0).any() and len(windows) > 50
+    assert (true < 0).any() and len(windows) == 47
     names = ["x", "y", "z"][: max(2, num_classes)]
     expected = nl.class_scores([true], [found], names=names)["confusion"].tolist()
     for task in ("classes", None):
@@ -121,6 +153,10 @@ def test_one_class_a_window_is_scored_by_what_takes_most_of_the_window(num_class
         assert scores["confusion"].tolist() == expected
     scores = nl.evaluate_recordings(lambda _: answer, [r], task="classes", target=lambda _: true, names=names)
     assert scores["confusion"].tolist() == expected, "a truth of each window does as well"
+    scores = nl.evaluate_recordings(state, [r], task="classes", target=lambda _: 1, names=names, skip_start=13)
+    counts = np.zeros((len(names), len(names)), int)
+    counts[1] = np.bincount(found[10:], minlength=len(names))
+    np.testing.assert_array_equal(scores["confusion"], counts)  # and one class for all
 
 
 def test_denoising_measures_are_those_of_the_benchmark() -> None:

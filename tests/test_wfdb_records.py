@@ -141,6 +141,8 @@ def test_channels_of_unequal_rates_come_at_their_own_rate_or_are_refused(tmp_pat
     assert ecg["sampling_frequency"] == 250 and beats(ecg).tolist() == [100, 300]  # annotations count frames
     np.testing.assert_allclose(ecg["signal"][:, 0], fast, atol=1e-4)
     assert read_recording(tmp_path / "f", channels=["RESP"])["signal"].shape == (1250, 1)
+    both = read_recording(tmp_path / "f", sampling_frequency=250)
+    np.testing.assert_allclose(both["signal"][:2490, 1], np.sin(np.arange(2490) / 120), atol=0.01)
     odd = read_recording(tmp_path / "f", channels=["ECG"], lazy=True)["signal"][101:304]
     np.testing.assert_allclose(odd[:, 0], fast[101:304], atol=1e-4)
 

@@ -101,7 +101,9 @@ def known_pairs(
             values = np.where(unknown, -1, np.where(unknown[:, None], 0, values).argmax(axis=1))
         values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
         if values.ndim != 1:
-            raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T].")
+            ways = {0: ": a list of one for each recording, such as [true]", 2: ": of several labels one, [:, 0]"}
+            way = ways.get(values.ndim, "")
+            raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T]{way}.")
         whole = np.where(np.isnan(values), -1, values)
         if name == "found" and (whole <= 1).all() and ((whole == -1) | (whole >= 0)).all():
             whole = np.where(whole < 0, -1, whole > 0.5)

@@ -20,11 +20,11 @@ from neurallib.names import hinted
 from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.prediction.stretches import bridged, gaps_between, joined, rows_of, segments_of, signal_of
+from neurallib.prediction.stretches import gaps_between, joined, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back, silenced, without_holes
 from neurallib.progress import progress
 from neurallib.sequences import pad
-from neurallib.signals.arrays import write_array
+from neurallib.signals.arrays import bridged, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
@@ -78,7 +78,8 @@ def predict_recording(
         Seconds (steps where no rate is known); by default what the state was trained on: its windows, or the length of
         most of its signals where each is normalized by itself; else a minute.
     overlap : float, optional
-        The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute.
+        The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute, and
+        none of a state with one output a signal: its windows follow each other, as the epochs of a night do.
     output : str
         "probabilities" (of a regression: its values), "logits", or of a binary state "events": what `find_events` has
         of the probabilities, by `state["postprocessing"]["events"]`, and nothing else is held.
@@ -93,9 +94,9 @@ def predict_recording(
     -------
     dict
         "output": float32 [T, K], nan in gaps, memory-mapped where a path was given; of a state with one output a signal
-        [n, K], one a window; or "events": int64 [n], samples of the recording. "gaps": int64 [n, 2], the samples from
-        and to which there is no value. "windows": int64 [n, 2], the samples of each window. "sampling_frequency": Hz,
-        the recording's. "outputs": names of the K, or None.
+        [n, K], one a window, of which the last ends with the recording; or "events": int64 [n], samples of the
+        recording. "gaps": int64 [n, 2], the samples from and to which there is no value. "windows": int64 [n, 2], the
+        samples of each window. "sampling_frequency": Hz, the recording's. "outputs": names of the K, or None.
 
     Raises
     ------
@@ -193,6 +194,8 @@ def answers_of(
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
     """The steps of a window, and from one to the next, at the state's rate."""
+    if overlap is None and describe(state).seq2one:
+        overlap = 0.0  # nothing is put together of its windows: they are as those that it learnt on
     share = OVERLAP if overlap is None else number("overlap", overlap, 0, 1, high_open=True)
     rate = state["preprocessing"]["sampling_frequency"]
     if window is not None:

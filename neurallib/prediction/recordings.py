@@ -24,11 +24,12 @@ from neurallib.progress import progress
 from neurallib.signals.annotations import annotated, beats_of, classes_of
 from neurallib.signals.recording_parts import Recording, as_recording, column_of, name_of, rows_of
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
 Function = Callable[[Recording], Any]
-TASKS = {"binary": "events", "multiclass": "classes", "regression": "denoising"}  # of a state's task
+ANSWERED = ("events", "classes", "denoising")
+TASKS = {"binary": ANSWERED[:2], "multiclass": ANSWERED[1:2], "regression": ANSWERED[2:]}
 TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
 
 
@@ -68,11 +69,12 @@ def evaluate_recordings(
         "events", "classes" or "denoising"; by default what the state is for (a binary one of each step finds events),
         or "events".
     target : function, optional
-        Gives the truth of a recording, in the form that `model` gives its answer. By default the beats of its
-        annotations; of "classes" the annotated intervals whose symbol is one of `names`, all else being unknown: what
-        is a class there is told by functools.partial(interval_target, classes={"seizure": 1}, background=0). A window
-        has the class of half of its steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own
-        is the noisy one, both with as many channels as the answer.
+        Gives the truth of a recording, in the form that `model` gives its answer, or one class for all of it. By
+        default the beats of its annotations; of "classes" the annotated intervals whose symbol is one of `names`,
+        whatever else is annotated over them, all else being unknown: what is a class there is told by
+        functools.partial(interval_target, classes={"seizure": 1}, background=0). A window has the class of half of its
+        steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own is the noisy one, both with
+        as many channels as the answer.
     tolerance : float
         Seconds that a found event may be away from a true one.
     tolerances : sequence of float
@@ -109,7 +111,8 @@ def evaluate_recordings(
     TypeError
         If `model` is no state nor a function, or a recording or an answer is none.
     ValueError
-        If there is no recording, a name comes twice, or a recording has no truth of the task.
+        If there is no recording, a name comes twice, a state is for another task or none of these, such as several
+        labels that may hold together, or a recording has no truth of the task.
 
     See Also
     --------
@@ -141,10 +144,9 @@ def evaluate_recordings(
     """
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
-    if task is None:
-        of_windows = known is not None and known.seq2one and known.kind == "binary"
-        task = "events" if known is None else "classes" if of_windows else TASKS.get(known.kind)
-    choice("task", task, TASKS.values())
+    tasks = ANSWERED if known is None else _tasks_of(known)
+    task = tasks[0] if task is None else task
+    choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     if state is not None and known is not None and names is None:
         names = known.output_names
         if known.kind == "binary":  # its output is yes alone
@@ -209,6 +211,8 @@ class _Judge(NamedTuple):
         names = list(self.names)
         given = self.target
         true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
+        if true.ndim == 0:
+            true = np.full(len(recording["signal"]), true)
         for start, stop in self.skipped(recording):
             true[start:stop] = -1
         answer = self.answer(recording)
@@ -228,6 +232,18 @@ class _Judge(NamedTuple):
             noisy[start:stop] = np.nan
         scores = denoising_scores(clean, noisy, found)
         return _Row(_who(recording) | scores, denoising_sums(clean, noisy, found).sum(axis=0))
+
+
+def _tasks_of(known: Task) -> tuple[str, ...]:
+    """What a state can be measured by, the usual first, or an error where it is made for something else."""
+    if known.kind == "multilabel":
+        one = "lambda recording: predict_recording(state, recording)['output'][:, 0], for the first"
+        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}.")
+    if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
+        gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
+        expected = "expected as many a step: evaluate measures it on signals and targets"
+        raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
+    return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 
 
 def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurallib.signals.arrays import bridged
 from neurallib.signals.conversion import Handed, handed_to
 from neurallib.signals.recording_parts import n_channels_of, runs_where, signal_rows
 from neurallib.state import State
@@ -37,16 +38,6 @@ def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int
             start = told.pop()[0]
         told.append((start, stop))
     return told
-
-
-def bridged(rows: np.ndarray) -> np.ndarray:
-    """Rows [n, C] with a straight line where a value is missing, and the nearest value at either end."""
-    there = np.isfinite(rows)
-    if there.all():
-        return rows
-    at = np.arange(len(rows))
-    lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
-    return np.stack(lines, axis=1).astype(rows.dtype)
 
 
 def over_holes(column: np.ndarray, longest: int) -> np.ndarray:

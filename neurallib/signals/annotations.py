@@ -57,14 +57,17 @@ def flutter_of(recording: Recording) -> np.ndarray:
 
 
 def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
-    """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. An
-    annotation without a duration goes on to the next one."""
+    """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. What
+    is annotated beside them, such as apnoeas over stages or beats over rhythms, takes nothing from them. One without a
+    duration goes on to the next class, or to what else has no duration and is no beat."""
     samples, symbols, duration = events_of(recording)
     n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
-    found = np.full(n_steps, -1, np.int64)
-    order = np.argsort(samples, kind="stable")
-    nexts = np.append(samples[order][1:], n_steps)
-    for i, following in zip(order, nexts, strict=True):
-        stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else following
-        found[max(samples[i], 0) : stop] = names.index(symbols[i]) if symbols[i] in names else -1
+    found, order = np.full(n_steps, -1, np.int64), np.argsort(samples, kind="stable")
+    ends = np.array([name in names or not lasts and name not in BEAT_SYMBOLS
+                     for name, lasts in zip(symbols, duration, strict=True)])[order]  # fmt: skip
+    following = np.append(samples[order][ends], n_steps)[np.cumsum(ends)]
+    for i, end in zip(order, following, strict=True):
+        if symbols[i] in names:
+            stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else end
+            found[max(samples[i], 0) : stop] = names.index(symbols[i])
     return found

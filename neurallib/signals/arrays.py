@@ -64,10 +64,14 @@ def as_array(given: Any) -> np.ndarray:
 
 def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
+    if isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path or text, {str(given)!r}; expected an array of numbers.")
     try:
         array = as_array(given)
     except ValueError as error:
         raise ValueError(f"{name} is no array of numbers: {error}") from error
+    if array.dtype == object and not array.ndim:
+        raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers.")
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
@@ -103,3 +107,13 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:  # type: ign
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
+
+
+def bridged(rows: np.ndarray) -> np.ndarray:
+    """Rows [n, C] with a straight line where a value is missing, and the nearest value at either end."""
+    there = np.isfinite(rows)
+    if there.all():
+        return rows
+    at = np.arange(len(rows))
+    lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
+    return np.stack(lines, axis=1).astype(rows.dtype)

@@ -72,8 +72,15 @@ def make_files(job: Job) -> dict[str, Any]:
         "mixed": mixed,  # its windows have one label, and it has several
         "says_person": recording["person"],
         "made_from": job.settings,
+        "missing": {} if files else _missing(recording),
         "files": files,
     }
+
+
+def _missing(recording: Recording) -> dict[str, float]:
+    """The share of its values that each channel lacks, which lacks some."""
+    shares = np.isnan(recording["signal"]).mean(axis=0).tolist()
+    return {channel: share for channel, share in zip(recording["channels"], shares, strict=True) if share}
 
 
 def is_made(job: Job, entry: Any) -> bool:

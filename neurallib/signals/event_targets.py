@@ -100,6 +100,8 @@ def event_target(
     names = None if symbols is None else _names(symbols)
     marked = _with_events(recording)
     samples = beats_of(marked) if names is None else samples_of(marked, names)
+    if names is not None:
+        _tell_if_none(marked, names, "symbols")
     n_steps = len(recording["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
@@ -120,7 +122,8 @@ def interval_target(
     Parameters
     ----------
     recording : Recording
-        Its events that last; a later one takes over from one before.
+        Its events that last; a later one takes over from one before. Of labels that may hold together a target each:
+        np.stack([nl.interval_target(recording, [each], background=0, binary=True) for each in labels], axis=1).
     classes : list of str, or mapping from str to int
         The symbols in order of their classes, or the class of each symbol; -1 for one that is to be unknown.
     background : int, optional
@@ -154,10 +157,7 @@ def interval_target(
     array([-1,  0,  0,  0,  1,  1, -1, -1])
     """
     target = _class_steps(recording, classes, background, boolean("binary", binary))
-    symbols, wanted = {symbol for _, symbol, _ in _in_order(recording)}, _classes(classes, binary)
-    if symbols and not symbols & set(wanted):
-        named = f"{listing(sorted(symbols))}: none of them is one of classes, {listing(wanted)}"
-        warn(f"the events of {name_of(recording)} are {named}.")
+    _tell_if_none(recording, _classes(classes, binary), "classes")
     return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
 
 
@@ -219,6 +219,14 @@ def _with_events(recording: Recording) -> Recording:
     """The recording; KeyError where it says nothing of events, not even that there are none."""
     recording["events"]
     return recording
+
+
+def _tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
+    """Warn of events of which none is wanted, as where a symbol is misspelt."""
+    symbols, wanted = set(events_of(recording)[1]), list(wanted)
+    if symbols and not symbols & set(wanted):
+        named = f"{listing(sorted(symbols))}: none of them is one of {argument}, {listing(wanted)}"
+        warn(f"the events of {name_of(recording)} are {named}.")
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.names import hinted
-from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, smoothed
+from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, exclude_each_other, half_width, smoothed
 
 
 @hinted
@@ -29,8 +29,9 @@ def find_intervals(
     Parameters
     ----------
     output : array-like or Tensor
-        Probabilities [T, K], of which the highest names the class; probabilities of yes, [T] or [T, 1] of floats, with
-        the classes 0 and 1 (above 0.5); or classes [T] of whole numbers. nan and -1 are unknown: in no interval.
+        Probabilities [T, K], 1 together, of which the highest names the class; probabilities of yes, [T] or [T, 1] of
+        floats, with the classes 0 and 1 (above 0.5); or classes [T] of whole numbers. nan and -1 are unknown: in no
+        interval.
     sampling_frequency : float
         Hz, of the output.
     smoothing : float
@@ -52,7 +53,8 @@ def find_intervals(
     TypeError
         If an argument is no number, or `output` holds none.
     ValueError
-        If an argument is out of its range, `output` has another shape, or a class has no name.
+        If an argument is out of its range, `output` has another shape, or holds several labels that are not 1
+        together, or a class has no name.
 
     See Also
     --------
@@ -75,6 +77,9 @@ def find_intervals(
         raise ValueError(f"output has shape {values.shape}; expected [T] or [T, K].")
     if values.ndim == 2 or values.dtype.kind == "f":
         as_probabilities(values)
+    if values.ndim == 2 and not exclude_each_other(values):
+        each = "of labels that may hold together, one at a time: find_intervals(output[:, 0], ...)"
+        raise ValueError(f"the {values.shape[1]} columns of output are not 1 together, as classes are; {each}.")
     runs = _without_short(*_runs(values, half), least)
     starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
     if names is not None and len(classes) and classes.max() >= len(names):

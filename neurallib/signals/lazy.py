@@ -147,7 +147,8 @@ def common_rate(contents: Contents, columns: list[int], source: str) -> float:
         rates.setdefault(contents.rates[column], []).append(contents.channels[column])
     if len(rates) > 1:
         groups = listing(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
-        raise ValueError(f"channels of {source} have different rates: {groups}. Ask for channels that share one.")
+        way = f"ask for channels that share one, or for all at one: sampling_frequency={max(rates):g} of read_recording"
+        raise ValueError(f"channels of {source} have different rates: {groups}; {way}.")
     return next(iter(rates))
 
 

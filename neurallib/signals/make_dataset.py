@@ -84,7 +84,8 @@ def make_dataset(
     seed : int
         Which people.
     read_options : mapping, optional
-        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none.
+        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none or
+        have channels of different ones.
     n_workers : int
         Processes. With more than one, a script needs `if __name__ == "__main__":`, and `target` no lambda.
     enable_progress_bar : bool
@@ -263,7 +264,11 @@ def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) ->
 
 
 def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
-    empty = sorted(name for name, entry in manifest.items() if not entry["files"])
+    lacking = {name: entry.get("missing", {}) for name, entry in manifest.items() if not entry["files"]}
+    empty = sorted(
+        name + "".join(f" (of {channel} {share:.0%} are missing)" for channel, share in shares.items())
+        for name, shares in lacking.items()
+    )
     if len(empty) == len(manifest):
         raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
     if empty:

@@ -6,6 +6,7 @@ import numbers
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -238,7 +239,8 @@ def _named(recordings: Any) -> tuple[list[Any], list[str]]:
     for i, item in enumerate(items):
         name = item.get("name") if isinstance(item, Mapping) else item
         if not isinstance(name, str):
-            raise TypeError(f"recordings[{i}] is {_short(item)}; expected {expected}.")
+            way = ": read_recording(path), which knows its person, or path.stem" if isinstance(item, Path) else ""
+            raise TypeError(f"recordings[{i}] is {_short(item)}; expected {expected}{way}.")
         names.append(name)
     if not names:
         raise ValueError(f"recordings is empty; expected {expected}.")

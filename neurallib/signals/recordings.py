@@ -27,6 +27,7 @@ from neurallib.signals.lazy import (
     picked,
     picked_names,
 )
+from neurallib.signals.one_rate import at_one_rate
 
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
 TABLES = {".csv", ".tsv", ".txt"}
@@ -109,12 +110,12 @@ def read_recording(
     channels : list of str, int or tuple, optional
         Which, by name or by number from 0; a tuple of names takes the first that is there, and it is called by the
         first of them: [("MLII", "II"), "V1"]. By default all. They have to share a rate, as the channels of EDF and
-        WFDB need not. Of text no other column has to hold numbers.
+        WFDB need not, or to be brought to one. Of text no other column has to hold numbers.
     start, stop : float, optional
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
         Hz, where the file does not say: text without a time column, .npy. With a time column, the rate to interpolate
-        at.
+        at; of channels with different rates, the one to bring them to, by a filter.
     units : str or list of str, optional
         Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
         converted; where the file says no unit, this is what it is. By default the file's own.
@@ -178,6 +179,8 @@ def read_recording(
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
     check_contents(contents, source)
     columns = picked(channels, contents.channels, source)
+    if sampling_frequency is not None and len({contents.rates[column] for column in columns}) > 1:
+        contents = at_one_rate(contents, float(sampling_frequency))
     rate = common_rate(contents, columns, source)
     if sampling_frequency is not None and abs(rate - sampling_frequency) > 1e-6 * rate:
         raise ValueError(f"sampling_frequency={sampling_frequency:g}, but {source} says {rate:g} Hz.")

@@ -11,6 +11,7 @@ from neurallib.checks import seconds
 from neurallib.signals.arrays import as_array
 
 PART = 1 << 20  # steps that are looked at together
+ROUNDED = 0.05  # that probabilities may be away from 1 together, when they are told in few digits
 _UNIT = 2.0**36  # probabilities are summed as whole numbers of its inverse: equal ones have equal means
 
 
@@ -60,3 +61,9 @@ def as_probabilities(values: np.ndarray) -> np.ndarray:
                 "Logits become probabilities through a sigmoid or softmax, which predict applies by itself."
             )
     return values
+
+
+def exclude_each_other(values: np.ndarray) -> bool:
+    """Whether probabilities [T, K] are those of classes of which one holds at a time: 1 together, where none is nan."""
+    sums = (np.sum(values[low : low + PART], axis=1, dtype=np.float64) for low in range(0, len(values), PART))
+    return not any((abs(each - 1) > ROUNDED).any() for each in sums)

@@ -15,16 +15,20 @@ from neurallib.signals.arrays import as_numbers
 from neurallib.tasks import Task
 
 _Shape = tuple[int, ...]
+_CLASSES = "Classes are whole numbers from 0, such as names.index(label); outputs=names tells what they are called."
 
 
 def as_target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, list[str]]:
     """The target of a signal of `n_steps` as the loss takes it, and what was corrected; errors call it `name`."""
-    y = as_numbers(given, f"y of {name}", gaps=True)
+    try:
+        y = as_numbers(given, f"y of {name}", gaps=True)
+    except TypeError as error:
+        raise TypeError(f"{error} {_CLASSES}" if task.kind != "regression" else str(error)) from error
     k = task.n_outputs
     wanted, quiet, others = _shapes(n_steps, task)
     if y.shape != wanted and y.shape not in (*quiet, *others):
         expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        hint = f" The factory's n_outputs={k} says how many values there are." if task.kind == "regression" else ""
+        hint = _hint(y.shape, wanted, task)
         raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.{hint}")
     corrections = []
     if y.shape != wanted and y.shape not in quiet:
@@ -81,6 +85,15 @@ def meaning(y: np.ndarray, task: Task) -> np.ndarray:
     n_known = known.sum(axis=0)
     mean: np.ndarray = np.where(known, rows, 0.0).sum(axis=0) / np.where(n_known > 0, n_known, np.nan)
     return mean
+
+
+def _hint(shape: _Shape, wanted: _Shape, task: Task) -> str:
+    """What to do about a target of another shape."""
+    if task.kind == "multiclass" and shape == (*wanted, task.n_outputs):
+        return " Of one-hot labels the classes are y.argmax(axis=-1)."
+    if task.kind == "regression" and (task.seq2one or len(shape) == 2 and shape[0] == wanted[0]):
+        return f" The factory's n_outputs={task.n_outputs} says how many values there are."
+    return ""
 
 
 def _shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:

@@ -139,6 +139,18 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
         )
 
 
+def tell_if_alike(run: Run, fit: Fit) -> None:
+    """Warn of weights that were chosen by a measure which no epoch changed, as where a rare class is never found."""
+    name, values = run.monitor.name, [of_epoch[run.monitor.key] for of_epoch in fit.metrics]
+    told = {f"{value:.6g}" for value in values}
+    if name != "loss" and len(values) > 1 and len(told - {"nan"}) == 1:
+        warn(
+            f"monitor={name!r} was {' or '.join(sorted(told))} in each of {len(values)} epochs, which tells none from "
+            f"another: the weights are those of epoch {fit.best_epoch}, and patience counted from there. Monitor the "
+            "loss or another measure, or validate with data in which it can change."
+        )
+
+
 def count_flops(state: State, n_steps: int) -> int:
     """Floating-point operations of one forward pass over a signal of `n_steps` steps: two a weight and step, and the
     scores and sums of attention, quadratic in the steps."""

@@ -107,4 +107,6 @@ class Fit(NamedTuple):
             return "training ended before its first validation, so there are no weights to keep."
         reason = "diverged in its first epoch" if monitored == "loss" or self.diverged else "has no weights to choose"
         told = f" {self.diverged[0].upper()}{self.diverged[1:]}." if self.diverged else ""
+        if not told and monitored != "loss":
+            told = f" Does val_data have the labels that {monitored} needs?"
         return f"training {reason}: no validation {monitored} was finite, so there are no weights to keep.{told}"

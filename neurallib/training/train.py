@@ -21,7 +21,7 @@ from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import as_resume, checked_options, with_names
 from neurallib.training.parts import known_class_weight, prepare_parts
 from neurallib.training.placing import is_first
-from neurallib.training.record import better_of, tell_if_constant, trained_state
+from neurallib.training.record import better_of, tell_if_alike, tell_if_constant, trained_state
 from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
 
@@ -264,4 +264,5 @@ def _trained(run: Run, found: Opened) -> State:
         return load_checkpoint(found.directory or "")
     result = better_of(run, fit(run, found))
     tell_if_constant(run, result)
+    tell_if_alike(run, result)
     return saved(trained_state(run, result), result)
