@@ -211,13 +211,31 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     if not isinstance(events, Mapping):
         expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
         raise TypeError(f"the events of {name_of(recording)} are a {type(events).__name__}; {expected}.")
-    samples = np.asarray(events.get("sample", ()), np.int64)
+    samples = _as_samples(events.get("sample", ()), recording)
     symbols = [str(symbol) for symbol in events.get("symbol", ())]
     duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)
     if not len(samples) == len(symbols) == len(duration):
         n = f"{len(samples)} samples, {len(symbols)} symbols and {len(duration)} durations"
         raise ValueError(f"the events of {name_of(recording)} are {n}; expected as many of each, 'N' of a beat.")
     return samples, symbols, duration
+
+
+def _as_samples(given: Any, recording: Recording) -> np.ndarray:
+    """int64 [n], samples of the recording's signal; its end may be marked as well."""
+    values, n_steps = np.asarray(given), len(recording["signal"])
+    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iu":
+        raise TypeError(
+            f"the events of {name_of(recording)} are at {listing(map(str, values.ravel()[:9]), 3)}; expected whole "
+            "samples of its signal: seconds times its sampling_frequency, rounded."
+        )
+    if len(outside := values[(values < 0) | (values > n_steps)]):
+        raise ValueError(
+            f"{len(outside)} of {len(values)} events of {name_of(recording)} lie outside its {n_steps} samples, the "
+            f"first at {outside[0]}: are they of another sampling_frequency, or was the signal cut without them?"
+        )
+    return values.astype(np.int64)
 
 
 def gaps_of(recording: Recording) -> np.ndarray:
