@@ -106,6 +106,32 @@ def test_a_word_is_said_of_a_tenth_that_could_be_noise_and_of_events_that_are_le
         assert not said, "nothing was left out"
 
 
+@pytest.mark.parametrize("value", [0.0, -3.2, 32767.0])
+def test_a_line_that_is_flat_all_the_time_is_told(value: float) -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    with pytest.warns(UserWarning, match="no R-peak is found in 60 s: a flat line"):
+        assert len(found(state, np.full(15_000, value))) == 0
+    with pytest.warns(UserWarning, match="no R-peak is found in 60 s: a flat line"):
+        assert len(found(state, np.full(15_000, value), np.full(15_000, value))) == 0
+    assert len(found(state, np.full(750, value))) == 0, "a heart may pause for three seconds"
+    assert len(found(state, np.full(15_000, value), threshold=0.4)) == 0, "whoever looks for a threshold knows"
+
+
+def test_a_rate_that_makes_beats_too_slow_or_too_fast_is_told() -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    signal, true = heart()  # 75 a minute
+    slow, fast = "found 26 times a minute: is sampling_frequency=83", "found 2.. times a minute: .*=700 right.*so fast"
+    for times, words in ((1 / 3, slow), (2.8, fast)):
+        given = {"signal": signal[:, None], "sampling_frequency": times * RATE}
+        with pytest.warns(UserWarning, match=words):
+            assert len(nl.find_r_peaks(state, given)) > 0.9 * len(true)
+    nl.find_r_peaks(state, given, min_distance=0.1)  # is for a heart so fast
+    for times in (0.45, 1.0, 2.4):
+        assert len(nl.find_r_peaks(state, given | {"sampling_frequency": times * RATE})) > 0.9 * len(true)
+    state["postprocessing"]["outputs"] = ["breath"]
+    nl.find_r_peaks(state, given | {"sampling_frequency": RATE / 3})
+
+
 @pytest.mark.parametrize(("doubt", "error"), [(-0.1, ValueError), (2.1, ValueError), ("much", TypeError)])
 def test_a_wrong_limit_is_told(doubt: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="doubt"):

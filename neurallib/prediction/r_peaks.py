@@ -98,6 +98,9 @@ def find_r_peaks(
 
     Notes
     -----
+    A warning tells where a state of R-peaks, by its own settings, finds none, fewer than 30 a minute, or nearly as many
+    as its `min_distance` lets be: a lead that is off, or a wrong sampling frequency.
+
     Of several leads the mean of their logits decides, each from -6 to 6. A lead has the more weight the less undecided
     it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while has little. One that sees no
     beat for a second around which another is sure of some is off, and has hardly any. The extremum is that of lead II
@@ -126,7 +129,8 @@ def find_r_peaks(
     recording = as_recording(recording)
     said = state["postprocessing"]["events"]
     asked = snap is not None or "snap" in said
-    own = said.get("snap", SNAP if R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,)) else 0)
+    beats = R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,))
+    own = said.get("snap", SNAP if beats else 0)
     snap = seconds("snap", own if snap is None else snap)
     if (doubt := said.get("doubt") if doubt is None else doubt) is not None:
         number("doubt", doubt, 0, 2)
@@ -136,17 +140,18 @@ def find_r_peaks(
     known = state["preprocessing"]["channels"]
     column = column_of(recording, channel, known)
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
-    settings = event_settings(state) | {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings, beats = event_settings(state) | chosen, beats and not chosen and doubt == said.get("doubt")
     if task.n_features == 1 and known is None:  # of any lead
         leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
-            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id)
+            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id, beats)
             return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
     rate, answers = float(recording["sampling_frequency"]), answers_of(state, recording, None, None, False, gpu_id)
     parts = without_holes(answers.parts, answers.n_steps, 1)
-    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt)
+    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
     return snapped(recording, found, snap, polarity, column, asked)
 
 
