@@ -14,7 +14,7 @@ from neurallib.prediction.stream_events import event_settings
 from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -164,7 +164,9 @@ def _leads(state: State, recording: Recording) -> list[int]:
     if n > 1 and not leads:
         names = recording.get("channels")
         said = "have no names" if names is None else f"are {listing(map(str, names))}: none has a name of an ECG lead"
-        warn(f"the {n} channels {said}, and the first is taken. find_r_peaks(..., channel=) picks another.")
+        leads = with_values(recording, range(n))[:1]
+        which = f"channel {leads[0]}" if leads[0] else "the first"
+        warn(f"the {n} channels {said}, and {which} is taken. find_r_peaks(..., channel=) picks another.")
     return leads
 
 

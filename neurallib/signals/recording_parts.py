@@ -160,14 +160,17 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
     units = of_each(recording, "units", [""] * n)
     named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
     named.sort(key=lambda k: _LEAD_II.fullmatch("".join(_lead_words(names[k]))) is None)
-    if len(named) < 2:
-        return named
-    there = np.zeros(len(named), dtype=bool)
+    return with_values(recording, named) if len(named) > 1 else named
+
+
+def with_values(recording: Recording, columns: Sequence[int]) -> list[int]:
+    """Those of some columns that hold a value, or the first where none does."""
+    there = np.zeros(len(columns), dtype=bool)
     for low in range(0, len(recording["signal"]), _PART):
-        there |= np.isfinite(rows_of(recording, low, low + _PART)[:, named]).any(axis=0)
+        there |= np.isfinite(rows_of(recording, low, low + _PART)[:, columns]).any(axis=0)
         if there.all():
             break
-    return [column for column, holds in zip(named, there, strict=True) if holds] or named[:1]
+    return [column for column, holds in zip(columns, there, strict=True) if holds] or list(columns[:1])
 
 
 def _is_ecg_lead(name: str) -> bool:
