@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import BRIDGED
 from neurallib.prediction.stream_events import DEFAULTS, events_of
 from neurallib.prediction.windows import held_over
+from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.smoothing import least_distance
 from neurallib.warn import warn
 
@@ -19,9 +21,7 @@ BESIDE = 3  # parts on either side, which count with each
 # a signal of another kind, has 1.7 to 2; ECG seldom has 1.5, even with muscle noise 6 dB louder than its beats.
 DOUBT = 1.7
 MUCH = 0.1  # of a recording
-SLOW = 30.0  # beats a minute: of most of a recording no heart has less
 FAST = 1.5  # times the least distance: beats that are mostly nearer are as near as they may be
-SOME = 5  # beats, of which it is told how fast they come
 
 
 def part_steps(rate: float) -> int:
@@ -38,20 +38,6 @@ def in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield from (rows[low : low + size] for low in range(0, whole, size))
         waiting = [rows[whole:]]
     yield from (rows for rows in waiting if len(rows))
-
-
-def sums_of(probabilities: np.ndarray) -> np.ndarray:
-    """[3, K], of steps [n, K]: how many there are, how much of an event they see, and how undecided they are."""
-    told = np.isfinite(probabilities)
-    p = np.where(told, probabilities, 0.0)
-    return np.stack([told.sum(axis=0), p.sum(axis=0), (2 * np.minimum(p, 1 - p)).sum(axis=0)])
-
-
-def doubt_of(sums: np.ndarray) -> np.ndarray:
-    """How undecided a state is for each step of an event that it sees, of sums [3, ...]: much where it hears noise,
-    little where it sees no event and is sure of that."""
-    n, seen, undecided = np.maximum(sums[0], 1), *sums[1:]
-    return np.asarray((undecided / n + 1e-4) / (seen / n + 1e-3))
 
 
 def listened(parts: Iterable[np.ndarray], rate: float, heard: list[np.ndarray]) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import R_PEAK, describe
 from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
@@ -28,7 +28,6 @@ _SPAN = 1 << 17  # samples whose events are looked at together
 _FAR = 0.4  # of as far as they may be moved, in the middle: from there on events are perhaps of no extremum
 _BESIDE = 2  # samples on either side that are lower than a top
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
-R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead
 POLARITIES = ("auto", "positive", "negative")
 
 
