@@ -225,7 +225,7 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
 
 def _as_samples(given: Any, recording: Recording) -> np.ndarray:
     """int64 [n], samples of the recording's signal; its end may be marked as well."""
-    values, n_steps = np.asarray(given), len(recording["signal"])
+    values, signal = np.asarray(given), recording.get("signal")
     if values.dtype.kind == "f" and (values == np.rint(values)).all():
         values = values.astype(np.int64)
     if values.dtype.kind not in "iu":
@@ -233,6 +233,7 @@ def _as_samples(given: Any, recording: Recording) -> np.ndarray:
             f"the events of {name_of(recording)} are at {listing(map(str, values.ravel()[:9]), 3)}; expected whole "
             "samples of its signal: seconds times its sampling_frequency, rounded."
         )
+    n_steps = np.inf if signal is None else len(signal)
     if len(outside := values[(values < 0) | (values > n_steps)]):
         raise ValueError(
             f"{len(outside)} of {len(values)} events of {name_of(recording)} lie outside its {n_steps} samples, the "
