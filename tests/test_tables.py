@@ -78,3 +78,18 @@ def test_whole_milliseconds_of_a_rate_beyond_a_thousand_lose_no_row(rate: int, r
     read = nl.read_recording(written(tmp_path / "a.csv", "time (ms),ECG\n", rows[:9000] + rows[12_000:]))
     assert (read["sampling_frequency"], len(read["signal"])) == (rate, len(k)), "behind a gap it goes on"
     assert np.isnan(read["signal"][:, 0]).sum() in range(2995, 3002)
+
+
+def test_an_archive_has_events_in_samples_and_one_rate(tmp_path: Path) -> None:
+    said = {"signal": ECG, "sample": [10.0, 20.0], "symbol": ["N", "N"]}
+    for rate in ([250], [[250.0]], 250):
+        np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
+        read = nl.read_recording(tmp_path / "a.npz")
+        assert read["sampling_frequency"] == 250 and read["events"]["sample"].tolist() == [10, 20]
+    np.savez(tmp_path / "a.npz", **{**said, "sample": [0.5, 1.0]}, sampling_frequency=250)
+    with pytest.raises(ValueError, match="a.npz has an event at sample 0.5; expected whole samples"):
+        nl.read_recording(tmp_path / "a.npz")
+    for rate, told in (([250, 100], 2), ("250", 1)):
+        np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
+        with pytest.raises(ValueError, match=f"a.npz says {told} sampling frequencies .*; expected one, in Hz"):
+            nl.read_recording(tmp_path / "a.npz")
