@@ -51,6 +51,8 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
         number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
     if isinstance(told.get("units"), (list, tuple)):
         told["units"] = ["" if unit is None else unit for unit in told["units"]]
+    if isinstance(told.get("channels"), (list, tuple)):  # numbers are names as well, as in a file without any
+        told["channels"] = [str(name) if isinstance(name, (int, np.integer)) else name for name in told["channels"]]
     signal = told["signal"]
     if hasattr(signal, "columns") and told.get("channels") is None:  # a DataFrame of pandas
         names = list(signal.columns)
