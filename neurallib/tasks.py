@@ -11,6 +11,7 @@ from neurallib.checks import boolean, choice, integer, is_list
 from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
+R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead of ECG
 NOT_APPLICABLE = (None, "NA")  # what published files of regression models hold for num_classes
 
 

@@ -106,6 +106,62 @@ def test_a_word_is_said_of_a_tenth_that_could_be_noise_and_of_events_that_are_le
         assert not said, "nothing was left out"
 
 
+@pytest.mark.parametrize("value", [0.0, -3.2, 32767.0])
+def test_a_line_that_is_flat_all_the_time_is_told(value: float) -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    with pytest.warns(UserWarning, match="no R-peak is found in 60 s: a flat line"):
+        assert len(found(state, np.full(15_000, value))) == 0
+    with pytest.warns(UserWarning, match="no R-peak is found in 60 s: a flat line"):
+        assert len(found(state, np.full(15_000, value), np.full(15_000, value))) == 0
+    assert len(found(state, np.full(750, value))) == 0, "a heart may pause for three seconds"
+    assert len(found(state, np.full(15_000, value), threshold=0.4)) == 0, "whoever looks for a threshold knows"
+
+
+def test_a_rate_that_makes_beats_too_slow_or_too_fast_is_told() -> None:
+    state = nl.load_pretrained("ecg_r_peaks")
+    signal, true = heart()  # 75 a minute
+    slow, fast = "found 26 times a minute: is sampling_frequency=83", "found 2.. times a minute: .*=700 right.*so fast"
+    for times, words in ((1 / 3, slow), (2.8, fast)):
+        given = {"signal": signal[:, None], "sampling_frequency": times * RATE}
+        with pytest.warns(UserWarning, match=words):
+            assert len(nl.find_r_peaks(state, given)) > 0.9 * len(true)
+    nl.find_r_peaks(state, given, min_distance=0.1)  # is for a heart so fast
+    for times in (0.45, 1.0, 2.4):
+        assert len(nl.find_r_peaks(state, given | {"sampling_frequency": times * RATE})) > 0.9 * len(true)
+    state["postprocessing"]["outputs"] = ["breath"]
+    nl.find_r_peaks(state, given | {"sampling_frequency": RATE / 3})
+
+
+def faster(times: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A minute of signal [T, 1] and labels [T, 1] with so many steps for one of the rate that the detectors have."""
+    signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=125.0 * times, heart_rate=70, seed=1)
+    return [(signal[:, None], nl.peak_labels(true, len(signal), 2)[:, None])]
+
+
+@each_model
+def test_arrays_without_a_rate_in_which_a_detector_hears_noise_are_told(name: str) -> None:
+    state, fast = nl.load_pretrained(name), faster(8)
+    for call in (nl.predict, nl.evaluate, lambda state, pairs: list(nl.iter_predict(state, [pairs[0][0]]))):
+        with pytest.warns(UserWarning, match="taken as of 125 Hz, the state's, and what is found cannot be told from"):
+            call(state, fast)
+        call(state, faster(1))
+    nl.predict(state, [fast[0][0]], sampling_frequency=1000)
+    del state["postprocessing"]["events"]["doubt"]
+    nl.evaluate(state, fast)  # who does not say what is noise is not doubted
+
+
+@pytest.mark.filterwarnings("ignore:the state was trained on windows", "ignore:sampling_frequency changes")
+def test_labels_of_beats_that_come_too_slowly_for_a_heart_are_told_where_a_detector_is_trained() -> None:
+    state, options = nl.load_pretrained("ecg_r_peaks"), {"epochs": 1, "batch_size": 1, "dry_run": True}
+    fast, none = faster(4), [(np.zeros((10_000, 1)), np.zeros((10_000, 1)))]
+    with pytest.warns(UserWarning, match="taken as of 125 Hz, and 1[78] R-peaks a minute are labelled"):
+        nl.train(state, fast + none, fast, **options)
+    nl.train(state, fast, fast, sampling_frequency=500, **options)
+    nl.train(state, faster(1) + 3 * none, faster(1), **options)  # signals without a beat are no slow hearts
+    state["postprocessing"]["outputs"] = ["breath"]
+    nl.train(state, fast, fast, **options)
+
+
 @pytest.mark.parametrize(("doubt", "error"), [(-0.1, ValueError), (2.1, ValueError), ("much", TypeError)])
 def test_a_wrong_limit_is_told(doubt: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="doubt"):

@@ -46,6 +46,18 @@ def test_each_lead_is_denoised_by_itself_and_all_else_stays() -> None:
     np.testing.assert_array_equal(given["signal"][:1000], before[:1000])  # what was given is as it was
 
 
+@pytest.mark.parametrize(("names", "channels"), [(None, None), (["a", "b", "c"], ["b", "a"])])
+def test_a_lead_without_any_value_stops_no_other(names: Any, channels: Any) -> None:
+    given = recording(names, 3)
+    given["signal"][:, 0] = np.nan
+    made = nl.denoise_recording(DENOISER, given, channels=channels)["signal"]
+    np.testing.assert_array_equal(made[:, 1], alone(given, 1))
+    assert np.isnan(made[:, 0]).all() and np.isfinite(made[:, 2]).all()
+    given["signal"][:] = np.nan
+    with pytest.raises(ValueError, match="holds no value"):
+        nl.denoise_recording(DENOISER, given, channels=channels)
+
+
 @pytest.mark.parametrize(
     ("names", "channels", "wanted"),
     [(["a", "b"], [1], [1]), (["a", "b"], ["b", "a"], [0, 1]), (None, None, [0, 1]), (["Resp", "ECG"], None, [1])],

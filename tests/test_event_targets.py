@@ -27,6 +27,18 @@ def test_event_target_is_as_wide_as_the_seconds_say_and_ends_with_the_signal() -
     assert np.flatnonzero(target).tolist() == [0, 1, 2, 48, 49, 50, 51, 52, 97, 98, 99]
 
 
+def test_events_in_seconds_or_of_another_rate_are_told_and_whole_floats_are_samples() -> None:
+    beats = recording([(20, "N", 0), (60, "N", 0)])
+    beats["events"]["sample"] = np.array([20.0, 60.0])
+    assert np.flatnonzero(nl.event_target(beats)).tolist() == [20, 60]
+    for wrong in ([2.0, 6.5], [2.0, np.nan], ["2", "6"]):
+        with pytest.raises(TypeError, match="the events of a are at 2.*; expected whole samples"):
+            nl.event_target(beats | {"events": beats["events"] | {"sample": wrong}})
+    for outside in (-1, 101):
+        with pytest.raises(ValueError, match=f"1 of 2 events of a lie outside its 100 samples, the first at {outside}"):
+            nl.event_target(beats | {"events": beats["events"] | {"sample": [20, outside]}})
+
+
 def test_gaussian_target_has_its_top_at_the_event_and_keeps_the_higher_of_two() -> None:
     target = nl.event_target(recording([(50, "x", 0), (53, "x", 0)]), symbols=["x"], width=0.2, shape="gaussian")
     steps = np.arange(100)

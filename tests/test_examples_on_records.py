@@ -48,6 +48,7 @@ def test_parts_share_no_person_and_both_have_every_class(tmp_path: Path) -> None
         beat_classes.parts(records, 4, seed=0)
 
 
+@pytest.mark.filterwarnings("ignore:no R-peak is found")  # from scratch in eight epochs
 def test_a_detector_is_fine_tuned_with_a_minute_a_person(tmp_path: Path) -> None:
     annotated_records(tmp_path, 3)
     small = ["--epochs", "8", "--people", "2", "--seeds", "1", "--quiet", "--out", str(tmp_path / "out")]

@@ -64,6 +64,14 @@ def test_names_and_units_may_be_arrays() -> None:
     assert np.abs(nl.find_r_peaks(STATE, given) - PLAIN).max() <= 1
 
 
+@pytest.mark.parametrize("numbers", [[0, 1], np.arange(2), tuple(np.arange(2))], ids=["list", "array", "tuple"])
+def test_channels_may_be_called_by_numbers(numbers: Any) -> None:
+    given = {"signal": np.hstack([SIGNAL, NOISE]), "sampling_frequency": RATE, "channels": numbers}
+    with pytest.warns(UserWarning, match="the 2 channels are 0, 1: none has a name of an ECG lead"):
+        assert nl.find_r_peaks(STATE, given).tolist() == PLAIN.tolist()
+    assert nl.find_r_peaks(STATE, given, channel="0").tolist() == PLAIN.tolist()
+
+
 def test_a_unit_that_is_not_known_may_be_none() -> None:
     given = {"signal": np.hstack([SIGNAL, SIGNAL]), "sampling_frequency": RATE, "channels": ["II", "V1"]}
     for units in ([None, None], ["mV", None], (None, "uV")):

@@ -148,6 +148,9 @@ def test_where_no_name_is_that_of_a_lead_the_first_channel_is_taken_with_a_word(
     del recording["channels"]
     with pytest.warns(UserWarning, match=r"2 channels have no names, and the first is taken. find_r_peaks\(.*channel="):
         assert np.array_equal(nl.find_r_peaks(STATE, recording), alone)
+    recording["signal"] = np.stack([np.full(len(signal), np.nan), signal], axis=1)
+    with pytest.warns(UserWarning, match="2 channels have no names, and channel 1 is taken"):
+        assert np.array_equal(nl.find_r_peaks(STATE, recording), alone)
 
 
 def test_a_state_that_does_not_say_that_it_finds_r_peaks_hears_the_first_channel() -> None:

@@ -125,6 +125,24 @@ def test_beats_of_a_stream_are_those_of_one_pass_and_known_within_a_fifth_of_a_s
     assert nl.predict_recording(state, recording, output="events")["events"].tolist() == found
 
 
+def test_a_stream_whose_missing_samples_are_held_beats_on_behind_them_and_not_in_them() -> None:
+    state, rate = nl.load_pretrained("ecg_r_peaks_stream"), 125
+    signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=rate, heart_rate=75, muscle_noise=0.05, seed=1)
+    signal, off = 200 * signal[:, None] + 1024, slice(2000, 4500)  # in counts, off for 20 s
+    network = nl.build_network(state).eval()
+    with pytest.raises(ValueError, match=r"chunk holds nan at \[0, 0\]; expected a number: the last one before it"):
+        nl.stream_step(network, np.full((5, 1), np.nan), nl.init_stream(state))
+    signal[off] = signal[off.start - 1]
+    events, carry = list[int](), nl.init_stream(state)
+    for chunk in [*np.split(signal, 60), None]:
+        carry = nl.stream_step(network, chunk, carry)[1]
+        events += carry["events"]["found"][0].tolist()
+    found = np.array(events)
+    assert ((found > off.start + 10) & (found < off.stop - 5)).sum() == 0
+    there = true[(true < off.start - 10) | (true > off.stop + 10)]
+    assert np.mean([np.abs(found - beat).min() <= 6 for beat in there]) > 0.97
+
+
 @pytest.mark.skipif(not RECORDS.is_dir(), reason="the MIT-BIH Arrhythmia Database is not there")
 def test_r_peaks_of_a_record_are_those_of_its_annotations() -> None:
     pytest.importorskip("wfdb", reason="reads records")

@@ -1,6 +1,7 @@
 """Tables as recorders write them: units in a row of their own, quotes, clocks of the day, a rate before the numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,3 +65,31 @@ def test_a_clock_that_perhaps_counts_no_seconds_is_told(tmp_path: Path) -> None:
         nl.read_recording(path)
     assert nl.read_recording(path, time=("time", "ms"))["sampling_frequency"] == 250
     assert nl.read_recording(path, time=("time", "s"))["sampling_frequency"] == 0.25
+
+
+@pytest.mark.parametrize("rounded", [np.rint, np.floor])
+@pytest.mark.parametrize("rate", [1024, 1025])
+def test_whole_milliseconds_of_a_rate_beyond_a_thousand_lose_no_row(rate: int, rounded: Any, tmp_path: Path) -> None:
+    k, values = np.arange(20 * rate), np.random.default_rng(0).standard_normal(20 * rate)
+    rows = [f"{1000 * t:.0f},{v:.4f}" for t, v in zip(rounded(1000 * k / rate) / 1000, values, strict=True)]
+    read = nl.read_recording(written(tmp_path / "a.csv", "time (ms),ECG\n", rows))
+    assert read["sampling_frequency"] == rate
+    np.testing.assert_allclose(read["signal"][:, 0], values, atol=1e-4)
+    read = nl.read_recording(written(tmp_path / "a.csv", "time (ms),ECG\n", rows[:9000] + rows[12_000:]))
+    assert (read["sampling_frequency"], len(read["signal"])) == (rate, len(k)), "behind a gap it goes on"
+    assert np.isnan(read["signal"][:, 0]).sum() in range(2995, 3002)
+
+
+def test_an_archive_has_events_in_samples_and_one_rate(tmp_path: Path) -> None:
+    said = {"signal": ECG, "sample": [10.0, 20.0], "symbol": ["N", "N"]}
+    for rate in ([250], [[250.0]], 250):
+        np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
+        read = nl.read_recording(tmp_path / "a.npz")
+        assert read["sampling_frequency"] == 250 and read["events"]["sample"].tolist() == [10, 20]
+    np.savez(tmp_path / "a.npz", **{**said, "sample": [0.5, 1.0]}, sampling_frequency=250)
+    with pytest.raises(ValueError, match="a.npz has an event at sample 0.5; expected whole samples"):
+        nl.read_recording(tmp_path / "a.npz")
+    for rate, told in (([250, 100], 2), ("250", 1)):
+        np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
+        with pytest.raises(ValueError, match=f"a.npz says {told} sampling frequencies .*; expected one, in Hz"):
+            nl.read_recording(tmp_path / "a.npz")

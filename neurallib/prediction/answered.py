@@ -62,4 +62,9 @@ def as_events(answer: Any, recording: Recording) -> np.ndarray:
         values = find_events(values, float(recording["sampling_frequency"]))
     elif len(values) == len(recording["signal"]) and len(values) > 2 and values.max() <= 1:
         raise ValueError(f"the answer for {name_of(recording)} is a mask of 0 and 1; expected samples: np.flatnonzero.")
-    return np.sort(as_samples(f"the answer for {name_of(recording)}", values))
+    samples = np.sort(as_samples(f"the answer for {name_of(recording)}", values))
+    if len(samples) and not 0 <= samples[0] <= samples[-1] <= len(recording["signal"]):
+        least, most = samples[0], samples[-1]
+        expected = f"expected samples of the recording, which has {len(recording['signal'])}, at its own rate"
+        raise ValueError(f"the answer for {name_of(recording)} goes from {least} to {most}; {expected}.")
+    return samples

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurallib.models.folding import forward_of
 from neurallib.models.registry import check_weights
+from neurallib.prediction.doubt import check_rate, sums_of
 from neurallib.prediction.windows import cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
@@ -62,16 +63,24 @@ def applied(state: State, device: torch.device) -> Apply:
 def answers(
     state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
 ) -> Iterator[Answers]:
-    """Batches of similar length, the longest first. A signal that is taken in windows comes by itself."""
+    """Batches of similar length, the longest first. A signal that is taken in windows comes by itself. Where nobody
+    says their rate, a word at the end if it may be another."""
     apply, task = applied(state, device), data.task
     order = sorted(range(len(data.lengths)), key=lambda i: -data.lengths[i])
     long = [[i] for i in order if data.cut(i)]
     batches = long + cut_batches([i for i in order if not data.cut(i)], data.lengths, batch_size)
+    sums, untold = np.zeros(3), data.untold and "doubt" in state["postprocessing"]["events"]
     for places in progress(batches, enable_progress_bar, unit="batch"):
         if len(places) == 1 and (window := data.cut(places[0])):
-            yield _in_windows(apply, data, places[0], window, task)
+            made = _in_windows(apply, data, places[0], window, task)
         else:
-            yield _whole(apply, data, places, task)
+            made = _whole(apply, data, places, task)
+        if untold:
+            rows = zip(made.outputs(task).numpy(), made.lengths.tolist(), strict=True)
+            sums += sums_of(np.concatenate([row[:n] for row, n in rows]))[:, 0]
+        yield made
+    if untold:
+        check_rate(sums, data.preprocessing["sampling_frequency"])
 
 
 def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> Answers:

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import BRIDGED
-from neurallib.prediction.stream_events import events_of
+from neurallib.prediction.stream_events import DEFAULTS, events_of
 from neurallib.prediction.windows import held_over
+from neurallib.signals.heart_rate import SLOW, SOME
+from neurallib.signals.smoothing import least_distance
 from neurallib.warn import warn
 
 PART = 4.0  # seconds, of each of which it is told how sure a state is
@@ -18,6 +21,7 @@ BESIDE = 3  # parts on either side, which count with each
 # a signal of another kind, has 1.7 to 2; ECG seldom has 1.5, even with muscle noise 6 dB louder than its beats.
 DOUBT = 1.7
 MUCH = 0.1  # of a recording
+FAST = 1.5  # times the least distance: beats that are mostly nearer are as near as they may be
 
 
 def part_steps(rate: float) -> int:
@@ -36,20 +40,6 @@ def in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     yield from (rows for rows in waiting if len(rows))
 
 
-def sums_of(probabilities: np.ndarray) -> np.ndarray:
-    """[3, K], of steps [n, K]: how many there are, how much of an event they see, and how undecided they are."""
-    told = np.isfinite(probabilities)
-    p = np.where(told, probabilities, 0.0)
-    return np.stack([told.sum(axis=0), p.sum(axis=0), (2 * np.minimum(p, 1 - p)).sum(axis=0)])
-
-
-def doubt_of(sums: np.ndarray) -> np.ndarray:
-    """How undecided a state is for each step of an event that it sees, of sums [3, ...]: much where it hears noise,
-    little where it sees no event and is sure of that."""
-    n, seen, undecided = np.maximum(sums[0], 1), *sums[1:]
-    return np.asarray((undecided / n + 1e-4) / (seen / n + 1e-3))
-
-
 def listened(parts: Iterable[np.ndarray], rate: float, heard: list[np.ndarray]) -> Iterator[np.ndarray]:
     """The same rows, and on the way the sums of their first output, a part after the other, into `heard`."""
     for rows in in_blocks(parts, part_steps(rate)):
@@ -59,14 +49,33 @@ def listened(parts: Iterable[np.ndarray], rate: float, heard: list[np.ndarray]) 
 
 def sure_events(
     parts: Iterable[np.ndarray], n_steps: int, settings: Mapping[str, Any], rate: float, doubt: float | None,
-    n_outputs: int = 1,
+    n_outputs: int = 1, beats: bool = False,
 ) -> list[np.ndarray]:  # fmt: skip
     """As `events_of`, with what goes on behind a gap that a state hears a line across; those of the first output told
-    from noise."""
+    from noise, and a word where they are `beats` and there are none, or as many as no heart has."""
     heard: list[np.ndarray] = []
     parts = listened(held_over(parts, round(BRIDGED * rate)), rate, heard)
     found, *others = events_of(parts, n_steps, settings, rate, n_outputs)
-    return [told_from_noise(found, heard, rate, doubt), *others]
+    sure = told_from_noise(found, heard, rate, doubt)
+    if beats and (len(sure) or not len(found)):  # where all were left out a word has told it
+        check_beats(sure, n_steps, least_distance((DEFAULTS | dict(settings))["min_distance"], rate), rate)
+    return [sure, *others]
+
+
+def check_beats(found: np.ndarray, n_steps: int, distance: int, rate: float) -> None:
+    """A word where some seconds have no beat, or most beats come more slowly than those of any heart, or as fast as
+    events may come that are so many steps apart."""
+    if len(found) == 0 and n_steps > part_steps(rate):
+        warn(
+            f"no R-peak is found in {n_steps / rate:.4g} s: a flat line, as of a lead that is off, a channel that is "
+            "no ECG, a wrong sampling_frequency, or a model that has learnt little?"
+        )
+    elif len(found) >= SOME:
+        a_minute = 60 * rate / float(np.median(np.diff(found)))
+        is_fast = a_minute * FAST * distance > 60 * rate
+        if a_minute < SLOW or is_fast:
+            way = f" Of a heart so fast min_distance={distance / rate:g} s leaves beats out." * is_fast
+            warn(f"R-peaks are found {a_minute:.0f} times a minute: is sampling_frequency={rate:g} right?{way}")
 
 
 def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float, doubt: float | None) -> np.ndarray:
@@ -81,7 +90,8 @@ def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float
             told = f"the {there.sum()} that might be some are left out (rr_intervals(..., max_gap=3) goes across none)"
         warn(
             f"in {unsure.mean():.0%} of the recording, from {unsure.argmax() * PART:g} s on, beats cannot be told from "
-            f"noise: {told}. An electrode that was off, a channel that is no ECG, a wrong sampling_frequency, "
-            "ventricular flutter, or a model that has learnt little?"
+            f"noise: {told}. Up to {BESIDE * PART + PART / 2:g} s beside it some may be none either. An electrode that "
+            "was off, a channel that is no ECG, a wrong sampling_frequency, ventricular flutter, or a model that has "
+            "learnt little?"
         )
     return events if doubt is None else events[~there]

@@ -12,7 +12,7 @@ from neurallib.names import hinted, listing
 from neurallib.prediction.beat_averages import with_beat_averages
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signal_rows,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signal_rows, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -52,7 +52,8 @@ def denoise_recording(
     Returns
     -------
     dict
-        The recording with another "signal", float32 [T, C] in the units that it came in, nan in gaps.
+        The recording with another "signal", float32 [T, C] in the units that it came in, nan in gaps; a channel without
+        any value stays so.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def denoise_recording(
     averages = ECG in outputs if average_beats is None else boolean("average_beats", average_beats)
     recording = as_recording(recording)
     signal = signal_rows(recording["signal"], 0, len(recording["signal"])).astype(np.float32)
-    for column in _columns(state, recording, channels):
+    for column in with_values(recording, _columns(state, recording, channels)):
         answer = predict_recording(
             state, of_channel(recording, column), gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.prediction.certainty import doubt_of, in_blocks, part_steps, sums_of, sure_events
+from neurallib.prediction.certainty import in_blocks, part_steps, sure_events
+from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.stream_events import DEFAULTS
 from neurallib.prediction.windows import without_holes
@@ -28,7 +29,7 @@ AS_GOOD = 0.95  # of the best lead's agreement with what was found: the first le
 
 def events_of_leads(
     state: State, recording: Recording, columns: Sequence[int], settings: Mapping[str, Any], doubt: float | None,
-    gpu_id: int | None,
+    gpu_id: int | None, beats: bool,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """int64 [n], samples of the recording: events of what its leads say together, told from noise, in memory that does
     not grow with it; and the column whose places they have.
@@ -39,7 +40,7 @@ def events_of_leads(
     rate = float(recording["sampling_frequency"])
     leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
-    found, *own = sure_events(together(rows, rate), n_steps, settings, rate, doubt, 1 + len(leads))
+    found, *own = sure_events(together(rows, rate), n_steps, settings, rate, doubt, 1 + len(leads), beats)
     if len(found) == 0:
         return found, columns[0]
     nearest = [_nearest(found, events) for events in own]

@@ -14,10 +14,10 @@ from neurallib.prediction.stream_events import event_settings
 from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import R_PEAK, describe
 from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
@@ -28,7 +28,6 @@ _SPAN = 1 << 17  # samples whose events are looked at together
 _FAR = 0.4  # of as far as they may be moved, in the middle: from there on events are perhaps of no extremum
 _BESIDE = 2  # samples on either side that are lower than a top
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
-R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead
 POLARITIES = ("auto", "positive", "negative")
 
 
@@ -98,6 +97,9 @@ def find_r_peaks(
 
     Notes
     -----
+    A warning tells where a state of R-peaks, by its own settings, finds none, fewer than 30 a minute, or nearly as many
+    as its `min_distance` lets be: a lead that is off, or a wrong sampling frequency.
+
     Of several leads the mean of their logits decides, each from -6 to 6. A lead has the more weight the less undecided
     it is for each beat that it sees within some 4 to 8 s: one that is noisy for a while has little. One that sees no
     beat for a second around which another is sure of some is off, and has hardly any. The extremum is that of lead II
@@ -126,7 +128,8 @@ def find_r_peaks(
     recording = as_recording(recording)
     said = state["postprocessing"]["events"]
     asked = snap is not None or "snap" in said
-    own = said.get("snap", SNAP if R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,)) else 0)
+    beats = R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,))
+    own = said.get("snap", SNAP if beats else 0)
     snap = seconds("snap", own if snap is None else snap)
     if (doubt := said.get("doubt") if doubt is None else doubt) is not None:
         number("doubt", doubt, 0, 2)
@@ -136,17 +139,18 @@ def find_r_peaks(
     known = state["preprocessing"]["channels"]
     column = column_of(recording, channel, known)
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
-    settings = event_settings(state) | {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings, beats = event_settings(state) | chosen, beats and not chosen and doubt == said.get("doubt")
     if task.n_features == 1 and known is None:  # of any lead
         leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
-            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id)
+            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id, beats)
             return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
     rate, answers = float(recording["sampling_frequency"]), answers_of(state, recording, None, None, False, gpu_id)
     parts = without_holes(answers.parts, answers.n_steps, 1)
-    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt)
+    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
     return snapped(recording, found, snap, polarity, column, asked)
 
 
@@ -159,7 +163,9 @@ def _leads(state: State, recording: Recording) -> list[int]:
     if n > 1 and not leads:
         names = recording.get("channels")
         said = "have no names" if names is None else f"are {listing(map(str, names))}: none has a name of an ECG lead"
-        warn(f"the {n} channels {said}, and the first is taken. find_r_peaks(..., channel=) picks another.")
+        leads = with_values(recording, range(n))[:1]
+        which = f"channel {leads[0]}" if leads[0] else "the first"
+        warn(f"the {n} channels {said}, and {which} is taken. find_r_peaks(..., channel=) picks another.")
     return leads
 
 

@@ -66,6 +66,7 @@ class Handed(NamedTuple):
     conversion: Conversion = Conversion(None, None, _SAME, None)
     window: int | None = None  # steps in which longer ones are taken
     goes_on: bool = False  # and whether they are one pass instead
+    untold: bool = False  # whether nobody says at which rate they are, and the state knows its own
 
 
 AS_GIVEN = Handed()
@@ -94,7 +95,8 @@ def handed_to(
     known = state["preprocessing"]
     n_features = describe(state).n_features
     made = conversion(known, n_features, sampling_frequency, channels, units)
-    return Handed(made, window_steps(known), goes_on(state) and not made.resamples)
+    untold = sampling_frequency is None and known["sampling_frequency"] is not None
+    return Handed(made, window_steps(known), goes_on(state) and not made.resamples, untold)
 
 
 def goes_on(state: State) -> bool:

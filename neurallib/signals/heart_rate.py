@@ -10,6 +10,8 @@ from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
 from neurallib.warn import warn
 
+SLOW = 30.0  # beats a minute: no heart has less for long
+SOME = 5  # beats, of which it is told how fast they come
 LONG = 5  # times the median interval: beats are missing, or the heart stood still
 
 

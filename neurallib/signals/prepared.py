@@ -23,9 +23,9 @@ from neurallib.signals.folders import SignalFolder
 from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
-from neurallib.signals.targets import as_target, class_counts
+from neurallib.signals.targets import as_target, class_counts, events_in
 from neurallib.state import Preprocessing
-from neurallib.tasks import Task
+from neurallib.tasks import R_PEAK, Task
 from neurallib.warn import warn
 
 Item = tuple[Tensor, Tensor]
@@ -50,6 +50,8 @@ class PreparedData(Dataset[Item]):
         T of each as it was handed in.
     class_counts : np.ndarray
         float64 [2, K]: the steps (or signals) in which each class holds, and those in which it is known whether.
+    beats : np.ndarray
+        int64 [2], where R-peaks are to be found: those that are labelled, and the steps of the signals that have some.
     targets : Moments
         Of a regression's targets, normalized as the state that `prepare` was given says.
     sums : list of int or None
@@ -98,6 +100,10 @@ class PreparedData(Dataset[Item]):
         return np.zeros((2, self.task.n_outputs))
 
     @functools.cached_property
+    def beats(self) -> np.ndarray:
+        return np.zeros(2, np.int64)
+
+    @functools.cached_property
     def targets(self) -> Moments:
         return Moments(self.task.n_outputs)
 
@@ -110,6 +116,11 @@ class PreparedData(Dataset[Item]):
     def resamples(self) -> bool:
         """Whether the network sees another number of steps than was handed in."""
         return self._handed.conversion.resamples
+
+    @property
+    def untold(self) -> bool:
+        """Whether nobody says at which rate the items are, and the state knows its own."""
+        return self._handed.untold
 
     def cut(self, i: int) -> int | None:
         """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
@@ -158,6 +169,8 @@ class PreparedData(Dataset[Item]):
                 corrected.setdefault(correction, []).append(self.names[i])
             if self._has_targets:
                 self.class_counts += class_counts(y, self.task)
+                if self.task.names == (R_PEAK,) and not self.task.seq2one:
+                    self.beats += events_in(y)
             size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
             fits = size <= memory_budget
             memory_budget -= size * fits

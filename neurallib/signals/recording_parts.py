@@ -51,6 +51,8 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
         number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
     if isinstance(told.get("units"), (list, tuple)):
         told["units"] = ["" if unit is None else unit for unit in told["units"]]
+    if isinstance(told.get("channels"), (list, tuple)):  # numbers are names as well, as in a file without any
+        told["channels"] = [str(name) if isinstance(name, (int, np.integer)) else name for name in told["channels"]]
     signal = told["signal"]
     if hasattr(signal, "columns") and told.get("channels") is None:  # a DataFrame of pandas
         names = list(signal.columns)
@@ -160,14 +162,17 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
     units = of_each(recording, "units", [""] * n)
     named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
     named.sort(key=lambda k: _LEAD_II.fullmatch("".join(_lead_words(names[k]))) is None)
-    if len(named) < 2:
-        return named
-    there = np.zeros(len(named), dtype=bool)
+    return with_values(recording, named) if len(named) > 1 else named
+
+
+def with_values(recording: Recording, columns: Sequence[int]) -> list[int]:
+    """Those of some columns that hold a value, or the first where none does."""
+    there = np.zeros(len(columns), dtype=bool)
     for low in range(0, len(recording["signal"]), _PART):
-        there |= np.isfinite(rows_of(recording, low, low + _PART)[:, named]).any(axis=0)
+        there |= np.isfinite(rows_of(recording, low, low + _PART)[:, columns]).any(axis=0)
         if there.all():
             break
-    return [column for column, holds in zip(named, there, strict=True) if holds] or named[:1]
+    return [column for column, holds in zip(columns, there, strict=True) if holds] or list(columns[:1])
 
 
 def _is_ecg_lead(name: str) -> bool:
@@ -211,13 +216,32 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     if not isinstance(events, Mapping):
         expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
         raise TypeError(f"the events of {name_of(recording)} are a {type(events).__name__}; {expected}.")
-    samples = np.asarray(events.get("sample", ()), np.int64)
+    samples = _as_samples(events.get("sample", ()), recording)
     symbols = [str(symbol) for symbol in events.get("symbol", ())]
     duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)
     if not len(samples) == len(symbols) == len(duration):
         n = f"{len(samples)} samples, {len(symbols)} symbols and {len(duration)} durations"
         raise ValueError(f"the events of {name_of(recording)} are {n}; expected as many of each, 'N' of a beat.")
     return samples, symbols, duration
+
+
+def _as_samples(given: Any, recording: Recording) -> np.ndarray:
+    """int64 [n], samples of the recording's signal; its end may be marked as well."""
+    values, signal = np.asarray(given), recording.get("signal")
+    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iu":
+        raise TypeError(
+            f"the events of {name_of(recording)} are at {listing(map(str, values.ravel()[:9]), 3)}; expected whole "
+            "samples of its signal: seconds times its sampling_frequency, rounded."
+        )
+    n_steps = np.inf if signal is None else len(signal)
+    if len(outside := values[(values < 0) | (values > n_steps)]):
+        raise ValueError(
+            f"{len(outside)} of {len(values)} events of {name_of(recording)} lie outside its {n_steps} samples, the "
+            f"first at {outside[0]}: are they of another sampling_frequency, or was the signal cut without them?"
+        )
+    return values.astype(np.int64)
 
 
 def gaps_of(recording: Recording) -> np.ndarray:

@@ -103,8 +103,10 @@ def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | Non
     if signal.ndim not in (1, 2) or not signal.size or signal.dtype.kind not in "fiub":
         found = f"{signal.dtype} of shape {signal.shape}"
         raise ValueError(f"{path} holds {found}; expected numbers [time] or [time, channels].")
-    rate = float(said.get("sampling_frequency", said.get("fs", sampling_frequency or 0)))
-    if rate <= 0:
+    told = np.ravel(said.get("sampling_frequency", said.get("fs", sampling_frequency or 0)))
+    if told.size != 1 or told.dtype.kind not in "fiub":
+        raise ValueError(f"{path} says {told.size} sampling frequencies ({told[:3]}); expected one, in Hz.")
+    if (rate := float(told[0])) <= 0:
         raise ValueError(f"{path} does not say its sampling frequency: give sampling_frequency.")
     axis = int(np.argmax(signal.shape))
     n_channels = signal.size // signal.shape[axis]
@@ -113,6 +115,9 @@ def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | Non
     if not len(channels) == len(units) == n_channels:
         raise ValueError(f"{path} names {len(channels)} channels and {len(units)} units for {n_channels} columns.")
     samples = np.ravel(said.get("sample", []))
+    if samples.dtype.kind == "f" and len(cut := samples[np.isfinite(samples) & (samples != np.rint(samples))]):
+        expected = "expected whole samples of its signal: seconds times sampling_frequency, rounded"
+        raise ValueError(f"{path} has an event at sample {cut[0]:g}; {expected}.")
     symbols = np.ravel(said.get("symbol", [""] * len(samples)))
     durations = np.ravel(said.get("duration", np.zeros(len(samples))))
     return Contents(

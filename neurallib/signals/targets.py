@@ -52,6 +52,12 @@ def class_counts(y: Tensor, task: Task) -> np.ndarray:
     return np.stack([yes, known.sum(0)]).astype(np.float64)
 
 
+def events_in(y: Tensor) -> np.ndarray:
+    """int64 [2], of labels [T, 1] of yes and no: runs of yes, and T, or 0 where there is none."""
+    n = int(np.count_nonzero(np.diff(y.numpy()[:, 0] > 0.5, prepend=False, append=False))) // 2
+    return np.array([n, len(y) if n else 0])
+
+
 def check_known(counts: np.ndarray, name: str) -> None:
     """Raise ValueError where `class_counts` of all of the data `name` hold no known label."""
     if not counts[1].any():

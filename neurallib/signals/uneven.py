@@ -9,6 +9,7 @@ from neurallib.warn import warn
 _MOST, _TIMES = 1 << 22, 20  # samples of a grid, and that to those that are there, beyond which it is mostly a gap
 GAP = 3.5  # samples: neighbours that are further apart have a gap between them
 _OFTEN = 0.9  # of the moments: where so many hold as many rows, they are packets
+_TICKS, _TICK = 10, 0.6  # moments that are told again, and of a tick, by which rounding may be off
 _FEW = 0.05  # of the rows: so many that tell a moment again are left out without a word
 
 
@@ -18,23 +19,34 @@ def of_packets(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     they are, also where rows [T, C] are told twice."""
     first = np.flatnonzero(np.diff(times, prepend=-np.inf))
     counts, gaps = np.diff(first, append=len(times)), np.diff(times[first])
-    few = len(times) - len(first) <= _FEW * len(times)
-    if few or len(gaps) < 2 or not (gaps > 0).all():
+    if len(first) == len(times) or len(gaps) < 2 or not (gaps > 0).all():
         return times
     if np.array_equal(values, np.repeat(values[first], counts, axis=0), equal_nan=True):
         return times
-    inner, usual, place = counts[1:-1], np.median(gaps), np.arange(len(times))  # packets at the ends may be cut
+    inner, usual = counts[1:-1], np.median(gaps)  # packets at the ends may be cut
     n = np.median(inner)
     regular = (inner == n).mean() if n >= 2 else 0
-    line = np.asarray(np.polyval(np.polyfit(place, times, 1), place))
-    if regular < 1 and np.abs(times - line).max() < usual:
+    line, again = _on_lines(times, GAP * usual), len(times) - len(first)
+    off = np.abs(times - line).max()
+    if again <= _FEW * len(times):  # a clock that is a little too coarse tells a moment twice as often as any other
+        return line if again >= _TICKS and off < _TICK * usual else times
+    if regular < 1 and off < usual:
         return line
     if regular < _OFTEN:
         return times
     room = np.append(np.where(gaps < 1.5 * usual, gaps, usual), usual)  # behind a packet that is lost is a gap
-    place -= np.repeat(first, counts)
+    place = np.arange(len(times)) - np.repeat(first, counts)
     place[: counts[0]] += max(0, int(n) - counts[0])  # what is left of the first one is its end
     return np.asarray(times + place * np.repeat(room / np.maximum(counts, n), counts))
+
+
+def _on_lines(times: np.ndarray, gap: float) -> np.ndarray:
+    """Times on straight lines of one slope, a line from one gap to the next."""
+    piece = np.cumsum(np.diff(times, prepend=times[0]) > gap)
+    n = np.bincount(piece)
+    centred = [row - (np.bincount(piece, row) / n)[piece] for row in (np.arange(len(times)), times)]
+    slope = (centred[0] * centred[1]).sum() / max((centred[0] ** 2).sum(), 1)
+    return np.asarray(times - centred[1] + slope * centred[0])
 
 
 def on_a_grid(

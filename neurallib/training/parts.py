@@ -6,11 +6,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from neurallib.checks import choice, number
 from neurallib.measures.class_weights import decided_class_weight
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
+from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
 from neurallib.signals.prepared import PreparedData
@@ -43,6 +46,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state, items, "train_data", handed=handed, augmentation=augmentation, **reading
     )
     train_set.weights = weights
+    check_beats(train_set, known["sampling_frequency"])
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
@@ -53,6 +57,17 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
     return state, train_set, val_set
+
+
+def check_beats(data: PreparedData, rate: float | None) -> None:
+    """A word where R-peaks are labelled more seldom than a heart beats at this rate."""
+    n, n_steps = data.beats.tolist()
+    a_minute = 60 * n * (rate or np.inf) / max(n_steps, 1)
+    if n >= SOME and a_minute < SLOW:
+        warn(
+            f"the signals are taken as of {rate:g} Hz, and {a_minute:.0f} R-peaks a minute are labelled: are "
+            "they of another rate? sampling_frequency= tells which; what is later handed in is resampled to it."
+        )
 
 
 def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:
