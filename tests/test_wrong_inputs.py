@@ -31,6 +31,10 @@ def loss(y: Any, lengths: Any = LENGTHS) -> Any:
     return nl.loss_function(STATE)(LOGITS, y, lengths)
 
 
+def class_loss(y: list[float]) -> Any:
+    return nl.loss_function(CLASSES)(torch.zeros(2, 3), torch.tensor(y), LENGTHS)
+
+
 def step(batch: Any) -> Any:
     return nl.training_step(nl.build_network(STATE), batch, nl.loss_function(STATE))
 
@@ -118,6 +122,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "loss of None": (lambda: loss(None), "y is a NoneType; expected a Tensor"),
     "loss of an array": (lambda: loss(np.zeros((2, 9, 1))), "y is a ndarray; expected a Tensor"),
+    "loss of a percentage": (lambda: loss(LOGITS + 50), "y of the batch holds the label 50; binary .* from 0 to 1, "),
+    "loss of -1 for unknown": (lambda: loss(LOGITS - 1), "holds the label -1; binary .* or nan where it is not known"),
+    "loss of a class too many": (lambda: class_loss([0, 3]), "holds the label 3; multiclass .* from 0 to 2, or -1"),
+    "loss of half a class": (lambda: class_loss([0.5, 1]), "holds the label 0.5; multiclass"),
+    "loss, a text for lengths": (lambda: loss(LOGITS, "a"), "lengths='a'; expected a whole number for each signal"),
     "loss, one length": (lambda: loss(LOGITS, torch.tensor([9])), "one length for each of 2 signals"),
     "training_step of a part": (lambda: step({"x": LOGITS}), "batch is 'x'; expected x, y and lengths"),
     "training_step of a tuple": (lambda: step((LOGITS, LOGITS)), "batch is a tuple; expected x, y and lengths"),
