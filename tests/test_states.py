@@ -62,6 +62,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a misspelt hyperparameter": (changed("hparams", learnig_rate=0.1), "'learnig_rate'.*Did you mean 'learning_rate'"),
     "hparams of a list": ({**GRU, "hparams": []}, r"\['hparams'\] is a list"),
     "an array for a weight": (changed("weights", **{"fc_out.bias": np.zeros(1)}), "fc_out.bias.*ndarray.*Tensor"),
+    "weights of whole numbers": (changed("weights", **{"fc_out.bias": torch.zeros(1).long()}), "fc_out.bias.*int64"),
+    "a rate in a text": (changed("preprocessing", sampling_frequency="50"), "sampling_frequency.*'50' is a str"),
+    "a unit in a text": (changed("preprocessing", units="mV"), r"\['units'\] is 'mV'; expected a list"),
     "a misspelt preprocessing": (changed("preprocessing", normalisation="minmax"), "Did you mean 'normalization'"),
     "a frozen nothing": ({**GRU, "frozen": ["gru_layer.0"]}, "no weight is named 'gru_layer.0'.*Did you mean 'gru_l"),
     "a frozen text": ({**GRU, "frozen": "fc_out"}, "'fc_out'; expected a list of names"),
@@ -172,6 +175,19 @@ def test_a_seed_that_no_generator_takes_is_told(seed: int) -> None:
     ):
         with pytest.raises(ValueError, match="seed=.*expected an integer of at least 0 and at most"):
             call()
+
+
+def test_weights_that_are_not_finite_go_no_further_than_the_loop_that_made_them(tmp_path: Path) -> None:
+    network = nl.build_network(GRU)
+    with torch.no_grad():
+        network.fc_out.bias.fill_(torch.nan)
+    with pytest.raises(ValueError, match="the network, whose training may have diverged: fc_out.bias holds nan"):
+        nl.state_from_network(GRU, network)
+    diverged = changed("weights", **{"fc_out.bias": torch.tensor([torch.inf])})
+    for call in (nl.save_checkpoint, nl.export_onnx):
+        with pytest.raises(ValueError, match="the state's weights: fc_out.bias holds nan or infinite"):
+            call(diverged, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("architecture", ["GRUED", "TransformerED"])

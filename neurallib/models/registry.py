@@ -177,7 +177,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or the network's weights are not those of its architecture.
+        If `state` is none, or the network's weights are not those of its architecture, or not finite.
 
     See Also
     --------
@@ -198,6 +198,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     shapes = weight_shapes(state)
     trained = changed(state, weights=copy_weights(_unwrapped(dict(network.named_parameters()), shapes)))
     check_weights(trained, "the network's weights")
+    check_numbers(trained["weights"], "the network, whose training may have diverged")
     return trained
 
 
@@ -235,13 +236,18 @@ def state_from_files(
     weights = {name: weight for name, weight in weights.items() if not name.startswith((*entry.unused, "n_averaged"))}
     state = new_state(architecture, checked, {}, **inside)
     check_weights(changed(state, weights=dict(weights)), source)  # before they are copied
+    check_numbers(weights, source)
+    state["weights"] = copy_weights(weights)
+    return state
+
+
+def check_numbers(weights: Weights, source: str) -> None:
+    """Raise ValueError unless all weights are finite floating-point numbers; `source` is what the error calls them."""
     for name, weight in weights.items():
         if not weight.is_floating_point():
             raise ValueError(f"{source}: {name} holds {weight.dtype}; expected floating-point numbers.")
         if not weight.float().isfinite().all():
             raise ValueError(f"{source}: {name} holds nan or infinite numbers, or such as float32 has no room for.")
-    state["weights"] = copy_weights(weights)
-    return state
 
 
 def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> Hparams:
