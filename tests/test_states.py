@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_pairs, make_state
+from cases import CASES, Case, make_pairs, make_state, write_folders
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES, check_state
@@ -164,6 +164,27 @@ def test_an_empty_path_is_not_the_current_directory(tmp_path: Path, monkeypatch:
     ):
         with pytest.raises(ValueError, match="is empty|needs weights"):
             call()
+
+
+def test_a_path_may_begin_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    write_folders(home / "data", GRU)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", "~/results")
+    assert nl.create_checkpoints_directory(GRU, False).is_relative_to(home / "results")
+    nl.save_checkpoint(GRU, "~/run")
+    more: dict[str, Any] = {"checkpoints_dir": "~/run", "save_predictions": True}
+    assert len(nl.test_on_test_set(None, "~/data/x", "~/data/y", **more)[0]) == 6
+    assert (home / "run" / "predictions" / "1.npy").is_file()
+    nl.plot_losses([1.0], [1.0], path="~/losses.png")
+    results = nl.grid_search(
+        "GRUseq2seq", {"n_features": 2, "hid_dim": 2, "n_layers": 1}, enable_progress_bar=False,
+        train_params={"path_x": "~/data/x", "path_y": "~/data/y", "epochs": 1, "batch_size": 4, "dataset_name": "d",
+                      "trained_for": "t"},
+    )  # fmt: skip
+    assert [result["status"] for result in results] == ["finished"] and list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**80])

@@ -82,6 +82,51 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "class_weight=True": (lambda: train(class_weight=True), "class_weight=True; expected 1 finite"),
     "rates in a list": (lambda: train(layer_learning_rates=[0.1]), "layer_learning_rates is a list; expected rates by"),
     "bucketing='yes'": (lambda: train(bucketing="yes"), "bucketing='yes' is a str; expected True or False"),
+    "a bar by number": (lambda: nl.predict(STATE, [X], enable_progress_bar=1), "bar=1 is a int"),  # type: ignore
+    "preparing with a bar by number": (
+        lambda: nl.prepare(STATE, PAIRS, enable_progress_bar=1),  # type: ignore[arg-type]
+        "enable_progress_bar=1 is a int",
+    ),
+    "a directory for all_samples": (
+        lambda: nl.test_on_test_set(STATE, "x", "y", "run"),  # type: ignore[arg-type]
+        "all_samples='run' is a str",
+    ),
+    "all_samples='no' to train": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", all_samples="no"),  # type: ignore[arg-type]
+        "all_samples='no' is a str",
+    ),
+    "classification='yes'": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", classification="yes"),  # type: ignore[arg-type]
+        "classification='yes' is a str",
+    ),
+    "save_predictions='dir'": (
+        lambda: nl.test_on_test_set(STATE, "x", "y", save_predictions="dir"),  # type: ignore[arg-type]
+        "save_predictions='dir' is a str",
+    ),
+    "a directory for retraining": (
+        lambda: nl.create_checkpoints_directory(STATE, "results"),  # type: ignore[arg-type]
+        "retraining='results' is a str",
+    ),
+    "a directory to be validated": (
+        lambda: nl.validate_training_context("run", None, None),  # type: ignore[arg-type]
+        "retraining='run' is a str",
+    ),
+    "retraining='no' on record": (
+        lambda: nl.save_training_information(STATE, None, "Adam", "d", "t", 0.1, 1.0, None, "no"),  # type: ignore
+        "retraining='no' is a str",
+    ),
+    "private='no'": (lambda: nl.push_to_hub(STATE, "a/b", private="no"), "private='no' is a str"),  # type: ignore
+    "fused='no'": (
+        lambda: nl.make_optimizer(nl.build_network(STATE), STATE["hparams"], fused="no"),  # type: ignore[arg-type]
+        "fused='no' is a str",
+    ),
+    "burst=1": (lambda: nl.augment_noise(burst=1), "burst=1 is a int"),  # type: ignore[arg-type]
+    "skip_gaps='no'": (lambda: nl.evaluate_recordings(STATE, [], skip_gaps="no"), "skip_gaps='no' is"),  # type: ignore
+    "skip_flutter=0": (lambda: nl.evaluate_recordings(STATE, [], skip_flutter=0), "skip_flutter=0 is"),  # type: ignore
+    "a search's bar": (
+        lambda: nl.grid_search("GRUseq2seq", {}, {}, enable_progress_bar="no"),  # type: ignore[arg-type]
+        "enable_progress_bar='no' is a str",
+    ),
     "save='dir'": (lambda: train(save="dir"), "save='dir' is a str"),
     "dry_run='no'": (lambda: train(dry_run="no"), "dry_run='no' is a str"),
     "callbacks=3": (lambda: train(callbacks=3), "callbacks is a int; expected a list"),
@@ -136,6 +181,21 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "network is a dict; expected the Network",
     ),
     "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
+    "a page for a repository": (
+        lambda: nl.load_from_hub("https://huggingface.co/owner/name"),
+        "repo_id='https.*; expected a name on the hub, 'owner/name'. It is 'owner/name'",
+    ),
+    "a directory for a repository": (lambda: nl.load_from_hub(str(Path.cwd())), "That is a directory: load_checkpoint"),
+    "a repository to retrain in a directory": (
+        lambda: nl.retrain(None, "x", "y", hugging_face_model=str(Path.cwd())),
+        "That is a directory: .*retrain as checkpoints_directory",
+    ),
+    "a name that no repository can have": (lambda: nl.push_to_hub(STATE, "me/my model"), "repo_id='me/my model'; exp"),
+    "a revision by number": (lambda: nl.load_from_hub("a/b", revision=1), "revision=1 is a int"),  # type: ignore
+    "a network for a repository": (
+        lambda: nl.push_to_hub(nl.build_network(STATE), "a/b"),  # type: ignore[arg-type]
+        "state_or_directory is a Network; expected a state: state_from_network",
+    ),
     "load_from_hub of what comes along": (lambda: nl.load_from_hub("ecg_r_peaks"), r"load_pretrained\('ecg_r_peaks'\)"),
     "a model's name for a state": (lambda: nl.predict("ecg_r_peaks", [X]), r"load_pretrained\(name\)"),  # type: ignore
     "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import check_state, validate_architecture_name
-from neurallib.checks import as_path
+from neurallib.checks import as_path, boolean
 from neurallib.files import read_yaml, short, sweep
 from neurallib.models.registry import check_numbers, state_from_files
 from neurallib.names import hinted, listing, weights_named
@@ -135,7 +135,7 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     (True, ['fc_out'])
     """
     directory = existing(directory)
-    said = {} if task is None else {"task": task, "multi_label": multi_label}
+    said = {} if task is None else {"task": task, "multi_label": boolean("multi_label", multi_label)}
     state = loaded_state(info_path(directory), hparams_path(directory), weights_path(directory), directory, said)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     tell_if_running(directory)
