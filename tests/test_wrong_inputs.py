@@ -175,6 +175,33 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "loss, one length": (lambda: loss(LOGITS, torch.tensor([9])), "one length for each of 2 signals"),
     "training_step of a part": (lambda: step({"x": LOGITS}), "batch is 'x'; expected x, y and lengths"),
     "training_step of a tuple": (lambda: step((LOGITS, LOGITS)), "batch is a tuple; expected x, y and lengths"),
+    "a network on a device that is not there": (
+        lambda: nl.build_network(STATE, "xpu:99"),
+        "device='xpu:99' cannot be used on this machine",
+    ),
+    "a stream through a network in float64": (
+        lambda: nl.stream_step(nl.build_network(STATE).double().eval(), X, nl.init_stream(STATE)),
+        r"float64; a stream .* network\.float\(\)",
+    ),
+    "overlap without windows": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", overlap=0.5, dataset_name="d", trained_for="t"),
+        "overlap=0.5 is of windows: give window_size",
+    ),
+    "overlap of a data set without windows": (
+        lambda: nl.make_dataset([recording()], "data", target=nl.beats, overlap=0.5, val=0, test=0),
+        "overlap=0.5 is of windows: give window,",
+    ),
+    "a path to predict": (lambda: nl.predict(STATE, ["a.npy"]), r"x of signals\[0\] is a str; expected an array"),
+    "a path alone": (lambda: nl.test_on_single_signal(STATE, "a.npy"), "^X is a str; expected an"),  # type: ignore
+    "recordings to predict": (lambda: nl.predict(STATE, [recording()]), "is a dict; .* predict_recording takes a rec"),
+    "a recording alone": (lambda: nl.test_on_single_signal(STATE, recording()), "predict_recording"),  # type: ignore
+    "three where two are expected": (lambda: nl.evaluate(STATE, [(X, Y, 1)] * 3), r"data\[0\] is a tuple of 3; exp"),
+    "a metric of tensors": (
+        lambda: train(metrics={"m": lambda outputs, y: (outputs > 0.5).float().mean()}),
+        r"the metric 'm', given numpy arrays of shapes \(18, 1\) and \(18, 1\): .*'float'",
+    ),
+    "a profile in the log": (lambda: train(profiler="simple"), r"SimpleProfiler\(dirpath"),
+    "a rate for training": (lambda: train(learning_rate=0.1), r"state\['hparams'\]\['learning_rate'\]"),
     "make_optimizer without a rate": (lambda: nl.make_optimizer(nl.build_network(STATE), {}), "no learning_rate"),
     "make_optimizer of a state": (
         lambda: nl.make_optimizer(STATE, STATE["hparams"]),  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from neurallib.architectures import (
     validate_architecture_name,
 )
 from neurallib.checks import is_list
+from neurallib.devices import moved
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
@@ -138,7 +139,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or its weights are not those of its hyperparameters.
+        If `state` is none, its weights are not those of its hyperparameters, or `device` is not there.
 
     See Also
     --------
@@ -156,7 +157,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     network = Network(state["weights"], input_hparams(state), forward_of(state))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
-    return network.to(device)
+    return moved(network, device)
 
 
 def state_from_network(state: State, network: torch.nn.Module) -> State:
@@ -251,8 +252,8 @@ def check_numbers(weights: Weights, source: str) -> None:
 
 
 def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> Hparams:
-    """Hyperparameters as files hold them, completed to what makes the factory's network the one of the weights; a
-    warning names those that the architecture does not know.
+    """Hyperparameters as files hold them, completed to what makes the factory's network that of the weights; unknown
+    ones are told.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from neurallib.names import hinted
 from neurallib.prediction.evaluation import outputs_and_losses, predict
 from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
-from neurallib.signals.arrays import as_array, write_array
+from neurallib.signals.arrays import as_numbers, write_array
 from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import open_folder
 from neurallib.signals.manifest import handed_of
@@ -217,7 +217,7 @@ def test_on_single_signal(
     (100, 1)
     """
     state, _ = _tested_state(state, checkpoints_dir, post_process_fn)
-    signal = as_array(X)
+    signal = as_numbers(X, "X")
     if signal.ndim not in (1, 2, 3):
         raise ValueError(f"X has shape {signal.shape}; expected [T], [T, n_features] or [B, T, n_features].")
     said: dict[str, Any] = {"sampling_frequency": sampling_frequency, "channels": channels, "units": units}

@@ -172,6 +172,8 @@ def open_folder(
     """
     text("part", part)
     boolean("all_samples", all_samples)
+    if number("overlap", overlap, 0, 1, high_open=True) and window_size is None:
+        raise ValueError(f"overlap={overlap!r} is of windows: give window_size, or leave it out.")
     folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]
     files = [{path.name: path for path in folder.glob("*.npy")} for folder in folders]
     for folder, found in zip(folders, files, strict=True):
@@ -191,7 +193,6 @@ def open_folder(
         names = names[:samples]
     if window_size is not None:
         integer("window_size", window_size)
-    number("overlap", overlap, 0, 1, high_open=True)
     return SignalFolder(
         [piece for name in names for piece in _cut(files[0][name], files[1][name], window_size, overlap)]
     )

@@ -101,10 +101,10 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
         if not used or (to_decide and shift is None and scale is None):
             continue
         there = np.shape(shift) == np.shape(scale) == (n,)
-        if not there or not np.isfinite([shift, scale]).all() or np.min(scale) <= 0:
+        if not there or not np.isfinite(shift).all() or not np.greater(scale, 0).all():
             raise ValueError(
-                f"state['preprocessing'] has {name}_shift={shift!r} and {name}_scale={scale!r}; expected {n} finite "
-                "numbers each, the scales above 0. Training with normalization='dataset' finds them."
+                f"state['preprocessing'] has {name}_shift={shift!r} and {name}_scale={scale!r}; expected {n} numbers "
+                "each, the scales above 0. Training with normalization='dataset' finds them."
             )
 
 
