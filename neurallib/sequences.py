@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,8 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """
     lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
     # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
-    batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]))
+    dtype = functools.reduce(torch.promote_types, {signal.dtype for signal in signals})  # whole numbers cut others off
+    batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]), dtype=dtype)
     for row, signal in zip(batch, signals, strict=True):
         row[: len(signal)] = signal
         row[len(signal) :] = 0
