@@ -56,6 +56,8 @@ class PreparedData(Dataset[Item]):
         A checksum of each item as it was read, where they are asked for.
     """
 
+    is_prepared = True  # and not to be prepared once more
+
     def __init__(
         self,
         source: Any,
