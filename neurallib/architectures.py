@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from neurallib.checks import number
 from neurallib.names import as_list, did_you_mean, listing, weights_named
 from neurallib.state import (
     Hparams,
@@ -23,7 +24,6 @@ from neurallib.state import (
 )
 
 Forward = Callable[..., Tensor]
-_HALF = (torch.float16, torch.bfloat16)
 _MAPPING, _SEQUENCE = (dict, Mapping), (list, Sequence)  # what it mostly is comes first: abstract classes are slow
 
 
@@ -156,8 +156,8 @@ def validate_architecture_name(name: str) -> None:
 
 
 def check_state(state: Any, name: str = "state") -> State:
-    """Return `state`, its weights in float32 where they are in half precision, or raise an error that says what is none
-    about it and how to get one.
+    """Return `state`, its weights in float32 on the CPU, detached, where they are not, or raise an error that says what
+    is none about it and how to get one.
 
     Parameters
     ----------
@@ -170,7 +170,8 @@ def check_state(state: Any, name: str = "state") -> State:
     ------
     TypeError, ValueError
         If it is no dict with the keys of a state, its architecture is not known, a hyperparameter or another name is
-        missing or not known, a weight is no Tensor, or a pattern of `frozen` names no weight.
+        missing or not known, a weight is no Tensor of floating-point numbers, rate, window, channels or units cannot be
+        such, or a pattern of `frozen` names no weight.
     """
     if not isinstance(state, _MAPPING):
         raise TypeError(f"{name} is {_what_instead(state)}")
@@ -187,9 +188,7 @@ def check_state(state: Any, name: str = "state") -> State:
     _only(f"{name}: {state['architecture']} has no hyperparameter", state["hparams"], known)
     if missing := [key for key in known if key not in state["hparams"] and key not in entry.optional]:
         raise ValueError(f"{name}['hparams'] lacks {listing(missing)}; {state['architecture']}'s factory sets all.")
-    for key, weight in state["weights"].items():
-        if not isinstance(weight, Tensor):
-            raise TypeError(f"{name}['weights'][{key!r}] is a {type(weight).__name__}; expected a Tensor.")
+    weights = {key: _as_weight(f"{name}['weights'][{key!r}]", weight) for key, weight in state["weights"].items()}
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
     if isinstance(state["frozen"], str) or not isinstance(state["frozen"], _SEQUENCE):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
@@ -197,8 +196,9 @@ def check_state(state: Any, name: str = "state") -> State:
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
-    if half := {key: weight.float() for key, weight in state["weights"].items() if weight.dtype in _HALF}:
-        state = {**state, "weights": {**state["weights"], **half}}  # by hand
+    _check_values(f"{name}['preprocessing']", before)
+    if any(weight is not state["weights"][key] for key, weight in weights.items()):
+        state = {**state, "weights": weights}  # by hand
     if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
         whole = {"preprocessing": new_preprocessing(before), "postprocessing": new_postprocessing(behind)}
         return cast(State, {**state, **whole})  # of an older version, or by hand
@@ -211,6 +211,28 @@ def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
     parameters = inspect.signature(factory).parameters
     beside = ("fold", "steps", "residual", "seed")  # of the preprocessing
     return {name: parameter.default for name, parameter in parameters.items() if name not in beside}
+
+
+def _as_weight(name: str, weight: Any) -> Tensor:
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{name} is a {type(weight).__name__}; expected a Tensor.")
+    if weight.dtype == torch.float32 and weight.is_cpu and not weight.requires_grad and weight.layout is torch.strided:
+        return weight
+    if not weight.is_floating_point() or weight.layout is not torch.strided or weight.is_meta:
+        raise TypeError(
+            f"{name} holds {weight.dtype} ({weight.layout}, {weight.device}); expected floating-point numbers, dense."
+        )
+    return weight.detach().to("cpu", torch.float32)
+
+
+def _check_values(name: str, before: Mapping[str, Any]) -> None:
+    """What a hand may have put into a preprocessing and nothing would stumble over."""
+    for key in ("sampling_frequency", "window"):
+        if before.get(key) is not None:
+            number(f"{name}[{key!r}]", before[key], 0, low_open=True)
+    for key in ("channels", "units"):
+        if isinstance(before.get(key), str):
+            raise TypeError(f"{name}[{key!r}] is {before[key]!r}; expected a list, one for each channel.")
 
 
 def _only(text: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:

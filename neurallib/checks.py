@@ -94,12 +94,14 @@ def text(name: str, value: Any) -> str:
 
 
 def as_path(name: str, value: Any) -> Path:
-    """Return `value` as Path, or raise unless it is one that is not empty: "" would be the current directory."""
+    """Return `value` as Path, "~" as the home directory, or raise unless it is one that is not empty: "" would be the
+    current directory."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{_given(name, value)}; expected a path.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
-    return Path(value)
+    path = Path(value)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
 def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:

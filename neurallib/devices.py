@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
 from neurallib.checks import integer
 from neurallib.processes import local_rank
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 def configure_device(gpu_id: int | None = None) -> torch.device:
@@ -49,6 +53,14 @@ def configure_device(gpu_id: int | None = None) -> torch.device:
         there = ", ".join(f"{i}: {name}" for i, name in enumerate(names)) or "none"
         raise ValueError(f"gpu_id={gpu_id}; GPUs on this machine: {there}. Leave gpu_id out to run on what there is.")
     return torch.device("cuda", gpu_id)
+
+
+def moved(network: Module, device: str | torch.device) -> Module:
+    """The network on a device; ValueError where it cannot be used."""
+    try:
+        return network.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch's, of a device that is not there
+        raise ValueError(f"device={device!r} cannot be used on this machine: {error}") from error
 
 
 def gpu_name(device: torch.device) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import as_path, number
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 
@@ -179,7 +178,7 @@ def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     """`figure`, written where a path is given."""
     if path is None:
         return figure
-    target = Path(path)
+    target = as_path("path", path)
     kind = target.suffix.lstrip(".").lower()
     kinds = figure.canvas.get_supported_filetypes()
     if kind not in kinds:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from neurallib.checks import boolean
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ def progress(
 
     Here and everywhere disable=None: tqdm draws on a terminal and in a notebook, and nothing into a log file.
     """
-    if not enable:
+    if not boolean("enable_progress_bar", enable):
         return items
     from tqdm.auto import tqdm
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,7 +99,8 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """
     lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
     # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
-    batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]))
+    dtype = functools.reduce(torch.promote_types, {signal.dtype for signal in signals})  # whole numbers cut others off
+    batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]), dtype=dtype)
     for row, signal in zip(batch, signals, strict=True):
         row[: len(signal)] = signal
         row[len(signal) :] = 0
@@ -111,16 +114,21 @@ def check_batch(x: Tensor, lengths: Tensor | None, n_features: int, dtype: torch
     if x.dtype != dtype and not (x.dtype in _AUTOCAST and torch.is_autocast_enabled(x.device.type)):
         raise TypeError(f"x is a tensor of {x.dtype}; expected {dtype}, as the weights are: x.to({dtype}).")
     check_shape(x, n_features)
+    return as_lengths(lengths, x)
+
+
+def as_lengths(lengths: Any, x: Tensor) -> Tensor:
+    """The lengths of a padded batch [B, T, ...] as int64 on its device, None being all of T; or ValueError or TypeError
+    that says what does not fit."""
     if lengths is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
     try:
-        lengths = torch.as_tensor(lengths)
+        given = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"lengths={lengths!r}; expected a whole number for each signal, [B] int64.") from error
-    if lengths.dtype in _INTEGERS:
-        lengths = lengths.to(torch.int64)
-    check_lengths(lengths, x.shape[0], x.shape[1])
-    return lengths.to(x.device)
+    given = given.to(torch.int64) if given.dtype in _INTEGERS else given
+    check_lengths(given, x.shape[0], x.shape[1])
+    return given.to(x.device)
 
 
 _AUTOCAST = (torch.float32, torch.bfloat16, torch.float16)

@@ -69,6 +69,15 @@ def test_loss_of_a_batch_is_the_mean_over_valid_steps(case: Case) -> None:
     torch.testing.assert_close(loss(logits, batch["y"], batch["lengths"]), expected)
 
 
+@each_case
+def test_a_network_in_float64_is_taught_by_targets_in_float32(case: Case) -> None:
+    state = make_state(case)
+    network, loss, batch = nl.build_network(state).eval(), nl.loss_function(state), make_batch(state, LENGTHS)
+    expected = nl.training_step(network, batch, loss)
+    in_double = nl.Batch(x=batch["x"].double(), y=batch["y"], lengths=batch["lengths"])
+    torch.testing.assert_close(nl.training_step(network.double(), in_double, loss), expected)
+
+
 @each_architecture
 def test_seed_alone_decides_the_weights_and_the_global_generators_stay(architecture: str) -> None:
     before, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()

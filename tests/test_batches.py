@@ -61,6 +61,11 @@ def test_raw_arrays_of_any_layout_are_collated_without_a_warning(array: np.ndarr
     assert batch["y"].dtype == (torch.float32 if array.dtype.kind == "f" else torch.int64)
 
 
+def test_whole_labels_beside_soft_ones_cut_none_off() -> None:
+    batch = nl.collate_fn([(np.zeros(3), np.array([0, 1, 0])), (np.zeros(2), np.array([0.25, 0.5]))])
+    assert batch["y"].tolist() == [[0, 1, 0], [0.25, 0.5, 0]]
+
+
 @pytest.mark.filterwarnings("error")
 def test_items_of_a_folder_are_collated_without_a_warning_and_the_files_stay(tmp_path: Path) -> None:
     folder = nl.open_folder(*save_pair(tmp_path, np.ones((4, 1), np.float32), np.zeros(4)))

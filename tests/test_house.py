@@ -16,7 +16,7 @@ PACKAGE = Path(nl.__file__).parent
 # A floor begins where a line does, lowest first. A module imports from lower floors, and of its own room (its folder,
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
-version warn progress state names extras checks reading sequences
+version warn state names extras checks progress reading sequences
 forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer

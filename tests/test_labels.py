@@ -53,6 +53,16 @@ def test_the_loss_is_the_mean_over_known_labels_and_unknown_ones_get_no_gradient
     assert bool((logits.grad[~known] == 0).all()) and bool((logits.grad[known] != 0).all())
 
 
+def test_the_loss_takes_lengths_in_the_forms_that_a_network_takes() -> None:
+    state = make_state(SEQ2SEQ)
+    loss, batch = nl.loss_function(state), make_batch(state, LENGTHS)
+    logits = torch.randn(batch["y"].shape)
+    told = loss(logits, batch["y"], batch["lengths"])
+    assert loss(logits, batch["y"], LENGTHS) == loss(logits, batch["y"], np.array(LENGTHS)) == told  # type: ignore
+    whole = torch.full((len(LENGTHS),), max(LENGTHS))
+    assert loss(logits, batch["y"], None) == loss(logits, batch["y"], whole) != told  # type: ignore[arg-type]
+
+
 @each_case
 def test_gradients_stay_finite_where_labels_are_not_known(case: Case) -> None:
     state = make_state(case)

@@ -205,11 +205,11 @@ def test_the_tolerance_is_the_contracts() -> None:
     assert onnx_export.TOLERANCE == 1e-5
 
 
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_half_precision_and_numbers_of_numpy_are_taken(half: torch.dtype, tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precision_and_numbers_of_numpy_are_taken(half: torch.dtype, tmp_path: Path) -> None:
     state = make_state(Case("GRUseq2seq", "binary"))
-    weights = {name: weight.to(half) for name, weight in state["weights"].items()}
-    whole = {**state, "weights": {name: weight.float() for name, weight in weights.items()}}
+    weights: Any = {name: torch.nn.Parameter(weight.to(half)) for name, weight in state["weights"].items()}
+    whole = {**state, "weights": {name: weight.detach().float() for name, weight in weights.items()}}
     state = {**state, "weights": weights}
     state["preprocessing"]["sampling_frequency"] = np.int64(100)  # type: ignore[typeddict-item]
     path = nl.export_onnx(state, tmp_path / "model.onnx", int8=True)

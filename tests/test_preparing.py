@@ -137,3 +137,18 @@ def test_signals_without_targets_are_prepared_alike(tmp_path: Path) -> None:
     folder = nl.open_folder(*write(tmp_path, {"1.npy": x}, {"1.npy": np.zeros((6, 1))}))
     for signals in ([x], [torch.from_numpy(x)], folder, x[None]):
         assert torch.equal(prepare_handed(state, signals, "signals", False, AS_GIVEN)[0][0], torch.from_numpy(x))
+
+
+def test_what_is_prepared_is_not_prepared_once_more() -> None:
+    pairs = [(ramp(n), np.zeros((n, 1))) for n in (4, 5, 6, 7)]
+    prepared = nl.prepare(one_feature(), pairs)
+    parts = torch.utils.data.random_split(prepared, [2, 2])
+    for call in (
+        lambda: nl.evaluate(one_feature(), prepared),
+        lambda: nl.predict(one_feature(), prepared),
+        lambda: nl.prepare(one_feature(), prepared),
+        lambda: nl.train(one_feature(), *parts, epochs=1, batch_size=2, enable_progress_bar=False),
+        lambda: nl.train(one_feature(), pairs, prepared, epochs=1, batch_size=2, enable_progress_bar=False),
+    ):
+        with pytest.raises(TypeError, match=r"(data|signals) is what prepare\(state, data\) gives, normalized already"):
+            call()

@@ -221,6 +221,8 @@ def test_a_state_of_an_older_version_is_read_as_one_that_knows_nothing_more() ->
 
 
 WRONG: list[tuple[str, Callable[[dict], object], str]] = [
+    ("a scale of nothing", lambda known: known.update(y_scale=[0.0]), r"y_scale=\[0.0\]; expected 1 numb"),
+    ("a number by itself", lambda known: known.update(y_shift=1.0), "y_shift=1.0 and .*expected 1 numbers each"),
     ("one number too many", lambda known: known["y_shift"].append(1.0), r"y_shift=\[.*expected 1 numbers each"),
     ("no numbers", lambda known: known.update(y_scale=None), "y_scale=None; expected 1 numbers"),
     ("no such name", lambda known: known.update(normalization="zsore"), "normalization='zsore'.*zscore"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_pairs, make_state
+from cases import CASES, Case, make_pairs, make_state, write_folders
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES, check_state
@@ -62,6 +62,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a misspelt hyperparameter": (changed("hparams", learnig_rate=0.1), "'learnig_rate'.*Did you mean 'learning_rate'"),
     "hparams of a list": ({**GRU, "hparams": []}, r"\['hparams'\] is a list"),
     "an array for a weight": (changed("weights", **{"fc_out.bias": np.zeros(1)}), "fc_out.bias.*ndarray.*Tensor"),
+    "weights of whole numbers": (changed("weights", **{"fc_out.bias": torch.zeros(1).long()}), "fc_out.bias.*int64"),
+    "a rate in a text": (changed("preprocessing", sampling_frequency="50"), "sampling_frequency.*'50' is a str"),
+    "a unit in a text": (changed("preprocessing", units="mV"), r"\['units'\] is 'mV'; expected a list"),
     "a misspelt preprocessing": (changed("preprocessing", normalisation="minmax"), "Did you mean 'normalization'"),
     "a frozen nothing": ({**GRU, "frozen": ["gru_layer.0"]}, "no weight is named 'gru_layer.0'.*Did you mean 'gru_l"),
     "a frozen text": ({**GRU, "frozen": "fc_out"}, "'fc_out'; expected a list of names"),
@@ -163,6 +166,27 @@ def test_an_empty_path_is_not_the_current_directory(tmp_path: Path, monkeypatch:
             call()
 
 
+def test_a_path_may_begin_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    write_folders(home / "data", GRU)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", "~/results")
+    assert nl.create_checkpoints_directory(GRU, False).is_relative_to(home / "results")
+    nl.save_checkpoint(GRU, "~/run")
+    more: dict[str, Any] = {"checkpoints_dir": "~/run", "save_predictions": True}
+    assert len(nl.test_on_test_set(None, "~/data/x", "~/data/y", **more)[0]) == 6
+    assert (home / "run" / "predictions" / "1.npy").is_file()
+    nl.plot_losses([1.0], [1.0], path="~/losses.png")
+    results = nl.grid_search(
+        "GRUseq2seq", {"n_features": 2, "hid_dim": 2, "n_layers": 1}, enable_progress_bar=False,
+        train_params={"path_x": "~/data/x", "path_y": "~/data/y", "epochs": 1, "batch_size": 4, "dataset_name": "d",
+                      "trained_for": "t"},
+    )  # fmt: skip
+    assert [result["status"] for result in results] == ["finished"] and list(here.iterdir()) == []
+
+
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**80])
 def test_a_seed_that_no_generator_takes_is_told(seed: int) -> None:
     for call in (
@@ -172,6 +196,19 @@ def test_a_seed_that_no_generator_takes_is_told(seed: int) -> None:
     ):
         with pytest.raises(ValueError, match="seed=.*expected an integer of at least 0 and at most"):
             call()
+
+
+def test_weights_that_are_not_finite_go_no_further_than_the_loop_that_made_them(tmp_path: Path) -> None:
+    network = nl.build_network(GRU)
+    with torch.no_grad():
+        network.fc_out.bias.fill_(torch.nan)
+    with pytest.raises(ValueError, match="the network, whose training may have diverged: fc_out.bias holds nan"):
+        nl.state_from_network(GRU, network)
+    diverged = changed("weights", **{"fc_out.bias": torch.tensor([torch.inf])})
+    for call in (nl.save_checkpoint, nl.export_onnx):
+        with pytest.raises(ValueError, match="the state's weights: fc_out.bias holds nan or infinite"):
+            call(diverged, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("architecture", ["GRUED", "TransformerED"])

@@ -10,6 +10,7 @@ import torch
 from cases import QUIET, Case, data, make_state, same_weights
 
 import neurallib as nl
+from neurallib.tasks import TaskKind
 
 GRU = Case("GRUseq2seq", "binary")
 
@@ -126,3 +127,16 @@ def test_the_progress_bar_on_a_cpu_shows_the_loss_of_each_step_and_of_validation
     state = make_state(GRU)
     nl.train(state, data(state), data(state, 3), epochs=2, batch_size=4, callbacks=[Spy()])
     assert shown == [(True, False)] * 2 + [(True, True)] * 2
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_measures_are_taken_in_whatever_precision_is_trained_in(precision: str, kind: TaskKind) -> None:
+    state = make_state(Case("GRUseq2seq", kind))
+    measure = "mae" if kind == "regression" else "auroc"
+    told = nl.train(
+        state, data(state), data(state, 3), epochs=1, batch_size=4, monitor=measure, precision=precision, **QUIET,
+        metrics={"own": lambda outputs, y: float(np.abs(outputs - y).mean())},
+    )["training_info"]  # fmt: skip
+    values = [told["val_metrics"][name][0] for name in (measure, "own")]
+    assert all(0 < value < 2 for value in values)

@@ -31,6 +31,10 @@ def loss(y: Any, lengths: Any = LENGTHS) -> Any:
     return nl.loss_function(STATE)(LOGITS, y, lengths)
 
 
+def class_loss(y: list[float]) -> Any:
+    return nl.loss_function(CLASSES)(torch.zeros(2, 3), torch.tensor(y), LENGTHS)
+
+
 def step(batch: Any) -> Any:
     return nl.training_step(nl.build_network(STATE), batch, nl.loss_function(STATE))
 
@@ -83,6 +87,51 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "class_weight=True": (lambda: train(class_weight=True), "class_weight=True; expected 1 finite"),
     "rates in a list": (lambda: train(layer_learning_rates=[0.1]), "layer_learning_rates is a list; expected rates by"),
     "bucketing='yes'": (lambda: train(bucketing="yes"), "bucketing='yes' is a str; expected True or False"),
+    "a bar by number": (lambda: nl.predict(STATE, [X], enable_progress_bar=1), "bar=1 is a int"),  # type: ignore
+    "preparing with a bar by number": (
+        lambda: nl.prepare(STATE, PAIRS, enable_progress_bar=1),  # type: ignore[arg-type]
+        "enable_progress_bar=1 is a int",
+    ),
+    "a directory for all_samples": (
+        lambda: nl.test_on_test_set(STATE, "x", "y", "run"),  # type: ignore[arg-type]
+        "all_samples='run' is a str",
+    ),
+    "all_samples='no' to train": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", all_samples="no"),  # type: ignore[arg-type]
+        "all_samples='no' is a str",
+    ),
+    "classification='yes'": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", classification="yes"),  # type: ignore[arg-type]
+        "classification='yes' is a str",
+    ),
+    "save_predictions='dir'": (
+        lambda: nl.test_on_test_set(STATE, "x", "y", save_predictions="dir"),  # type: ignore[arg-type]
+        "save_predictions='dir' is a str",
+    ),
+    "a directory for retraining": (
+        lambda: nl.create_checkpoints_directory(STATE, "results"),  # type: ignore[arg-type]
+        "retraining='results' is a str",
+    ),
+    "a directory to be validated": (
+        lambda: nl.validate_training_context("run", None, None),  # type: ignore[arg-type]
+        "retraining='run' is a str",
+    ),
+    "retraining='no' on record": (
+        lambda: nl.save_training_information(STATE, None, "Adam", "d", "t", 0.1, 1.0, None, "no"),  # type: ignore
+        "retraining='no' is a str",
+    ),
+    "private='no'": (lambda: nl.push_to_hub(STATE, "a/b", private="no"), "private='no' is a str"),  # type: ignore
+    "fused='no'": (
+        lambda: nl.make_optimizer(nl.build_network(STATE), STATE["hparams"], fused="no"),  # type: ignore[arg-type]
+        "fused='no' is a str",
+    ),
+    "burst=1": (lambda: nl.augment_noise(burst=1), "burst=1 is a int"),  # type: ignore[arg-type]
+    "skip_gaps='no'": (lambda: nl.evaluate_recordings(STATE, [], skip_gaps="no"), "skip_gaps='no' is"),  # type: ignore
+    "skip_flutter=0": (lambda: nl.evaluate_recordings(STATE, [], skip_flutter=0), "skip_flutter=0 is"),  # type: ignore
+    "a search's bar": (
+        lambda: nl.grid_search("GRUseq2seq", {}, {}, enable_progress_bar="no"),  # type: ignore[arg-type]
+        "enable_progress_bar='no' is a str",
+    ),
     "save='dir'": (lambda: train(save="dir"), "save='dir' is a str"),
     "dry_run='no'": (lambda: train(dry_run="no"), "dry_run='no' is a str"),
     "callbacks=3": (lambda: train(callbacks=3), "callbacks is a int; expected a list"),
@@ -123,15 +172,62 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "loss of None": (lambda: loss(None), "y is a NoneType; expected a Tensor"),
     "loss of an array": (lambda: loss(np.zeros((2, 9, 1))), "y is a ndarray; expected a Tensor"),
+    "loss of a percentage": (lambda: loss(LOGITS + 50), "y of the batch holds the label 50; binary .* from 0 to 1, "),
+    "loss of -1 for unknown": (lambda: loss(LOGITS - 1), "holds the label -1; binary .* or nan where it is not known"),
+    "loss of a class too many": (lambda: class_loss([0, 3]), "holds the label 3; multiclass .* from 0 to 2, or -1"),
+    "loss of half a class": (lambda: class_loss([0.5, 1]), "holds the label 0.5; multiclass"),
+    "loss, a text for lengths": (lambda: loss(LOGITS, "a"), "lengths='a'; expected a whole number for each signal"),
     "loss, one length": (lambda: loss(LOGITS, torch.tensor([9])), "one length for each of 2 signals"),
     "training_step of a part": (lambda: step({"x": LOGITS}), "batch is 'x'; expected x, y and lengths"),
     "training_step of a tuple": (lambda: step((LOGITS, LOGITS)), "batch is a tuple; expected x, y and lengths"),
+    "a network on a device that is not there": (
+        lambda: nl.build_network(STATE, "xpu:99"),
+        "device='xpu:99' cannot be used on this machine",
+    ),
+    "a stream through a network in float64": (
+        lambda: nl.stream_step(nl.build_network(STATE).double().eval(), X, nl.init_stream(STATE)),
+        r"float64; a stream .* network\.float\(\)",
+    ),
+    "overlap without windows": (
+        lambda: nl.train_from_scratch(STATE, "x", "y", overlap=0.5, dataset_name="d", trained_for="t"),
+        "overlap=0.5 is of windows: give window_size",
+    ),
+    "overlap of a data set without windows": (
+        lambda: nl.make_dataset([recording()], "data", target=nl.beats, overlap=0.5, val=0, test=0),
+        "overlap=0.5 is of windows: give window,",
+    ),
+    "a path to predict": (lambda: nl.predict(STATE, ["a.npy"]), r"x of signals\[0\] is a str; expected an array"),
+    "a path alone": (lambda: nl.test_on_single_signal(STATE, "a.npy"), "^X is a str; expected an"),  # type: ignore
+    "recordings to predict": (lambda: nl.predict(STATE, [recording()]), "is a dict; .* predict_recording takes a rec"),
+    "a recording alone": (lambda: nl.test_on_single_signal(STATE, recording()), "predict_recording"),  # type: ignore
+    "three where two are expected": (lambda: nl.evaluate(STATE, [(X, Y, 1)] * 3), r"data\[0\] is a tuple of 3; exp"),
+    "a metric of tensors": (
+        lambda: train(metrics={"m": lambda outputs, y: (outputs > 0.5).float().mean()}),
+        r"the metric 'm', given numpy arrays of shapes \(18, 1\) and \(18, 1\): .*'float'",
+    ),
+    "a profile in the log": (lambda: train(profiler="simple"), r"SimpleProfiler\(dirpath"),
+    "a rate for training": (lambda: train(learning_rate=0.1), r"state\['hparams'\]\['learning_rate'\]"),
     "make_optimizer without a rate": (lambda: nl.make_optimizer(nl.build_network(STATE), {}), "no learning_rate"),
     "make_optimizer of a state": (
         lambda: nl.make_optimizer(STATE, STATE["hparams"]),  # type: ignore[arg-type]
         "network is a dict; expected the Network",
     ),
     "load_from_hub(None)": (lambda: nl.load_from_hub(None), "repo_id=None is a NoneType"),  # type: ignore[arg-type]
+    "a page for a repository": (
+        lambda: nl.load_from_hub("https://huggingface.co/owner/name"),
+        "repo_id='https.*; expected a name on the hub, 'owner/name'. It is 'owner/name'",
+    ),
+    "a directory for a repository": (lambda: nl.load_from_hub(str(Path.cwd())), "That is a directory: load_checkpoint"),
+    "a repository to retrain in a directory": (
+        lambda: nl.retrain(None, "x", "y", hugging_face_model=str(Path.cwd())),
+        "That is a directory: .*retrain as checkpoints_directory",
+    ),
+    "a name that no repository can have": (lambda: nl.push_to_hub(STATE, "me/my model"), "repo_id='me/my model'; exp"),
+    "a revision by number": (lambda: nl.load_from_hub("a/b", revision=1), "revision=1 is a int"),  # type: ignore
+    "a network for a repository": (
+        lambda: nl.push_to_hub(nl.build_network(STATE), "a/b"),  # type: ignore[arg-type]
+        "state_or_directory is a Network; expected a state: state_from_network",
+    ),
     "load_from_hub of what comes along": (lambda: nl.load_from_hub("ecg_r_peaks"), r"load_pretrained\('ecg_r_peaks'\)"),
     "a model's name for a state": (lambda: nl.predict("ecg_r_peaks", [X]), r"load_pretrained\(name\)"),  # type: ignore
     "freezing_plan of text": (lambda: nl.freezing_plan("GRU", 1, "all"), "target is a name or path"),  # type: ignore

@@ -11,7 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from neurallib.architectures import check_state
 from neurallib.measures.class_weights import class_weight_tensor
-from neurallib.sequences import check_lengths, valid_mask
+from neurallib.sequences import as_lengths, valid_mask
+from neurallib.signals.targets import check_labels
 from neurallib.state import State
 from neurallib.tasks import Task, describe
 
@@ -34,7 +35,8 @@ def loss_function(state: State) -> Loss:
     callable
         loss(logits, y, lengths) -> scalar Tensor, for logits [B, T, K] (or [B, K]), y of the same batch, lengths [B].
         Steps beyond a length have no part in it, nor have labels that are not known: -1 (multiclass) or nan. Without
-        any known label it is 0, and so is its gradient.
+        any known label it is 0, and so is its gradient. It raises ValueError or TypeError where shapes or lengths do
+        not fit, or a label is none that the task has.
 
     Raises
     ------
@@ -89,15 +91,15 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
         class_weight = weight.to(logits.device) if weight is not None else None
         known = known_labels(y, task)
         if not task.seq2one:
-            check_lengths(lengths, logits.shape[0], logits.shape[1])
-            valid = valid_mask(lengths, logits.shape[1])
+            valid = valid_mask(as_lengths(lengths, logits), logits.shape[1])
             known = known & (valid if y.dim() == 2 else valid[:, :, None])
         if kind == "multiclass":
-            y = y.long().masked_fill(~known, 0)
+            y = _possible(y.masked_fill(~known, 0), task).long()
             values = cross_entropy(logits.movedim(-1, 1), y, class_weight, reduction="none")
             counts = torch.ones_like(values) if class_weight is None else class_weight[y]
         else:
-            y = y.to(logits.dtype).masked_fill(~known, 0)  # before the loss: its gradient of nan is nan, masked or not
+            # Before the loss: its gradient of nan is nan, masked or not.
+            y = _possible(y.to(logits.dtype).masked_fill(~known, 0), task)
             if kind == "regression":
                 values = mse_loss(logits, y, reduction="none")
             else:
@@ -112,6 +114,14 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
 def known_labels(y: Tensor, task: Task) -> Tensor:
     """Which labels are known, bool in the shape of `y`: not -1 (multiclass), not nan (every other task)."""
     return y >= 0 if task.kind == "multiclass" else ~y.isnan()
+
+
+def _possible(y: Tensor, task: Task) -> Tensor:
+    """The labels, or ValueError where a classification has none such; on another device they are trusted, as lengths
+    are."""
+    if task.kind != "regression" and y.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_labels((y.detach().float() if y.is_floating_point() else y).numpy(), task, "the batch")
+    return y
 
 
 def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:

@@ -76,7 +76,7 @@ def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
     wanted = (*x.shape[:2], n_outputs)
     if [size for size in target.shape if size != 1] != [size for size in wanted if size != 1]:
         raise ValueError(f"target has shape {tuple(target.shape)}; teacher forcing expects {wanted}, as x is long.")
-    return pad(target.masked_fill(target.isnan(), 0).reshape(wanted), (0, 0, 1, -1))
+    return pad(target.to(x.dtype).masked_fill(target.isnan(), 0).reshape(wanted), (0, 0, 1, -1))
 
 
 class Network(nn.Module):

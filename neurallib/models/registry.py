@@ -16,6 +16,7 @@ from neurallib.architectures import (
     validate_architecture_name,
 )
 from neurallib.checks import is_list
+from neurallib.devices import moved
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
 from neurallib.models.folding import folding, forward_of, input_hparams, weight_shapes
 from neurallib.models.gru_encoder_decoder import (
@@ -138,7 +139,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or its weights are not those of its hyperparameters.
+        If `state` is none, its weights are not those of its hyperparameters, or `device` is not there.
 
     See Also
     --------
@@ -156,7 +157,7 @@ def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     network = Network(state["weights"], input_hparams(state), forward_of(state))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not any(is_named(name, pattern) for pattern in state["frozen"]))
-    return network.to(device)
+    return moved(network, device)
 
 
 def state_from_network(state: State, network: torch.nn.Module) -> State:
@@ -177,7 +178,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     Raises
     ------
     TypeError, ValueError
-        If `state` is none, or the network's weights are not those of its architecture.
+        If `state` is none, or the network's weights are not those of its architecture, or not finite.
 
     See Also
     --------
@@ -198,6 +199,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     shapes = weight_shapes(state)
     trained = changed(state, weights=copy_weights(_unwrapped(dict(network.named_parameters()), shapes)))
     check_weights(trained, "the network's weights")
+    check_numbers(trained["weights"], "the network, whose training may have diverged")
     return trained
 
 
@@ -235,18 +237,23 @@ def state_from_files(
     weights = {name: weight for name, weight in weights.items() if not name.startswith((*entry.unused, "n_averaged"))}
     state = new_state(architecture, checked, {}, **inside)
     check_weights(changed(state, weights=dict(weights)), source)  # before they are copied
+    check_numbers(weights, source)
+    state["weights"] = copy_weights(weights)
+    return state
+
+
+def check_numbers(weights: Weights, source: str) -> None:
+    """Raise ValueError unless all weights are finite floating-point numbers; `source` is what the error calls them."""
     for name, weight in weights.items():
         if not weight.is_floating_point():
             raise ValueError(f"{source}: {name} holds {weight.dtype}; expected floating-point numbers.")
         if not weight.float().isfinite().all():
             raise ValueError(f"{source}: {name} holds nan or infinite numbers, or such as float32 has no room for.")
-    state["weights"] = copy_weights(weights)
-    return state
 
 
 def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> Hparams:
-    """Hyperparameters as files hold them, completed to what makes the factory's network the one of the weights; a
-    warning names those that the architecture does not know.
+    """Hyperparameters as files hold them, completed to what makes the factory's network that of the weights; unknown
+    ones are told.
 
     Raises
     ------

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.architectures import check_state
+from neurallib.checks import as_path, boolean
 from neurallib.measures.losses import loss_terms
 from neurallib.names import hinted
 from neurallib.prediction.evaluation import outputs_and_losses, predict
@@ -114,7 +115,7 @@ def test_on_test_set(
     (50, 1)
     """
     state, directory = _tested_state(state, checkpoints_dir, post_process_fn)
-    if save_predictions and directory is None:
+    if boolean("save_predictions", save_predictions) and directory is None:
         raise ValueError("save_predictions=True needs a checkpoints_dir: this state has none of its own.")
     if save_predictions and directory is not None and not directory.is_dir():
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
@@ -241,7 +242,7 @@ def _tested_state(
     if state is not None:
         state = check_state(state)
     if checkpoints_dir is not None:
-        return load_checkpoint(checkpoints_dir), Path(checkpoints_dir)
+        return load_checkpoint(checkpoints_dir), as_path("checkpoints_dir", checkpoints_dir)
     if state is None:
         raise ValueError("give a state, or a checkpoints_dir to load one from.")
     own = state["training_info"].get("checkpoints_directory")

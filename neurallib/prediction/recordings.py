@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, number, seconds
+from neurallib.checks import boolean, choice, number, seconds
 from neurallib.measures.by_person import Scored, summary
 from neurallib.measures.classes import class_result, confusion, known_pairs
 from neurallib.measures.comparing import gross_of
@@ -155,7 +155,11 @@ def evaluate_recordings(
         raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
     check_skip(skip)
     skipped = partial(
-        skipped_of, start=number("skip_start", skip_start, 0), flutter=skip_flutter, gaps=skip_gaps, skip=skip
+        skipped_of,
+        start=number("skip_start", skip_start, 0),
+        flutter=boolean("skip_flutter", skip_flutter),
+        gaps=boolean("skip_gaps", skip_gaps),
+        skip=skip,
     )
     answer = model if state is None else partial(answer_of_state, state, str(task), gpu_id)
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]

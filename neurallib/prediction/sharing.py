@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from neurallib.checks import boolean
 from neurallib.functions import weights_sum
 from neurallib.processes import place, share, together
 from neurallib.signals.conversion import Handed
@@ -53,7 +54,7 @@ def of_each_share(
         If a process ended, or was given another state or other data.
     """
     rank, size = place()
-    bar = enable_progress_bar and rank == 0
+    bar = boolean("enable_progress_bar", enable_progress_bar) and rank == 0
     if size == 1:
         return [work(prepare_handed(state, data, name, has_targets, handed, enable_progress_bar=bar, **reading), bar)]
 

@@ -178,6 +178,8 @@ def stream_step(
     if network.training:
         raise ValueError("network is in training mode; a stream needs build_network(state).eval().")
     weights = dict(network.named_parameters())
+    if (dtype := next(iter(weights.values())).dtype) != torch.float32:
+        raise ValueError(f"network is in {dtype}; a stream goes through one in float32: network.float().")
     check_carry(carry, weights)
     if carry["ended"]:
         raise ValueError("the stream has ended (chunk=None was its last); init_stream starts another.")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES, validate_architecture_name
-from neurallib.checks import choice, integer
+from neurallib.checks import as_path, boolean, choice, integer
 from neurallib.files import as_plain, sweep
 from neurallib.forks import LostThreadsError
 from neurallib.names import did_you_mean, hinted, listing
@@ -125,6 +125,7 @@ def grid_search(
 
     validate_architecture_name(architecture)
     choice("on_error", on_error, ("skip", "raise"))
+    boolean("enable_progress_bar", enable_progress_bar)
     n_threads = (
         torch.get_num_threads() if threads_per_trial is None else integer("threads_per_trial", threads_per_trial)
     )
@@ -236,7 +237,7 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
         raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process. Give an executor.")
     plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
-    return plain | {name: str(Path(plain[name]).resolve()) for name in ("path_x", "path_y")}
+    return plain | {name: str(as_path(name, plain[name]).resolve()) for name in ("path_x", "path_y")}
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,11 @@ def as_array(given: Any) -> np.ndarray:
 
 def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
-    if isinstance(given, (str, os.PathLike)):
+    if isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is a path or text, {str(given)!r}; expected an array of numbers.")
+    if isinstance(given, Mapping):
+        way = ": predict_recording takes a recording" if "signal" in given else ""
+        raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers{way}.")
     try:
         array = as_array(given)
     except ValueError as error:

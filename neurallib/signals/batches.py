@@ -30,7 +30,7 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
     Returns
     -------
     Batch
-        x [B, T, C] float32, y [B, T, ...] or [B, ...] (float32, or int64 of integers), lengths [B] int64.
+        x [B, T, C] float32, y [B, T, ...] or [B, ...] (float32, or int64 where all are integers), lengths [B] int64.
 
     Raises
     ------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from neurallib.functions import content_sum
+from neurallib.checks import as_path
 from neurallib.names import listing
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked, picked_names
@@ -53,7 +53,7 @@ def _name(item: Any, i: int) -> str:
         return str(item["name"])
     if not isinstance(item, (str, os.PathLike)):
         raise TypeError(f"recordings[{i}] is a {type(item).__name__}; expected a path, or a recording with a name.")
-    path = Path(item)
+    path = as_path("recordings", item)
     return path.stem if path.is_file() else path.name.removesuffix(".hea")
 
 
@@ -141,7 +141,7 @@ def stamp_of(source: Any) -> str:
         in_file = None if isinstance(signal, np.ndarray) else source["source"]
         numbers = content_sum(signal) if in_file is None else stamp_of(in_file)
         return f"{tuple(signal.shape)} {numbers} {content_sum(beside)}"
-    path = Path(source)
+    path = as_path("recordings", source)
     stem = path.stem if path.is_file() else path.name
     there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     files = [file for file in there if file.name.startswith(f"{stem}.")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import choice, interval, number
+from neurallib.checks import boolean, choice, interval, number
 from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment, Pair, heights
 
@@ -73,6 +73,7 @@ def augment_noise(
     interval("snr", snr, -np.inf)
     interval("speed", speed, 0)
     choice("reference", reference, REFERENCES)
+    boolean("burst", burst)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         columns = [_noise(records, loudness, len(x), generator.uniform(*speed), generator) for _ in range(x.shape[1])]

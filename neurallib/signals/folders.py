@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
-from neurallib.checks import as_path, integer, number, text
+from neurallib.checks import as_path, boolean, integer, number, text
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import array_shape, read_array
 from neurallib.state import Pair
@@ -171,6 +171,9 @@ def open_folder(
     [(400, 1), (400, 1), (400, 1), (400, 1)]
     """
     text("part", part)
+    boolean("all_samples", all_samples)
+    if number("overlap", overlap, 0, 1, high_open=True) and window_size is None:
+        raise ValueError(f"overlap={overlap!r} is of windows: give window_size, or leave it out.")
     folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]
     files = [{path.name: path for path in folder.glob("*.npy")} for folder in folders]
     for folder, found in zip(folders, files, strict=True):
@@ -190,7 +193,6 @@ def open_folder(
         names = names[:samples]
     if window_size is not None:
         integer("window_size", window_size)
-    number("overlap", overlap, 0, 1, high_open=True)
     return SignalFolder(
         [piece for name in names for piece in _cut(files[0][name], files[1][name], window_size, overlap)]
     )
@@ -238,10 +240,11 @@ def _cut(path_x: Path, path_y: Path, window_size: int | None, overlap: float) ->
 
 
 def _part_folder(path: str | Path, part: str, argument: str) -> Path:
-    folder = as_path(argument, path) / part
+    home = as_path(argument, path)
+    folder = home / part
     if not folder.is_dir():
-        there = sorted(entry.name for entry in Path(path).iterdir()) if Path(path).is_dir() else None
-        found = f"{path} holds: {listing(there)}" if there is not None else f"{path} is no directory"
+        there = sorted(entry.name for entry in home.iterdir()) if home.is_dir() else None
+        found = f"{home} holds: {listing(there)}" if there is not None else f"{home} is no directory"
         raise FileNotFoundError(f"{argument} has no folder {part!r}: {folder} is missing; {found}.")
     return folder
 

@@ -173,7 +173,8 @@ def _check_options(
         raise TypeError(f"target is a {type(target).__name__}; expected a function of a recording, or one a name.")
     if window is not None:
         number("window", window, 0, low_open=True)
-    number("overlap", overlap, 0, 1, high_open=True)
+    if number("overlap", overlap, 0, 1, high_open=True) and window is None:
+        raise ValueError(f"overlap={overlap!r} is of windows: give window, or leave it out.")
     if boolean("each_window", each_window) and window is None:
         raise ValueError("each_window=True, but there is no window: give its seconds.")
     if sampling_frequency is not None:

@@ -98,11 +98,13 @@ def check_normalization(known: Mapping[str, Any], task: Task, to_decide: bool = 
     n_x = n_inputs(task.n_features, known["steps"])
     for name, n, used in (("x", n_x, normalization == "dataset"), ("y", task.n_outputs, of_target)):
         shift, scale = known[f"{name}_shift"], known[f"{name}_scale"]
-        sizes = [None if values is None else len(values) for values in (shift, scale)]
-        if used and sizes != [n, n] and not (to_decide and sizes == [None, None]):
+        if not used or (to_decide and shift is None and scale is None):
+            continue
+        there = np.shape(shift) == np.shape(scale) == (n,)
+        if not there or not np.isfinite(shift).all() or not np.greater(scale, 0).all():
             raise ValueError(
                 f"state['preprocessing'] has {name}_shift={shift!r} and {name}_scale={scale!r}; expected {n} numbers "
-                "each. Training with normalization='dataset' finds them."
+                "each, the scales above 0. Training with normalization='dataset' finds them."
             )
 
 

@@ -58,6 +58,8 @@ class PreparedData(Dataset[Item]):
         A checksum of each item as it was read, where they are asked for.
     """
 
+    is_prepared = True  # and not to be prepared once more
+
     def __init__(
         self,
         source: Any,
@@ -213,7 +215,8 @@ class PreparedData(Dataset[Item]):
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             made = isinstance(given, Mapping) and "signal" in given
             way = "which make_dataset makes of a recording" if made else "such as those of zip(x, y)"
-            raise TypeError(f"{name} is a {type(given).__name__}; expected a pair (signal, target), {way}.")
+            size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+            raise TypeError(f"{name} is a {type(given).__name__}{size}; expected a pair (signal, target), {way}.")
         x, corrections = _signal(given[0], self._handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more

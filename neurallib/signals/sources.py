@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from neurallib.signals.folders import SignalFolder
 from neurallib.state import Pair
@@ -52,6 +52,11 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
+    if getattr(_whole(data), "is_prepared", False):
+        raise TypeError(
+            f"{name} is what prepare(state, data) gives, normalized already: give the data themselves, which are "
+            "prepared here. What is prepared is for make_loader."
+        )
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
     data = _without_frames(data)
@@ -110,6 +115,13 @@ def signal_of(item: Any) -> Any:
     """The signal of an item that may have a target beside it, as those of a Dataset have."""
     is_pair = isinstance(item, tuple) and len(item) in (1, 2) and np.ndim(item[0]) > 0
     return item[0] if is_pair else item
+
+
+def _whole(data: Any) -> Any:
+    """The data of which torch's Subset, such as random_split makes, takes a part."""
+    while isinstance(data, Subset):
+        data = data.dataset
+    return data
 
 
 def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]]:

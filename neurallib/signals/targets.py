@@ -34,7 +34,7 @@ def as_target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, 
     if y.shape != wanted and y.shape not in quiet:
         corrections = [f"y is {_shape_words(y.shape, n_steps)}, taken as {_shape_words(wanted, n_steps)},"]
     y = y.T if y.ndim == 2 and y.shape == (k, n_steps) != wanted else y.reshape(wanted)
-    _check_labels(y, task, name)
+    check_labels(y, task, name)
     dtype = np.int64 if task.kind == "multiclass" else np.float32
     return torch.from_numpy(np.array(y, dtype=dtype, order="C")), corrections
 
@@ -64,7 +64,7 @@ def check_known(counts: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} holds no known label, only nan or -1; expected one at least.")
 
 
-def _check_labels(y: np.ndarray, task: Task, name: str) -> None:
+def check_labels(y: np.ndarray, task: Task, name: str) -> None:
     """Raise ValueError that names the first label that a classification cannot use."""
     if task.kind == "regression":
         return

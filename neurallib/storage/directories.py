@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
-from neurallib.checks import as_path, is_list
+from neurallib.checks import as_path, boolean, is_list
 from neurallib.files import read_json
 from neurallib.locks import holder
 from neurallib.names import hinted, listing
@@ -64,6 +64,7 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
     ('RPeaks', 'GRUseq2seq_32-64hid_2l_lr0.003_drop0.0_20')
     """
     hparams = check_state(state)["hparams"]
+    boolean("retraining", retraining)
     root = model_directory(str(hparams["model_name"]), results_directory) / "checkpoints"
     dropout = hparams.get("dropout", 0.0)
     rates = f"lr{hparams['learning_rate']}_drop{'-'.join(map(str, dropout)) if is_list(dropout) else dropout}"

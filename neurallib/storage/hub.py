@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import as_path
+from neurallib.architectures import check_state
+from neurallib.checks import as_path, boolean
 from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
 from neurallib.plots_losses import plot_losses
@@ -16,7 +18,7 @@ from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
-from neurallib.storage.hub_files import OPTIONAL, fetch
+from neurallib.storage.hub_files import OPTIONAL, check_name, fetch
 from neurallib.storage.hyperparameters import completed_hparams
 from neurallib.storage.model_card import check_card, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
@@ -233,6 +235,8 @@ def push_to_hub(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+    boolean("private", private)
+    check_name(repo_id, revision)
     with tempfile.TemporaryDirectory() as temporary, plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
         said = {"license": license, "datasets": datasets, "base_model": base_model, "description": description}
@@ -261,8 +265,10 @@ def push_to_hub(
 
 def _write_repository(state_or_directory: State | str | Path, folder: Path, **said: Any) -> str:
     """Write all that a repository holds, a card with what is said; the model's name."""
-    own = None if isinstance(state_or_directory, Mapping) else as_path("state_or_directory", state_or_directory)
-    state = state_or_directory if isinstance(state_or_directory, Mapping) else load_checkpoint(state_or_directory)
+    own = None
+    if isinstance(state_or_directory, (str, os.PathLike)):
+        own = as_path("state_or_directory", state_or_directory)
+    state = check_state(state_or_directory, "state_or_directory") if own is None else load_checkpoint(own)
     if own is not None:
         check_links(own, (*WEIGHTS, HPARAMS, INFO, PREPROCESSING, LOSS_PLOT, CARD))
         if said and (own / CARD).is_file():

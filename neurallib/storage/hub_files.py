@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def fetch(
     that end with OPTIONAL stand last, and those that are missing are left out."""
     from huggingface_hub import HfApi, constants
 
-    text("repo_id", repo_id)
+    check_name(repo_id, revision)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
     with plain_errors(f"repository {repo_id!r}", revision):
@@ -54,6 +55,24 @@ def fetch(
         if missing := _missing(wanted, chosen):
             raise FileNotFoundError(f"repository {repo_id!r} lacks {missing}; it holds: {listing(names)}.")
         return _downloaded(repo_id, list(filter(None, chosen)), revision, str(there.sha), token, local_dir)
+
+
+def check_name(repo_id: Any, revision: Any) -> None:
+    """Raise TypeError or ValueError unless it is a name that a repository can have, of a revision that has one too."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    text("repo_id", repo_id)
+    if revision is not None:
+        text("revision", revision)
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        page = re.search(r"://[^/]+/([^/]+/[^/?#]+)", repo_id)
+        way = f" It is {page[1]!r}." if page else ""
+        if Path(repo_id).is_dir():
+            way = " That is a directory: load_checkpoint reads it, and retrain as checkpoints_directory."
+        raise ValueError(f"repo_id={repo_id!r}; expected a name on the hub, 'owner/name'.{way}") from error
 
 
 def _downloaded(

@@ -16,7 +16,7 @@ from neurallib.checks import as_path, boolean
 from neurallib.extras import missing
 from neurallib.files import as_plain, atomic_write
 from neurallib.models.folding import check_fold, fold_of, signal_scale_of
-from neurallib.models.registry import check_weights
+from neurallib.models.registry import check_numbers, check_weights
 from neurallib.names import hinted, listing
 from neurallib.signals.normalization import OWN, check_normalization
 from neurallib.state import State, changed
@@ -156,6 +156,7 @@ def _packages() -> tuple[Any, Any]:
 
 def _check_exportable(state: State, stateful: bool, int8: bool) -> None:
     check_weights(state)
+    check_numbers(state["weights"], "the state's weights")
     name, known, hparams = state["architecture"], state["preprocessing"], state["hparams"]
     check_normalization(known, describe(state))
     if name not in NETWORKS:

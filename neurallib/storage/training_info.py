@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import ARCHITECTURES, check_state
-from neurallib.checks import as_path
+from neurallib.checks import as_path, boolean
 from neurallib.files import read_json, write_json
 from neurallib.formats import CHECKPOINT, check_format
 from neurallib.state import State, changed, count_parameters
@@ -97,7 +97,7 @@ def save_training_information(
         "learning_rate": groups[0].get("initial_lr", groups[0]["lr"]),  # a schedule has changed the other since
         "validation_loss": val_loss,
         "training_time": total_training_time,
-        "retraining": retraining,
+        "retraining": boolean("retraining", retraining),
         "efficiency_flops": None,
         "efficiency_params": count_parameters(state["weights"]),
         **_beside_the_weights(state),

@@ -56,6 +56,7 @@ class Measuring:
         places = range(self._n_seen, self._n_seen + len(lengths))
         self._n_seen += len(lengths)
         outputs = self._val_set.in_units(activate(logits.float(), self._task.kind).cpu(), places)
+        y = y.float() if y.is_floating_point() else y  # of a precision that numpy does not know
         y, lengths = self._val_set.truth(y.cpu(), places), lengths.cpu()
         self._metrics.update(outputs, y, lengths)
         if self._own:
@@ -73,14 +74,18 @@ def own_values(metrics: Mapping[str, Any], seen: list[tuple[np.ndarray, np.ndarr
     Raises
     ------
     TypeError
-        If one gives no number.
+        If one gives no number, or cannot do with numpy arrays.
     """
     if not metrics:
         return {}
     outputs, y = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     values = {}
     for name, function in metrics.items():
-        value = function(outputs.copy(), y.copy())
+        try:
+            value = function(outputs.copy(), y.copy())
+        except (AttributeError, TypeError) as error:
+            shapes = f"{outputs.shape} and {y.shape}"
+            raise TypeError(f"the metric {name!r}, given numpy arrays of shapes {shapes}: {error}") from error
         try:
             values[name] = float(value)
         except (TypeError, ValueError) as error:

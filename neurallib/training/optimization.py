@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import number
+from neurallib.checks import boolean, number
 from neurallib.measures.losses import Loss
 from neurallib.names import did_you_mean, hinted, is_named, listing
 from neurallib.state import Batch, Hparams
@@ -142,7 +142,7 @@ def build_optimizer(
         named = {"name": group.pattern} if rates else {}
         parameters.append({"params": [learning[name] for name in group.names], "lr": group.rate} | named)
     kind, settings = OPTIMIZERS[optimizer]
-    more: dict[str, Any] = {"lr": hparams["learning_rate"], "fused": fused}
+    more: dict[str, Any] = {"lr": hparams["learning_rate"], "fused": boolean("fused", fused)}
     return kind(parameters, **settings, **more)
 
 

@@ -22,7 +22,7 @@ _OWN = {
     "val_check_interval": "every epoch ends with validation",
 }
 _NOT_HERE = {
-    "lr": "learning_rate is a hyperparameter: give it to the factory that makes the state",
+    "lr": "learning_rate is a hyperparameter: give it to the factory, or change state['hparams']['learning_rate']",
     "num_workers": "the process that trains prepares its own batches",
 }
 _OF_THE_ORIGINAL = {
@@ -53,11 +53,19 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _NOT_HERE:
             raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
+        if name == "profiler" and isinstance(options[name], str):
+            raise TypeError(
+                f"profiler={options[name]!r} tells its times in Lightning's log, which is silent here: give an object "
+                "that writes a file, such as SimpleProfiler(dirpath='.', filename='times')."
+            )
         if name in _OF_THE_ORIGINAL:
             raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
         if name not in known:
             if any(name in inspect.signature(entry.factory).parameters for entry in ARCHITECTURES.values()):
-                raise TypeError(f"{name!r} is a hyperparameter: give it to the factory that makes the state.")
+                raise TypeError(
+                    f"{name!r} is a hyperparameter: give it to the factory that makes the state; of a state that is "
+                    f"there it is state['hparams'][{name!r}]."
+                )
             raise TypeError(
                 f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
                 f"Lightning's Trainer.{did_you_mean(name, known)}"

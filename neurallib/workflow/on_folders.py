@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import text
+from neurallib.checks import boolean, text
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -47,6 +47,7 @@ def validate_training_context(
     >>> import neurallib as nl
     >>> nl.validate_training_context(True, "results/peaks/checkpoints/RUN", None)
     """
+    boolean("retraining", retraining)
     given = [name for name in (checkpoints_directory, hugging_face_model) if name]
     if not retraining and given:
         raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
@@ -80,6 +81,10 @@ def train_on_folders(
     **options: Any,
 ) -> State:
     """Open the folders and train on them, into a new checkpoints directory."""
+    folder = {name: options.pop(name) for name in _FOLDER}
+    folder["all_samples"] = boolean("all_samples", folder["all_samples"]) or folder["samples"] is None
+    if classification is not None:
+        boolean("classification", classification)
     names = {"dataset_name": dataset_name, "trained_for": trained_for}
     if unknown := [name for name, value in names.items() if value is None]:
         consequence = "recorded as unknown, so that nobody can tell it from the files"
@@ -92,8 +97,5 @@ def train_on_folders(
         if classification:
             raise ValueError(f"{words}.")
         warn(f"{words}, which is what it is trained for.")  # False is what the original means by saying nothing
-    folder = {name: options.pop(name) for name in _FOLDER}
-    if folder["samples"] is None:
-        folder["all_samples"] = True
     train_data, val_data = (open_folder(part=part, **folder) for part in ("train", "val"))
     return train(state, train_data, val_data, save=True, **told, **options, **trainer_options)

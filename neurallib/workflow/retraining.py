@@ -146,9 +146,10 @@ def retrain(
         valid, known labels: by their number it is weighed where micro-batches, processes or batches come together.
         `evaluate` tells the task's own.
     metrics : mapping of str to function, optional
-        (outputs, y) -> number, by name, of each validation: probabilities or values in their own units [N, K] and
-        targets [N, K] (multiclass: [N]) of all N valid steps (or signals) with a known label, in the order of the data,
-        held in memory together. Where some of K labels are unknown, y is nan. Callbacks and loggers know "val_NAME".
+        (outputs, y) -> number, by name, of each validation: numpy arrays of probabilities or values in their own units
+        [N, K] and of targets [N, K] (multiclass: [N]), of all N valid steps (or signals) with a known label, in the
+        order of the data, in memory together. Where some of K labels are unknown, y is nan. Callbacks and loggers know
+        "val_NAME".
     monitor : str or (str, str)
         The validation measure by which weights are chosen, best.ckpt is written, `patience` counts and "plateau"
         looks: "loss", one that `evaluate` gives, such as "f1" or "mae", whose better way is known, or one of `metrics`
