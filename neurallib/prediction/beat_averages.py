@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from neurallib.prediction.stretches import bridged
+from neurallib.signals.arrays import bridged
 
 BEFORE, AFTER, FADING = 0.3, 0.45, 0.08  # s of a beat, and of these at either end, where its correction fades
 ALIKE = 0.7  # the least correlation of two denoised beats
