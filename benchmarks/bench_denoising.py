@@ -4,7 +4,8 @@ Run `python benchmarks/bench_denoising.py --records DIR --noise DIR` with folder
 $NEURALLIB_DATA, which has `mitdb` and `nstdb`). Ours is the denoiser that comes along, or `--checkpoint DIR`. It was
 trained on DS1: of these records measure what `python -m neurallib.examples.train_ecg_denoiser` cross-validated, with
 `--cross-validated results/denoiser_fold_0 results/denoiser_fold_1`: every record gets the state that never met its
-person. Noise is taken from the last third of its records, which these states have not met either.
+person. Noise is taken from the last third of its records, which these states have not met either. "no averages" is ours
+without the averages over beats.
 
 Clean is what the database recorded, less its own baseline (below 0.5 Hz). "best" filters have the highest mean
 improvement among all settings that are tried, chosen with hindsight for each kind of noise and each ratio. Electrode
@@ -21,6 +22,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +149,13 @@ def main() -> None:
     learnt, records = read_noises(noises)
     state_for = states_of("ecg_denoiser", arguments.checkpoint, arguments.cross_validated)
 
-    def ours(recording: Recording) -> Any:
-        return nl.denoise_recording(state_for(recording["name"]), recording)["signal"]
+    def ours(recording: Recording, average_beats: bool = True) -> Any:
+        state = state_for(recording["name"])
+        return nl.denoise_recording(state, recording, average_beats=average_beats)["signal"]
 
     networks = {"DRNN-like LSTM": lstm(folder, learnt, arguments.drnn)} if arguments.drnn else {}
     networks["neurallib"] = ours, ""
+    networks["neurallib, no averages"] = partial(ours, average_beats=False), ""
     rows: list[dict[str, Any]] = []
     print("\n".join(table_head()))
     for kind in arguments.kinds:

@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     """Cross-validate over the people of DS1, train on all of them, and write the model; gives for each ratio in dB what
     `neurallib.evaluate_recordings` measured of mixed noise on people whom the model of their fold had never met."""
-    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=80).parse_args(argv)
+    arguments = recipe_parser(__doc__, epochs=45, fold_epochs=60).parse_args(argv)
     speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
