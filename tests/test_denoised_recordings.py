@@ -46,12 +46,32 @@ def test_each_lead_is_denoised_by_itself_and_all_else_stays() -> None:
     np.testing.assert_array_equal(given["signal"][:1000], before[:1000])  # what was given is as it was
 
 
+def test_beats_are_averaged_by_a_state_for_ecg_and_where_it_is_asked_for() -> None:
+    given = recording(["II"])
+    plain, made = alone(given, 0), averaged(given, 0)
+    assert np.abs(plain - made).max() > 1e-3
+    other = {**DENOISER, "postprocessing": {**DENOISER["postprocessing"], "outputs": ["lead"]}}
+    for state, asked, expected in (
+        (DENOISER, None, made), (DENOISER, False, plain), (other, None, plain), (other, True, made)
+    ):  # fmt: skip
+        found = nl.denoise_recording(state, given, average_beats=asked)["signal"][:, 0]
+        np.testing.assert_array_equal(found, expected)
+    clean = nl.synthetic_ecg(duration=20, sampling_frequency=RATE, muscle_noise=0, seed=0)[0]
+    for names in (["II"], ["unlike any lead"]):
+        one = given | {"channels": names}
+        scores = nl.evaluate_recordings(DENOISER, [one], task="denoising", target=lambda _: clean)
+        by_hand = nl.denoising_scores(clean, given["signal"][:, 0], made)
+        assert scores["average"]["snr_improvement_db"] == pytest.approx(by_hand["snr_improvement_db"])
+    with pytest.raises(TypeError, match="average_beats='no'"):
+        nl.denoise_recording(DENOISER, given, average_beats="no")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("names", "channels"), [(None, None), (["a", "b", "c"], ["b", "a"])])
 def test_a_lead_without_any_value_stops_no_other(names: Any, channels: Any) -> None:
     given = recording(names, 3)
     given["signal"][:, 0] = np.nan
     made = nl.denoise_recording(DENOISER, given, channels=channels)["signal"]
-    np.testing.assert_array_equal(made[:, 1], alone(given, 1))
+    np.testing.assert_array_equal(made[:, 1], averaged(given, 1))
     assert np.isnan(made[:, 0]).all() and np.isfinite(made[:, 2]).all()
     given["signal"][:] = np.nan
     with pytest.raises(ValueError, match="holds no value"):
