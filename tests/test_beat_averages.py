@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from neurallib.prediction import beat_averages
 from neurallib.prediction.beat_averages import with_beat_averages
 
 RATE = 200.0
@@ -74,6 +75,13 @@ def test_a_beat_unlike_the_others_is_left_alone() -> None:
     found = with_beat_averages(noisy + 3, denoised + 3, RATE) - 3
     np.testing.assert_allclose(found[odd - 20 : odd + 40], denoised[odd - 20 : odd + 40], atol=1e-6)
     assert error(found, clean) < 0.4 * error(denoised, clean)
+
+
+def test_stretches_of_a_long_recording_are_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, clean, noisy, small = ecg(400, noise=0.1)
+    expected = with_beat_averages(noisy, clean - small, RATE)
+    monkeypatch.setattr(beat_averages, "STRETCH", 33.3)
+    np.testing.assert_allclose(with_beat_averages(noisy, clean - small, RATE), expected, atol=1e-6)
 
 
 def test_beats_are_of_any_size_and_polarity() -> None:

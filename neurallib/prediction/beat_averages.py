@@ -15,6 +15,7 @@ SLOWEST = 0.4  # Hz: what is slower is no part of a beat
 BAND, SMOOTHED = (5.0, 25.0), 0.06  # Hz, s: where QRS stand out
 BLOCK, LOUD = 2.0, 0.3  # s, and the share of the blocks' usual peak from which on one is a beat's
 LOWEST = 30.0  # Hz: of slower signals nothing is asked
+STRETCH, BESIDE = 600.0, 120.0  # s that are corrected together, and that are heard on either side
 
 
 def with_beat_averages(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarray:
@@ -26,11 +27,22 @@ def with_beat_averages(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> 
     standard error (Wiener's filter). What sets a denoised beat apart from their mean counts by its share of that and of
     the noise.
     """
+    if rate < LOWEST:
+        return denoised
+    size, beside = round(STRETCH * rate), round(BESIDE * rate)
+    found = denoised.astype(np.float32)
+    for low in range(0, len(found), size):
+        first, stop = max(0, low - beside), low + size + beside
+        found[low : low + size] = _corrected(noisy[first:stop], denoised[first:stop], rate)[low - first :][:size]
+    return found
+
+
+def _corrected(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarray:
     from scipy.signal import butter, sosfiltfilt
     from scipy.signal.windows import tukey
 
     before, size = round(BEFORE * rate), round((BEFORE + AFTER) * rate)
-    beats = _beats(denoised, rate, before, size) if rate >= LOWEST else []
+    beats = _beats(denoised, rate, before, size)
     if len(beats) < LEAST:
         return denoised
     beat = bridged(denoised[:, None].astype(np.float64))[:, 0]
@@ -44,7 +56,7 @@ def with_beat_averages(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> 
         for i, changed in _changes(beat[places], lost[places], taper, range(first - low, len(places))[:REACH]):
             change[places[i]] += changed * taper
             weight[places[i]] += taper
-    return (denoised + change / np.maximum(weight, 1)).astype(np.float32)
+    return np.asarray(denoised + change / np.maximum(weight, 1))
 
 
 def _changes(
