@@ -1,5 +1,6 @@
 """R-peaks of recordings with several leads, by the detector that comes along, which hears one."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,22 @@ def test_beats_that_one_lead_shows_stay_while_others_are_off(off: str, seconds: 
             found = nl.find_r_peaks(STATE, of_leads(*others, 0.7 * signal, names=("I", "II", "V5")[: n_off + 1]))
             there, all_there = (((x > start) & (x < start + n)).sum() for x in (found, r_peaks))
             assert abs(there - all_there) <= 1
+
+
+@pytest.mark.parametrize("n_leads", [1, 2])
+def test_one_bar_shows_how_far_all_leads_are_heard(
+    n_leads: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal, _ = heart()
+    recording, state = of_leads(*[signal] * n_leads, names=("II", "V5")[:n_leads]), nl.load_pretrained("ecg_r_peaks")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    quiet = nl.find_r_peaks(state, recording)
+    assert "predicting" not in capsys.readouterr().err
+    np.testing.assert_array_equal(nl.find_r_peaks(state, recording, enable_progress_bar=True), quiet)
+    shown = capsys.readouterr().err
+    assert "predicting" in shown and shown.count(" 0%|") == 1
+    with pytest.raises(TypeError, match="enable_progress_bar='yes'"):
+        nl.find_r_peaks(state, recording, enable_progress_bar="yes")  # type: ignore[arg-type]
 
 
 def test_channels_that_are_no_leads_are_not_heard() -> None:

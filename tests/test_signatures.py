@@ -55,7 +55,7 @@ find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoo
 find_intervals(output, sampling_frequency, *, smoothing=0.0, min_duration=0.0, names=None)
 find_unfinished(results_directory=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
-    doubt=None, channel=None, gpu_id=None)
+    doubt=None, channel=None, gpu_id=None, enable_progress_bar=False)
 event_target(recording, *, symbols=None, width=0.0, shape='window')
 export_onnx(state, path, *, stateful=False, int8=False, signals=None)
 flip_valid(x, lengths)

@@ -29,7 +29,7 @@ AS_GOOD = 0.95  # of the best lead's agreement with what was found: the first le
 
 def events_of_leads(
     state: State, recording: Recording, columns: Sequence[int], settings: Mapping[str, Any], doubt: float | None,
-    gpu_id: int | None, beats: bool,
+    gpu_id: int | None, beats: bool, bar: bool,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """int64 [n], samples of the recording: events of what its leads say together, told from noise, in memory that does
     not grow with it; and the column whose places they have.
@@ -38,7 +38,10 @@ def events_of_leads(
     their places, but where it has not.
     """
     rate = float(recording["sampling_frequency"])
-    leads = [answers_of(state, of_channel(recording, column), None, None, False, gpu_id) for column in columns]
+    leads = [  # heard side by side: the progress of one is that of all
+        answers_of(state, of_channel(recording, column), None, None, False, gpu_id, bar and column == columns[0])
+        for column in columns
+    ]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps
     found, *own = sure_events(together(rows, rate), n_steps, settings, rate, doubt, 1 + len(leads), beats)
     if len(found) == 0:

@@ -140,31 +140,31 @@ def predict_recording(
         what = "and a path, where nothing is written" if path is not None else f"of a {task}"
         raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
     recording = as_recording(recording, rated=state["preprocessing"]["sampling_frequency"] is not None)
-    answers = answers_of(state, recording, window, overlap, output == "logits", gpu_id)
-    shown, n_steps, told = _counted(answers, enable_progress_bar), answers.n_steps, answers.told
+    answers = answers_of(state, recording, window, overlap, output == "logits", gpu_id, enable_progress_bar)
+    parts, _, n_steps, told = answers
     if output == "events":
         rate = recording.get("sampling_frequency")
-        (events,) = events_of(without_holes(shown, n_steps, 1), n_steps, event_settings(state), rate)
+        (events,) = events_of(without_holes(parts, n_steps, 1), n_steps, event_settings(state), rate)
         return {"events": events} | told
     values: np.ndarray
     if task.seq2one:
-        values = np.concatenate([rows for _, rows in shown])
+        values = np.concatenate([rows for _, rows in parts])
         if file is not None:
             write_array(file, values)
     elif file is None:
         values = np.full((n_steps, task.n_outputs), np.nan, np.float32)
-        for own, rows in shown:
+        for own, rows in parts:
             values[own.low : own.high] = rows
     else:
-        values = _written(file, shown, n_steps, task.n_outputs)
+        values = _written(file, parts, n_steps, task.n_outputs)
     return {"output": values} | told
 
 
 def answers_of(
     state: State, recording: Mapping[str, Any], window: float | None, overlap: float | None, raw: bool,
-    gpu_id: int | None,
+    gpu_id: int | None, bar: bool = False,
 ) -> Answers:  # fmt: skip
-    """What `predict_recording` hands over, as it is computed; `raw` for logits."""
+    """What `predict_recording` hands over, as it is computed; `raw` for logits, `bar` to show the progress."""
     signal, handed = signal_of(state, recording)
     device, task = configure_device(gpu_id), describe(state)
     steps, stride = _steps(state, window, overlap, handed)
@@ -189,7 +189,7 @@ def answers_of(
         "sampling_frequency": recording.get("sampling_frequency"),
         "outputs": state["postprocessing"]["outputs"],
     }
-    return Answers(parts, windows, len(signal), told)
+    return Answers(_counted(parts, windows, bar), windows, len(signal), told)
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -269,9 +269,11 @@ def _going_on(
         at += len(output)
 
 
-def _counted(answers: Answers, enable: bool) -> Iterator[tuple[Window, np.ndarray]]:
-    bar = iter(progress(answers.windows, enable, "predicting", unit="window"))
-    for part in answers.parts:
+def _counted(
+    parts: Iterable[tuple[Window, np.ndarray]], windows: list[Window], enable: bool
+) -> Iterator[tuple[Window, np.ndarray]]:
+    bar = iter(progress(windows, enable, "predicting", unit="window"))
+    for part in parts:
         next(bar)
         yield part
     next(bar, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import choice, number, seconds
+from neurallib.checks import boolean, choice, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
@@ -44,6 +44,7 @@ def find_r_peaks(
     doubt: float | None = None,
     channel: str | int | None = None,
     gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
 ) -> np.ndarray:
     """The R-peaks of a recording, by a binary seq2seq state.
 
@@ -76,6 +77,8 @@ def find_r_peaks(
         as long; where none has, the first, with a warning.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress.
 
     Returns
     -------
@@ -126,6 +129,7 @@ def find_r_peaks(
         kind = f"{task.kind}, one output a {'signal' if task.seq2one else 'step'}"
         raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
     recording = as_recording(recording)
+    boolean("enable_progress_bar", enable_progress_bar)
     said = state["postprocessing"]["events"]
     asked = snap is not None or "snap" in said
     beats = R_PEAK in (state["postprocessing"]["outputs"] or (R_PEAK,))
@@ -144,11 +148,14 @@ def find_r_peaks(
     if task.n_features == 1 and known is None:  # of any lead
         leads = _leads(state, recording) if channel is None else []
         if len(leads) > 1:
-            found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id, beats)
+            found, column = events_of_leads(
+                state, recording, leads, settings, doubt, gpu_id, beats, enable_progress_bar
+            )
             return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
-    rate, answers = float(recording["sampling_frequency"]), answers_of(state, recording, None, None, False, gpu_id)
+    rate = float(recording["sampling_frequency"])
+    answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
     parts = without_holes(answers.parts, answers.n_steps, 1)
     (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
     return snapped(recording, found, snap, polarity, column, asked)
