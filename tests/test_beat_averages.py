@@ -44,6 +44,13 @@ def test_a_wave_that_was_taken_off_every_beat_comes_back(seconds: float, interva
     assert error(found, clean) < 0.6 * error(denoised, clean)
 
 
+def test_a_few_beats_without_noise_are_enough() -> None:
+    beats, clean, noisy, small = ecg(8, noise=0.001)
+    assert 4 <= len(beats) <= 8
+    found, denoised = with_beat_averages(noisy, clean - small, RATE), clean - small
+    assert all(error(found[b:][:60], clean[b:][:60]) < 0.2 * error(denoised[b:][:60], clean[b:][:60]) for b in beats)
+
+
 def test_beats_become_alike_in_noise_and_stay_as_they_are_without() -> None:
     rng = np.random.default_rng(1)
     _, clean, noisy, _ = ecg(120, noise=0.4)

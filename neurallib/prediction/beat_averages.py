@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from neurallib.signals.arrays import bridged
@@ -52,47 +50,58 @@ def _corrected(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarr
     change, weight = np.zeros(len(beat)), np.zeros(len(beat))
     for first in range(0, len(beats), REACH):
         low = max(0, first - REACH)
-        places = np.array(beats[low : first + 2 * REACH])[:, None] + np.arange(size)
-        for i, changed in _changes(beat[places], lost[places], taper, range(first - low, len(places))[:REACH]):
-            change[places[i]] += changed * taper
-            weight[places[i]] += taper
+        places = beats[low : first + 2 * REACH, None] + np.arange(size)
+        own = np.arange(first - low, min(first - low + REACH, len(places)))
+        changed, shares = _changes(beat[places], lost[places], taper, own)
+        np.add.at(change, places[own], changed)
+        np.add.at(weight, places[own], shares)
     return np.asarray(denoised + change / np.maximum(weight, 1))
 
 
 def _changes(
-    beats: np.ndarray, lost: np.ndarray, taper: np.ndarray, own: Iterable[int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """What is added to each of `own` among beats [n, size] of which [n, size] was lost, where enough are like it."""
+    beats: np.ndarray, lost: np.ndarray, taper: np.ndarray, own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is added to the beats `own` among beats [n, size] of which [n, size] was lost, and how much it counts:
+    nothing where few are alike."""
     from scipy.ndimage import uniform_filter1d
 
-    def power(values: np.ndarray) -> np.ndarray:  # of a spectrum, and never 0
-        return np.asarray(uniform_filter1d(values, 5, mode="nearest")) + np.finfo(float).tiny
+    def power(values: np.ndarray) -> np.ndarray:  # of spectra, and never 0
+        return np.asarray(uniform_filter1d(np.maximum(values, 0), 5, mode="nearest")) + np.finfo(float).tiny
 
-    size = 1 << (len(taper) - 1).bit_length()
-    spectra, spectra_lost = (np.fft.rfft(rows * taper, size) for rows in (beats, lost))
+    size, alike = 1 << (len(taper) - 1).bit_length(), _alike(beats, own)
+    n = np.maximum(alike.sum(axis=1, keepdims=True), LEAST)
+    spectra = [np.fft.rfft(rows * taper, size) for rows in (beats, lost)]
+    mean, mean_lost = (alike @ rows / n for rows in spectra)
+    of_each, noise = (
+        power((alike @ np.abs(rows) ** 2 / n - np.abs(middle) ** 2) * n / (n - 1))
+        for rows, middle in zip(spectra, (mean, mean_lost), strict=True)
+    )
+    put_back = np.maximum(1 - noise / n / power(np.abs(mean_lost) ** 2), 0) * mean_lost
+    made_alike = (mean - spectra[0][own]) * noise / (of_each + noise)
+    counts = taper * alike.any(axis=1, keepdims=True)
+    return np.fft.irfft(put_back + made_alike, size)[:, : len(taper)] * counts, counts
+
+
+def _alike(beats: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Which of the beats [n, size] each of `own` is compared with, [len(own), n]: the nearest that are alike, if enough
+    are."""
     about = beats - beats.mean(axis=1, keepdims=True)
     about /= np.sqrt((about**2).sum(axis=1, keepdims=True)) + np.finfo(float).tiny
-    for i in own:
-        nearest = np.argsort(np.abs(np.arange(len(beats)) - i), kind="stable")
-        alike = nearest[about[nearest] @ about[i] > ALIKE][:MOST]
-        if len(alike) < LEAST:
-            continue
-        mean, mean_lost = spectra[alike].mean(axis=0), spectra_lost[alike].mean(axis=0)
-        noise = power(spectra_lost[alike].var(axis=0, ddof=1))
-        of_each = power(spectra[alike].var(axis=0, ddof=1))
-        put_back = np.maximum(1 - noise / len(alike) / power(np.abs(mean_lost) ** 2), 0) * mean_lost
-        made_alike = (mean - spectra[i]) * noise / (of_each + noise)
-        yield i, np.fft.irfft(put_back + made_alike, size)[: len(taper)]
+    alike = about[own] @ about.T > ALIKE
+    nearest = np.argsort(np.abs(own[:, None] - np.arange(len(beats))), axis=1, kind="stable")
+    some = np.take_along_axis(alike, nearest, axis=1)
+    np.put_along_axis(alike, nearest, some & (some.cumsum(axis=1) <= MOST), axis=1)
+    return np.asarray(alike & (alike.sum(axis=1, keepdims=True) >= LEAST))
 
 
-def _beats(denoised: np.ndarray, rate: float, before: int, size: int) -> list[int]:
+def _beats(denoised: np.ndarray, rate: float, before: int, size: int) -> np.ndarray:
     """Where the beats begin that are whole and miss no value."""
     from scipy.ndimage import median_filter
     from scipy.signal import butter, find_peaks, sosfiltfilt
 
     missing = np.isnan(denoised)
     if len(denoised) < 2 * size or missing.all():
-        return []
+        return np.zeros(0, np.int64)
     band = butter(2, (BAND[0], min(BAND[1], 0.4 * rate)), "bandpass", fs=rate, output="sos")
     hanning = np.hanning(round(SMOOTHED * rate) + 3)
     height = np.convolve(np.abs(sosfiltfilt(band, bridged(denoised[:, None])[:, 0])), hanning / hanning.sum(), "same")
@@ -102,4 +111,4 @@ def _beats(denoised: np.ndarray, rate: float, before: int, size: int) -> list[in
     loud = height[peaks] > LOUD * np.interp(peaks, blocks + BLOCK * rate / 2, usual)
     n_missing = np.concatenate([[0], missing.cumsum()])
     starts = peaks[loud & (peaks >= before) & (peaks - before + size <= len(height))] - before
-    return list(starts[n_missing[starts + size] == n_missing[starts]])
+    return np.asarray(starts[n_missing[starts + size] == n_missing[starts]])
