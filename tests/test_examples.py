@@ -151,6 +151,7 @@ def test_labels_of_the_recipe_lie_around_their_beats_and_its_pieces_are_of_both_
     assert shares == [1, 2, 2, 1, 1, 1, 2, 1, 1]
 
 
+@pytest.mark.nightly
 def test_the_recipe_goes_on_within_a_training_that_was_killed(tmp_path: Path) -> None:
     command = ["-m", train_ecg_r_peaks.__name__, *records(tmp_path), "--folds", "0", "--epochs", "25"]
     runs = tmp_path / "out" / "runs" / "ecg_r_peaks" / "checkpoints"

@@ -74,6 +74,7 @@ def test_the_way_back_is_compiled_in_a_process_beside_where_there_is_a_core_for_
     assert sorted(file.name.split("-")[0] for file in files(tmp_path)) == ["kernel.backward", "kernel.forward"]
 
 
+@pytest.mark.nightly
 def test_a_step_does_not_hang_on_the_process_beside(tmp_path: Path) -> None:
     hanging = """
 import time

@@ -38,7 +38,7 @@ def found(*columns: np.ndarray) -> tuple[np.ndarray, int]:
     given = {"signal": np.stack(columns, axis=1), "sampling_frequency": RATE}
     state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
     settings = {"threshold": 0.3, "min_distance": 0.2}  # so that a beat which one of two shows is found
-    return leads.events_of_leads(state, given, range(len(columns)), settings, None, None, False)
+    return leads.events_of_leads(state, given, range(len(columns)), settings, None, None, False, False)
 
 
 def test_places_are_those_of_the_first_lead_that_has_them() -> None:

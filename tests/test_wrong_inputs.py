@@ -196,8 +196,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nl.make_dataset([recording()], "data", target=nl.beats, overlap=0.5, val=0, test=0),
         "overlap=0.5 is of windows: give window,",
     ),
-    "a path to predict": (lambda: nl.predict(STATE, ["a.npy"]), r"x of signals\[0\] is a str; expected an array"),
-    "a path alone": (lambda: nl.test_on_single_signal(STATE, "a.npy"), "^X is a str; expected an"),  # type: ignore
+    "a path to predict": (lambda: nl.predict(STATE, ["a.npy"]), r"x of signals\[0\] is a path or text"),
+    "a path alone": (lambda: nl.test_on_single_signal(STATE, "a.npy"), "^X is a path or text"),  # type: ignore
     "recordings to predict": (lambda: nl.predict(STATE, [recording()]), "is a dict; .* predict_recording takes a rec"),
     "a recording alone": (lambda: nl.test_on_single_signal(STATE, recording()), "predict_recording"),  # type: ignore
     "three where two are expected": (lambda: nl.evaluate(STATE, [(X, Y, 1)] * 3), r"data\[0\] is a tuple of 3; exp"),
