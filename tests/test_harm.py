@@ -19,6 +19,8 @@ from searching import OPTIONS, search
 
 import neurallib as nl
 
+pytestmark = pytest.mark.nightly  # takes long
+
 GRU = Case("GRUseq2seq", "binary")
 
 

@@ -25,6 +25,8 @@ PACKAGE = Path(nl.__file__).parent
 # Another machine: what LLVM says of this one's processor, without its wider vectors.
 OLD_MACHINE = """
 import llvmlite.binding as llvm
+
+pytestmark = pytest.mark.nightly  # takes long
 features = llvm.get_host_cpu_features
 def without_avx():
     found = features()
