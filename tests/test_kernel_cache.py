@@ -18,6 +18,8 @@ from recurrence_cases import run_script
 
 import neurallib as nl
 
+pytestmark = pytest.mark.nightly  # takes long
+
 numba = pytest.importorskip("numba")
 compiling = pytest.importorskip("neurallib.recurrence.compiling")
 PACKAGE = Path(nl.__file__).parent
@@ -25,8 +27,6 @@ PACKAGE = Path(nl.__file__).parent
 # Another machine: what LLVM says of this one's processor, without its wider vectors.
 OLD_MACHINE = """
 import llvmlite.binding as llvm
-
-pytestmark = pytest.mark.nightly  # takes long
 features = llvm.get_host_cpu_features
 def without_avx():
     found = features()
