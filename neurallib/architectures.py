@@ -188,7 +188,8 @@ def check_state(state: Any, name: str = "state") -> State:
     _only(f"{name}: {state['architecture']} has no hyperparameter", state["hparams"], known)
     if missing := [key for key in known if key not in state["hparams"] and key not in entry.optional]:
         raise ValueError(f"{name}['hparams'] lacks {listing(missing)}; {state['architecture']}'s factory sets all.")
-    weights = {key: _as_weight(f"{name}['weights'][{key!r}]", weight) for key, weight in state["weights"].items()}
+    other = {key: weight for key, weight in state["weights"].items() if not _is_weight(weight)}
+    weights = {key: _as_weight(f"{name}['weights'][{key!r}]", weight) for key, weight in other.items()}
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
     if isinstance(state["frozen"], str) or not isinstance(state["frozen"], _SEQUENCE):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
@@ -197,8 +198,8 @@ def check_state(state: Any, name: str = "state") -> State:
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
     _check_values(f"{name}['preprocessing']", before)
-    if any(weight is not state["weights"][key] for key, weight in weights.items()):
-        state = {**state, "weights": weights}  # by hand
+    if weights:
+        state = {**state, "weights": {**state["weights"], **weights}}  # by hand
     if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
         whole = {"preprocessing": new_preprocessing(before), "postprocessing": new_postprocessing(behind)}
         return cast(State, {**state, **whole})  # of an older version, or by hand
@@ -213,11 +214,19 @@ def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items() if name not in beside}
 
 
+def _is_weight(weight: Any) -> bool:
+    return (
+        isinstance(weight, Tensor)
+        and weight.dtype == torch.float32
+        and weight.is_cpu
+        and not weight.requires_grad
+        and weight.layout is torch.strided
+    )
+
+
 def _as_weight(name: str, weight: Any) -> Tensor:
     if not isinstance(weight, Tensor):
         raise TypeError(f"{name} is a {type(weight).__name__}; expected a Tensor.")
-    if weight.dtype == torch.float32 and weight.is_cpu and not weight.requires_grad and weight.layout is torch.strided:
-        return weight
     if not weight.is_floating_point() or weight.layout is not torch.strided or weight.is_meta:
         raise TypeError(
             f"{name} holds {weight.dtype} ({weight.layout}, {weight.device}); expected floating-point numbers, dense."

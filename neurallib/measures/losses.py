@@ -58,7 +58,7 @@ def loss_function(state: State) -> Loss:
     >>> loss(logits, y, torch.tensor([5, 3]))
     tensor(0.6931)
     """
-    terms = loss_terms(describe(check_state(state)), state["training_info"].get("class_weight"))
+    terms = loss_terms(describe(check_state(state)), state["training_info"].get("class_weight"), unchecked=True)
 
     def loss(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         total, count = terms(logits, y, lengths)
@@ -72,12 +72,13 @@ def mean_loss(total: Tensor, count: Tensor) -> Tensor:
     return total / count.clamp(min=torch.finfo(count.dtype).tiny)
 
 
-def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
+def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) -> LossTerms:
     """A task's loss in two parts for each signal: the sum over its valid, known labels, and the weight that divides it
     (how many they are; of a multiclass task with class weights, the weights of their classes).
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
-    loss of each signal. `class_weight` is what `training_info["class_weight"]` holds.
+    loss of each signal. `class_weight` is what `training_info["class_weight"]` holds. Labels are those of prepared
+    data, which were checked there, unless they come `unchecked`.
 
     Returns
     -------
@@ -93,13 +94,15 @@ def loss_terms(task: Task, class_weight: Any = None) -> LossTerms:
         if not task.seq2one:
             valid = valid_mask(as_lengths(lengths, logits), logits.shape[1])
             known = known & (valid if y.dim() == 2 else valid[:, :, None])
+        # Before the loss: its gradient of nan is nan, masked or not.
+        y = (y if kind == "multiclass" else y.to(logits.dtype)).masked_fill(~known, 0)
+        if unchecked:
+            _check_possible(y, task)
         if kind == "multiclass":
-            y = _possible(y.masked_fill(~known, 0), task).long()
+            y = y.long()
             values = cross_entropy(logits.movedim(-1, 1), y, class_weight, reduction="none")
             counts = torch.ones_like(values) if class_weight is None else class_weight[y]
         else:
-            # Before the loss: its gradient of nan is nan, masked or not.
-            y = _possible(y.to(logits.dtype).masked_fill(~known, 0), task)
             if kind == "regression":
                 values = mse_loss(logits, y, reduction="none")
             else:
@@ -116,12 +119,11 @@ def known_labels(y: Tensor, task: Task) -> Tensor:
     return y >= 0 if task.kind == "multiclass" else ~y.isnan()
 
 
-def _possible(y: Tensor, task: Task) -> Tensor:
-    """The labels, or ValueError where a classification has none such; on another device they are trusted, as lengths
+def _check_possible(y: Tensor, task: Task) -> None:
+    """Raise ValueError where a classification has none such labels; on another device they are trusted, as lengths
     are."""
     if task.kind != "regression" and y.device.type == "cpu" and not torch.compiler.is_compiling():
         check_labels((y.detach().float() if y.is_floating_point() else y).numpy(), task, "the batch")
-    return y
 
 
 def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:

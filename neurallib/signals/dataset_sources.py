@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.functions import content_sum
 from neurallib.checks import as_path
+from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked, picked_names
