@@ -16,7 +16,7 @@ from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure,
 from neurallib.signals.annotations import samples_of
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_numbers, exclude_each_other
+from neurallib.signals.smoothing import as_numbers, exclude_each_other, most_probable
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def _outputs(shown: Mapping[str, np.ndarray], low: int, high: int, names: Sequen
     for name, values in shown.items():
         some = values[low:high]
         if some.ndim == 2 and not (some < 0).any() and exclude_each_other(some):
-            unknown = np.isnan(some).any(axis=1)
-            some = np.where(unknown, -1, np.where(unknown[:, None], 0, some).argmax(axis=1))
+            some = most_probable(some)
         if some.ndim == 1 and some.dtype.kind in "iub":
             top = int(some.max(initial=0))
             tracks.append(_Track(name, 0.3, lambda a, b, of=some.astype(int): of[a - low : b - low], 0, top, True))

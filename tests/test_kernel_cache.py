@@ -117,7 +117,6 @@ def test_vectors_are_as_wide_as_those_that_numba_compiles_for(environment: dict[
     assert run_script(script, **environment) == lanes
 
 
-@pytest.mark.nightly
 def test_machines_may_share_a_folder_where_numba_compiles_for_what_they_have_in_common(tmp_path: Path) -> None:
     shared = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": "generic"}
     lanes = "4" if compiling._TARGET[0].startswith("x86") else str(compiling.LANES)
@@ -137,7 +136,6 @@ def test_a_file_is_for_one_processor(folder: Path) -> None:
     assert kept_and_run() == 1 and len(files(folder)) == 2
 
 
-@pytest.mark.nightly
 def test_a_change_of_what_a_kernel_calls_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "neurallib", ignore=shutil.ignore_patterns("__pycache__"))
     script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{LINEAR}\nprint(right(), hits(), end='')"
@@ -236,7 +234,6 @@ def test_processes_may_compile_into_one_folder_at_the_same_time(folder: Path) ->
     assert len(files(folder)) == 2 and kept_and_run() == kept_and_run(triple) == 1
 
 
-@pytest.mark.nightly
 def test_a_compilation_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     script, kept = f"{LINEAR}\n{killing('SIGKILL')}\nprint(right())", {"NUMBA_CACHE_DIR": str(tmp_path)}
     command, env = [sys.executable, "-c", script], os.environ | kept

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from neurallib.measures.by_person import Measures, Scored, summary
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted
+from neurallib.signals.smoothing import most_probable
 
 
 @hinted
@@ -97,8 +98,7 @@ def known_pairs(
         if values.dtype.kind not in "iufb":
             raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers.")
         if values.ndim == 2 and values.shape[1] > 1 and name == "found":
-            unknown = np.isnan(values).any(axis=1)
-            values = np.where(unknown, -1, np.where(unknown[:, None], 0, values).argmax(axis=1))
+            values = most_probable(values)
         values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
         if values.ndim != 1:
             ways = {0: ": a list of one for each recording, such as [true]", 2: ": of several labels one, [:, 0]"}

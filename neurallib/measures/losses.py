@@ -102,11 +102,11 @@ def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) ->
             y = y.long()
             values = cross_entropy(logits.movedim(-1, 1), y, class_weight, reduction="none")
             counts = torch.ones_like(values) if class_weight is None else class_weight[y]
+        elif kind == "regression":
+            values = mse_loss(logits, y, reduction="none")
+            counts = torch.ones_like(values)
         else:
-            if kind == "regression":
-                values = mse_loss(logits, y, reduction="none")
-            else:
-                values = binary_cross_entropy_with_logits(logits, y, reduction="none", pos_weight=class_weight)
+            values = binary_cross_entropy_with_logits(logits, y, reduction="none", pos_weight=class_weight)
             counts = torch.ones_like(values)
         values, counts = values.masked_fill(~known, 0), counts.masked_fill(~known, 0)
         return values.reshape(len(values), -1).sum(1), counts.reshape(len(counts), -1).sum(1)

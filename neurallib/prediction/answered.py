@@ -11,7 +11,7 @@ from neurallib.names import listing
 from neurallib.prediction.denoised import denoise_recording
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
-from neurallib.prediction.stream_events import DEFAULTS, event_settings
+from neurallib.prediction.stream_events import event_settings
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, n_channels_of, name_of
@@ -31,7 +31,7 @@ def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Reco
         return denoise_recording(state, recording, channels=only, gpu_id=gpu_id)["signal"]
     answer = predict_recording(state, recording, gpu_id=gpu_id)
     if task == "classes" and known.kind == "binary":
-        output, threshold = answer["output"], (DEFAULTS | event_settings(state))["threshold"]
+        output, threshold = answer["output"], event_settings(state)["threshold"]
         answer["output"] = np.where(np.isnan(output), -1, output > threshold)
     return answer
 

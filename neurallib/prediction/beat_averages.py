@@ -40,19 +40,22 @@ def _corrected(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarr
     from scipy.signal.windows import tukey
 
     before, size = round(BEFORE * rate), round((BEFORE + AFTER) * rate)
-    beats = _beats(denoised, rate, before, size)
+    missing = np.isnan(denoised)
+    if len(denoised) < 2 * size or missing.all():
+        return denoised
+    whole = bridged(denoised[:, None].astype(np.float64))[:, 0]
+    beats = _beats(whole, missing, rate, before, size)
     if len(beats) < LEAST:
         return denoised
-    beat = bridged(denoised[:, None].astype(np.float64))[:, 0]
     lost = bridged((noisy - denoised.astype(np.float64))[:, None])[:, 0]
     lost = sosfiltfilt(butter(2, SLOWEST, "highpass", fs=rate, output="sos"), lost)
     taper = tukey(size, 2 * FADING / (BEFORE + AFTER))
-    change, weight = np.zeros(len(beat)), np.zeros(len(beat))
+    change, weight = np.zeros(len(whole)), np.zeros(len(whole))
     for first in range(0, len(beats), REACH):
         low = max(0, first - REACH)
         places = beats[low : first + 2 * REACH, None] + np.arange(size)
         own = np.arange(first - low, min(first - low + REACH, len(places)))
-        changed, shares = _changes(beat[places], lost[places], taper, own)
+        changed, shares = _changes(whole[places], lost[places], taper, own)
         np.add.at(change, places[own], changed)
         np.add.at(weight, places[own], shares)
     return np.asarray(denoised + change / np.maximum(weight, 1))
@@ -94,17 +97,14 @@ def _alike(beats: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.asarray(alike & (alike.sum(axis=1, keepdims=True) >= LEAST))
 
 
-def _beats(denoised: np.ndarray, rate: float, before: int, size: int) -> np.ndarray:
-    """Where the beats begin that are whole and miss no value."""
+def _beats(whole: np.ndarray, missing: np.ndarray, rate: float, before: int, size: int) -> np.ndarray:
+    """Where the beats of a signal [T] begin that are within it and miss no value."""
     from scipy.ndimage import median_filter
     from scipy.signal import butter, find_peaks, sosfiltfilt
 
-    missing = np.isnan(denoised)
-    if len(denoised) < 2 * size or missing.all():
-        return np.zeros(0, np.int64)
     band = butter(2, (BAND[0], min(BAND[1], 0.4 * rate)), "bandpass", fs=rate, output="sos")
     hanning = np.hanning(round(SMOOTHED * rate) + 3)
-    height = np.convolve(np.abs(sosfiltfilt(band, bridged(denoised[:, None])[:, 0])), hanning / hanning.sum(), "same")
+    height = np.convolve(np.abs(sosfiltfilt(band, whole)), hanning / hanning.sum(), "same")
     blocks = np.arange(0, len(height), round(BLOCK * rate))
     usual = median_filter(np.maximum.reduceat(height, blocks), 7, mode="nearest")
     peaks, _ = find_peaks(height, distance=round(0.25 * rate))

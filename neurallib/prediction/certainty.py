@@ -9,7 +9,7 @@ import numpy as np
 
 from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import BRIDGED
-from neurallib.prediction.stream_events import DEFAULTS, events_of
+from neurallib.prediction.stream_events import events_of
 from neurallib.prediction.windows import held_over
 from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.smoothing import least_distance
@@ -58,7 +58,7 @@ def sure_events(
     found, *others = events_of(parts, n_steps, settings, rate, n_outputs)
     sure = told_from_noise(found, heard, rate, doubt)
     if beats and (len(sure) or not len(found)):  # where all were left out a word has told it
-        check_beats(sure, n_steps, least_distance((DEFAULTS | dict(settings))["min_distance"], rate), rate)
+        check_beats(sure, n_steps, least_distance(settings["min_distance"], rate), rate)
     return [sure, *others]
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from neurallib.prediction.certainty import in_blocks, part_steps, sure_events
 from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import answers_of
-from neurallib.prediction.stream_events import DEFAULTS
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.signals.smoothing import least_distance
@@ -50,7 +49,7 @@ def events_of_leads(
     beside = [np.abs(places - found) <= NEAR * rate for places in nearest]
     agreement = [2 * same.sum() / (len(found) + len(events)) for same, events in zip(beside, own, strict=True)]
     first = next(k for k, share in enumerate(agreement) if share >= AS_GOOD * max(agreement))
-    distance = least_distance((DEFAULTS | dict(settings))["min_distance"], rate)
+    distance = least_distance(settings["min_distance"], rate)
     return _moved(found, nearest[first], beside[first], distance), columns[first]
 
 

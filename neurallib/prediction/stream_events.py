@@ -69,9 +69,9 @@ def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: 
 
 
 def event_settings(state: State) -> dict[str, float]:
-    """What a state says of how its probabilities become events."""
+    """How a state's probabilities become events: as it says, else as DEFAULTS do."""
     held = state["postprocessing"]["events"]
-    return {name: held[name] for name in DEFAULTS if held.get(name) is not None}
+    return DEFAULTS | {name: held[name] for name in DEFAULTS if held.get(name) is not None}
 
 
 def events_of(

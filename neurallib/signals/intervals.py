@@ -12,7 +12,9 @@ from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.names import hinted
-from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, exclude_each_other, half_width, smoothed
+from neurallib.signals.smoothing import (
+    PART, as_numbers, as_probabilities, exclude_each_other, half_width, most_probable, smoothed,
+)  # fmt: skip
 
 
 @hinted
@@ -115,9 +117,7 @@ def _found(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
         return np.where(np.isnan(level), -1, level > 0.5).astype(np.int64)
     else:
         columns = (values[:, k] for k in range(values.shape[1]))
-    level = np.stack([smoothed(column, low, high, half) for column in columns], axis=1)
-    unknown = np.isnan(level).any(axis=1)
-    return np.where(unknown, -1, np.where(unknown[:, None], 0, level).argmax(axis=1)).astype(np.int64)
+    return most_probable(np.stack([smoothed(column, low, high, half) for column in columns], axis=1))
 
 
 def _without_short(

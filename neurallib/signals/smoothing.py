@@ -63,6 +63,12 @@ def as_probabilities(values: np.ndarray) -> np.ndarray:
     return values
 
 
+def most_probable(values: np.ndarray) -> np.ndarray:
+    """int64 [T], the class of which probabilities [T, K] are the highest; -1 where one is nan."""
+    unknown = np.isnan(values).any(axis=1)
+    return np.where(unknown, -1, np.where(unknown[:, None], 0, values).argmax(axis=1)).astype(np.int64)
+
+
 def exclude_each_other(values: np.ndarray) -> bool:
     """Whether probabilities [T, K] are those of classes of which one holds at a time: 1 together, where none is nan."""
     sums = (np.sum(values[low : low + PART], axis=1, dtype=np.float64) for low in range(0, len(values), PART))
