@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.signals.arrays import bridged
+from neurallib.steps import apply_steps
 
 BEFORE, AFTER, FADING = 0.3, 0.45, 0.08  # s of a beat, and of these at either end, where its correction fades
 ALIKE = 0.7  # the least correlation of two denoised beats
@@ -36,7 +37,6 @@ def with_beat_averages(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> 
 
 
 def _corrected(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarray:
-    from scipy.signal import butter, sosfiltfilt
     from scipy.signal.windows import tukey
 
     before, size = round(BEFORE * rate), round((BEFORE + AFTER) * rate)
@@ -47,8 +47,8 @@ def _corrected(noisy: np.ndarray, denoised: np.ndarray, rate: float) -> np.ndarr
     beats = _beats(whole, missing, rate, before, size)
     if len(beats) < LEAST:
         return denoised
-    lost = bridged((noisy - denoised.astype(np.float64))[:, None])[:, 0]
-    lost = sosfiltfilt(butter(2, SLOWEST, "highpass", fs=rate, output="sos"), lost)
+    lost = bridged((noisy - denoised.astype(np.float64))[:, None])
+    lost = apply_steps(lost, [{"name": "highpass", "frequency": SLOWEST}], rate)[:, 0]
     taper = tukey(size, 2 * FADING / (BEFORE + AFTER))
     change, weight = np.zeros(len(whole)), np.zeros(len(whole))
     for first in range(0, len(beats), REACH):
@@ -100,11 +100,12 @@ def _alike(beats: np.ndarray, own: np.ndarray) -> np.ndarray:
 def _beats(whole: np.ndarray, missing: np.ndarray, rate: float, before: int, size: int) -> np.ndarray:
     """Where the beats of a signal [T] begin that are within it and miss no value."""
     from scipy.ndimage import median_filter
-    from scipy.signal import butter, find_peaks, sosfiltfilt
+    from scipy.signal import find_peaks
 
-    band = butter(2, (BAND[0], min(BAND[1], 0.4 * rate)), "bandpass", fs=rate, output="sos")
+    band = {"name": "band", "low": BAND[0], "high": min(BAND[1], 0.4 * rate)}
     hanning = np.hanning(round(SMOOTHED * rate) + 3)
-    height = np.convolve(np.abs(sosfiltfilt(band, whole)), hanning / hanning.sum(), "same")
+    height = np.abs(apply_steps(whole[:, None], [band], rate)[:, 0])
+    height = np.convolve(height, hanning / hanning.sum(), "same")
     blocks = np.arange(0, len(height), round(BLOCK * rate))
     usual = median_filter(np.maximum.reduceat(height, blocks), 7, mode="nearest")
     peaks, _ = find_peaks(height, distance=round(0.25 * rate))
