@@ -14,8 +14,6 @@ import pytest
 
 import neurallib as nl
 
-pytestmark = pytest.mark.nightly  # takes long
-
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 PEERS: dict[str, Any] = importlib.import_module("r_peak_detectors").PEERS

@@ -17,7 +17,7 @@ import torch
 from stopping import Stop
 
 import neurallib as nl
-from neurallib.examples import recipes, train_ecg_denoiser
+from neurallib.examples import recipes, train_ecg_denoiser, unusual_beats
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "bench_denoising.py"
 sys.path.insert(0, str(BENCHMARK.parent))
@@ -141,7 +141,11 @@ def other_shapes(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -
     return recipes.other_shapes(x, generator, 16, 0.8, (0.3, 3.0)), y
 
 
-@pytest.mark.parametrize("change", [other_shapes, train_ecg_denoiser.other_beats])
+@pytest.mark.parametrize(
+    "change",
+    [other_shapes, unusual_beats.other_beats, unusual_beats.wide_waves, unusual_beats.ventricular_beats,
+     unusual_beats.flutter],
+)  # fmt: skip
 def test_other_hearts_are_learnt_from_at_the_same_size_and_rhythm(change: Any) -> None:
     signal, beats = nl.synthetic_ecg(duration=6, sampling_frequency=180, seed=1, **QUIET)
     x = (signal - signal.mean())[:, None].astype(float)
@@ -151,6 +155,28 @@ def test_other_hearts_are_learnt_from_at_the_same_size_and_rhythm(change: Any) -
         assert 0.02 < np.abs(other).max() / np.abs(x).max() < 4
         assert np.corrcoef(other[:, 0], x[:, 0])[0, 1] < 0.9999, "it is another signal"
         assert not change(0 * x, x, np.random.default_rng(seed))[0].any()
+
+
+def test_in_flutter_no_beat_stands_out_and_the_rest_stays() -> None:
+    x = nl.synthetic_ecg(duration=20, sampling_frequency=180, seed=1, **QUIET)[0][:, None].astype(float)
+    for seed in range(10):
+        fluttering = unusual_beats.flutter(x, x, np.random.default_rng(seed))[0][:, 0]
+        stretch = np.flatnonzero(fluttering != x[:, 0])[60:-60]  # without what fades
+        assert 0 < len(stretch) <= 12 * 180 and np.ptp(stretch) == len(stretch) - 1
+        power = np.abs(np.fft.rfft(fluttering[stretch] - fluttering[stretch].mean())) ** 2
+        frequency = np.fft.rfftfreq(len(stretch), 1 / 180)
+        assert power[(frequency > 0.8) & (frequency < 26)].sum() > 0.9 * power.sum()
+        assert np.abs(np.diff(fluttering[stretch])).max() < 0.5 * np.abs(fluttering).max(), "no QRS"
+
+
+def test_ventricular_beats_are_of_one_shape_and_wide() -> None:
+    x = np.zeros((1800, 1))
+    x[90::180] = 1
+    changed = [unusual_beats.ventricular_beats(x, x, np.random.default_rng(seed))[0][:, 0] for seed in range(20)]
+    kept = [np.mean(one == x[:, 0]) for one in changed]
+    assert max(kept) > 0.5, "most of some signals stays"
+    beats = [np.flatnonzero(np.abs(one - x[:, 0]) > 0.2) for one in changed]
+    assert np.mean([np.ptp(places[places < places[0] + 180]) for places in beats]) > 0.1 * 180
 
 
 def test_clean_is_what_holds_hardly_anything_but_ecg() -> None:
@@ -185,7 +211,7 @@ def test_a_decibel_is_worth_the_same_in_loud_noise_and_in_little_and_in_any_unit
 def test_what_is_learnt_is_the_signal_before_its_noise() -> None:
     rng = np.random.default_rng(0)
     noise = {name: rng.standard_normal((20_000, 2)) for name in ("bw", "ma")}
-    augment = train_ecg_denoiser.augmentation(noise)
+    augment = train_ecg_denoiser.augmentation(noise, {})
     piece = np.sin(np.arange(3600) / 7)[:, None]
     pairs = [augment(piece, piece, np.random.default_rng(seed)) for seed in range(60)]
     clean = [np.array_equal(x, y) for x, y in pairs]

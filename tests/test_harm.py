@@ -19,8 +19,6 @@ from searching import OPTIONS, search
 
 import neurallib as nl
 
-pytestmark = pytest.mark.nightly  # takes long
-
 GRU = Case("GRUseq2seq", "binary")
 
 
@@ -101,6 +99,7 @@ WRITERS = {
     "make_dataset": Writer(dataset),
     "grid_search": Writer(searched, "GRUseq2seq/grid_search", dispensable=True, same_bytes=False),
 }
+PLACES = [pytest.param(name, marks=[pytest.mark.nightly] * (name == "grid_search")) for name in WRITERS]
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -153,7 +152,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, tmp_path)
 
 
-@pytest.mark.parametrize("place", WRITERS, indirect=True)
+@pytest.mark.parametrize("place", PLACES, indirect=True)
 @pytest.mark.filterwarnings("ignore")
 def test_a_write_that_fails_at_any_step_is_told_by_name_and_cause_and_leaves_what_was_there(place: Place) -> None:
     assert {step.what for step in place.steps} == set(HARMS)
@@ -186,7 +185,7 @@ def ended(name: str, home: Path, at: int) -> None:
         place.write(home / place.folder, 2)
 
 
-@pytest.mark.parametrize("place", WRITERS, indirect=True)
+@pytest.mark.parametrize("place", PLACES, indirect=True)
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_that_ends_at_any_step_leaves_whole_files_and_what_it_was_writing_is_swept(
     place: Place, request: pytest.FixtureRequest, tmp_path: Path

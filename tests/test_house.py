@@ -52,7 +52,7 @@ workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources wor
     workflow.cross_validation
 search.__init__ search.trials search.grid
 __init__
-examples.__init__ examples.heart_rates examples.recipes examples.ecg_peaks examples.grid_search
+examples.__init__ examples.heart_rates examples.recipes examples.unusual_beats examples.ecg_peaks examples.grid_search
     examples.train_retrain_test
     examples.stream examples.publish_model examples.train_ecg_r_peaks
     examples.train_ecg_r_peaks_stream examples.train_ecg_denoiser

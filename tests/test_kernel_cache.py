@@ -18,11 +18,10 @@ from recurrence_cases import run_script
 
 import neurallib as nl
 
-pytestmark = pytest.mark.nightly  # takes long
-
 numba = pytest.importorskip("numba")
 compiling = pytest.importorskip("neurallib.recurrence.compiling")
 PACKAGE = Path(nl.__file__).parent
+PATHS = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])
 
 # Another machine: what LLVM says of this one's processor, without its wider vectors.
 OLD_MACHINE = """
@@ -117,6 +116,7 @@ def test_vectors_are_as_wide_as_those_that_numba_compiles_for(environment: dict[
     assert run_script(script, **environment) == lanes
 
 
+@pytest.mark.nightly
 def test_machines_may_share_a_folder_where_numba_compiles_for_what_they_have_in_common(tmp_path: Path) -> None:
     shared = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": "generic"}
     lanes = "4" if compiling._TARGET[0].startswith("x86") else str(compiling.LANES)
@@ -129,13 +129,13 @@ def test_a_file_is_for_one_processor(folder: Path) -> None:
         import test_kernel_cache
         print(test_kernel_cache.kept_and_run(), end="")
     """
-    paths = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])
     assert kept_and_run() == 0
     other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(folder)}
-    assert run_script(script, **other, PYTHONPATH=paths) == "0"
+    assert run_script(script, **other, PYTHONPATH=PATHS) == "0"
     assert kept_and_run() == 1 and len(files(folder)) == 2
 
 
+@pytest.mark.nightly
 def test_a_change_of_what_a_kernel_calls_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "neurallib", ignore=shutil.ignore_patterns("__pycache__"))
     script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{LINEAR}\nprint(right(), hits(), end='')"
@@ -234,6 +234,7 @@ def test_processes_may_compile_into_one_folder_at_the_same_time(folder: Path) ->
     assert len(files(folder)) == 2 and kept_and_run() == kept_and_run(triple) == 1
 
 
+@pytest.mark.nightly
 def test_a_compilation_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     script, kept = f"{LINEAR}\n{killing('SIGKILL')}\nprint(right())", {"NUMBA_CACHE_DIR": str(tmp_path)}
     command, env = [sys.executable, "-c", script], os.environ | kept
@@ -242,6 +243,7 @@ def test_a_compilation_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> No
     assert run_script(f"{LINEAR}\nprint(right(), hits(), end='')", **kept) == "True 0"
 
 
+@pytest.mark.nightly
 def test_an_interrupted_compilation_can_be_taken_up_again(tmp_path: Path) -> None:
     again = """
 signal.signal(signal.SIGINT, signal.default_int_handler)  # even where a shell's background job ignores it
@@ -267,8 +269,7 @@ def test_without_a_folder_for_the_cache_it_warns_and_compiles() -> None:
         from neurallib.recurrence import kernel
         print(kernel.linear.stats.cache_path, test_kernel_cache.kept_and_run())
     """
-    paths = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])
-    output = run_script(script, PYTHONPATH=paths, PYTHONWARNINGS="default")  # which are read below
+    output = run_script(script, PYTHONPATH=PATHS, PYTHONWARNINGS="default")  # which are read below
     assert "None 0" in output and output.count("Numba finds no folder for its cache: kernels") == 1
 
 

@@ -95,7 +95,9 @@ def submitit_jobs() -> Iterator[Any]:
         yield executor
 
 
-@pytest.mark.parametrize("workers", [process_pool, dask_cluster, threads, submitit_jobs])
+@pytest.mark.parametrize(
+    "workers", [process_pool, dask_cluster, threads, pytest.param(submitit_jobs, marks=pytest.mark.nightly)]
+)
 def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
     # A job of submitit imports all anew: two show that each gets its own.
     options = OPTIONS | {"hid_dim": 3} if workers is submitit_jobs else OPTIONS

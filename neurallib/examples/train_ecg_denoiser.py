@@ -23,17 +23,24 @@ from torch import Tensor
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, other_shapes, recipe_parser, resampled, smooth,
-    trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, other_shapes, recipe_parser, resampled, trained_on,
+)  # fmt: skip
+from neurallib.examples.unusual_beats import (
+    SAMPLING_FREQUENCY, flutter, other_beats, ventricular_beats, wide_waves,
 )  # fmt: skip
 
-SAMPLING_FREQUENCY = 180  # Hz
 WINDOW = 10  # s, that a recording is taken in, and that each epoch takes of a piece anew: scaled alike, each by itself
 PIECE = 20  # s
 SNR = (-8.0, 20.0)  # dB, of each kind of noise
 FOLD = 8  # samples to a step of the network
 HIDDEN = 96
 FLOOR = 1e-3  # of the loss, of a signal's power
+# How it learns, in order: a share of the epochs, the learning rate, and how often a signal is as few hearts have it.
+PHASES: tuple[tuple[float, float, dict[Any, float]], ...] = (
+    (1.0, 4e-3, {}),
+    (0.1, 1e-3, {wide_waves: 0.2}),
+    (0.2, 1e-3, {wide_waves: 0.1, ventricular_beats: 0.1, flutter: 0.1}),
+)
 MEASURED = (-6, 0, 6, 12, 18)  # dB, of what folds are measured at
 MINUTES = 5  # of each record that they are measured on
 # Ends that mirror the signal: one that begins within a QRS would have a step there otherwise.
@@ -79,28 +86,26 @@ def trained(
     recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int,
     said: str = "",
 ) -> nl.State:  # fmt: skip
-    """The model of some records, which is in the directory from then on: trained, and then a tenth as long at a lower
-    rate, with signals among the others of which no wave is sharp."""
+    """The model of some records, which is in the directory from then on."""
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
-    items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
-    told = trained_on(names_of(recordings), said)
     runs = directory.parent / "runs"
-    first = runs / f"{directory.name}_first"
-    if not (first / "training_info.json").is_file():
-        state = nl.gru_seq2seq(
-            n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", learning_rate=4e-3,
-            model_name="ecg_denoiser", fold=FOLD, steps=STEPS, residual=True, seed=seed,
-        )  # fmt: skip
-        nl.save_checkpoint(learnt(state, items, augmentation(noise), epochs, seed, told, runs), first)
-    state = nl.load_checkpoint(first)
-    del state["training_info"]["checkpoints_directory"]
-    state["hparams"]["learning_rate"] = 1e-3
-    state = learnt(state, items, augmentation(noise, wide=0.2), max(1, epochs // 10), seed, told, runs)
-    state["preprocessing"]["window"] = WINDOW
-    info = state["training_info"]
-    logger.info("%s: loss %.3f after %.0f s", directory, info["validation_loss"], info["training_time"])
-    nl.save_checkpoint(state, directory)
+    places = [*(runs / f"{directory.name}_{k}" for k in range(1, len(PHASES))), directory]
+    items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
+    state = nl.gru_seq2seq(
+        n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", model_name="ecg_denoiser",
+        fold=FOLD, steps=STEPS, residual=True, seed=seed,
+    )  # fmt: skip
+    for place, (share, learning_rate, unusual) in zip(places, PHASES, strict=True):
+        if not (place / "training_info.json").is_file():
+            state["hparams"]["learning_rate"] = learning_rate
+            n, noisy = max(1, round(share * epochs)), augmentation(noise, unusual)
+            state = learnt(state, items, noisy, n, seed, trained_on(names_of(recordings), said), runs)
+            state["preprocessing"]["window"] = WINDOW if place == directory else None
+            logger.info("%s: loss %.3f", place, state["training_info"]["validation_loss"])
+            nl.save_checkpoint(state, place)
+        state = nl.load_checkpoint(place)
+        del state["training_info"]["checkpoints_directory"]
     return state
 
 
@@ -158,9 +163,9 @@ def is_clean(piece: np.ndarray) -> bool:
     return bool(loud[0] < QUIET and loud[1] < STEADY and max(heights) < EVEN * height)
 
 
-def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
-    """What training does to a clean piece: a window of it, faster or slower, upside down; and then noise. `wide` is how
-    often no wave of it is sharp."""
+def augmentation(noise: dict[str, np.ndarray], unusual: dict[Any, float]) -> Any:
+    """What training does to a clean piece: a window of it, faster or slower, upside down, and so often what few hearts
+    do; and then noise."""
     rate, bw, ma = SAMPLING_FREQUENCY, [noise["bw"]], [noise["ma"]]
     size = WINDOW * rate
     add = partial(nl.augment_noise, snr=SNR, reference="signal")
@@ -179,36 +184,12 @@ def augmentation(noise: dict[str, np.ndarray], wide: float = 0.0) -> Any:
         nl.augment_crop(size),
         (0.3, lambda x, y, generator: (other_shapes(x, generator, 16, 0.8, (0.3, 3.0)), y)),
         (0.2, other_beats),
-        (wide, wide_waves),
+        *((share, change) for change, share in unusual.items()),
         (0.15, nl.augment_scale((1, 1), drift=(0.5, 2))),
         nl.augment_scale((1, 1), inversion=0.5),
         lambda x, y, generator: (x, x.copy()),  # what is to be found: the signal as it is so far
         (0.88, disturbed),
     )
-
-
-def other_beats(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One to four beats unlike the others in the signal [T, 1], as ventricular ones are: wider, or the wave's slope in
-    its place, of another size, either side up."""
-    wide = smooth(x[:, 0], generator.uniform(0.02, 0.07) * SAMPLING_FREQUENCY)
-    if generator.random() < 0.5:
-        wide = np.gradient(wide)
-    size, half = generator.choice([-1.0, 1.0]) * generator.uniform(0.7, 2.0), SAMPLING_FREQUENCY // 2
-    wide *= size * np.abs(x).max() / (np.abs(wide).max() or 1.0)
-    width, share = generator.uniform(0.12, 0.25) * SAMPLING_FREQUENCY, np.zeros(len(x))
-    for place in generator.integers(0, len(x), generator.integers(1, 5)):
-        first = max(0, place - half)
-        peak = first + int(np.abs(x[first : place + half, 0]).argmax())
-        share = np.maximum(share, np.exp(-0.5 * ((np.arange(len(x)) - peak) / width) ** 4))
-    return ((1 - share) * x[:, 0] + share * wide)[:, None], y
-
-
-def wide_waves(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A signal [T, 1] with wide waves alone, as of a ventricle that beats by itself."""
-    wide = smooth(x[:, 0], generator.uniform(0.03, 0.09) * SAMPLING_FREQUENCY)
-    if generator.random() < 0.5:
-        wide = np.gradient(wide)
-    return wide[:, None] * (np.abs(x).max() / (np.abs(wide).max() or 1.0)), y
 
 
 def measure(
