@@ -86,26 +86,30 @@ def trained(
     recordings: Sequence[nl.Recording], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int,
     said: str = "",
 ) -> nl.State:  # fmt: skip
-    """The model of some records, which is in the directory from then on."""
+    """The model of some records, which is in the directory from then on. What the last phase learns costs some of what
+    was known before: the mean of the weights before and after it keeps most of both (Wortsman et al., CVPR 2022)."""
     if (directory / "training_info.json").is_file():
         return nl.load_checkpoint(directory)
     runs = directory.parent / "runs"
-    places = [*(runs / f"{directory.name}_{k}" for k in range(1, len(PHASES))), directory]
     items = [(piece, piece) for recording in recordings for piece in clean_pieces(recording)]
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=HIDDEN, n_layers=2, bidirectional=True, task="regression", model_name="ecg_denoiser",
         fold=FOLD, steps=STEPS, residual=True, seed=seed,
     )  # fmt: skip
-    for place, (share, learning_rate, unusual) in zip(places, PHASES, strict=True):
+    for k, (share, learning_rate, unusual) in enumerate(PHASES, 1):
+        before, place = state["weights"], runs / f"{directory.name}_{k}"
         if not (place / "training_info.json").is_file():
             state["hparams"]["learning_rate"] = learning_rate
             n, noisy = max(1, round(share * epochs)), augmentation(noise, unusual)
             state = learnt(state, items, noisy, n, seed, trained_on(names_of(recordings), said), runs)
-            state["preprocessing"]["window"] = WINDOW if place == directory else None
             logger.info("%s: loss %.3f", place, state["training_info"]["validation_loss"])
             nl.save_checkpoint(state, place)
         state = nl.load_checkpoint(place)
         del state["training_info"]["checkpoints_directory"]
+    state["weights"] = {name: (weight + before[name]) / 2 for name, weight in state["weights"].items()}
+    state["training_info"]["weights_of"] = "the mean of those before and after the last training"
+    state["preprocessing"]["window"] = WINDOW
+    nl.save_checkpoint(state, directory)
     return state
 
 
