@@ -136,6 +136,15 @@ def test_what_is_alike_in_all_people_tells_beside_what_is_their_own() -> None:
     assert tells(loudest, classes[:, 4:5]) and tells(loudest, classes)
 
 
+@pytest.mark.parametrize("apart, expected", [(0.5, True), (9, False)])
+def test_sizes_do_not_tell_where_offsets_that_tell_nothing_would_drown_them(apart: float, expected: bool) -> None:
+    """As artefacts do of pulses, whose offset is the sensor's; a channel without such offsets beside them tells."""
+    loud, offset = rng().integers(0, 2, 60).astype(float)[:, None], apart * rng(1).normal(size=(60, 1))
+    assert tells(np.hstack([offset, loud]), loud) is expected
+    assert tells(np.hstack([offset + 2 * apart * loud, loud]), loud)
+    assert tells(np.hstack([offset, 0 * offset, loud, loud]), loud)
+
+
 def test_scales_rise_together_or_do_not() -> None:
     gain = np.exp(rng().normal(size=(40, 1)))
     other = np.exp(rng(1).normal(size=(40, 1)))

@@ -15,6 +15,7 @@ from neurallib.tasks import Task
 _STEPS = 100_000  # that moments wait for: small signals are counted many at once
 _SAMPLE = 1_000_000  # rows at the most that quartiles are taken of
 _LEAST = 20  # signals that something can be told of
+_FAR = 2.0  # times as large as signals are, of the spread of their offsets
 _PARTS, _BLOCKS = 10, 3  # at the most, of known people; of neighbours few, for a person is seldom longer than one
 
 
@@ -173,12 +174,16 @@ class Statistics:
 def tells(levels: np.ndarray, meanings: np.ndarray, people: Sequence[str] | None = None) -> bool:
     """Whether the own offsets and scales of signals [N, 2 C] say something of what is asked of them [N, K], so that
     taking them off would lose it: a quarter of the variance of some output in a line through those of other people,
-    which for muscles is half and for heart beats, whose size is the electrode's, a tenth. Of signals that are mostly
-    flat nothing else would be left."""
-    flat = np.isnan(levels[:, levels.shape[1] // 2 :])
+    which for muscles is half and for heart beats, whose size is the electrode's, a tenth. The size of a channel whose
+    offsets lie far apart is not asked: left with them it is next to nothing. Of signals that are mostly flat nothing
+    else would be left."""
+    offsets, sizes = np.hsplit(levels, 2)
+    flat = np.isnan(sizes)
     alive = ~flat.all(axis=0)  # a dead channel says nothing, whatever is done to it
     if flat[:, alive].mean() > 0.5 if alive.any() else True:
         return True
+    far = offsets.std(axis=0) > _FAR * np.exp(np.nanmedian(np.where(alive, sizes, 0.0), axis=0))
+    levels = np.hstack([offsets, np.where(far, 0.0, sizes)])
     parts = _parts(len(levels), people)
     for column in meanings.T:
         known = np.isfinite(column)
