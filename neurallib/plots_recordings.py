@@ -16,7 +16,7 @@ from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure,
 from neurallib.signals.annotations import samples_of
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_numbers, exclude_each_other, most_probable
+from neurallib.signals.smoothing import as_numbers, class_names, exclude_each_other, most_probable
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CLASSES = (BLUE, ORANGE, GREEN, "#7b4ea3", "#c2a400", MUTED, "#b03060", "#00808a
 @hinted
 def plot_recording(
     recording: Recording,
-    output: ArrayLike | Tensor | None = None,
+    output: ArrayLike | Tensor | Mapping[str, Any] | None = None,
     *,
     true: ArrayLike | None = None,
     found: ArrayLike | None = None,
@@ -47,10 +47,11 @@ def plot_recording(
     ----------
     recording : dict
         In the form that `read_recording` gives; only what is shown is read.
-    output : array-like or Tensor, optional
+    output : array-like, Tensor or dict, optional
         A model's, at the recording's rate: probabilities or values [T] or [T, 1] as a curve below the channels; classes
         [T] of whole numbers, or probabilities [T, K] of classes, 1 together, as a coloured band; values, or labels that
-        may hold together, [T, K] as curves.
+        may hold together, [T, K] as curves. Or what `predict_recording` gives, with its names; of one output a window
+        each has the steps of its window.
     true, found : array-like of int, optional
         Samples: rings and points on the first channel. `true` is by default the annotated beats.
     start, stop : float, optional
@@ -58,7 +59,8 @@ def plot_recording(
     seconds_per_row : float
         Of one row.
     names : sequence of str, optional
-        Of the classes, such as `state["postprocessing"]["outputs"]`, for the legend; or of the K curves.
+        Of the classes, such as `state["postprocessing"]["outputs"]`, for the legend, of yes and no that of yes; or of
+        the K curves.
     target : array-like or Tensor, optional
         What the output should be, in a form of its own kind: grey curves, as high as the output's for the same values,
         or a band above the output's.
@@ -107,6 +109,8 @@ def plot_recording(
         "found": None if found is None else _inside("found", found, n_steps),
     }
     tracks = _channels(recording, low, high)
+    if isinstance(output, Mapping) and names is None:
+        names = output.get("outputs")
     shown = {name: _by_step(name, given, n_steps) for name, given in (("target", target), ("output", output))
              if given is not None}  # fmt: skip
     tracks += _outputs(shown, low, high, names)
@@ -157,7 +161,14 @@ def _channels(recording: Recording, low: int, high: int) -> list[_Track]:
 
 def _by_step(name: str, given: Any, n_steps: int) -> np.ndarray:
     """An output or a target [T] or [T, K], K > 1."""
+    windows = None
+    if isinstance(given, Mapping) and "output" in given:
+        windows, given = given.get("windows"), given["output"]
     values = as_numbers(given, name)
+    if windows is not None and len(values) == len(windows) != n_steps:
+        by_window, values = values, np.full((n_steps, *values.shape[1:]), np.nan)
+        for (start, stop), value in zip(windows, by_window, strict=True):
+            values[start:stop] = value
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim not in (1, 2) or len(values) != n_steps:
         raise ValueError(f"{name} has shape {values.shape}; expected {n_steps} steps, as the recording has.")
@@ -244,10 +255,11 @@ def _legend(
         if samples is not None and (lines or name == "found"):
             shown[f"{name} ({count})"] = lines[0] if lines else Patch(alpha=0)
     n_classes = 1 + max((int(track.high) for track in tracks if track.is_band), default=-1)
-    if names is not None and n_classes > len(names):
+    known = None if names is None else class_names(names)
+    if names is not None and known is not None and n_classes > len(known):
         raise ValueError(f"names has {len(names)}; expected {n_classes}, one for each class.")
     for k in range(n_classes):
-        shown[str(k) if names is None else str(names[k])] = Patch(color=CLASSES[k % len(CLASSES)])
+        shown[str(k) if known is None else str(known[k])] = Patch(color=CLASSES[k % len(CLASSES)])
     if shown:
         figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=8, frameon=False, fontsize=8)
 

@@ -153,6 +153,15 @@ def test_intervals_of_probabilities_are_named_and_smoothed() -> None:
     assert yes["class"].tolist() == [0, 1, 0] and yes["name"] == ["0", "1", "0"]
 
 
+@pytest.mark.parametrize("kind", [float, int])
+def test_the_one_name_of_a_binary_state_is_that_of_yes(kind: type) -> None:
+    for output in (np.array([0, 0, 1, 1, 0], kind), np.zeros(5, kind)):
+        found = nl.find_intervals(output[:, None] if kind is float else output, 1.0, names=["artefact"])
+        assert found["name"] == [["no", "artefact"][k] for k in found["class"]]
+        scores = nl.class_scores([[0, 0, 1, 1, 0]], [output], names=["artefact"])
+        assert scores["names"] == ["no", "artefact"]
+
+
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
     assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]

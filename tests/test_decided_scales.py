@@ -1,5 +1,6 @@
 """Which normalization training data decide on, by task, and on which of the data."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_what_tells_does_so_beside(spoilt: str) -> None:
         if spoilt == "unknown labels" and i % 3 == 0:
             pairs[i][1][:] = np.nan
     assert decided(state(n_features=2), pairs)["normalization"] == "dataset"
+
+
+def test_what_people_have_by_chance_decides_nothing_where_it_is_known_who_they_are(tmp_path: Path) -> None:
+    """Each of ten is as loud in all windows, and has one value: where nobody knows them apart, that tells."""
+    who = rng(3).permutation(100) % 10
+    loud, values = np.exp(rng(37).normal(size=10)), rng(38).normal(size=10)
+    pairs = [(loud[k] * rng(i).normal(size=(60, 1)), values[k : k + 1]) for i, k in enumerate(who)]
+    model, people = state("regression"), [f"p{k}" for k in who]
+    told = nl.cross_validate(model, pairs, people, folds=2, epochs=1, batch_size=50, val=0, enable_progress_bar=False)
+    assert [each["preprocessing"]["normalization"] for each in told["states"]] == ["zscore", "zscore"]
+    recordings = {
+        f"r{i}": {"signal": x, "sampling_frequency": 10.0, "person": people[i]} for i, (x, _) in enumerate(pairs)
+    }
+    target = {f"r{i}": y for i, (_, y) in enumerate(pairs)}
+    made = nl.make_dataset(recordings, tmp_path, target=target, val=["p1"], test=0, enable_progress_bar=False)
+    folder = nl.open_folder(made / "x", made / "y", "train")
+    assert decided(model, folder)["normalization"] == "zscore"
+    assert decided(model, list(folder))["normalization"] == "dataset"
 
 
 def test_a_resting_channel_is_scaled_by_its_deviation() -> None:

@@ -92,6 +92,29 @@ def test_labels_that_may_hold_together_and_values_are_curves_that_share_the_scal
     assert figure.axes[0].texts[-1].get_text() == "output (24 high)"
 
 
+def test_what_is_predicted_of_a_recording_is_shown_as_it_is_given() -> None:
+    """With its names, and of one output a window in the steps of each."""
+    windows = np.array([[0, 1500], [1500, 3000], [3200, 4000]])
+    rates = np.array([[60.0, 12], [70, 14], [90, 18]], np.float32)
+    answer = {"output": rates, "windows": windows, "outputs": ["heart rate (bpm)", "breathing rate (1/min)"]}
+    figure = nl.plot_recording(recording(40), answer, seconds_per_row=40)
+    assert "output heart rate (bpm) (30 high)" in [text.get_text() for text in figure.axes[0].texts]
+    heart = figure.axes[0].lines[3].get_ydata()
+    assert [len(set(heart[a:b])) for a, b in windows] == [1, 1, 1] and np.isnan(heart[3000:3200]).all()
+    classes = {"output": np.eye(2, dtype=np.float32)[[0, 1, 0]], "windows": windows, "outputs": ["rest", "stress"]}
+    figure = nl.plot_recording(recording(40), classes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (2)", "rest", "stress"]
+    with pytest.raises(TypeError, match="output is a dict of output, windows, outputs; expected an array, such as its"):
+        nl.find_intervals(classes, RATE)
+
+
+def test_the_one_name_of_a_band_of_yes_and_no_is_that_of_yes() -> None:
+    for output in (np.zeros(9500, int), np.arange(9500) // 5000):
+        figure = nl.plot_recording(recording(), output, names=["artefact"])
+        named = [text.get_text() for text in figure.legends[0].get_texts()][1:]
+        assert named == ["no", "artefact"][: output.max() + 1]
+
+
 def test_records_are_drawn_worst_first() -> None:
     rows = {"a": 0.9, "b": 0.5, "c": 0.7}
     true = np.arange(100, 2000, 100)

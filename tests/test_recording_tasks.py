@@ -84,7 +84,8 @@ def test_a_binary_state_is_scored_as_two_classes_by_its_threshold(threshold: flo
         scores = nl.evaluate_recordings(state, [r], task="classes", target=y, **options)
         assert abs(scores["confusion"] - [[4000, 0], [2000 - hit, hit]]).max() <= 2
         assert scores["names"] == [options.get("names", ["no"])[0], "seizure"]
-    scores = nl.evaluate_recordings(state, [r], task="classes", names=["bg", "seizure"])
+    with pytest.warns(UserWarning, match="all that is annotated is 'seizure', and what is not is unknown: "):
+        scores = nl.evaluate_recordings(state, [r], task="classes", names=["bg", "seizure"])
     assert scores["confusion"][0].sum() == 0, "what no annotation covers is unknown"
     gap = r | {"signal": np.where(np.arange(6000)[:, None] < 1000, np.nan, r["signal"])}
     assert nl.evaluate_recordings(state, [gap], task="classes", target=y, skip_gaps=False)["confusion"].sum() == 5000

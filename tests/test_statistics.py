@@ -103,6 +103,48 @@ def test_chance_tells_nothing_of_many_classes() -> None:
     assert sum(found) <= 3
 
 
+def of_people(n: int, n_columns: int, seed: int, each: int = 9) -> np.ndarray:
+    """Numbers of windows [n * each, n_columns] that are mostly those of their people."""
+    own = rng(seed).normal(size=(n, n_columns))
+    return np.repeat(own, each, axis=0) + rng(seed + 1).normal(0, 0.2, (n * each, n_columns))
+
+
+@pytest.mark.parametrize("n_channels", [1, 4])
+@pytest.mark.parametrize("n", [6, 10, 20])
+def test_what_few_people_have_by_chance_tells_nothing(n: int, n_channels: int) -> None:
+    """However many windows of each there are, and whether they come one after the other or mixed."""
+    order = rng(99).permutation(9 * n)
+    people = np.repeat([f"p{i}" for i in range(n)], 9)
+    by_itself, mixed, both = 0, 0, 0
+    for seed in range(0, 90, 3):
+        levels, values = of_people(n, 2 * n_channels, seed), of_people(n, 1, seed + 1000)
+        by_itself += tells(levels, values)
+        mixed += tells(levels[order], values[order], people[order])
+        both += rise_together(np.exp(np.stack([2 * levels[:, :1], values], axis=1)), people)
+    assert max(by_itself, mixed, both) <= 6, "of 30"
+
+
+def test_what_is_alike_in_all_people_tells_beside_what_is_their_own() -> None:
+    loud = np.tile(np.arange(2.0).repeat(5), 9)[:, None]  # as rest and a fist of each
+    levels = of_people(9, 4, seed=0, each=10) * 0.5 + 2 * loud
+    people = np.repeat([f"p{i}" for i in range(9)], 10)
+    assert tells(levels, loud) and tells(levels, loud, people)
+    by_class = np.argsort(loud[:, 0], kind="stable")
+    assert tells(levels[by_class], loud[by_class])
+    classes = np.eye(8)[np.arange(160) // 20]  # sorted: some blocks of neighbours hold all of a class
+    loudest = classes @ rng(1).normal(size=(8, 4)) + rng(2).normal(0, 0.3, (160, 4))
+    assert tells(loudest, classes[:, 4:5]) and tells(loudest, classes)
+
+
+@pytest.mark.parametrize("apart, expected", [(0.5, True), (9, False)])
+def test_sizes_do_not_tell_where_offsets_that_tell_nothing_would_drown_them(apart: float, expected: bool) -> None:
+    """As artefacts do of pulses, whose offset is the sensor's; a channel without such offsets beside them tells."""
+    loud, offset = rng().integers(0, 2, 60).astype(float)[:, None], apart * rng(1).normal(size=(60, 1))
+    assert tells(np.hstack([offset, loud]), loud) is expected
+    assert tells(np.hstack([offset + 2 * apart * loud, loud]), loud)
+    assert tells(np.hstack([offset, 0 * offset, loud, loud]), loud)
+
+
 def test_scales_rise_together_or_do_not() -> None:
     gain = np.exp(rng().normal(size=(40, 1)))
     other = np.exp(rng(1).normal(size=(40, 1)))

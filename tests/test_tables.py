@@ -25,8 +25,14 @@ def written(path: Path, head: str, rows: list[str]) -> Path:
          [f"'{int(t // 60) + 59}:{t % 60:06.3f}',{v:.4f}" for t, v in zip(T, ECG, strict=True)]),
         ("time (ms);ECG (mV)\n", [f"{1000 * t:.0f};{v:.4f}" for t, v in zip(T, ECG, strict=True)]),
         ('"Time","ECG [mV]"\n', [f"23:59:{t:06.3f},{v:.4f}" for t, v in zip(T, ECG, strict=True)]),
+        ("date,time,ECG (mV)\n", [f"2024-05-31,{'23:59:59' if t < 1 else '0:00:00'}.{1000 * (t % 1):03.0f},{v:.4f}"
+                                  for t, v in zip(T, ECG, strict=True)]),
+        ("sensor timestamp [ns];ECG [mV]\n", [f"{1e9 * t:.0f};{v:.4f}" for t, v in zip(T, ECG, strict=True)]),
+        ("\ttime\tECG (mV)\n", [f"{i}\t{t:.3f}\t{v:.4f}" for i, (t, v) in enumerate(zip(T, ECG, strict=True))]),
+        ("time,ECG (mV)\n", [f"{t:.3f},{v:.4f}," for t, v in zip(T, ECG, strict=True)]),
     ],
-    ids=["a row of units", "PhysioNet", "units with names", "clock of the day"],
+    ids=["a row of units", "PhysioNet", "units with names", "clock of the day", "midnight", "clock of a sensor",
+         "first name empty", "lines end with a separator"],
 )  # fmt: skip
 def test_names_units_and_clocks_are_read_however_they_are_written(head: str, rows: list[str], tmp_path: Path) -> None:
     read = nl.read_recording(written(tmp_path / "a.csv", head, rows))
@@ -39,6 +45,77 @@ def test_a_title_above_the_names_is_no_name_and_names_are_no_units(tmp_path: Pat
     for title in ("Recording 5,\n", "Recording 5,of Anna\n"):
         read = nl.read_recording(written(tmp_path / "a.csv", f"{title}time,ECG\n", rows))
         assert (read["channels"], read["units"]) == (["ECG"], [""])
+
+
+def test_a_row_of_units_of_whatever_is_measured_names_no_channel(tmp_path: Path) -> None:
+    rows = [f"{1000 * t:.0f}\t5\t{v:.4f}\t9.81\t33\t" for t, v in zip(T, ECG, strict=True)]
+    for units in ("ms\tkOhms\ta.u.\tm/(s^2)\tDegrees Celsius\t", "[ms]\t[uS]\t[%]\t[g]\t[bpm]\t"):
+        head = f"sep=\t\nTime\tEDA\tPPG\tACC\tTemp\t\n{units}\n"
+        read = nl.read_recording(written(tmp_path / "a.csv", head, rows))
+        assert (read["sampling_frequency"], read["channels"]) == (250, ["EDA", "PPG", "ACC", "Temp"])
+        assert read["units"] == [unit.strip("[]") for unit in units.split("\t")[1:5]]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("missing", ["", "nan"])
+def test_a_signal_may_begin_or_end_with_missing_values(separator: str, missing: str, tmp_path: Path) -> None:
+    there = [f"{i}{separator}{-i}" for i in range(300)]
+    for blank in (slice(0, 150), slice(290, 300), slice(0, 300, 7)):
+        rows, truth = there.copy(), np.arange(300.0)
+        truth[blank] = np.nan
+        rows[blank] = [missing + separator + missing] * len(rows[blank])
+        read = nl.read_recording(written(tmp_path / "a.csv", f"a{separator}b\n", rows), sampling_frequency=10)
+        assert read["channels"] == ["a", "b"]
+        np.testing.assert_array_equal(read["signal"], np.stack([truth, -truth], axis=1))
+
+
+@pytest.mark.parametrize("late", [0, 0.003], ids=["in rows of others", "in rows of its own"])
+@pytest.mark.parametrize("joined", [True, False], ids=["joined", "one below the other"])
+def test_channels_of_several_rates_in_one_table_are_each_read_at_their_own(
+    late: float, joined: bool, tmp_path: Path
+) -> None:
+    fast = {t: f"{np.sin(t):.5f}" for t in np.arange(2000) / 50}
+    slow = {t + late: f"{t:.2f}" for t in np.arange(80) / 2}
+    if joined:
+        rows = [(t, fast.get(t, ""), slow.get(t, "")) for t in sorted({*fast, *slow})]
+    else:
+        rows = sorted([*((t, v, "") for t, v in fast.items()), *((t, "", v) for t, v in slow.items())])
+    rows = [(t, *values, 1 if i in (500, 900) else "") for i, (t, *values) in enumerate(rows)]
+    path = written(tmp_path / "a.csv", "time,PPG,EDA,mark\n", [",".join(map(str, row)) for row in rows])
+    read, times = nl.read_recording(path), np.arange(2000) / 50
+    assert (read["sampling_frequency"], read["signal"].shape) == (50, (2000, 3))
+    np.testing.assert_allclose(read["signal"][:, 0], np.sin(times), atol=1e-4)
+    np.testing.assert_allclose(read["signal"][1:1975, 1], times[1:1975] - late, atol=1e-3)
+    assert np.isfinite(read["signal"][:, 2]).sum() <= 2, "marks are no signal to interpolate"
+    for name, rate in (("PPG", 50), ("EDA", 2)):
+        read = nl.read_recording(path, channels=name)
+        assert read["sampling_frequency"] == rate and not np.isnan(read["signal"]).any()
+
+
+def test_a_value_that_is_marked_as_missing_stays_so_in_rows_of_an_even_clock(tmp_path: Path) -> None:
+    rows = [f"{t:.3f},{'' if i % 50 == 7 else f'{v:.4f}'},{v:.4f}" for i, (t, v) in enumerate(zip(T, ECG, strict=True))]
+    read = nl.read_recording(written(tmp_path / "a.csv", "time,a,b\n", rows))
+    assert np.flatnonzero(np.isnan(read["signal"][:, 0])).tolist() == list(range(7, 500, 50))
+
+
+def test_a_lower_rate_is_filtered_down_to(tmp_path: Path) -> None:
+    times = np.arange(5000) / 500
+    rows = [f"{t:.3f},{np.sin(2 * np.pi * 1.2 * t) + np.sin(2 * np.pi * 50 * t):.5f}" for t in times]
+    path = written(tmp_path / "a.csv", "time,PPG\n", rows[:2000] + rows[2500:])
+    read = nl.read_recording(path, sampling_frequency=48)  # 50 Hz would look like 2
+    there = np.isfinite(read["signal"][:, 0])
+    assert (read["sampling_frequency"], len(there)) == (48, 480) and (~there).sum() in range(46, 53)
+    off = read["signal"][:, 0] - np.sin(2 * np.pi * 1.2 * np.arange(480) / 48)
+    assert np.sqrt(np.mean(off[there] ** 2)) < 0.05
+    told = written(tmp_path / "ACC.csv", "1544027337.0\n32.0\n", [f"{i}" for i in range(320)])
+    read = nl.read_recording(told, sampling_frequency=16)
+    assert len(read["signal"]) == 160 and read["signal"][80, 0] == pytest.approx(160, abs=0.1)
+
+
+def test_a_clock_that_is_not_known_is_told_with_what_it_holds(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "time,ECG\n", [f"05/31/2024 13:59:{t:06.3f},{v:.4f}" for t, v in zip(T, ECG)])
+    with pytest.raises(ValueError, match=r"a\.csv .* time column holds '05/31/2024 13:59:00.000'; expected numbers"):
+        nl.read_recording(path)
 
 
 def test_a_rate_before_the_numbers_is_that_of_the_recording(tmp_path: Path) -> None:

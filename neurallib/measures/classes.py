@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from neurallib.measures.by_person import Measures, Scored, summary
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted
-from neurallib.signals.smoothing import most_probable
+from neurallib.signals.smoothing import class_names, most_probable
+from neurallib.warn import warn
 
 
 @hinted
@@ -35,7 +36,7 @@ def class_scores(
     people : sequence of str, optional
         Who each recording is of; by default each is a person of its own.
     names : sequence of str, optional
-        Of the classes [K]; by default their numbers.
+        Of the classes [K], or of yes and no that of yes; by default their numbers.
     n_bootstrap : int
         How often people are drawn again for the 95 % intervals.
     seed : int
@@ -83,6 +84,7 @@ def class_scores(
     pairs = [known_pairs(a, b, f"recording {i}") for i, (a, b) in enumerate(zip(true, found, strict=True))]
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
     names = [str(i) for i in range(k)] if names is None else [str(name) for name in names]
+    names = class_names(names)
     tables = [confusion(*pair, len(names)) for pair in pairs]
     return class_result(tables, people, names, n_bootstrap, seed)
 
@@ -156,6 +158,17 @@ def class_result(
     shown = ["steps", "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"]
     result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
     return result
+
+
+def tell_if_one_class(result: Mapping[str, Any]) -> None:
+    """A word where all that is annotated is of one class, against which nothing can be found wrongly."""
+    there = np.flatnonzero(result["confusion"].sum(axis=1))
+    if len(there) == 1 < len(result["names"]):
+        only = result["names"][there[0]]
+        warn(
+            f"all that is annotated is {only!r}, and what is not is unknown: expected another class beside it. target= "
+            f"says what all else is, as functools.partial(interval_target, classes={{{only!r}: 1}}, background=0) does."
+        )
 
 
 def class_measures(sums: np.ndarray, names: Sequence[str]) -> Measures:

@@ -12,7 +12,7 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import boolean, choice, number, seconds
 from neurallib.measures.by_person import Scored, summary
-from neurallib.measures.classes import class_result, confusion, known_pairs
+from neurallib.measures.classes import class_result, confusion, known_pairs, tell_if_one_class
 from neurallib.measures.comparing import gross_of
 from neurallib.measures.denoising import denoising_scores, denoising_sums
 from neurallib.measures.detection import SUMS, detection_measures, detection_sums
@@ -172,7 +172,10 @@ def evaluate_recordings(
     check_skipped_names(skip, [str(row.told["name"]) for row in rows])
     if task == "classes":
         people = [row.told["person"] for row in rows]
-        return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
+        result = class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
+        if target is None:
+            tell_if_one_class(result)
+        return result
     if task == "events" and target is None and not any(row.n_true for row in rows):
         warn(
             "no recording has a beat among its annotations; expected beats, task='classes' and names= for what lasts, "

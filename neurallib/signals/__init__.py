@@ -38,12 +38,12 @@ Only `loss` is told as the network sees it: of a regression in units of its trai
 about what a constant reaches.
 
 **By default** the training data of a model that has never been trained decide. Signals are scaled each by itself
-(`"zscore"`), unless their own offsets and sizes tell something of the targets, as those of muscles do: then each
-channel is, by its median and interquartile range over all of the data (`"dataset"`). A regression's targets are scaled
-by mean and standard deviation over all of the data (`"dataset"`) or, where they follow the size of their signals, as a
-denoised signal does, by what their signal was scaled with (`"signal"`). `nl.train(..., dry_run=True)["preprocessing"]`
-shows what would be chosen; a loop of your own starts from the state that it gives. A trained model keeps what it has,
-also nothing.
+(`"zscore"`), unless their own offsets and sizes tell something of the targets, of other people too, as those of muscles
+do, and offsets that tell nothing do not drown the rest: then each channel is, by its median and interquartile range
+over all of the data (`"dataset"`). A regression's targets are scaled by mean and standard deviation over all of the
+data (`"dataset"`) or, where they follow the size of their signals, as a denoised signal does, by what their signal was
+scaled with (`"signal"`). `nl.train(..., dry_run=True)["preprocessing"]` shows what would be chosen; a loop of your own
+starts from the state that it gives. A trained model keeps what it has, also nothing.
 
 **To choose otherwise**, give the training functions `normalization="minmax"`, `"zscore"` or `"robust"` (each signal by
 itself), `"dataset"` (found anew, also when retraining) or `None` (as it comes), and `target_normalization="dataset"`,

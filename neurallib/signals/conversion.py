@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -21,13 +22,20 @@ _BASES = {
     **dict.fromkeys(("Pa",), ("Pa", 1.0)),
     **dict.fromkeys(("mmHg",), ("Pa", 133.322387415)),
     **dict.fromkeys(("cmH2O",), ("Pa", 98.0665)),
-    **dict.fromkeys(("m/s2", "m/s^2", "m/s²", "m/s**2"), ("m/s2", 1.0)),
+    **dict.fromkeys(("m/s2", "m/s^2", "m/s²", "m/s**2", "m/(s^2)"), ("m/s2", 1.0)),
     **dict.fromkeys(("g", "G"), ("m/s2", 9.80665)),
     **dict.fromkeys(("S", "siemens"), ("S", 1.0)),
     **dict.fromkeys(("T", "tesla"), ("T", 1.0)),
     **dict.fromkeys(("A", "ampere"), ("A", 1.0)),
-    **dict.fromkeys(("Ohm", "ohm", "Ω"), ("Ohm", 1.0)),
+    **dict.fromkeys(("Ohm", "ohm", "Ohms", "ohms", "Ω"), ("Ohm", 1.0)),
+    **dict.fromkeys(("rad/s",), ("rad/s", 1.0)),
+    **dict.fromkeys(("deg/s", "°/s", "dps"), ("rad/s", math.pi / 180)),
+    **dict.fromkeys(("Hz",), ("Hz", 1.0)),
+    **dict.fromkeys(("1/min", "bpm", "rpm", "brpm"), ("Hz", 1 / 60)),
+    **dict.fromkeys(("°C", "degC", "deg C", "Celsius", "celsius", "degrees Celsius", "Degrees Celsius"), ("°C", 1.0)),
+    **dict.fromkeys(("%", "percent"), ("%", 1.0)),
 }
+_OF_ITS_OWN = {"nu", "n.u.", "au", "a.u.", "raw", "adc", "counts", "lsb", "no units", "no_units", "-"}  # of no measure
 _COARSE = 8  # times slower than what a state learnt from: of most of its waves nothing is left
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
 _WORDS = {"femto": "f", "pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
@@ -203,6 +211,12 @@ def unit_factor(given: str, wanted: str) -> float | None:
         return 1.0
     (dimension, size), (other, own) = _measure(given), _measure(wanted)
     return size / own if dimension == other else None
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit that is known, be it one of no measure, such as "a.u."."""
+    name = text.strip()
+    return name.lower() in _OF_ITS_OWN or _measure(name)[0] in {dimension for dimension, _ in _BASES.values()}
 
 
 def _factor(given: str, known: str) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.signals.smoothing import (
-    PART, as_numbers, as_probabilities, exclude_each_other, half_width, most_probable, smoothed,
+    PART, as_numbers, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def find_intervals(
         Seconds. Of what is shorter, the shortest first becomes part of the longer interval beside it, of equally long
         ones the earlier; one that stands alone between unknown steps is left out.
     names : sequence of str, optional
-        Of the classes [K], such as `state["postprocessing"]["outputs"]`.
+        Of the classes [K], such as `state["postprocessing"]["outputs"]`; of yes and no that of yes will do.
 
     Returns
     -------
@@ -84,9 +84,10 @@ def find_intervals(
         raise ValueError(f"the {values.shape[1]} columns of output are not 1 together, as classes are; {each}.")
     runs = _without_short(*_runs(values, half), least)
     starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
-    if names is not None and len(classes) and classes.max() >= len(names):
+    known = None if names is None else class_names(names)
+    if names is not None and known is not None and len(classes) and classes.max() >= len(known):
         raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
-    named = [str(k) for k in classes] if names is None else [str(names[k]) for k in classes]
+    named = [str(k) if known is None else str(known[k]) for k in classes]
     return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
 
 

@@ -94,9 +94,11 @@ def handed_at_rate(state: State, data: Any, name: str, told: Mapping[str, Any]) 
     return Handed(conversion(state["preprocessing"], n_features, None, said["channels"], said["units"]))
 
 
-def people_said(data: Any) -> dict[str, str]:
-    """The person of each file of a folder, by its name without the ending; nothing where no manifest says it."""
-    return {Path(file).stem: entry["person"] for entry in _entries_of(data) for file in entry["files"]}
+def people_said(data: Any) -> list[str] | None:
+    """The person of each item of a folder, as its manifest says, of a file that it does not name the file's own; of
+    data in memory what they say themselves; None where nobody says it."""
+    told = {Path(file).stem: entry["person"] for entry in _entries_of(data) for file in entry["files"]}
+    return [told.get(path.stem, path.stem) for path in data.paths_x] if told else getattr(data, "people_of_items", None)
 
 
 def _entries_of(data: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from neurallib.names import hinted
 from neurallib.signals.augmentation import Augmentation
 from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.manifest import SAID, handed_at_rate
+from neurallib.signals.manifest import SAID, handed_at_rate, people_said
 from neurallib.signals.normalization import check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data, as_items
@@ -140,7 +140,7 @@ def _checked(
     names = [f"{name}[{i}]" for i in range(first, first + len(items))]
     if isinstance(data, SignalFolder):
         names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
-    statistics = Statistics(task, known) if decide else None
+    statistics = Statistics(task, known, people_said(data)) if decide else None
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
     prepared.sums = [] if with_sums else None
     prepared.check(

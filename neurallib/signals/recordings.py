@@ -114,8 +114,8 @@ def read_recording(
     start, stop : float, optional
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
-        Hz, where the file does not say: text without a time column, .npy. With a time column, the rate to interpolate
-        at; of channels with different rates, the one to bring them to, by a filter.
+        Hz, where the file does not say: text without a time column, .npy. Of a text that does, and of channels with
+        different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments.
     units : str or list of str, optional
         Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
         converted; where the file says no unit, this is what it is. By default the file's own.
@@ -126,7 +126,8 @@ def read_recording(
         Text: the column that is the clock, by name or number, or with its unit ("tick", "ms"). By default one that is
         called so, or the first of a file without names, where no sampling_frequency is given and it goes up all the
         time. Uneven samples are interpolated, gaps are nan; where nearly every time is that of n samples, as those of a
-        packet are, they are spread evenly to the next. A column that counts the lines is no channel.
+        packet are, they are spread evenly to the next; of channels of several rates, whose cells are empty in the rows
+        of others, each is read at its own, and together at the highest. A column that counts the lines is no channel.
     labels : str, int or list, optional
         Text: the column of which each run of one value is an event; or several columns of 0 and 1 that may hold
         together, of which each run of 1 is an event by the column's name.

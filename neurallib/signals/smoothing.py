@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from neurallib.checks import seconds
+from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 
 PART = 1 << 20  # steps that are looked at together
@@ -45,6 +47,8 @@ def least_distance(min_distance: float, rate: float) -> int:
 
 def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
+    if isinstance(output, Mapping):
+        raise TypeError(f"{name} is a dict of {listing(map(str, output))}; expected an array, such as its 'output'.")
     values = as_array(output)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
@@ -67,6 +71,11 @@ def most_probable(values: np.ndarray) -> np.ndarray:
     """int64 [T], the class of which probabilities [T, K] are the highest; -1 where one is nan."""
     unknown = np.isnan(values).any(axis=1)
     return np.where(unknown, -1, np.where(unknown[:, None], 0, values).argmax(axis=1)).astype(np.int64)
+
+
+def class_names(names: Sequence[str]) -> list[str]:
+    """The names of classes; a single one is that of yes, as a binary state has it, and stands behind "no"."""
+    return ["no", *names] if len(names) == 1 else list(names)
 
 
 def exclude_each_other(values: np.ndarray) -> bool:

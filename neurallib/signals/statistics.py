@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from neurallib.signals.normalization import IQR_OF_NORMAL, OWN, Scale, own_scale
@@ -12,6 +14,9 @@ from neurallib.tasks import Task
 
 _STEPS = 100_000  # that moments wait for: small signals are counted many at once
 _SAMPLE = 1_000_000  # rows at the most that quartiles are taken of
+_LEAST = 20  # signals that something can be told of
+_FAR = 2.0  # times as large as signals are, of the spread of their offsets
+_PARTS, _BLOCKS = 10, 3  # at the most, of known people; of neighbours few, for a person is seldom longer than one
 
 
 class Moments:
@@ -90,10 +95,12 @@ class Statistics:
     wanted : dict
         Preprocessing as asked for. Open are a `normalization` "auto", a "dataset" without `x_shift`, and any
         `target_normalization` without `y_shift`, "auto" among them.
+    people : sequence of str, optional
+        Who each signal is of, where that is known.
     """
 
-    def __init__(self, task: Task, wanted: Preprocessing) -> None:
-        self._task, self._wanted = task, wanted
+    def __init__(self, task: Task, wanted: Preprocessing, people: Sequence[str] | None = None) -> None:
+        self._task, self._wanted, self._people = task, wanted, people
         self._own = "zscore" if wanted["normalization"] == "auto" else wanted["normalization"]
         target = wanted["target_normalization"] if wanted["y_shift"] is None else None
         per_step = not task.seq2one and task.n_outputs == task.n_features and self._own in OWN
@@ -137,9 +144,11 @@ class Statistics:
     def decided(self) -> Preprocessing:
         """The preprocessing with nothing left open."""
         known = dict(self._wanted)
-        follows = self._y_of_signal is not None and (self._y is None or rise_together(np.array(self._spreads)))
+        follows = self._y_of_signal is not None and (
+            self._y is None or rise_together(np.array(self._spreads), self._people)
+        )
         if known["normalization"] == "auto":
-            matters = not follows and tells(np.array(self._levels), np.array(self._meanings))
+            matters = not follows and tells(np.array(self._levels), np.array(self._meanings), self._people)
             known["normalization"] = "dataset" if matters else "zscore"
         if self._x is not None and known["normalization"] == "dataset":
             of_all, of_most = (part.scale() for part in self._x)
@@ -162,26 +171,41 @@ class Statistics:
         return new_preprocessing(known)
 
 
-def tells(levels: np.ndarray, meanings: np.ndarray) -> bool:
+def tells(levels: np.ndarray, meanings: np.ndarray, people: Sequence[str] | None = None) -> bool:
     """Whether the own offsets and scales of signals [N, 2 C] say something of what is asked of them [N, K], so that
-    taking them off would lose it: a quarter of the variance of some output in a line through them (adjusted for how
-    many they are), which for muscles is half and for heart beats, whose size is the electrode's, a tenth. Of signals
-    that are mostly flat nothing else would be left."""
-    flat = np.isnan(levels[:, levels.shape[1] // 2 :])
+    taking them off would lose it: a quarter of the variance of some output in a line through those of other people,
+    which for muscles is half and for heart beats, whose size is the electrode's, a tenth. The size of a channel whose
+    offsets lie far apart is not asked: left with them it is next to nothing. Of signals that are mostly flat nothing
+    else would be left."""
+    offsets, sizes = np.hsplit(levels, 2)
+    flat = np.isnan(sizes)
     alive = ~flat.all(axis=0)  # a dead channel says nothing, whatever is done to it
     if flat[:, alive].mean() > 0.5 if alive.any() else True:
         return True
+    far = offsets.std(axis=0) > _FAR * np.exp(np.nanmedian(np.where(alive, sizes, 0.0), axis=0))
+    levels = np.hstack([offsets, np.where(far, 0.0, sizes)])
+    parts = _parts(len(levels), people)
     for column in meanings.T:
         known = np.isfinite(column)
-        if _told_by(levels[known], column[known]) > 0.25:
+        if _told_by(levels[known], column[known], parts[known]) > 0.25:
             return True
     return False
 
 
-def _told_by(levels: np.ndarray, values: np.ndarray) -> float:
-    """The share of the variance of `values` [N] in the best line through `levels` [N, 2 C], adjusted; 0 of few."""
+def _parts(n: int, people: Sequence[str] | None) -> np.ndarray:
+    """A number for each of n signals, by which those that may have more in common than chance are together: signals of
+    one person, or where nobody says who they are of, neighbours, which windows of one recording are."""
+    if people is None or len(set(people)) < 2:
+        return np.arange(n) * _BLOCKS // max(n, 1)
+    return np.asarray(np.unique(list(people), return_inverse=True)[1] % _PARTS)
+
+
+def _told_by(levels: np.ndarray, values: np.ndarray, parts: np.ndarray) -> float:
+    """The share of the variance of `values` [N] that `levels` [N, 2 C] tell of each part by the best line through the
+    others: at most 1, and below 0 where the mean tells more; 0 of few. A few people have levels and values that lie on
+    some line by chance, however many windows each has."""
     n = len(levels)
-    if n < 20 or np.ptp(values) == 0:
+    if n < _LEAST or np.ptp(values) == 0:
         return 0.0
     known = np.isfinite(levels)
     mean = np.where(known, levels, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -190,20 +214,29 @@ def _told_by(levels: np.ndarray, values: np.ndarray) -> float:
         levels = levels.reshape(n, 2, -1).mean(axis=2)
     levels = levels[:, np.ptp(levels, axis=0) > 0]
     lines = np.column_stack([np.ones(n), (levels - levels.mean(axis=0)) / levels.std(axis=0)])
-    rest = values - lines @ np.linalg.lstsq(lines, values, rcond=None)[0]
-    return float(1 - (rest @ rest) / (n * values.var()) * (n - 1) / (n - lines.shape[1]))
+    if len(kinds := np.unique(parts)) < 2 or any(np.ptp(values[parts != k]) == 0 for k in kinds):
+        parts, kinds = np.arange(n) % _BLOCKS, np.arange(_BLOCKS)  # a class that one of them alone has
+    rest = values.astype(np.float64)
+    for k in kinds:
+        others = parts != k
+        rest[~others] -= lines[~others] @ np.linalg.lstsq(lines[others], values[others], rcond=None)[0]
+    return float(1 - (rest @ rest) / (n * values.var()))
 
 
-def rise_together(spreads: np.ndarray) -> bool:
+def rise_together(spreads: np.ndarray, people: Sequence[str] | None = None) -> bool:
     """Whether signals' and targets' own scales [N, 2, C] go together: either their quotients vary less than the
-    target's scales do by themselves, or the two are correlated beyond what chance gives so many signals."""
+    target's scales do by themselves, or the two are correlated beyond what chance gives so many signals, and in some
+    people as in others."""
     x, y = spreads[:, 0].reshape(-1), spreads[:, 1].reshape(-1)
-    x, y = (np.log(side[(x > 0) & (y > 0)]) for side in (x, y))
+    there = (x > 0) & (y > 0)
+    parts = np.repeat(_parts(len(spreads), people), spreads.shape[2])[there]
+    x, y = np.log(x[there]), np.log(y[there])
     if len(x) < 2:
         return False
     if np.std(y - x) <= np.std(y):
         return True
-    return bool(np.corrcoef(x, y)[0, 1] > max(0.3, 2 / len(x) ** 0.5))
+    correlated = np.corrcoef(x, y)[0, 1] > max(0.3, 2 / len(x) ** 0.5)
+    return bool(correlated and (len(x) < _LEAST or _told_by(x[:, None], y, parts) > 0))
 
 
 def _spread(y: np.ndarray) -> np.ndarray:

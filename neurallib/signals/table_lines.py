@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.reading import told_by
-from neurallib.signals.conversion import unit_factor
+from neurallib.signals.conversion import is_unit
 from neurallib.signals.label_columns import MISSING
 
 
@@ -34,23 +34,29 @@ def layout(path: Path) -> Table:
     """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            lines = [(i, line.strip()) for i, line in enumerate(itertools.islice(file, 200))]
+            lines = [(i, line.strip(" \r\n")) for i, line in enumerate(itertools.islice(file, 200))]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text, nor any other recording that is known: {error}") from error
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
     for separator in (";", "\t", ",", "|", None):
         rows = [_pieces(line, separator) for _, line in lines]
         width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+        if width > 1 and not any(row[-1] for row in rows if len(row) == width):  # each line ends with a separator
+            width, rows = width - 1, [row[: width - 1] if len(row) == width else row for row in rows]
         told = [len(row) == width and any(is_number(piece, separator) for piece in row) for row in rows]
-        if width < (1 if separator is None else 2) or sum(told) < 0.5 * len(rows):
+        empty = [len(row) == width and all(map(_is_missing, row)) for row in rows]
+        if width < (1 if separator is None else 2) or not any(told) or sum(told) + sum(empty) < 0.5 * len(rows):
             continue
         begin = told.index(True)
-        if separator is None and not all(is_number(piece, None) for piece in rows[begin]):
+        if separator is None and not all(is_number(piece, None) or _is_missing(piece) for piece in rows[begin]):
             continue  # prose
+        while begin and empty[begin - 1]:
+            begin -= 1
         heads = list(itertools.takewhile(lambda row: len(row) == width, rows[:begin][::-1]))[:2][::-1]
         if len(heads) == 2 and all(heads[0]) and 2 * sum(map(_is_unit, heads[1])) >= sum(map(bool, heads[1])) > 0:
-            heads = [[f"{name} ({unit})" if unit else name for name, unit in zip(*heads, strict=True)]]  # units below
-        began = [] if heads or len(rows) < begin + 3 else rows[begin : begin + 2]
+            units = [unit if _in_brackets(unit) else f"({unit})" for unit in heads[1]]  # below the names
+            heads = [[f"{name} {unit}" if unit != "()" else name for name, unit in zip(heads[0], units, strict=True)]]
+        began = [] if heads or len(rows) < begin + 3 or not all(told[begin : begin + 2]) else rows[begin : begin + 2]
         at, rate = (float(row[0]) if len({*row}) == 1 else 0.0 for row in began or [[], []])
         if at > EPOCH and 0 < rate < 1e4:  # Empatica: when it began and at which rate, a line each
             return Table(path, [], width, separator, lines[begin + 2][0], rate, at)
@@ -63,8 +69,17 @@ def _pieces(line: str, separator: str | None) -> list[str]:
 
 
 def _is_unit(piece: str) -> bool:
-    """Of time or voltage, or how a clock's texts are written, "hh:mm:ss"."""
-    return bool(piece) and (piece.lower() in CLOCKS or ":" in piece or unit_factor(piece, "V") is not None)
+    """Of time or anything that is measured, or how a clock's texts are written, "hh:mm:ss"."""
+    piece = piece[1:-1].strip() if _in_brackets(piece) else piece
+    return bool(piece) and (piece.lower() in CLOCKS or ":" in piece or is_unit(piece))
+
+
+def _in_brackets(piece: str) -> bool:
+    return piece[:1] + piece[-1:] in ("[]", "()")
+
+
+def _is_missing(piece: str) -> bool:
+    return piece.lower() in MISSING
 
 
 def _bare(piece: str) -> str:
@@ -80,7 +95,7 @@ def is_number(piece: str, separator: str | None) -> bool:
 
 def _number(piece: str) -> float:
     piece = _bare(piece)
-    return np.nan if piece.lower() in MISSING else float(piece.replace(",", "."))
+    return np.nan if _is_missing(piece) else float(piece.replace(",", "."))
 
 
 def numbers_of(table: Table, columns: list[int]) -> np.ndarray:
@@ -101,7 +116,7 @@ def steps_of(table: Table, column: int) -> np.ndarray:
 
 
 def is_text(piece: str) -> bool:
-    return not is_number(piece, None) and piece.lower() not in MISSING
+    return not is_number(piece, None) and not _is_missing(piece)
 
 
 def texts_of(table: Table, column: int) -> list[str]:

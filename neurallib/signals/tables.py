@@ -17,15 +17,16 @@ from neurallib.reading import told_by
 from neurallib.signals.arrays import read_array
 from neurallib.signals.label_columns import label_events
 from neurallib.signals.lazy import Contents, picked
+from neurallib.signals.one_rate import at_one_rate
 from neurallib.signals.table_lines import CLOCKS, EPOCH, Table, is_text, layout, numbers_of, steps_of, texts_of
 from neurallib.signals.uneven import of_packets, on_a_grid
 from neurallib.warn import warn
 
 TIMES = re.compile(
-    r"t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time( ?stamps?)?|elapsed)( ?elapsed)?"
+    r".*time ?stamp.*|t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time|elapsed)( ?elapsed)?"
 )
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
-WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]")
+WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*((?:[^()\[\]]|\([^()]*\))*?)\s*[)\]]")
 SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
 OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
 _INFLATED, _TIMES = 1 << 26, 200  # bytes of an archive's arrays, and that to its own, beyond which it is no recording
@@ -43,12 +44,12 @@ def read_table(
         If it is no such table, a column that is named is not there, time goes back, or no rate is known.
     """
     table = layout(path)
-    sampling_frequency = table.rate if sampling_frequency is None else sampling_frequency
+    told = table.rate or sampling_frequency
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
     names = [name for name, _ in heads]
     label_columns = [] if labels is None else picked(labels, names, str(path))
-    clocks, clock = _clock_columns(table, heads, time, guess=sampling_frequency is None)
-    if not clocks and sampling_frequency is None:
+    clocks, clock = _clock_columns(table, heads, time, guess=told is None)
+    if not clocks and told is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
     columns = [i for i in range(table.n_columns) if i not in clocks + label_columns]
     if not columns:
@@ -59,7 +60,7 @@ def read_table(
     values = np.full((len(signal), len(columns)), np.nan)
     values[:, asked] = signal
     if clocks:
-        with told_by(path):
+        with told_by(path, "cannot be read"):
             times, start_time = _seconds(table, clocks[0], clock)
             times = of_packets(signal, times)
             values, rate = on_a_grid(values, times, sampling_frequency, str(path))
@@ -68,10 +69,10 @@ def read_table(
             warn(f"{path} is read as {rate:.3g} Hz: {name!r} says no unit of time. Is it time=({name!r}, 'ms')?")
         times = times - times[0]
     else:
-        rate = float(sampling_frequency or 0)
+        rate = float(told or 0)
         start_time = None if table.began is None else _since_1970(table.began)
         times = np.arange(len(values)) / rate
-    return Contents(
+    contents = Contents(
         channels=[names[k] for k in columns],
         units=[heads[k][1] for k in columns],
         rates=[rate] * len(columns),
@@ -80,6 +81,9 @@ def read_table(
         events=label_events([(names[i], texts_of(table, i)) for i in label_columns], times, 1 / rate, str(path)),
         start_time=start_time,
     )
+    if sampling_frequency is not None and rate != sampling_frequency:
+        return at_one_rate(contents, float(sampling_frequency))
+    return contents
 
 
 def read_numpy(path: Path, sampling_frequency: float | None) -> Contents:
@@ -194,6 +198,7 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
     names = [name for name, _ in heads]
     plain = [re.sub(r"[_\s-]+", " ", re.sub(r"[_ ](ms|us|ns|s)$", "", name.lower())).strip() for name in names]
     known = [i for i, name in enumerate(plain) if table.names and TIMES.fullmatch(name)]
+    known.sort(key=lambda i: plain[i] == "date")  # beside a clock of the day it does not move on
     unit = None
     if time is not None:
         time, unit = time if isinstance(time, tuple) else (time, None)
@@ -220,12 +225,15 @@ def _seconds(table: Table, column: int, unit: str | None) -> tuple[np.ndarray, s
         if all(map(OF_DAY.fullmatch, told)):
             parts = [text.split(":") for text in told]
             times = np.array([sum(float(part) * 60.0**k for k, part in enumerate(row[::-1])) for row in parts])
-            return times - times[0], None
-        texts = [re.sub(r"(Z|[+-]\d\d:?\d\d)$", "", text) for text in told]
+            round_ = 24 * 3600.0 if len(parts[0]) == 3 else 3600.0  # midnight, or the full hour, is no way back
+            return times - times[0] + round_ * np.cumsum(np.diff(times, prepend=times[0]) < -round_ / 2), None
+        texts = [re.sub(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", text) for text in told]
         try:
             moments = np.array(texts, dtype="datetime64[ns]")
         except ValueError:
-            raise error from None
+            strange = next((text for text in told if is_text(text)), told[0])
+            expected = "numbers, hours:minutes:seconds, or a date as in 2024-05-31 13:59:50.25"
+            raise ValueError(f"its time column holds {strange!r}; expected {expected}.") from error
         return (moments - moments[0]).astype(np.int64) * 1e-9, str(moments[0].astype("datetime64[ms]"))
     # A clock that counts from 1970 shows its unit by its size.
     by_size = next((size for least, size in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if times[0] > least), 1.0)

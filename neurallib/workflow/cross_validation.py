@@ -140,14 +140,15 @@ def cross_validate(
         own: dict[str, Any] = {"sample_weight": weights[fold]}
         own |= {name: copy.deepcopy(training_options[name]) for name in _WITH_A_MEMORY & training_options.keys()}
         trained = train(
-            state, *(_Pairs(items, part) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
+            state, *(_Pairs(items, part, who) for part in parts[fold]), epochs=epochs, batch_size=batch_size, seed=seed,
             gpu_id=gpu_id, enable_progress_bar=False, **(training_options | said | own),
         )  # fmt: skip
         if trained["training_info"]["interrupted"]:
             raise KeyboardInterrupt  # train has kept what it had; whoever pressed Ctrl-C wants no further fold
         states.append(trained)
-        measures.append(evaluate(trained, _Pairs(items, places), gpu_id=gpu_id, **said))
-        predictions |= zip(places, predict(trained, _Pairs(items, places), gpu_id=gpu_id, **said), strict=True)
+        held = _Pairs(items, places, who)
+        measures.append(evaluate(trained, held, gpu_id=gpu_id, **said))
+        predictions |= zip(places, predict(trained, held, gpu_id=gpu_id, **said), strict=True)
     told = {name: _mean_and_interval([measured[name] for measured in measures]) for name in _numbers(measures)}
     return {
         "predictions": [predictions[i] for i in range(len(items))],
@@ -160,7 +161,11 @@ def cross_validate(
 
 
 class _Pairs(Part):
-    """A part of pairs, in whatever form these are."""
+    """A part of pairs, in whatever form these are, of people."""
+
+    def __init__(self, items: Any, places: Sequence[int], who: Sequence[str]) -> None:
+        super().__init__(items, places)
+        self.people_of_items = [who[i] for i in places]
 
     def __getitem__(self, i: int) -> Any:
         x, y = super().__getitem__(i)
@@ -172,8 +177,7 @@ def _who_is_who(items: Any, people: Any, labels: Any) -> tuple[list[str], list[A
     if isinstance(items, SignalFolder):
         names = [path.stem for path in items.paths_x]
         if people is None:
-            told = people_said(items)
-            people = [told.get(name, name) for name in names]
+            people = people_said(items) or names
     else:
         names = [f"data[{i}]" for i in range(len(items))]
         for argument, given in (("people", people), ("labels", labels)):
