@@ -158,3 +158,6 @@ def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> No
         made(tmp_path / "whole", label, **given)
     made(tmp_path / "each", label, **given, each_window=True)
     made(tmp_path / "files", label, **given | {"window": None})
+    rare = functools.partial(nl.label_target, classes=["seizure"], background=0, binary=True)
+    with pytest.warns(UserWarning, match="1 of 3 recordings have several labels, .*: b"):
+        made(tmp_path / "rare", rare, b={"events": recording([(300, "seizure", 3.0)])["events"]}, window=2)

@@ -95,7 +95,8 @@ def has_labels(target: Target, recording: Recording) -> bool:
     """Whether `target` gives one label to a recording that has several, or stretches of one."""
     if not isinstance(target, functools.partial) or target.func is not label_target or "classes" not in target.keywords:
         return False
-    classes = interval_target(recording, target.keywords["classes"])
+    said = {name: value for name, value in target.keywords.items() if name != "least"}
+    classes = interval_target(recording, **said)
     changes = np.flatnonzero(np.diff(classes, prepend=-1))
     return int((classes[changes] >= 0).sum()) > 1
 
