@@ -121,6 +121,10 @@ def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_leng
     assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
     trained = nl.train(state, pairs, pairs, normalization=None, **options)
     assert nl.predict_recording(trained, recording(400))["windows"].tolist() == [[0, 400]]
+    for name in ("Transformerseq2seq", "GRUseq2one"):  # what is no GRU of each step knows no longer ones
+        of_one = [(x, y[0] if name.endswith("one") else y) for x, y in pairs]
+        trained = nl.train(make_state(Case(name, "binary")), of_one, of_one, normalization=None, **options)
+        assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
 
 
 def test_windows_with_what_they_hear_of_their_neighbours_come_near_one_pass() -> None:
