@@ -9,6 +9,7 @@ import numpy as np
 from neurallib.names import listing
 from neurallib.signals.recording_parts import Recording, events_of, name_of
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+from neurallib.warn import warn
 
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
@@ -71,3 +72,20 @@ def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
             stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else end
             found[max(samples[i], 0) : stop] = names.index(symbols[i])
     return found
+
+
+def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
+    """Raise where none of the names of classes is among the annotations of recordings; warn of those that are not."""
+    symbols = set(symbols)
+    missing = [name for name in names if name not in symbols]
+    way = "target=functools.partial(interval_target, classes={symbol: class}, background=class)"
+    if len(missing) == len(names):
+        raise ValueError(
+            f"the annotations are {listing(sorted(symbols))}: none is a name of the classes, {listing(names)}; "
+            f"expected names=, as the annotations have them, or {way}."
+        )
+    if missing:
+        warn(
+            f"no recording is annotated as {listing(missing)}, and what is annotated as nothing is not known, nor "
+            f"scored: {way} says what it is."
+        )
