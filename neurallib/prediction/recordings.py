@@ -22,7 +22,9 @@ from neurallib.names import hinted
 from neurallib.prediction.answered import ANSWERED, answer_of_state, as_events, columns_of, tasks_of, values_of
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
-from neurallib.signals.annotations import annotated, beats_of, check_annotated, classes_of
+from neurallib.signals.annotations import (
+    annotated, beats_of, check_annotated, classes_of, looked_for, tell_unwanted, unwanted,
+)  # fmt: skip
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, events_of, name_of, rows_of,
 )  # fmt: skip
@@ -167,7 +169,9 @@ def evaluate_recordings(
     channels = None if state is None else state["preprocessing"]["channels"]
     judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
     score = {"events": judge.events, "classes": judge.classes, "denoising": judge.denoising}[str(task)]
-    rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+    with looked_for() as looked:
+        rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+    tell_unwanted(unwanted(looked))
     if not rows:
         raise ValueError("recordings is empty; expected one recording at least.")
     check_skipped_names(skip, [str(row.told["name"]) for row in rows])
