@@ -173,7 +173,7 @@ def answers_of(
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
     rate = recording.get("sampling_frequency") or 0.0
-    there = segments_of(signal, handed)
+    there = segments_of(recording, handed)
     longest = min(int(BRIDGED * rate), size // 2)
     segments = joined(there, longest)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
