@@ -1,6 +1,7 @@
 """Targets from the events of a recording."""
 
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,13 @@ def test_target_of_another_length_is_refused_and_not_written_beside_each_window(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         made(tmp_path, lambda recording: target, window=2, sampling_frequency=50)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors have no notes")
+def test_an_error_of_a_function_says_which_recording_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(KeyError) as told:
+        made(tmp_path, lambda recording: {"a": 0}[recording["name"]])
+    assert told.value.__notes__ == ["target was given 'b'."]
 
 
 def test_one_for_all_is_a_number_or_a_vector_of_outputs(tmp_path: Path) -> None:

@@ -52,7 +52,12 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
             raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")
         values = np.asarray(target[name])
     else:
-        values = np.asarray(target(recording))
+        try:
+            values = np.asarray(target(recording))
+        except Exception as error:
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"target was given {name!r}.")
+            raise
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     n_steps = len(recording["signal"])
