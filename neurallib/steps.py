@@ -49,12 +49,18 @@ def _local_gain(
     return gained
 
 
+def _rectify(x: np.ndarray, rate: float) -> np.ndarray:
+    size: np.ndarray = np.abs(x)
+    return size
+
+
 # Each takes a signal [T, C] float64, its rate in Hz and parameters, and gives [T, C]: what it is without "causal".
 STEPS: dict[str, Callable[..., np.ndarray]] = {
     "highpass": _highpass,
     "lowpass": _lowpass,
     "band": _band,
     "local_gain": _local_gain,
+    "rectify": _rectify,
 }
 
 
@@ -83,7 +89,7 @@ def n_inputs(n_features: int, steps: Sequence[Mapping[str, Any]] | None) -> int:
 
 def are_causal(steps: Sequence[Mapping[str, Any]] | None) -> bool:
     """Whether a stream can go through them."""
-    return all(step.get("causal") for step in steps or ())
+    return all(step.get("causal") or step["name"] == "rectify" for step in steps or ())
 
 
 def apply_steps(x: np.ndarray, steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> np.ndarray:
@@ -115,7 +121,7 @@ def steps_going_on(
     x = np.asarray(x, dtype=np.float64)
     for i, step in enumerate(steps):
         given = x[..., :n_features] if step.get("beside") else x
-        if step.get("causal"):
+        if _has_memory(step):
             made, states = _forwards(given, rate, step, held[i] if held else None)
         else:
             parameters = {name: value for name, value in step.items() if name not in _SAID}
@@ -129,12 +135,17 @@ def warm_up(steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> in
     """How many samples before a piece causal steps have to hear until where they began is not seen any more."""
     n_steps = 0.0
     for step in steps or ():
-        if step.get("causal") and rate is not None:
+        if _has_memory(step) and rate is not None:
             sections, _ = sections_of(step, rate)
             poles = [max(np.abs(np.roots(section[3:])).max() for section in sections)]
             poles += [kept_of_power(step, rate)] * (step["name"] == "local_gain")
             n_steps += sum(math.log(_SETTLED) / min(math.log(pole + 1e-300), -1e-9) for pole in poles)
     return min(math.ceil(n_steps), _LONGEST)
+
+
+def _has_memory(step: Mapping[str, Any]) -> bool:
+    """Whether a step is a filter that carries what it heard on."""
+    return bool(step.get("causal")) and step["name"] != "rectify"
 
 
 def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:

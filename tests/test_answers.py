@@ -151,6 +151,8 @@ def test_intervals_of_probabilities_are_named_and_smoothed() -> None:
     np.testing.assert_allclose((smooth["onset"], smooth["duration"]), [[0, 5], [5, 4]])
     yes = nl.find_intervals(np.array([0.2, 0.9, 0.8, 0.1]), 1)
     assert yes["class"].tolist() == [0, 1, 0] and yes["name"] == ["0", "1", "0"]
+    sure = nl.find_intervals([[0.2], [0.9], [0.7], [0.1]], 1, threshold=0.8, names=["seizure"])
+    assert sure["sample"].tolist() == [0, 1, 2] and sure["name"] == ["no", "seizure", "no"]
 
 
 @pytest.mark.parametrize("kind", [float, int])
@@ -197,6 +199,8 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
         (lambda: nl.find_intervals([0, 3], 10, names=["a"]), ValueError, "output holds class 3; names has 1"),
         (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
+        (lambda: nl.find_intervals([0, 1], 10, threshold=0.3), ValueError, "threshold=0.3 .* output holds classes"),
+        (lambda: nl.find_intervals([0.1], 10, threshold=3), ValueError, "threshold=3"),
         (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
         (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),
         (lambda: nl.rr_intervals([4, 9], 10, gaps=[3, 4]), ValueError, r"gaps has shape \(2,\)"),

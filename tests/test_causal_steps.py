@@ -21,7 +21,7 @@ HIGH: dict[str, Any] = {"name": "highpass", "frequency": 0.5, "causal": True}
 LOW: dict[str, Any] = {"name": "lowpass", "frequency": 40.0, "order": 3, "causal": True}
 BAND: dict[str, Any] = {"name": "band", "low": 5.0, "high": 30.0, "causal": True}
 GAIN: dict[str, Any] = {"name": "local_gain", "low": 5.0, "high": 30.0, "duration": 1.0, "causal": True}
-STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}]
+STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, {"name": "rectify", "beside": True}]
 each_step = pytest.mark.parametrize("step", [HIGH, LOW, BAND, GAIN], ids=lambda step: step["name"])
 
 
@@ -95,7 +95,7 @@ def test_pieces_go_through_steps_bit_for_bit_as_the_whole_does(cuts: list[int]) 
     np.testing.assert_array_equal(np.concatenate(made, axis=1), expected)
 
 
-DATASET = {"normalization": "dataset", "x_shift": [0.0, 1.0] * 3, "x_scale": [2.0, 9.0] * 3}
+DATASET = {"normalization": "dataset", "x_shift": [0.0, 1.0] * 4, "x_scale": [2.0, 9.0] * 4}
 
 
 @pytest.mark.parametrize("cuts", [[], [0, 0, 3, 4, 5, 699], list(range(20, 700, 20))], ids=["whole", "odd", "even"])

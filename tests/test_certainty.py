@@ -162,6 +162,18 @@ def test_labels_of_beats_that_come_too_slowly_for_a_heart_are_told_where_a_detec
     nl.train(state, fast, fast, **options)
 
 
+def test_what_finds_no_beats_is_not_held_against_the_sureness_of_beats() -> None:
+    state, given = nl.load_pretrained("ecg_r_peaks"), {"signal": noise("pink")[:, None], "sampling_frequency": RATE}
+    del state["postprocessing"]["events"]["doubt"]
+    with pytest.warns(UserWarning, match="beats cannot be told from noise"):
+        unsure = nl.find_r_peaks(state, given, snap=0)
+    state["postprocessing"]["outputs"] = ["K-complex"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(nl.find_r_peaks(state, given, snap=0), unsure)
+        nl.find_r_peaks(state, {**given, "signal": given["signal"][:200]})
+
+
 @pytest.mark.parametrize(("doubt", "error"), [(-0.1, ValueError), (2.1, ValueError), ("much", TypeError)])
 def test_a_wrong_limit_is_told(doubt: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="doubt"):

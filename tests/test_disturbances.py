@@ -80,3 +80,16 @@ def test_a_gap_holds_a_value_or_zero() -> None:
 def test_a_gap_longer_than_the_signal_takes_all_of_it() -> None:
     x, y = drawn(nl.augment_dropout(RATE, duration=(60, 60)))
     assert np.ptp(x) == 0 and not y.any()
+
+
+def test_a_gap_takes_no_label_of_what_lasts_longer_and_no_value_of_a_regression() -> None:
+    x, seizure = np.zeros((2000, 1)), np.zeros((2000, 2), np.float32)
+    seizure[600:1400, 0] = 1
+    seizure[::100, 1] = 1  # beats
+    stages = np.repeat([1, 3, 2], [700, 700, 600])
+    force = np.full((2000, 1), 40.0, np.float32)
+    lost = nl.augment_dropout(RATE, duration=(2, 2))
+    fewer = [drawn(lost, seed, (x, seizure))[1] for seed in range(20)]
+    assert all((y[:, 0] == seizure[:, 0]).all() and 17 <= y[:, 1].sum() <= 18 for y in fewer)
+    for y in (stages, force):
+        assert all((drawn(lost, seed, (x, y))[1] == y).all() for seed in range(20))

@@ -63,6 +63,8 @@ def test_channels_of_different_rates_come_at_one_that_is_asked_for(tmp_path: Pat
     np.testing.assert_allclose(part["signal"][33:37], part["signal"][:][33:37], rtol=1e-6, atol=1e-6)
     with pytest.raises(ValueError, match="sampling_frequency=50, but .* says 100 Hz"):
         read_recording(path, channels=["ECG II"], sampling_frequency=50)
+    with pytest.raises(ValueError, match=r"has no channel 'ii'; .* Is it 'ECG II'\? A tuple .*: \('ii', 'ECG II'\)"):
+        read_recording(path, channels=["ii"])
 
 
 def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Targets from the events of a recording."""
 
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,13 @@ def test_target_of_another_length_is_refused_and_not_written_beside_each_window(
         made(tmp_path, lambda recording: target, window=2, sampling_frequency=50)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors have no notes")
+def test_an_error_of_a_function_says_which_recording_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(KeyError) as told:
+        made(tmp_path, lambda recording: {"a": 0}[recording["name"]])
+    assert told.value.__notes__ == ["target was given 'b'."]
+
+
 def test_one_for_all_is_a_number_or_a_vector_of_outputs(tmp_path: Path) -> None:
     for i, target in enumerate((3, np.array([0.5, 2.0, 1.0]), np.ones((1, 200)), np.array([0, 1, 1]))):
         files = made(tmp_path / f"{i}", lambda recording, target=target: target, window=2)
@@ -158,3 +166,27 @@ def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> No
         made(tmp_path / "whole", label, **given)
     made(tmp_path / "each", label, **given, each_window=True)
     made(tmp_path / "files", label, **given | {"window": None})
+    rare = functools.partial(nl.label_target, classes=["seizure"], background=0, binary=True)
+    with pytest.warns(UserWarning, match="1 of 3 recordings have several labels, .*: b"):
+        made(tmp_path / "rare", rare, b={"events": recording([(300, "seizure", 3.0)])["events"]}, window=2)
+
+
+def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) -> None:
+    signal = np.arange(1000.0)[:, None]
+    signal[500:520] = np.nan  # with a piece before and one behind
+
+    def others(*symbols: str) -> dict[str, Any]:
+        return {"events": recording([(100 + 600 * i, symbol, 1.0) for i, symbol in enumerate(symbols)])["events"]}
+
+    seizures = functools.partial(nl.interval_target, classes=["seizure"], background=0, binary=True)
+    for i, each_window in enumerate((False, True)):
+        given = {"a": others("blink", "seizure"), "b": others("blink"), "c": others("blink"), "signal": signal}
+        for _ in range(2):  # also where all is there already
+            with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of cl") as told:
+                made(tmp_path / f"{i}", seizures, window=2, each_window=each_window, **given)
+            assert len(told) == 1
+    recordings = [{"name": name, "signal": np.zeros((1000, 1)), "sampling_frequency": 100.0} | given[name]
+                  for name in "abc"]  # fmt: skip
+    with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of classes, sei") as told:
+        nl.evaluate_recordings(seizures, recordings, task="classes", target=seizures, names=["no", "seizure"])
+    assert len(told) == 1

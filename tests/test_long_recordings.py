@@ -121,6 +121,10 @@ def test_a_state_of_signals_normalized_by_themselves_takes_windows_of_their_leng
     assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
     trained = nl.train(state, pairs, pairs, normalization=None, **options)
     assert nl.predict_recording(trained, recording(400))["windows"].tolist() == [[0, 400]]
+    for name in ("Transformerseq2seq", "GRUseq2one"):  # what is no GRU of each step knows no longer ones
+        of_one = [(x, y[0] if name.endswith("one") else y) for x, y in pairs]
+        trained = nl.train(make_state(Case(name, "binary")), of_one, of_one, normalization=None, **options)
+        assert nl.predict_recording(trained, recording(400))["windows"][0].tolist() == [0, 100]
 
 
 def test_windows_with_what_they_hear_of_their_neighbours_come_near_one_pass() -> None:
@@ -172,7 +176,8 @@ def test_gaps_are_left_out_and_marked() -> None:
 def test_a_recording_without_a_value_and_a_wrong_one_are_told() -> None:
     state, given = known(), recording()
     for wrong, error, words in (
-        ({**given, "signal": np.full((100, 2), np.nan)}, ValueError, "holds no value"),
+        ({**given, "signal": np.full((100, 2), np.nan)}, ValueError, "or infinite, in 0, 1"),
+        ({**given, "signal": np.ones((9, 2)) * [1, np.nan], "channels": ["C3", "C4"]}, ValueError, "in C4"),
         ({**given, "signal": np.ones((100, 3))}, ValueError, "3 channels; expected 2"),
         ({**given, "signal": np.ones((0, 2))}, ValueError, r"shape \(0, 2\)"),
         (given["signal"], TypeError, "ndarray; expected a recording: {'signal'"),

@@ -20,12 +20,13 @@ HIGH: dict[str, Any] = {"name": "highpass", "frequency": 0.5}
 LOW: dict[str, Any] = {"name": "lowpass", "frequency": 40.0}
 BAND: dict[str, Any] = {"name": "band", "low": 5.0, "high": 30.0}
 GAIN: dict[str, Any] = {"name": "local_gain", "low": 5.0, "high": 30.0, "duration": 0.5}
-STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}]
+RECTIFY: dict[str, Any] = {"name": "rectify"}
+STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, RECTIFY | {"beside": True}]
 ONWARDS = [step | CAUSAL for step in STEPS]
 EACH = [
     *(step | {"order": 4, "ends": "even"} for step in (HIGH, LOW, BAND)),
     *(step | {"order": 1, "ends": "odd"} for step in (HIGH, LOW, BAND)),
-    HIGH, LOW, BAND, GAIN, GAIN | {"order": 1, "duration": 3.0}, HIGH | {"frequency": 0.02},
+    HIGH, LOW, BAND, GAIN, RECTIFY, RECTIFY | CAUSAL, GAIN | {"order": 1, "duration": 3.0}, HIGH | {"frequency": 0.02},
     *(step | CAUSAL | {"order": order} for step in (HIGH, LOW, BAND, GAIN) for order in (1, 4)),
 ]  # fmt: skip
 LENGTHS = [700, 1, 2, 3, 64, 65, 250, 251]  # a period of 0.5 Hz is 250
@@ -115,7 +116,8 @@ def zeros_of(session: Any, n_streams: int) -> dict[str, np.ndarray]:
 
 def test_pieces_of_streams_of_unlike_lengths_have_the_answers_of_the_whole(tmp_path: Path) -> None:
     network = nl.gru_seq2seq(n_features=2, hid_dim=[5, 4], n_layers=2, steps=ONWARDS)
-    state = known(network, normalization="dataset", x_shift=[0.0] * 6, x_scale=[9.0, 9.0, 3.0, 3.0, 1.0, 1.0])
+    scales = {"x_shift": [0.0] * 8, "x_scale": [9.0, 9.0, 3.0, 3.0, 1.0, 1.0, 40.0, 300.0]}
+    state = known(network, normalization="dataset", **scales)
     session = session_of(nl.export_onnx(state, tmp_path / "stream.onnx", stateful=True))
     states = zeros_of(session, 3)
     assert list(states) == ["h0", "h1", "f0", "f1", "f2", "f3", "f4"] and states["f2"].dtype == np.float64

@@ -84,15 +84,25 @@ def test_a_binary_state_is_scored_as_two_classes_by_its_threshold(threshold: flo
         scores = nl.evaluate_recordings(state, [r], task="classes", target=y, **options)
         assert abs(scores["confusion"] - [[4000, 0], [2000 - hit, hit]]).max() <= 2
         assert scores["names"] == [options.get("names", ["no"])[0], "seizure"]
-    with pytest.warns(UserWarning, match="all that is annotated is 'seizure', and what is not is unknown: "):
+    with pytest.warns(UserWarning, match="no recording is annotated as bg, .* is not known, nor scored: target="):
         scores = nl.evaluate_recordings(state, [r], task="classes", names=["bg", "seizure"])
     assert scores["confusion"][0].sum() == 0, "what no annotation covers is unknown"
     gap = r | {"signal": np.where(np.arange(6000)[:, None] < 1000, np.nan, r["signal"])}
     assert nl.evaluate_recordings(state, [gap], task="classes", target=y, skip_gaps=False)["confusion"].sum() == 5000
     with pytest.raises(ValueError, match="names of the classes are not known; expected names.*: of a binary state two"):
         nl.evaluate_recordings(state, [r], task="classes")
+    with pytest.raises(ValueError, match="the annotations are seizure: none is a name of the classes, a, b; expected"):
+        nl.evaluate_recordings(state, [r], task="classes", names=["a", "b"])
     with pytest.raises(ValueError, match="names has 1; expected one for each of 2 classes"):
         nl.evaluate_recordings(state, [r], task="classes", names=["seizure"])
+
+
+def test_a_truth_of_yes_and_no_is_not_scored_where_it_is_skipped() -> None:
+    truth = np.arange(6000) < 3000
+    options: dict[str, Any] = {"task": "classes", "names": ["no", "yes"], "skip_start": 10}
+    for given in (truth, truth.astype(np.uint8)):
+        scores = nl.evaluate_recordings(lambda _: truth, [recording("a", [])], target=lambda _: given, **options)
+        assert scores["confusion"].tolist() == [[3000, 0], [0, 2000]]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scipy.signal import butter, sosfiltfilt
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
-from neurallib.steps import apply_steps, n_inputs
+from neurallib.steps import apply_steps, check_steps, n_inputs
 
 RATE = 125.0
 HIGH, BAND = {"name": "highpass", "frequency": 0.5}, {"name": "band", "low": 5.0, "high": 30.0, "beside": True}
@@ -43,6 +43,14 @@ def test_filters_are_those_of_scipy_and_move_nothing_in_time() -> None:
         answer = apply_steps(pulse, [step], RATE)[:, -1]
         assert np.abs(answer).argmax() == 500
         np.testing.assert_allclose(answer, answer[::-1], atol=1e-6)
+
+
+def test_the_envelope_of_a_muscle_follows_how_loud_it_is() -> None:
+    loud = 2 + np.sin(2 * np.pi * np.arange(4000) / 1000)[:, None]
+    emg = 300 + loud * np.random.default_rng(0).standard_normal((4000, 1))
+    steps = [BAND | {"high": 60.0, "beside": False}, {"name": "rectify"}, {"name": "lowpass", "frequency": 1.0}]
+    envelope = apply_steps(emg, check_steps(steps), RATE)
+    assert np.corrcoef(envelope[:, 0], loud[:, 0])[0, 1] > 0.95 and envelope.min() > 0
 
 
 @pytest.mark.parametrize("ends", ["odd", "even"])

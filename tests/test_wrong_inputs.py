@@ -268,6 +268,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "events as samples": (lambda: picture(recording(events=[3])), r"of a are a list; .*{'sample': \[n\], 'symbol'"),
     "beats as samples": (lambda: nl.beats(recording(events=np.arange(3))), "of a are a ndarray; expected a dict"),
     "beats that say no symbol": (lambda: nl.beats(recording(events={"sample": [3]})), "1 samples, 0 symbols"),
+    "events by other names": (lambda: nl.beats(recording(events={"onset": [3.0], "text": ["N"]})), "have onset, text;"),
     "data that say no symbol": (lambda: dataset(recording(events={"sample": [3]})), "1 samples, 0 symbols"),
     "a unit too many": (lambda: picture(recording(units=["V", "V"])), r"the units of a are \['V', 'V'\]; .* list of 1"),
     "one name for two": (lambda: dataset(recording(TWO, channels="II")), "the channels of a are 'II'; .* list of 2"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from neurallib.measures.by_person import Measures, Scored, summary
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted
 from neurallib.signals.smoothing import class_names, most_probable
-from neurallib.warn import warn
 
 
 @hinted
@@ -158,17 +157,6 @@ def class_result(
     shown = ["steps", "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"]
     result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
     return result
-
-
-def tell_if_one_class(result: Mapping[str, Any]) -> None:
-    """A word where all that is annotated is of one class, against which nothing can be found wrongly."""
-    there = np.flatnonzero(result["confusion"].sum(axis=1))
-    if len(there) == 1 < len(result["names"]):
-        only = result["names"][there[0]]
-        warn(
-            f"all that is annotated is {only!r}, and what is not is unknown: expected another class beside it. target= "
-            f"says what all else is, as functools.partial(interval_target, classes={{{only!r}: 1}}, background=0) does."
-        )
 
 
 def class_measures(sums: np.ndarray, names: Sequence[str]) -> Measures:

@@ -16,7 +16,22 @@ from neurallib.signals.event_finding import find_events
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, n_channels_of, name_of
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import Task, describe
+
+ANSWERED = ("events", "classes", "denoising")
+TASKS = {"binary": ANSWERED[:2], "multiclass": ANSWERED[1:2], "regression": ANSWERED[2:]}
+
+
+def tasks_of(known: Task) -> tuple[str, ...]:
+    """What a state can be measured by, the usual first, or an error where it is made for something else."""
+    if known.kind == "multilabel":
+        one = "lambda recording: predict_recording(state, recording)['output'][:, 0], for the first"
+        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}.")
+    if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
+        gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
+        expected = "expected as many a step: evaluate measures it on signals and targets"
+        raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
+    return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 
 
 def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:

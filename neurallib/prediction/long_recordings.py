@@ -76,7 +76,8 @@ def predict_recording(
         value. "sampling_frequency" (Hz), "channels" and "units" where they are known.
     window : float, optional
         Seconds (steps where no rate is known); by default what the state was trained on: its windows, or the length of
-        most of its signals where each is normalized by itself; else a minute.
+        most of its signals where each is normalized by itself, or has one output, or the state is no GRU; else a
+        minute.
     overlap : float, optional
         The share of a window that the next one repeats, in [0, 1); by default a fifth, or a tenth of a minute, and
         none of a state with one output a signal: its windows follow each other, as the epochs of a night do.
@@ -172,7 +173,7 @@ def answers_of(
     size, hop = (max(1, round(n / float(handed.conversion.rate))) for n in (steps, stride))
     size, hop = (_STEPS // 2, _STEPS // 2) if goes_on else (size, hop)
     rate = recording.get("sampling_frequency") or 0.0
-    there = segments_of(signal, handed)
+    there = segments_of(recording, handed)
     longest = min(int(BRIDGED * rate), size // 2)
     segments = joined(there, longest)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
@@ -205,7 +206,8 @@ def _steps(state: State, window: float | None, overlap: float | None, handed: Ha
     else:
         steps = round(MINUTE * (rate or 360.0))
         learnt = state["training_info"].get("train_steps")
-        if state["preprocessing"]["normalization"] in OWN and isinstance(learnt, int) and learnt > 0:
+        by_signal = state["architecture"] != "GRUseq2seq" or state["preprocessing"]["normalization"] in OWN
+        if by_signal and isinstance(learnt, int) and learnt > 0:
             steps = min(learnt, MAX_PADDED_STEPS)  # each by itself, as the signals that it learnt on
         else:
             share = OVERLAP_OF_MINUTE if overlap is None else share

@@ -137,8 +137,10 @@ def find_r_peaks(
     snap = seconds("snap", own if snap is None else snap)
     if (doubt := said.get("doubt") if doubt is None else doubt) is not None:
         number("doubt", doubt, 0, 2)
+    elif not beats:  # what is as sure as a heart beats is nothing to hold other events against
+        doubt = 2.0
     choice("polarity", polarity, POLARITIES)
-    if (length := len(recording["signal"]) / recording["sampling_frequency"]) < SHORTEST:
+    if beats and (length := len(recording["signal"]) / recording["sampling_frequency"]) < SHORTEST:
         warn(f"the recording lasts {length:.2g} s: R-peaks are told from noise by their neighbours, from 2 s on.")
     known = state["preprocessing"]["channels"]
     column = column_of(recording, channel, known)

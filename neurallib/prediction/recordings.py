@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,24 +13,26 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import boolean, choice, number, seconds
 from neurallib.measures.by_person import Scored, summary
-from neurallib.measures.classes import class_result, confusion, known_pairs, tell_if_one_class
+from neurallib.measures.classes import class_result, confusion, known_pairs
 from neurallib.measures.comparing import gross_of
 from neurallib.measures.denoising import denoising_scores, denoising_sums
 from neurallib.measures.detection import SUMS, detection_measures, detection_sums
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted
-from neurallib.prediction.answered import answer_of_state, as_events, columns_of, values_of
+from neurallib.prediction.answered import ANSWERED, answer_of_state, as_events, columns_of, tasks_of, values_of
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
-from neurallib.signals.annotations import annotated, beats_of, classes_of
-from neurallib.signals.recording_parts import Recording, as_recording, column_of, name_of, rows_of
+from neurallib.signals.annotations import (
+    annotated, beats_of, check_annotated, classes_of, looked_for, tell_unwanted, unwanted,
+)  # fmt: skip
+from neurallib.signals.recording_parts import (
+    Recording, as_recording, column_of, events_of, name_of, rows_of,
+)  # fmt: skip
 from neurallib.state import State
-from neurallib.tasks import Task, describe
+from neurallib.tasks import describe
 from neurallib.warn import warn
 
 Function = Callable[[Recording], Any]
-ANSWERED = ("events", "classes", "denoising")
-TASKS = {"binary": ANSWERED[:2], "multiclass": ANSWERED[1:2], "regression": ANSWERED[2:]}
 TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
 
 
@@ -144,7 +147,7 @@ def evaluate_recordings(
     """
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
-    tasks = ANSWERED if known is None else _tasks_of(known)
+    tasks = ANSWERED if known is None else tasks_of(known)
     task = tasks[0] if task is None else task
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     if state is not None and known is not None and names is None:
@@ -166,16 +169,17 @@ def evaluate_recordings(
     channels = None if state is None else state["preprocessing"]["channels"]
     judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
     score = {"events": judge.events, "classes": judge.classes, "denoising": judge.denoising}[str(task)]
-    rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+    with looked_for() as looked:
+        rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+    tell_unwanted(unwanted(looked))
     if not rows:
         raise ValueError("recordings is empty; expected one recording at least.")
     check_skipped_names(skip, [str(row.told["name"]) for row in rows])
     if task == "classes":
-        people = [row.told["person"] for row in rows]
-        result = class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
         if target is None:
-            tell_if_one_class(result)
-        return result
+            check_annotated(list(names or ()), chain.from_iterable(row.symbols for row in rows))
+        people = [row.told["person"] for row in rows]
+        return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
     if task == "events" and target is None and not any(row.n_true for row in rows):
         warn(
             "no recording has a beat among its annotations; expected beats, task='classes' and names= for what lasts, "
@@ -188,6 +192,7 @@ class _Row(NamedTuple):
     told: dict[str, Any]  # name, person, and what is told of the recording
     sums: np.ndarray  # of events for each tolerance, [n, S]; of classes the confusion matrix
     n_true: int = 0  # events, also where they are skipped
+    symbols: Sequence[str] = ()  # of what is annotated
 
 
 class _Judge(NamedTuple):
@@ -218,6 +223,7 @@ class _Judge(NamedTuple):
         names = list(self.names)
         given = self.target
         true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
+        true = true.astype(np.int64) if true.dtype.kind in "bu" else true  # which hold no -1
         if true.ndim == 0:
             true = np.full(len(recording["signal"]), true)
         for start, stop in self.skipped(recording):
@@ -225,7 +231,7 @@ class _Judge(NamedTuple):
         answer = self.answer(recording)
         windows = answer.get("windows") if isinstance(answer, Mapping) else None
         pair = known_pairs(true, values_of(answer), name_of(recording), windows)
-        return _Row(_who(recording), confusion(*pair, len(names)))
+        return _Row(_who(recording), confusion(*pair, len(names)), symbols=events_of(recording)[1])
 
     def denoising(self, recording: Recording) -> _Row:
         """The signal against the clean one."""
@@ -239,18 +245,6 @@ class _Judge(NamedTuple):
             noisy[start:stop] = np.nan
         scores = denoising_scores(clean, noisy, found)
         return _Row(_who(recording) | scores, denoising_sums(clean, noisy, found).sum(axis=0))
-
-
-def _tasks_of(known: Task) -> tuple[str, ...]:
-    """What a state can be measured by, the usual first, or an error where it is made for something else."""
-    if known.kind == "multilabel":
-        one = "lambda recording: predict_recording(state, recording)['output'][:, 0], for the first"
-        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}.")
-    if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
-        gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
-        expected = "expected as many a step: evaluate measures it on signals and targets"
-        raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
-    return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 
 
 def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:

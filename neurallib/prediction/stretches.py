@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from neurallib.names import listing
 from neurallib.signals.arrays import bridged
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.recording_parts import n_channels_of, runs_where, signal_rows
+from neurallib.signals.recording_parts import n_channels_of, of_each, runs_where, signal_rows
 from neurallib.state import State
 
 
@@ -51,11 +52,20 @@ def over_holes(column: np.ndarray, longest: int) -> np.ndarray:
     return np.where(short, bridged(column[:, None])[:, 0], np.nan)
 
 
-def segments_of(signal: Any, handed: Handed) -> list[tuple[int, int]]:
+def segments_of(recording: Mapping[str, Any], handed: Handed) -> list[tuple[int, int]]:
     """From where to where every channel that the state takes has a value."""
+    signal = recording["signal"]
     found = runs_where(signal, lambda rows: np.isfinite(_picked(rows, handed)).all(axis=1)).tolist()
     if not found:
-        raise ValueError("recording['signal'] holds no value: every step is nan, or infinite, in some channel.")
+        numbers = range(n_channels_of(signal))
+
+        def is_empty(k: int) -> bool:
+            return len(runs_where(signal, lambda rows: np.isfinite(rows[:, k]))) == 0
+
+        names = of_each(recording, "channels", list(map(str, numbers)))
+        empty = [names[k] for k in handed.conversion.columns or numbers if is_empty(k)]
+        which = listing(empty) if empty else "some channel"
+        raise ValueError(f"recording['signal'] holds no value: every step is nan, or infinite, in {which}.")
     return [(start, stop) for start, stop in found]
 
 

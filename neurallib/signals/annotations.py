@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 import numpy as np
 
 from neurallib.names import listing
 from neurallib.signals.recording_parts import Recording, events_of, name_of
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+from neurallib.warn import warn
 
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
+
+
+class Looked(NamedTuple):
+    """Which symbols were looked for in a recording, or a part of one, and what is to be told where none is there."""
+
+    name: str
+    wanted: frozenset[str]
+    told: str
+
+
+_LOOKED: ContextVar[list[Looked] | None] = ContextVar("looked", default=None)
 
 
 def annotated(recording: Recording) -> Recording:
@@ -71,3 +86,60 @@ def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
             stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else end
             found[max(samples[i], 0) : stop] = names.index(symbols[i])
     return found
+
+
+def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
+    """Raise where none of the names of classes is among the annotations of recordings; warn of those that are not."""
+    symbols = set(symbols)
+    missing = [name for name in names if name not in symbols]
+    way = "target=functools.partial(interval_target, classes={symbol: class}, background=class)"
+    if len(missing) == len(names):
+        raise ValueError(
+            f"the annotations are {listing(sorted(symbols))}: none is a name of the classes, {listing(names)}; "
+            f"expected names=, as the annotations have them, or {way}."
+        )
+    if missing:
+        warn(
+            f"no recording is annotated as {listing(missing)}, and what is annotated as nothing is not known, nor "
+            f"scored: {way} says what it is."
+        )
+
+
+def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
+    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits."""
+    name, symbols, wanted = name_of(recording), set(events_of(recording)[1]), list(wanted)
+    if not symbols:
+        return
+    told = f"{listing(sorted(symbols))}: none of them is one of {argument}, {listing(wanted)}"
+    one = Looked(name, frozenset(wanted), "" if symbols & set(wanted) else told)
+    if (waiting := _LOOKED.get()) is not None:
+        waiting.append(one)
+    elif one.told:
+        tell_unwanted({told: [name]})
+
+
+@contextmanager
+def looked_for() -> Iterator[list[Looked]]:
+    """What `tell_if_none` is asked within, instead of a warning of each recording."""
+    looked = list[Looked]()
+    token = _LOOKED.set(looked)
+    try:
+        yield looked
+    finally:
+        _LOOKED.reset(token)
+
+
+def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
+    """What is to be told, of which recordings: nothing where another part of one has what is wanted."""
+    looked, told = list(looked), dict[str, list[str]]()
+    there = {(one.name, one.wanted) for one in looked if not one.told}
+    for one in looked:
+        if one.told and (one.name, one.wanted) not in there:
+            told.setdefault(one.told, []).append(one.name)
+    return told
+
+
+def tell_unwanted(told: Mapping[str, Iterable[str]]) -> None:
+    """One warning of all recordings that are alike."""
+    for what, names in told.items():
+        warn(f"the events of {listing(dict.fromkeys(names))} are {what}.")

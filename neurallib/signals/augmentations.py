@@ -151,9 +151,10 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
 
 @hinted
 def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] = (0.3, 2.5)) -> Augment:
-    """The signal is lost for a while, and with it the events whose middle lies in the gap.
+    """The signal is lost for a while, and with it the events of which half or more lies in the gap.
 
-    The gap holds the last value before it, or 0.
+    The gap holds the last value before it, or 0. What lasts longer, such as a seizure or a stage of sleep, keeps its
+    labels, and so does each value of a regression whose targets go beyond 0 to 1.
 
     Parameters
     ----------
@@ -192,10 +193,11 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
         start = int(generator.integers(0, len(x) - size + 1))
         x, y = x.copy(), y.copy()
         x[start : start + size] = x[start] if generator.random() < 0.5 else 0
-        if is_per_step(x, y):
-            for low, high in label_runs(y):
-                if start <= (low + high - 1) / 2 < start + size:
-                    y[low:high] = 0
+        for column in y.reshape(len(y), -1).T if is_per_step(x, y) and _are_labels(y) else ():
+            for low, high in label_runs(column):
+                lost = min(high, start + size) - max(low, start)
+                if start <= (low + high - 1) / 2 < start + size and 2 * lost >= high - low:
+                    column[low:high] = 0
         return x, y
 
     return augment
@@ -283,6 +285,11 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         return np.where(kept, x, 0), y
 
     return augment
+
+
+def _are_labels(y: np.ndarray) -> bool:
+    """Whether a target may tell of events: classes, or yes and no from 0 to 1."""
+    return y.dtype.kind != "f" or bool(((y >= 0) & (y <= 1) | np.isnan(y)).all())
 
 
 def _part(i: int, part: Any) -> tuple[float, Augment]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.signals.annotations import looked_for, unwanted
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
@@ -48,17 +49,18 @@ def make_files(job: Job) -> dict[str, Any]:
     files: dict[str, list[float]] = {}
     one_label, mixed = job.settings["window"] is not None and not job.settings["each_window"], False
     stretches = runs_where(signal, lambda rows: np.isfinite(rows).all(axis=1)).tolist()
-    for start, stop in stretches:
-        if len(stretches) > 1 and stop - start < LEAST * own:
-            continue
-        piece = at_rate(cut_recording(recording, start, stop), rate)
-        mixed = mixed or one_label and has_labels(job.target, piece)
-        for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
-            single = len(stretches) == 1 and job.settings["window"] is None
-            file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
-            write_array(job.root / "x" / job.part / file, piece["signal"][a:b])
-            write_array(job.root / "y" / job.part / file, y)
-            files[file] = [start / own + a / rate, start / own + b / rate]
+    with looked_for() as looked:
+        for start, stop in stretches:
+            if len(stretches) > 1 and stop - start < LEAST * own:
+                continue
+            piece = at_rate(cut_recording(recording, start, stop), rate)
+            mixed = mixed or one_label and has_labels(job.target, piece)
+            for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
+                single = len(stretches) == 1 and job.settings["window"] is None
+                file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
+                write_array(job.root / "x" / job.part / file, piece["signal"][a:b])
+                write_array(job.root / "y" / job.part / file, y)
+                files[file] = [start / own + a / rate, start / own + b / rate]
     source = recording["source"]
     return {
         "source": None if source is None else os.fspath(source),
@@ -70,6 +72,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "target": job.settings["target"],
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
+        "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
         "says_person": recording["person"],
         "made_from": job.settings,
         "missing": {} if files else _missing(recording),

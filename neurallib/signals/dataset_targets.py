@@ -52,7 +52,12 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
             raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")
         values = np.asarray(target[name])
     else:
-        values = np.asarray(target(recording))
+        try:
+            values = np.asarray(target(recording))
+        except Exception as error:
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"target was given {name!r}.")
+            raise
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     n_steps = len(recording["signal"])
@@ -95,7 +100,8 @@ def has_labels(target: Target, recording: Recording) -> bool:
     """Whether `target` gives one label to a recording that has several, or stretches of one."""
     if not isinstance(target, functools.partial) or target.func is not label_target or "classes" not in target.keywords:
         return False
-    classes = interval_target(recording, target.keywords["classes"])
+    said = {name: value for name, value in target.keywords.items() if name != "least"}
+    classes = interval_target(recording, **said)
     changes = np.flatnonzero(np.diff(classes, prepend=-1))
     return int((classes[changes] >= 0).sum()) > 1
 

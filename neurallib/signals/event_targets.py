@@ -9,10 +9,9 @@ import numpy as np
 
 from neurallib.checks import boolean, choice, number
 from neurallib.names import hinted, listing
-from neurallib.signals.annotations import beats_of, samples_of
+from neurallib.signals.annotations import beats_of, samples_of, tell_if_none
 from neurallib.signals.recording_parts import events_of, name_of
 from neurallib.signals.recordings import Recording
-from neurallib.warn import warn
 
 Classes = Sequence[str | int] | Mapping[Any, int]
 
@@ -101,7 +100,7 @@ def event_target(
     marked = _with_events(recording)
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is not None:
-        _tell_if_none(marked, names, "symbols")
+        tell_if_none(marked, names, "symbols")
     n_steps = len(recording["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
@@ -127,7 +126,8 @@ def interval_target(
     classes : list of str, or mapping from str to int
         The symbols in order of their classes, or the class of each symbol; -1 for one that is to be unknown.
     background : int, optional
-        The class of samples that no such event covers; by default they are unknown.
+        The class of samples that no such event covers; by default they are unknown. It may be one of the symbols' own:
+        beside a background of 0 say {"spindle": 1, "artefact": 2}, for a list gives its first symbol the class 0.
     binary : bool
         Whether the two classes are those of a binary task: float32, with nan for unknown. A list of one symbol means
         that it is the 1.
@@ -157,7 +157,7 @@ def interval_target(
     array([-1,  0,  0,  0,  1,  1, -1, -1])
     """
     target = _class_steps(recording, classes, background, boolean("binary", binary))
-    _tell_if_none(recording, _classes(classes, binary), "classes")
+    tell_if_none(recording, _classes(classes, binary), "classes")
     return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
 
 
@@ -219,14 +219,6 @@ def _with_events(recording: Recording) -> Recording:
     """The recording; KeyError where it says nothing of events, not even that there are none."""
     recording["events"]
     return recording
-
-
-def _tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
-    """Warn of events of which none is wanted, as where a symbol is misspelt."""
-    symbols, wanted = set(events_of(recording)[1]), list(wanted)
-    if symbols and not symbols & set(wanted):
-        named = f"{listing(sorted(symbols))}: none of them is one of {argument}, {listing(wanted)}"
-        warn(f"the events of {name_of(recording)} are {named}.")
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:

@@ -22,6 +22,7 @@ def find_intervals(
     output: ArrayLike | Tensor,
     sampling_frequency: float,
     *,
+    threshold: float = 0.5,
     smoothing: float = 0.0,
     min_duration: float = 0.0,
     names: Sequence[str] | None = None,
@@ -32,10 +33,12 @@ def find_intervals(
     ----------
     output : array-like or Tensor
         Probabilities [T, K], 1 together, of which the highest names the class; probabilities of yes, [T] or [T, 1] of
-        floats, with the classes 0 and 1 (above 0.5); or classes [T] of whole numbers. nan and -1 are unknown: in no
-        interval.
+        floats, with the classes 0 and 1 (above `threshold`); or classes [T] of whole numbers. nan and -1 are unknown:
+        in no interval.
     sampling_frequency : float
         Hz, of the output.
+    threshold : float
+        In [0, 1], of probabilities of yes alone.
     smoothing : float
         Seconds over which probabilities are averaged first, or classes have a majority; 0 for none.
     min_duration : float
@@ -56,7 +59,7 @@ def find_intervals(
         If an argument is no number, or `output` holds none.
     ValueError
         If an argument is out of its range, `output` has another shape, or holds several labels that are not 1
-        together, or a class has no name.
+        together, or classes where a threshold is given, or a class has no name.
 
     See Also
     --------
@@ -73,6 +76,7 @@ def find_intervals(
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     least = int(np.ceil(number("min_duration", min_duration, 0) * rate - 1e-6))
     half = half_width(smoothing, rate)
+    number("threshold", threshold, 0, 1)
     values = as_numbers(output)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim not in (1, 2):
@@ -82,20 +86,23 @@ def find_intervals(
     if values.ndim == 2 and not exclude_each_other(values):
         each = "of labels that may hold together, one at a time: find_intervals(output[:, 0], ...)"
         raise ValueError(f"the {values.shape[1]} columns of output are not 1 together, as classes are; {each}.")
-    runs = _without_short(*_runs(values, half), least)
+    of_yes = values.ndim == 1 and values.dtype.kind == "f"
+    if threshold != 0.5 and not of_yes:
+        raise ValueError(f"threshold={threshold} is of probabilities of yes, [T] or [T, 1]; output holds classes.")
+    runs = _without_short(*_runs(values, half, threshold), least)
     starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
-    known = None if names is None else class_names(names)
-    if names is not None and known is not None and len(classes) and classes.max() >= len(known):
+    known = [str(k) for k in range(classes.max(initial=-1) + 1)] if names is None else class_names(names)
+    if names is not None and classes.max(initial=-1) >= len(known):
         raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
-    named = [str(k) if known is None else str(known[k]) for k in classes]
+    named = [str(known[k]) for k in classes]
     return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
 
 
-def _runs(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _runs(values: np.ndarray, half: int, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starts, lengths and classes [n] of the runs of one class; of unknown steps the class is -1."""
     starts, classes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for low in range(0, len(values), PART):
-        found = _found(values, low, min(low + PART, len(values)), half)
+        found = _found(values, low, min(low + PART, len(values)), half, threshold)
         change = np.concatenate([[0], np.flatnonzero(np.diff(found)) + 1])
         starts.append(change + low)
         classes.append(found[change])
@@ -104,7 +111,7 @@ def _runs(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return start[new], np.diff(start[new], append=len(values)), kind[new]
 
 
-def _found(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
+def _found(values: np.ndarray, low: int, high: int, half: int, threshold: float) -> np.ndarray:
     """The classes, int64, of steps low to high; -1 where they are unknown."""
     if values.ndim == 1 and values.dtype.kind in "iub":
         begin = max(low - half, 0)
@@ -115,7 +122,7 @@ def _found(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
         low, high = low - begin, high - begin
     elif values.ndim == 1:
         level = smoothed(values, low, high, half)
-        return np.where(np.isnan(level), -1, level > 0.5).astype(np.int64)
+        return np.where(np.isnan(level), -1, level > threshold).astype(np.int64)
     else:
         columns = (values[:, k] for k in range(values.shape[1]))
     return most_probable(np.stack([smoothed(column, low, high, half) for column in columns], axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import operator
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypedDict
@@ -137,7 +138,10 @@ def _column(asked: Any, known: list[str], source: str) -> int:
             at = listing(str(i) for i, name in enumerate(known) if name == each)
             raise ValueError(f"{source} has {count} channels named {each!r}; ask for one by its number: {at}.")
     wanted = " or ".join(map(repr, alternatives))
-    hint = did_you_mean(alternatives[0], known)
+    hint = did_you_mean(first := alternatives[0], known)
+    with_it = [name for name in known if str(first).lower() in re.split(r"[\W_]+", name.lower())]
+    if with_it and not hint:
+        hint = f" Is it {with_it[0]!r}? A tuple asks for the first of several names: ({first!r}, {with_it[0]!r})."
     raise ValueError(f"{source} has no channel {wanted}; there are {len(known)}: {listing(known)}.{hint}")
 
 

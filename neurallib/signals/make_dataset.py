@@ -14,6 +14,7 @@ from neurallib.files import sweep
 from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
+from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.dataset_files import Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
@@ -279,8 +280,13 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
             f"{len(mixed)} of {len(manifest)} recordings have several labels, and each of their windows has the one of "
             f"the whole: {listing(mixed)}. With each_window=True each has its own."
         )
+    others: dict[str, list[str]] = {}
+    for name, entry in manifest.items():
+        for told in entry.get("unwanted", ()):
+            others.setdefault(told, []).append(name)
+    tell_unwanted(others)
     check_units(manifest)
     shapes = {(entry["sampling_frequency"], len(entry["channels"])) for entry in manifest.values() if entry["files"]}
     if len(shapes) > 1:
-        told = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))
-        raise ValueError(f"{root / MANIFEST}: rates or channels differ: {told}. Give sampling_frequency and channels.")
+        said = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))
+        raise ValueError(f"{root / MANIFEST}: rates or channels differ: {said}. Give sampling_frequency and channels.")

@@ -213,9 +213,11 @@ def events_of(recording: Recording) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Samples int64 [n], symbols [n] and durations float64 [n] in seconds of what is annotated."""
     events = recording.get("events")
     events = {} if events is None else events
+    expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
     if not isinstance(events, Mapping):
-        expected = "expected a dict: {'sample': [n], 'symbol': [n]}, 'N' of a beat, and 'duration' in s of what lasts"
         raise TypeError(f"the events of {name_of(recording)} are a {type(events).__name__}; {expected}.")
+    if events and "sample" not in events:
+        raise ValueError(f"the events of {name_of(recording)} have {listing(map(str, events))}; {expected}.")
     samples = _as_samples(events.get("sample", ()), recording)
     symbols = [str(symbol) for symbol in events.get("symbol", ())]
     duration = np.asarray(events.get("duration", np.zeros(len(samples))), np.float64)

@@ -52,6 +52,8 @@ def stepped(
 def _made(
     g: Graph, batch: Batch, step: Mapping[str, Any], rate: float, n_channels: int, held: Memories | None
 ) -> str:
+    if step["name"] == "rectify":
+        return g("Abs", batch.x)
     sections, ones = sections_of(step, rate)
     f, gain = filter_of(g, sections, ones), step["name"] == "local_gain"
     if step.get("causal"):
