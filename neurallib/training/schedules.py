@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from neurallib.checks import integer
 
@@ -61,9 +61,23 @@ def build_schedule(
     return made
 
 
-def is_each_step(scheduler: LRScheduler | None) -> bool:
-    """Whether a schedule goes on with each step of the optimizer, not with each epoch."""
-    return isinstance(scheduler, WarmUpCosine)
+def is_each_step(scheduler: LRScheduler | None, n_steps: int, epochs: int) -> bool:
+    """Whether a schedule goes on with each step of the optimizer, of which a run takes `n_steps`, not with each epoch:
+    so torch says of the two that count batches. A OneCycleLR of as many steps as there are epochs goes by these.
+
+    Raises
+    ------
+    ValueError
+        If it has fewer steps than the run, which torch would end there.
+    """
+    if not isinstance(scheduler, OneCycleLR):
+        return isinstance(scheduler, (WarmUpCosine, CyclicLR))
+    if scheduler.total_steps != epochs and scheduler.total_steps < n_steps:
+        raise ValueError(
+            f"the function schedule gave a OneCycleLR of total_steps={scheduler.total_steps}; this run takes {n_steps} "
+            f"steps of the optimizer, in {epochs} epochs: give {n_steps}, or {epochs} for a step each epoch."
+        )
+    return bool(scheduler.total_steps != epochs)
 
 
 def set_rate_(optimizer: Optimizer, scheduler: Any, rate: float) -> None:
