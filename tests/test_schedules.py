@@ -193,6 +193,8 @@ STATE = make_state(GRU)
         ({"optimizer": torch.optim.SGD}, TypeError, r"optimizer is the class SGD; .* a function \(network, hparams\)"),
         ({"optimizer": sgd(nl.build_network(STATE), {"learning_rate": 1})}, TypeError, "optimizer is a SGD; expected"),
         ({"optimizer": lambda network, hparams: None}, TypeError, "the function optimizer gave a NoneType"),
+        ({"optimizer": lambda parameters: None}, TypeError, r"optimizer=<lambda> is no function \(netw.*many"),
+        ({"schedule": ExponentialLR}, TypeError, "schedule=ExponentialLR is no function .*: missing a .*'gamma'"),
         ({"optimizer": lambda n, h: sgd(nl.build_network(STATE), h)}, ValueError, "of other parameters than the net"),
         ({"optimizer": sgd, "layer_learning_rates": {"fc_out": 1}}, ValueError, "no argument of that name"),
         ({"schedule": "cosin"}, ValueError, "schedule='cosin'; expected one of .* Did you mean 'cosine'?"),

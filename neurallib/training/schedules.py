@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from neurallib.checks import integer
+from neurallib.checks import integer, takes
 
 SCHEDULES = ("cosine", "step", "plateau", None)
 Schedule = str | Callable[[Optimizer], LRScheduler] | None
@@ -53,7 +53,8 @@ def build_schedule(
         return StepLR(optimizer, step_size=10, gamma=0.1)
     if schedule == "plateau":
         return ReduceLROnPlateau(optimizer, mode=mode, factor=0.1, patience=5)  # type: ignore[arg-type]
-    made = schedule(optimizer)  # type: ignore[operator]
+    takes("schedule", function := cast(Any, schedule), 1, "optimizer -> torch scheduler")
+    made = function(optimizer)
     if not isinstance(made, LRScheduler):
         raise TypeError(f"the function schedule gave a {type(made).__name__}; expected a scheduler of torch.")
     if made.optimizer is not optimizer:
