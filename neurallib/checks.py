@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import math
 import numbers
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,16 @@ def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:
     if len(value) != n_layers:
         raise ValueError(f"{name}={list(value)} has {len(value)} values; expected n_layers={n_layers} of them, or one.")
     return list(value)
+
+
+def takes(name: str, function: Callable[..., Any], n: int, expected: str) -> None:
+    """Raise TypeError where a function cannot be called with `n` arguments; what is written in C does not tell."""
+    with contextlib.suppress(ValueError):
+        try:
+            inspect.signature(function).bind(*(None,) * n)
+        except TypeError as error:
+            called = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(f"{name}={called} is no function {expected}: {error}.") from error
 
 
 def is_list(value: Any) -> bool:

@@ -101,9 +101,9 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
     dtype = functools.reduce(torch.promote_types, {signal.dtype for signal in signals})  # whole numbers cut others off
     batch = signals[0].new_empty((len(signals), int(lengths.max()), *signals[0].shape[1:]), dtype=dtype)
-    for row, signal in zip(batch, signals, strict=True):
-        row[: len(signal)] = signal
-        row[len(signal) :] = 0
+    for i, signal in enumerate(signals):
+        batch[i, : len(signal)] = signal
+        batch[i, len(signal) :] = 0
     return batch, lengths
 
 

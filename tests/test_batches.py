@@ -61,6 +61,12 @@ def test_raw_arrays_of_any_layout_are_collated_without_a_warning(array: np.ndarr
     assert batch["y"].dtype == (torch.float32 if array.dtype.kind == "f" else torch.int64)
 
 
+def test_gradients_go_through_a_batch_to_its_signals() -> None:
+    xs = [torch.ones(n, 1, requires_grad=True) for n in (3, 5)]
+    (nl.collate_fn([(x, torch.zeros(len(x))) for x in xs])["x"] ** 2).sum().backward()
+    assert all(x.grad is not None and torch.equal(x.grad, torch.full_like(x, 2.0)) for x in xs)
+
+
 def test_whole_labels_beside_soft_ones_cut_none_off() -> None:
     batch = nl.collate_fn([(np.zeros(3), np.array([0, 1, 0])), (np.zeros(2), np.array([0.25, 0.5]))])
     assert batch["y"].tolist() == [[0, 1, 0], [0.25, 0.5, 0]]

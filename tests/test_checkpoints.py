@@ -117,6 +117,9 @@ def test_a_directory_is_loaded_by_its_own_hyperparameters_before_those_of_its_lo
 def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         nl.load_checkpoint(tmp_path / "nowhere")
+    for name in ("ecg_r_peaks", "owner/name"):
+        with pytest.raises(FileNotFoundError, match=rf"{name} does not exist: load_pretrained.* load_from_hub"):
+            nl.load_checkpoint(name)
     with pytest.raises(FileNotFoundError, match="hparams.yaml is a file; give its directory, .*saved.$"):
         nl.load_checkpoint(saved / "hparams.yaml")
     (saved / "model_weights.safetensors").unlink()

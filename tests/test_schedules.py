@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import QUIET, Case, data, make_pairs, make_state, names_in, same_weights
 from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler, LearningRateFinder
-from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
 import neurallib as nl
 
@@ -102,6 +102,31 @@ def test_a_schedule_of_ones_own_goes_on_with_each_epoch() -> None:
     assert rates == pytest.approx([0.01] * 8 + [0.005] * 4 + [0.0025] * 4)  # the loss falls, which is no gain here
 
 
+@pytest.mark.parametrize(
+    ("schedule", "n_steps"),
+    [
+        (lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=16), 16),
+        (lambda optimizer: CyclicLR(optimizer, 0.01, 0.1, step_size_up=3, cycle_momentum=False), 16),
+        (lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=4), 4),  # as many as there are epochs
+    ],
+    ids=["one cycle", "cycles", "one cycle of epochs"],
+)
+def test_a_schedule_that_counts_batches_goes_on_with_each_step(schedule: Any, n_steps: int) -> None:
+    rates, _ = rates_of(schedule=schedule)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
+    alone, expected = schedule(optimizer), []
+    for _ in range(n_steps):
+        expected += [optimizer.param_groups[0]["lr"]] * (16 // n_steps)
+        optimizer.step()
+        alone.step()
+    assert rates == pytest.approx(expected)
+
+
+def test_a_cycle_that_would_end_before_the_run_is_told_when_it_begins() -> None:
+    with pytest.raises(ValueError, match="total_steps=15; this run takes 16 steps .* in 4 epochs: give 16, or 4"):
+        rates_of(schedule=lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=15))
+
+
 def sgd(network: torch.nn.Module, hparams: dict) -> torch.optim.Optimizer:
     return torch.optim.SGD(network.parameters(), lr=10 * hparams["learning_rate"], weight_decay=0.1)
 
@@ -168,6 +193,8 @@ STATE = make_state(GRU)
         ({"optimizer": torch.optim.SGD}, TypeError, r"optimizer is the class SGD; .* a function \(network, hparams\)"),
         ({"optimizer": sgd(nl.build_network(STATE), {"learning_rate": 1})}, TypeError, "optimizer is a SGD; expected"),
         ({"optimizer": lambda network, hparams: None}, TypeError, "the function optimizer gave a NoneType"),
+        ({"optimizer": lambda parameters: None}, TypeError, r"optimizer=<lambda> is no function \(netw.*many"),
+        ({"schedule": ExponentialLR}, TypeError, "schedule=ExponentialLR is no function .*: missing a .*'gamma'"),
         ({"optimizer": lambda n, h: sgd(nl.build_network(STATE), h)}, ValueError, "of other parameters than the net"),
         ({"optimizer": sgd, "layer_learning_rates": {"fc_out": 1}}, ValueError, "no argument of that name"),
         ({"schedule": "cosin"}, ValueError, "schedule='cosin'; expected one of .* Did you mean 'cosine'?"),

@@ -35,6 +35,11 @@ class Stream(IterableDataset):  # type: ignore[type-arg]
         return iter(self.pairs)
 
 
+class Counted(Stream):
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
 class Plain:
     """No Dataset, but what has a length and items."""
 
@@ -61,6 +66,7 @@ def forms(pairs: list[Any]) -> dict[str, Any]:
         "TensorDataset": TensorDataset(torch.from_numpy(x), torch.from_numpy(y)),
         "Subset": Subset(Mine([*pairs, pairs[0]]), range(len(pairs))),
         "IterableDataset": Stream(pairs),
+        "IterableDataset with a length": Counted(pairs),
         "class with items": Plain(pairs),
         "generator": (pair for pair in pairs),
         "stacked arrays": (x, y),

@@ -1,5 +1,6 @@
 """What is no state is told so, wherever a state comes in, with the way out."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from cases import CASES, Case, make_pairs, make_state, write_folders
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.prune import l1_unstructured
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES, check_state
@@ -209,6 +212,19 @@ def test_weights_that_are_not_finite_go_no_further_than_the_loop_that_made_them(
         with pytest.raises(ValueError, match="the state's weights: fc_out.bias holds nan or infinite"):
             call(diverged, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rename", [functools.partial(l1_unstructured, name="weight", amount=0.3), weight_norm])
+def test_a_network_whose_parameters_were_renamed_does_not_answer_without_them(rename: Any) -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
+    network = nl.build_network(state).eval()
+    rename(network.fc_out)
+    for call in (
+        lambda: network(torch.zeros(1, 5, 1)),
+        lambda: nl.stream_step(network, np.zeros((5, 1)), nl.init_stream(state)),
+    ):
+        with pytest.raises(ValueError, match="network has no parameter fc_out.weight, and has fc_out.*weight.*orig"):
+            call()
 
 
 @pytest.mark.parametrize("architecture", ["GRUED", "TransformerED"])

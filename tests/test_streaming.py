@@ -220,6 +220,7 @@ def test_what_cannot_be_a_stream_is_told_with_the_way_out(state: nl.State, optio
         (np.zeros(4), ValueError, r"\(4,\); expected"),
         (np.array([[1.0, np.nan]]), ValueError, "nan"),
         ("abc", TypeError, "chunk"),
+        ([np.zeros((4, 2)), np.zeros((5, 2))], ValueError, "chunk is no array of numbers"),
     ],
 )
 def test_a_wrong_chunk_is_told(chunk: Any, error: type[Exception], match: str) -> None:

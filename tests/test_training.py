@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_a_trained_state_shares_nothing_with_its_source() -> None:
 def test_training_that_ends_before_a_validation_says_so() -> None:
     state = make_state(GRU)
     with pytest.raises(RuntimeError, match="ended before its first validation, so there are no"):
-        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=2, limit_val_batches=0, **QUIET)
+        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=2, max_time=timedelta(0), **QUIET)
 
 
 def test_training_that_diverges_says_so() -> None:

@@ -63,6 +63,11 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
         ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),
         ({"logger": True}, TypeError, "enable_tensorboard"),
+        ({"weight_decay": 0.1}, TypeError, "no option 'weight_decay': give optimizer="),
+        ({"early_stopping": True}, TypeError, "give patience"),
+        ({"limit_train_batches": 0}, ValueError, "limit_train_batches=0: there would be nothing to train on"),
+        ({"limit_val_batches": 0.0}, ValueError, "limit_val_batches=0.0: weights are chosen by validation"),
+        ({"max_steps": 0}, ValueError, "max_steps=0"),
     ],
 )
 def test_a_wrong_argument_is_named_before_training(options: dict, error: type, words: str, results: Path) -> None:

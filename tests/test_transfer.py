@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cases import Case, make_pairs, make_state
@@ -98,6 +99,24 @@ def test_a_transferred_pooling_is_the_sources() -> None:
     source = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, pooling="mean")
     assert nl.transfer_hparams(source)["pooling"] == "mean"
     assert nl.transfer_hparams(source, pooling="max")["pooling"] == "max"
+
+
+def test_layers_that_read_filtered_and_folded_signals_go_on_with_such() -> None:
+    steps = [{"name": "highpass", "frequency": 0.5, "beside": True}]
+    source = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=2, fold=2, steps=steps, seed=1)
+    source["preprocessing"]["sampling_frequency"] = 100.0
+    hparams = nl.transfer_hparams(source, architecture="GRUseq2one", num_classes=3)
+    state = nl.reuse_layers(nl.gru_seq2one(**hparams), source, "gru_layers.*")
+    assert state["preprocessing"]["fold"] == 2 and state["preprocessing"]["steps"] == steps
+    assert nl.predict(state, [np.ones((9, 1))])[0].shape == (3,)
+    assert nl.transfer_hparams(source, fold=3)["fold"] == 3
+
+    other = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=2)
+    assert "fold" not in nl.transfer_hparams(other) and "steps" not in nl.transfer_hparams(other)
+    with pytest.raises(ValueError, match="First layers read what fold= and steps= of a factory make"):
+        nl.reuse_layers(other, source, "gru_layers.0")
+    above = nl.reuse_layers(other, source, "gru_layers.1")
+    assert nl.predict(above, [np.ones((9, 1))])[0].shape == (9, 1)
 
 
 def test_layers_can_change_their_place() -> None:

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from neurallib.architectures import Forward, Shape
 from neurallib.checks import as_seed
 from neurallib.forks import check_threads
-from neurallib.names import is_named
+from neurallib.names import is_named, listing
 from neurallib.sequences import check_batch
 from neurallib.state import Hparams, Weights, seeded_generator
 
@@ -117,6 +117,7 @@ class Network(nn.Module):
         super().__init__()
         self._hparams = dict(hparams)
         self._forward = forward
+        self._names = tuple(weights)
         for name, weight in weights.items():
             *path, last = name.split(".")
             holder: nn.Module = self
@@ -151,12 +152,27 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If the shape of `x`, the lengths or, for an encoder-decoder, the target do not fit.
+            If the shape of `x`, the lengths or, for an encoder-decoder, the target do not fit, or something has renamed
+            parameters, as pruning and weight norm do.
         TypeError
             If `x` is no tensor of the weights' dtype (autocast takes others), or the lengths are no whole numbers.
         """
         check_threads()
-        weights = dict(self.named_parameters())
+        weights = weights_of(self)
         lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())).dtype)
         more = (True,) if features else ()  # so that an architecture of one's own need not know of features
         return self._forward(weights, self._hparams, x, lengths, target, self.training, *more)
+
+
+def weights_of(network: Network) -> dict[str, Tensor]:
+    """The parameters of a network by name, or ValueError where one of its names is gone: an architecture would take
+    that for a weight which the model does not have."""
+    weights: dict[str, Tensor] = dict(network.named_parameters())
+    if missing := [name for name in network._names if name not in weights]:
+        others = listing(sorted(set(weights).difference(network._names)))
+        raise ValueError(
+            f"network has no parameter {listing(missing)}, and has {others} beside its own: pruning, weight norm and "
+            "other parametrizations rename them. torch.nn.utils.prune.remove gives the name back, and "
+            "torch.func.functional_call(network, weights, (x, lengths)) takes weights made in any way."
+        )
+    return weights

@@ -14,7 +14,7 @@ from neurallib.checks import integer, number
 from neurallib.formats import STREAM
 from neurallib.models.folding import fold_of
 from neurallib.models.gru_forward import gru_going_on
-from neurallib.models.network import Network
+from neurallib.models.network import Network, weights_of
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted
 from neurallib.prediction.carries import check_carry
@@ -177,18 +177,19 @@ def stream_step(
         raise TypeError(f"network is a {type(network).__name__}; expected build_network(state).eval().")
     if network.training:
         raise ValueError("network is in training mode; a stream needs build_network(state).eval().")
-    weights = dict(network.named_parameters())
+    weights = weights_of(network)
     if (dtype := next(iter(weights.values())).dtype) != torch.float32:
         raise ValueError(f"network is in {dtype}; a stream goes through one in float32: network.float().")
     check_carry(carry, weights)
     if carry["ended"]:
         raise ValueError("the stream has ended (chunk=None was its last); init_stream starts another.")
-    n_streams, single = len(carry["kept"]), chunk is None or np.ndim(chunk) < 3
+    given = None if chunk is None else as_numbers(chunk, "chunk", gaps=True)
+    n_streams, single = len(carry["kept"]), given is None or given.ndim < 3
     device = weights["gru_layers.0.weight_ih_l0"].device
     with torch.no_grad():
         told, x = {**carry, "ended": chunk is None}, carry["kept"]
-        if chunk is not None:
-            new, changes = _as_input(chunk, carry)
+        if given is not None:
+            new, changes = _as_input(given, carry)
             told, x = told | changes, torch.cat([x, new], dim=1)
         if carry["look_ahead"] is None:
             logits, told["kept"], told["hidden"] = _going_on(weights, x.to(device), carry, chunk is None)
@@ -232,9 +233,9 @@ def _again(network: Network, x: Tensor, told: Mapping[str, Any]) -> tuple[Tensor
     return logits, x[:, keep_from - begin :].cpu().clone()
 
 
-def _as_input(chunk: np.ndarray | Tensor, carry: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+def _as_input(given: np.ndarray, carry: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
     """The chunk as the network takes it, [B, n, n_inputs], and what of the carry has changed."""
-    given, steps = as_numbers(chunk, "chunk", gaps=True), carry.get("steps")
+    steps = carry.get("steps")
     if given.dtype.kind == "f" and np.isnan(given).any():
         at = np.argwhere(np.isnan(given))[0].tolist()
         raise ValueError(f"chunk holds nan at {at}; expected a number: the last one before it, where it is missing.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from neurallib.checks import takes
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.targets import as_target
 from neurallib.tasks import Task
@@ -59,18 +58,14 @@ def as_augmentation(function: Any, seed: int) -> Augmentation | None:
     """What `train` is given as `augment`, or TypeError."""
     if function is None:
         return None
+    expected = "(x [T, C], y, generator) -> (x, y)"
     if not callable(function):
-        kind = type(function).__name__
-        raise TypeError(f"augment is a {kind}; expected a function (x [T, C], y, generator) -> (x, y).")
-    with contextlib.suppress(ValueError):  # of what is written in C, which does not tell
-        try:
-            inspect.signature(function).bind(None, None, None)
-        except TypeError as error:
-            name = getattr(function, "__name__", type(function).__name__)
-            raise TypeError(
-                f"augment={name} is no function (x [T, C], y, generator) -> (x, y): {error}. "
-                "Those of the library are made by a call, such as augment=nl.augment_noise()."
-            ) from error
+        raise TypeError(f"augment is a {type(function).__name__}; expected a function {expected}.")
+    try:
+        takes("augment", function, 3, expected)
+    except TypeError as error:
+        made = "Those of the library are made by a call, such as augment=nl.augment_noise()."
+        raise TypeError(f"{error} {made}") from error
     return Augmentation(function, seed)
 
 

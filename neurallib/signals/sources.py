@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from neurallib.signals.folders import SignalFolder
 from neurallib.state import Pair
@@ -97,8 +97,9 @@ class Part(Dataset[Any]):
 
 
 def is_numbered(data: Any) -> bool:
-    """Whether items can be asked for by number: the iteration of a Dataset that only has numbers may never end."""
-    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    """Whether items can be asked for by number: the iteration of a Dataset that only has numbers may never end, and one
+    that is there to be iterated has none, whatever it inherits."""
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
 
 
 def in_blocks(items: Any, size: int) -> Iterator[Any]:

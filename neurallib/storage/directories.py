@@ -107,6 +107,8 @@ def existing(directory: str | Path) -> Path:
     directory = as_path("checkpoints directory", directory)
     if not directory.is_dir():
         kind = f"is a file; give its directory, {directory.parent}" if directory.exists() else "does not exist"
+        if not directory.exists() and not directory.is_absolute() and len(directory.parts) < 3:  # maybe no path
+            kind += ": load_pretrained(name) gives one that comes along, load_from_hub('owner/name') a published one"
         raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
     return directory
 

@@ -58,6 +58,8 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty).*")
             # It puts a schedule of its own in the place of the one that it says this of.
             warnings.filterwarnings("ignore", message="SWA is currently only supported every epoch")
+            # Of as many steps as epochs it is meant to.
+            warnings.filterwarnings("ignore", message="A `OneCycleLR` scheduler is using 'interval': 'epoch'")
             # They do say where they are: `set_epoch`.
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column

@@ -88,10 +88,11 @@ class _Training(pl.LightningModule):
         optimizer = build_optimizer(
             self.network, run.state["hparams"], run.layer_learning_rates, fused, run.optimizer
         )
-        schedule = build_schedule(run.schedule, optimizer, self._n_updates(), run.monitor.mode)
+        n_steps = self._n_updates()
+        schedule = build_schedule(run.schedule, optimizer, n_steps, run.monitor.mode)
         if schedule is None:
             return optimizer
-        interval = "step" if is_each_step(schedule) else "epoch"
+        interval = "step" if is_each_step(schedule, n_steps, self.trainer.max_epochs or 1) else "epoch"
         return [optimizer], [{"scheduler": schedule, "interval": interval, "monitor": run.monitor.key}]
 
     def _n_updates(self) -> int:

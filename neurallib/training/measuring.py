@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.measures.losses import known_labels, loss_terms
+from neurallib.measures.losses import Loss, known_labels, loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
-from neurallib.sequences import valid_mask
+from neurallib.sequences import valid_mask, zero_padding
 from neurallib.signals.batches import collate_fn
 from neurallib.tasks import Task, activate, describe
 from neurallib.training.run import Run
+from neurallib.warn import warn
 
 BatchTerms = Callable[..., tuple[Tensor, Tensor]]
 
@@ -36,7 +38,8 @@ def run_terms(run: Run) -> BatchTerms:
         return of_batch
 
     def own(logits: Tensor, y: Tensor, lengths: Tensor, weight: None = None) -> tuple[Tensor, Tensor]:
-        value, known = loss(logits, y, lengths), _known(logits, y, lengths, task)
+        # Copies: what it changes in place is not what is measured.
+        value, known = loss(logits.clone(), y.clone(), lengths), _known(logits, y, lengths, task)
         count = known.sum().to(value.dtype)
         return value * count, count
 
@@ -120,15 +123,31 @@ def try_functions(run: Run) -> None:
     if run.loss is not None:
         batch = collate_fn([run.val_set[i] for i in range(min(2, len(run.val_set)))])
         logits = _made_up(batch["y"], task, generator).requires_grad_()
-        value = run.loss(logits, batch["y"], batch["lengths"])
+        value = run.loss(logits.clone(), batch["y"].clone(), batch["lengths"])
         if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
             came = f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
             raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
+        if run.batch_size > 1 and len({*run.train_set.lengths, *run.val_set.lengths}) > 1 and not task.seq2one:
+            _tell_if_padding_counts(run.loss, logits, batch["y"], (batch["lengths"] - 1).clamp(min=1))
     if run.metrics:
         measuring = Measuring(run)
         for batch in run.batches(False):
             measuring.update(_made_up(batch["y"], task, generator), batch["y"], batch["lengths"])
         measuring.values()
+
+
+def _tell_if_padding_counts(loss: Loss, logits: Tensor, y: Tensor, lengths: Tensor) -> None:
+    """Warn of a loss that changes with logits beyond the lengths, where it gives the same for the same."""
+    padding, y = ~valid_mask(lengths, logits.shape[1])[:, :, None], zero_padding(y, lengths)
+    there, again, other = (
+        loss(given.clone(), y.clone(), lengths).item()
+        for given in (logits, logits, torch.where(padding, 1 + logits, logits))
+    )
+    if there == again and not math.isclose(there, other, rel_tol=1e-6):
+        warn(
+            "the function loss counts what lies beyond a signal's length, which is padding: what is learnt hangs on "
+            "which signals share a batch. nl.valid_mask(lengths, logits.shape[1]) tells what to leave out."
+        )
 
 
 def _made_up(y: Tensor, task: Task, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import boolean, number
+from neurallib.checks import boolean, number, takes
 from neurallib.measures.losses import Loss
 from neurallib.names import did_you_mean, hinted, is_named, listing
 from neurallib.state import Batch, Hparams
@@ -165,6 +165,8 @@ def _of_function(
     more = {"layer_learning_rates": dict(rates)} if rates else {}
     if rates and "layer_learning_rates" not in inspect.signature(function).parameters:
         raise ValueError("layer_learning_rates with a function as optimizer, which has no argument of that name.")
+    if not rates:
+        takes("optimizer", function, 2, "(network, hparams) -> torch optimizer")
     made = function(network, dict(hparams), **more)
     if not isinstance(made, torch.optim.Optimizer):
         raise TypeError(f"the function optimizer gave a {type(made).__name__}; expected an optimizer of torch.")

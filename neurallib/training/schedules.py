@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from neurallib.checks import integer
+from neurallib.checks import integer, takes
 
 SCHEDULES = ("cosine", "step", "plateau", None)
 Schedule = str | Callable[[Optimizer], LRScheduler] | None
@@ -53,7 +53,8 @@ def build_schedule(
         return StepLR(optimizer, step_size=10, gamma=0.1)
     if schedule == "plateau":
         return ReduceLROnPlateau(optimizer, mode=mode, factor=0.1, patience=5)  # type: ignore[arg-type]
-    made = schedule(optimizer)  # type: ignore[operator]
+    takes("schedule", function := cast(Any, schedule), 1, "optimizer -> torch scheduler")
+    made = function(optimizer)
     if not isinstance(made, LRScheduler):
         raise TypeError(f"the function schedule gave a {type(made).__name__}; expected a scheduler of torch.")
     if made.optimizer is not optimizer:
@@ -61,9 +62,23 @@ def build_schedule(
     return made
 
 
-def is_each_step(scheduler: LRScheduler | None) -> bool:
-    """Whether a schedule goes on with each step of the optimizer, not with each epoch."""
-    return isinstance(scheduler, WarmUpCosine)
+def is_each_step(scheduler: LRScheduler | None, n_steps: int, epochs: int) -> bool:
+    """Whether a schedule goes on with each step of the optimizer, of which a run takes `n_steps`, not with each epoch:
+    so torch says of the two that count batches. A OneCycleLR of as many steps as there are epochs goes by these.
+
+    Raises
+    ------
+    ValueError
+        If it has fewer steps than the run, which torch would end there.
+    """
+    if not isinstance(scheduler, OneCycleLR):
+        return isinstance(scheduler, (WarmUpCosine, CyclicLR))
+    if scheduler.total_steps != epochs and scheduler.total_steps < n_steps:
+        raise ValueError(
+            f"the function schedule gave a OneCycleLR of total_steps={scheduler.total_steps}; this run takes {n_steps} "
+            f"steps of the optimizer, in {epochs} epochs: give {n_steps}, or {epochs} for a step each epoch."
+        )
+    return bool(scheduler.total_steps != epochs)
 
 
 def set_rate_(optimizer: Optimizer, scheduler: Any, rate: float) -> None:

@@ -20,10 +20,19 @@ _OWN = {
     "default_root_dir": "set NEURALLIB_RESULTS_DIR",
     "check_val_every_n_epoch": "every epoch ends with validation",
     "val_check_interval": "every epoch ends with validation",
+    "barebones": "what it leaves out is left out already",
 }
 _NOT_HERE = {
     "lr": "learning_rate is a hyperparameter: give it to the factory, or change state['hparams']['learning_rate']",
     "num_workers": "the process that trains prepares its own batches",
+    "weight_decay": "give optimizer=, a function (network, hparams) that makes an optimizer of torch with it",
+    "early_stopping": "give patience, the epochs to wait for a better one",
+    "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
+}
+_NOT_NONE_OF = {
+    "limit_train_batches": "there would be nothing to train on",
+    "limit_val_batches": "weights are chosen by validation",
+    "max_steps": "there would be no step of the optimizer",
 }
 _OF_THE_ORIGINAL = {
     "min_max_norm_sig": "normalization='minmax' normalizes each signal, and the state remembers it",
@@ -51,6 +60,8 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
     for name in options:
         if name in _OWN:
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
+            raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
         if name in _NOT_HERE:
             raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
         if name == "profiler" and isinstance(options[name], str):

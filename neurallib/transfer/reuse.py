@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
 from neurallib.checks import integer, is_list, per_layer
+from neurallib.models.folding import fold_of, folding, steps_of
 from neurallib.names import as_list, known_layers, listing, matching
 from neurallib.state import (
     Hparams,
@@ -19,6 +20,7 @@ from neurallib.state import (
     count_parameters,
     new_preprocessing,
 )
+from neurallib.steps import n_inputs
 from neurallib.warn import warn
 
 _TOLD = (  # of a source's training information
@@ -66,7 +68,8 @@ def reuse_layers(target: State, source: State, layers: Iterable[str] | Mapping[s
     {'gru_layers.0': 'gru_layers.0'}
     """
     target, source = check_state(target, "target"), check_state(source, "source")
-    pairs = _pair_weights(target["weights"], source["weights"], layers)
+    inside = [(fold_of(state), steps_of(state)) for state in (target, source)]
+    pairs = _pair_weights(target["weights"], source["weights"], layers, alike=inside[0] == inside[1])
     origin = {name: source["weights"][partner].to(target["weights"][name].dtype) for name, partner in pairs.weights}
     return changed(
         target,
@@ -121,12 +124,14 @@ def transfer_hparams(
     model_name : str, optional
         By default the source's with "Transfer" behind it.
     **more
-        What else the factory takes: `n_outputs`, `pooling` (by default the source's where it has one) and `seed`.
+        What else the factory takes: `n_outputs`, `pooling`, `fold` and `steps` (by default the source's where it has
+        some) and `seed`.
 
     Returns
     -------
     dict
-        Checked; `factory(**hparams)` makes the state that `reuse_layers` fills.
+        Checked, with the `fold` and `steps` where there are some; `factory(**hparams)` makes the state that
+        `reuse_layers` fills.
 
     Raises
     ------
@@ -163,6 +168,8 @@ def transfer_hparams(
         raise TypeError(f"extra_hid_dims={extra_hid_dims!r}; expected a list, the hidden units of each new layer.")
     if source["architecture"] == architecture == "GRUseq2one":
         more.setdefault("pooling", old["pooling"])
+    before = source["preprocessing"]
+    more = folding({"fold": before["fold"], "steps": before["steps"]}) | more  # what the first layer reads
     reused = list(old["bidir_per_layer"][:n])
     if bidir_per_layer is None:
         bidir_per_layer = reused + [old["bidirectional"]] * len(extra_hid_dims)
@@ -186,7 +193,7 @@ def transfer_hparams(
         model_name=f"{old['model_name']}Transfer" if model_name is None else model_name,
         **more,
     )
-    return state["hparams"]
+    return state["hparams"] | folding(state["preprocessing"])
 
 
 class _Pairs(NamedTuple):
@@ -194,8 +201,11 @@ class _Pairs(NamedTuple):
     weights: list[tuple[str, str]]  # name by name
 
 
-def _pair_weights(target: Weights, source: Weights, layers: Iterable[str] | Mapping[str, str]) -> _Pairs:
-    """Which weight of the source goes where, or everything that does not fit in one error."""
+def _pair_weights(
+    target: Weights, source: Weights, layers: Iterable[str] | Mapping[str, str], alike: bool
+) -> _Pairs:
+    """Which weight of the source goes where, or everything that does not fit in one error; `alike` is whether the same
+    stands before both networks."""
     if isinstance(layers, Mapping):
         wanted = dict(zip(as_list(layers.keys()), as_list(layers.values()), strict=True))
     else:
@@ -226,6 +236,8 @@ def _pair_weights(target: Weights, source: Weights, layers: Iterable[str] | Mapp
         ]
         if sizes:
             wrong.append(f"{layer!r} is of another size than the source's {old!r}: {listing(sizes)}.")
+            if not alike:
+                wrong.append("First layers read what fold= and steps= of a factory make; these are not the source's.")
         pairs += own.items()
     twice = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
     if twice:
@@ -276,6 +288,8 @@ def _preprocessing(target: Preprocessing, source: Preprocessing) -> Preprocessin
         if own is not None and theirs is not None and own != theirs:
             warn(f"the target's {name} is {own!r}, the source's layers learnt with {theirs!r}.")
         known[name] = theirs if own is None else own
+    if target.get("steps") is None and n_inputs(1, known["steps"]) > 1:
+        known["steps"] = None  # the target's first layer does not read so many features
     if known["normalization"] == "dataset" and known["x_shift"] is None:
         known |= {"x_shift": source["x_shift"], "x_scale": source["x_scale"]}
     return new_preprocessing(known)

@@ -153,7 +153,8 @@ def train_from_scratch(
         Of the learning rate: "cosine", up in a straight line over the first 5 % of the optimizer's steps and down to 0
         over all that follow, of `epochs` or of Lightning's `max_steps`; "step", the original's: a tenth every 10
         epochs; "plateau", a tenth when 5 epochs have not brought better weights; None, one rate; or a function of the
-        optimizer that gives a torch scheduler, which goes on with each epoch.
+        optimizer that gives a torch scheduler, which goes on with each epoch; a CyclicLR, and a OneCycleLR of as many
+        steps as the optimizer takes in all, with each step.
     augment : function, optional
         (x, y, generator) -> (x, y), of each training signal in each epoch, never in validation. x [T, n_features] is
         float32 or float64 in the signals' own units, y as the task asks, both free to be changed. What comes back is
