@@ -176,6 +176,19 @@ def test_a_paired_test_swaps_people_in_every_way() -> None:
     assert {value["p_value"] for kind in ("gross", "average") for value in same[kind].values()} == {1.0}
 
 
+def test_two_models_that_are_scored_on_other_truths_are_told() -> None:
+    """One by windows and one by steps, or with other things to find: the difference is not theirs alone."""
+    true = [np.repeat([0, 1, 0], 20), np.repeat([1, 0, 1], 20)]
+    by_step, by_window = (nl.class_scores([one[::n] for one in true], [one[::n] for one in true]) for n in (1, 20))
+    r = recording("a", [100, 300])
+    found = [nl.evaluate_recordings(lambda _: [100], [r], target=lambda _, t=true: t) for true in ([100], [100, 300])]
+    for a, b, told in ((by_step, by_window, "2 of 2 records, of '0' on 60 and 3 steps"),
+                       (*found, "1 of 1 records, of 'a' on 1 and 2 events")):  # fmt: skip
+        with pytest.warns(UserWarning, match=f"not scored on the same truth in {told}; expected the same target"):
+            nl.compare_recordings(a, b)
+        nl.compare_recordings(a, a)
+
+
 def test_random_swaps_tell_nearly_what_all_swaps_tell() -> None:
     (recordings, good), (_, bad) = detections(5), detections(5, missed=0.12)
     a, b = (nl.evaluate_recordings(lambda r, f=found: f[r["name"]], recordings) for found in (good, bad))
@@ -235,6 +248,10 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.class_scores([[0, 1]], [[0]]), ValueError, "has 2 true and 1 found classes"),
         (lambda r, f: nl.class_scores([[0, 5]], [[0, 1]], names=["x"]), ValueError, "there is a class 5"),
         (lambda r, f: nl.class_scores([[-1]], [[1]]), ValueError, "no step has a known class"),
+        (lambda r, f: nl.class_scores([["N"]], [["V"]]), TypeError, "<U1; expected whole numbers, such as"),
+        (lambda r, f: nl.class_scores([[0]], [[1]], names="aba"), ValueError, "names holds a twice"),
+        (lambda r, f: nl.class_scores([[0]], [[1]], people=[math.nan]), ValueError, "person of 'recording 0' is nan"),
+        (lambda r, f: nl.evaluate_recordings(f, [r | {"person": math.nan}]), ValueError, "person of 'a' is nan"),
         (lambda r, f: nl.denoising_scores(np.ones(3), np.ones(3), np.ones(4)), ValueError, r"denoised \(4, 1\)"),
         (lambda r, f: nl.denoising_scores(*[np.ones(3)] * 3, peaks=len), ValueError, "without a sampling_frequency"),
     ],

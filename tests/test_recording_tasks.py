@@ -122,6 +122,29 @@ def test_probabilities_of_yes_are_classes() -> None:
     assert nl.class_scores([[0, 1, 2]], [[0.0, np.nan, 2.0]])["confusion"].tolist() == [[1, 0, 0], [0] * 3, [0, 0, 1]]
 
 
+def test_one_class_for_each_recording_is_scored_by_person() -> None:
+    """As seq2one answers: a list, an array or a column of classes, found as classes or as probabilities."""
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    rng, people = np.random.default_rng(0), [7, "7", 8.0, 9, 9]
+    true, p = np.array([0, 2, 1, -1, 0]), rng.dirichlet(np.ones(3), 5)
+    expected = nl.class_scores([true[[0, 1]], true[[2]], true[[3, 4]]], [p[[0, 1]], p[[2]], p[[3, 4]]])
+    for found in (p, list(p), p.argmax(1), pd.Series(p.argmax(1)), pd.DataFrame(p)):
+        scores = nl.class_scores(pd.Series(true) if found is p else true, found, people=people)
+        assert [row["person"] for row in scores["records"]] == ["7", "8", "9"]
+        for kind in ("gross", "average"):
+            np.testing.assert_equal(scores[kind], expected[kind])
+    yes = nl.class_scores([0, 1, 1], np.array([[0.2], [0.7], [0.4]]), people=list("abc"))
+    assert yes["confusion"].tolist() == [[1, 0], [1, 1]]
+
+
+def test_labels_that_may_hold_together_are_no_classes_of_steps() -> None:
+    y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0]])
+    with pytest.raises(ValueError, match="0 and 1 of 3 labels that may hold together; expected one at a time"):
+        nl.class_scores(y, y * 0.8, names=["MI", "CD", "HYP"])
+    one = nl.class_scores(y[:, [0]], y[:, [0]] * 0.8, names=["no", "MI"], people=["a", "b", "b"])
+    assert one["confusion"].tolist() == [[1, 0], [0, 2]] and one["gross"]["f1_MI"] == 1
+
+
 def test_a_recording_without_a_beat_is_told_of_other_tasks() -> None:
     state, r = gated()
     with pytest.warns(UserWarning, match="no recording has a beat among its annotations; expected beats, task='classe"):

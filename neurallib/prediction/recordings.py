@@ -22,6 +22,7 @@ from neurallib.prediction.answered import answer_of_state, as_events, columns_of
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
 from neurallib.signals.annotations import annotated, beats_of, classes_of
+from neurallib.signals.people import people_of
 from neurallib.signals.recording_parts import Recording, as_recording, column_of, name_of, rows_of
 from neurallib.state import State
 from neurallib.tasks import Task, describe
@@ -292,4 +293,5 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
 
 def _who(recording: Recording) -> dict[str, Any]:
     name = name_of(recording)
-    return {"name": name, "person": name if recording.get("person") is None else str(recording["person"])}
+    who = recording.get("person")
+    return {"name": name, "person": name if who is None else people_of([name], [who])[0]}
