@@ -109,12 +109,13 @@ def measured(run: Run) -> dict[str, float]:
 
 
 def try_functions(run: Run) -> None:
-    """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained.
+    """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained, and
+    see that the validation data tell what is monitored.
 
     Raises
     ------
     TypeError, ValueError
-        If one does not give what it should; what they raise themselves comes through.
+        If one does not give what it should, or the monitored measure is nan; what they raise themselves comes through.
     """
     task, generator = describe(run.state), torch.Generator().manual_seed(0)
     if run.loss is not None:
@@ -124,11 +125,15 @@ def try_functions(run: Run) -> None:
         if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
             came = f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
             raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
-    if run.metrics:
+    name = run.monitor.name
+    if run.metrics or name != "loss":
         measuring = Measuring(run)
         for batch in run.batches(False):
             measuring.update(_made_up(batch["y"], task, generator), batch["y"], batch["lengths"])
-        measuring.values()
+        values = {"loss": 0.0} | measuring.values()
+        if np.isnan(values[name]) and name not in run.metrics:
+            way = "validate with data of every class, or monitor the loss"
+            raise ValueError(f"monitor={name!r}: val_data lacks labels that {name} needs, which would be nan; {way}.")
 
 
 def _made_up(y: Tensor, task: Task, generator: torch.Generator) -> Tensor:
