@@ -1,6 +1,7 @@
 """Classes by person, and denoising, on recordings: as `evaluate` and the DeepFilter benchmark measure them."""
 
 import math
+import re
 import warnings
 from functools import partial
 from typing import Any
@@ -109,6 +110,20 @@ def test_a_state_is_measured_by_what_it_is_made_for(factory: Any, options: dict,
     state = factory(n_features=1, hid_dim=2, n_layers=1, **options)
     with pytest.raises(ValueError, match=told):
         nl.evaluate_recordings(state, [recording("a", [100])], task=task, names=["x", "y", "z"], target=nl.beats)
+
+
+@pytest.mark.parametrize("factory", [nl.gru_seq2one, nl.gru_seq2seq])
+def test_what_an_error_says_of_several_labels_measures_the_first(factory: Any) -> None:
+    state = factory(n_features=1, hid_dim=2, n_layers=1, num_classes=2, multi_label=True)
+    state["preprocessing"]["sampling_frequency"] = 100.0
+    r = recording("a", [100])
+    with pytest.raises(ValueError) as error:
+        nl.evaluate_recordings(state, [r])
+    one = re.search(r"of a function: (lambda .*\}), with task='classes' and names=\['no', '0'\]\.$", str(error.value))
+    model = eval(one[1], {"nl": nl, "state": state}) if one else None
+    scores = nl.evaluate_recordings(model, [r], task="classes", names=["no", "0"], target=lambda _: 1)
+    found = nl.predict_recording(state, r)["output"][:, 0] > 0.5
+    assert scores["confusion"][1].tolist() == [(~found).sum(), found.sum()]
 
 
 def test_probabilities_of_yes_are_classes() -> None:

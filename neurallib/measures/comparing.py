@@ -67,7 +67,8 @@ def compare_recordings(
     """
     for name, given in (("a", a), ("b", b)):
         if not isinstance(given, Mapping) or "sums" not in given or "records" not in given:
-            raise TypeError(f"{name} is a {type(given).__name__}; expected what evaluate_recordings gives.")
+            expected = "expected what evaluate_recordings or class_scores gives"
+            raise TypeError(f"{name} is a {type(given).__name__}; {expected}.")
     if a["task"] != b["task"] or a.get("names") != b.get("names"):
         raise ValueError(f"a is of {a['task']} and b of {b['task']}; expected the same task, with the same classes.")
     keys = [[(row["name"], row["person"]) for row in side["records"]] for side in (a, b)]
