@@ -35,7 +35,8 @@ def find_intervals(
         floats, with the classes 0 and 1 (above 0.5); or classes [T] of whole numbers. nan and -1 are unknown: in no
         interval.
     sampling_frequency : float
-        Hz, of the output.
+        Hz, of the output: where it has one answer a window, as `predict_recording` gives of a state with one output a
+        signal, so many windows a second, such as 1 / 30.
     smoothing : float
         Seconds over which probabilities are averaged first, or classes have a majority; 0 for none.
     min_duration : float
