@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_answers import known_detector
 
 import neurallib as nl
+from neurallib.measures import by_person
 from neurallib.measures.detection import detection_sums
 
 RATE = 100.0
@@ -187,6 +188,21 @@ def test_two_models_that_are_scored_on_other_truths_are_told() -> None:
         with pytest.warns(UserWarning, match=f"not scored on the same truth in {told}; expected the same target"):
             nl.compare_recordings(a, b)
         nl.compare_recordings(a, a)
+
+
+def test_draws_in_blocks_tell_what_all_at_once_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the thousands of people of a large study, for whom memory would not do."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, (30, 9))
+    found = [np.where(rng.random(true.shape) < share, true, rng.integers(0, 3, true.shape)) for share in (0.6, 0.5)]
+    told = []
+    for size in (1 << 22, 30 * 7, 1):
+        monkeypatch.setattr(by_person, "BLOCK", size)
+        a, b = (nl.class_scores(true, one, n_bootstrap=50) for one in found)
+        compared = nl.compare_recordings(a, b, n_resamples=99)
+        for kind in ("gross", "average"):
+            told.append([[*a["intervals"][kind][name], *row.values()] for name, row in compared[kind].items()])
+    np.testing.assert_allclose(told[2:], told[:2] * 2, rtol=1e-9, atol=1e-12)  # but for the rounding of sums
 
 
 def test_random_swaps_tell_nearly_what_all_swaps_tell() -> None:

@@ -150,8 +150,9 @@ def class_result(
         raise ValueError(f"names holds {listing(twice)} twice; expected another name for each class.")
     everyone = list(dict.fromkeys(people))
     counts = np.zeros((len(everyone), len(names), len(names)), np.int64)
+    place = {who: i for i, who in enumerate(everyone)}
     for who, table in zip(people, tables, strict=True):
-        counts[everyone.index(who)] += table
+        counts[place[who]] += table
     if not counts.sum():
         raise ValueError("no step has a known class; expected one at least.")
     sums = counts.reshape(len(everyone), -1).astype(np.float64)

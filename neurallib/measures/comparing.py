@@ -75,7 +75,8 @@ def compare_recordings(
     if sorted(keys[0]) != sorted(keys[1]) or len(set(keys[0])) < len(keys[0]):
         alone = sorted({name for name, _ in set(keys[0]) ^ set(keys[1])})
         raise ValueError(f"a and b are of different recordings: {listing(alone)} in one alone, or one comes twice.")
-    order = [keys[1].index(key) for key in keys[0]]
+    place = {key: i for i, key in enumerate(keys[1])}
+    order = [place[key] for key in keys[0]]
     gross = gross_of(a)
     _tell_if_unlike(a, b, order)
     measures = [name for name in a["average"] if name in b["average"]]
