@@ -291,5 +291,8 @@ def test_targets_and_persons_stand_in_a_table_by_the_names_of_recordings(tmp_pat
         dataset(tmp_path, *map(of_two, "abc"), **more)
         y = {path.stem: np.load(path).tolist() for path in tmp_path.glob("y/*/*")}
         assert [y[name] for name in "abc"] == expected and [path.stem for path in tmp_path.glob("x/val/*")] == ["b"]
+    np.save(tmp_path / "d.npy", np.ones((300, 2)))
+    with pytest.raises(ValueError, match="recordings holds d twice"):
+        nl.make_dataset(pd.Series([str(tmp_path / "d.npy")] * 2), tmp_path / "paths", target=by_label)
     with pytest.raises(TypeError, match="target is a list; expected .* a mapping from names"):
         dataset(tmp_path, *map(of_two, "abc"), target=table["age"].reset_index(drop=True))

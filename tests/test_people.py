@@ -173,6 +173,8 @@ def test_a_column_of_pandas_whose_labels_are_names_is_read_by_name() -> None:
     assert split_people(["2", "0", "1"], person=pd.Series(list("abc")), val=["a"], test=["b"])["train"] == ["1"]
     with pytest.raises(ValueError, match="person has nothing for dora_2; expected a value for every name"):
         split_people(NAMES, person=column[:-1])
+    with pytest.raises(TypeError, match="recordings is a DataFrame; expected a list of names"):
+        split_people(column.to_frame("person"))
     classes = pd.DataFrame({"a": [1, 0, 0, 1], "b": [0, 1, 0, 1]}, index=list("wxyz"))
     again = split_people(list("wxyz"), labels=classes[::-1], val=1, test=1)
     assert again == split_people(list("wxyz"), labels=classes.to_numpy(), val=1, test=1)

@@ -246,7 +246,7 @@ def _several(classes: Sequence[Any] | None) -> np.ndarray | None:
 def _named(recordings: Any) -> tuple[list[Any], list[str]]:
     """What was given, and the names of it."""
     expected = "a list of names, or of recordings with a name"
-    if isinstance(recordings, (str, Mapping)) or not isinstance(recordings, Iterable):
+    if hasattr(recordings, "columns") or isinstance(recordings, (str, Mapping)) or not isinstance(recordings, Iterable):
         came = f"one text, {recordings!r}" if isinstance(recordings, str) else f"a {type(recordings).__name__}"
         raise TypeError(f"recordings is {came}; expected {expected}.")
     items = list(recordings)
