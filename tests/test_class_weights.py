@@ -1,5 +1,8 @@
 """Class weights: what balanced means, and what losses make of weights."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -92,11 +95,34 @@ def test_balanced_class_weights_count_the_training_data_alone(case: Case) -> Non
     assert not same_weights(plain, trained)
 
 
-def test_class_weights_of_one_sided_labels_warn_and_stay_finite() -> None:
+def test_class_weights_of_one_sided_labels_stay_finite() -> None:
     state = make_state(GRU)
     pairs = [(x, np.ones_like(y)) for x, y in data(state)]
-    with pytest.warns(UserWarning, match=r"every step of the training data is of class \[0\]"):
-        trained = nl.train(state, pairs, pairs, epochs=1, batch_size=4, class_weight="balanced", **QUIET)
+    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=4, class_weight="balanced", **QUIET)
     assert trained["training_info"]["class_weight"] == [1.0]
     with pytest.warns(UserWarning, match=r"trained with class_weight=\[1.0\]; this run weighs all alike"):
         nl.train(trained, pairs, pairs, epochs=1, batch_size=4, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("case", "labels", "told"),
+    [
+        (GRU, [[0.0]], "no label of train_data is yes: "),
+        (GRU, [[1.0], [1.0], [np.nan]], "every label of train_data is yes: "),
+        (Case("GRUseq2one", "multiclass"), [0, 2, -1], "no label of train_data is b: "),
+        (Case("GRUseq2one", "multilabel"), [[0, 1, 0], [0, 1, 1]], "no label .* is a and every label .* is b: "),
+        (GRU, [[0.0], [1.0]], None),
+        (Case("GRUseq2one", "multiclass"), [0, 2, 1], None),
+    ],
+)  # fmt: skip
+def test_what_training_labels_never_or_always_are_is_told(case: Case, labels: list, told: str | None) -> None:
+    state = make_state(case)
+    one_each = ARCHITECTURES[case.architecture].seq2one
+    pairs = [(np.zeros((4, 2)), np.array(label if one_each else [label] * 4)) for label in labels]
+    names = {"outputs": ["a", "b", "c"]} if case.kind != "binary" else {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nl.train(state, pairs, pairs, epochs=1, batch_size=2, dry_run=True, normalization=None, **names, **QUIET)
+    words = [str(warning.message) for warning in caught]
+    assert len(words) == (told is not None)
+    assert told is None or re.match(told, words[0])

@@ -227,7 +227,7 @@ def test_data_come_in_every_form() -> None:
         ({"people": None}, "people is a NoneType, but only files have names"),
         ({"people": {"a": 1}}, "people is a dict, but only files have names"),
         ({"labels": len}, "labels is a builtin_function_or_method, but only files have names"),
-        ({"people": [1, 2]}, "person has 2 values; expected one for each of 8"),
+        ({"people": [1, 2]}, "people has 2 values; expected one for each of 8"),
         ({"people": [*"aabbccd", None]}, r"the person of 'data\[7\]' is None"),
         ({"people": [*"aaaabbbb"], "folds": 2}, "val=0.15, but a fold trains on a single person; .* or val=0"),
         ({"folds": 5}, "folds=5, but there are 4 people"),

@@ -282,3 +282,17 @@ def test_corrected_labels_by_name_are_written_and_those_of_others_kept(tmp_path:
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("y/*/*")}
     assert [name for name in after if after[name] != before[name]] == ["b.npy"]
     assert np.load(tmp_path / "y/train/b.npy").sum() == 3000
+
+
+def test_targets_and_persons_stand_in_a_table_by_the_names_of_recordings(tmp_path: Path) -> None:
+    table = pd.DataFrame({"age": [60, 70, 80], "MI": [0, 1, 1], "who": [7.0, 8.0, 7.0]}, index=["c", "b", "a"])
+    for target, expected in ((table["age"], [80, 70, 60]), (table[["age", "MI"]], [[80, 1], [70, 1], [60, 0]])):
+        more = {"target": target, "person": table["who"], "val": ["8"]}
+        dataset(tmp_path, *map(of_two, "abc"), **more)
+        y = {path.stem: np.load(path).tolist() for path in tmp_path.glob("y/*/*")}
+        assert [y[name] for name in "abc"] == expected and [path.stem for path in tmp_path.glob("x/val/*")] == ["b"]
+    np.save(tmp_path / "d.npy", np.ones((300, 2)))
+    with pytest.raises(ValueError, match="recordings holds d twice"):
+        nl.make_dataset(pd.Series([str(tmp_path / "d.npy")] * 2), tmp_path / "paths", target=by_label)
+    with pytest.raises(TypeError, match="target is a list; expected .* a mapping from names"):
+        dataset(tmp_path, *map(of_two, "abc"), target=table["age"].reset_index(drop=True))

@@ -28,7 +28,7 @@ def trained(state: nl.State | None = None, **options: Any) -> nl.State:
 
 def scripted(*values: float) -> Callable[[Any, Any], float]:
     """A metric that gives these values one after the other; the first is that of the trial before training."""
-    left = iter([0.0, *values])
+    left = iter([math.nan, *values])
     return lambda outputs, y: next(left)
 
 
@@ -173,6 +173,14 @@ def test_of_every_measure_the_better_way_is_known_but_of_baselines(case: Case) -
 def test_nothing_to_choose_by_is_told() -> None:
     with pytest.raises(RuntimeError, match="no weights to choose: no validation own was finite.*the labels that own"):
         trained(metrics={"own": scripted(*[math.nan] * 4)}, monitor=("own", "max"))
+
+
+def test_what_validation_data_cannot_tell_is_named_before_training() -> None:
+    state = make_state(GRU)
+    pairs = [(x, np.zeros_like(y)) for x, y in data(state)]
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match="monitor='auroc': val_data lacks labels that auroc needs, which would be"):
+            nl.train(state, data(state), pairs, epochs=9, batch_size=4, monitor="auroc", dry_run=dry_run, **QUIET)
 
 
 def test_a_measure_that_no_epoch_changes_chooses_nothing_and_that_is_told(recwarn: pytest.WarningsRecorder) -> None:

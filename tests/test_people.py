@@ -148,6 +148,38 @@ def test_labels_share_every_class_among_the_parts() -> None:
     assert apart[0] < 0.06 < 0.12 < apart[1]
 
 
+def test_labels_that_may_hold_together_are_shared_each_by_itself() -> None:
+    """Of 60 people 6 have the one and 6 the other, few of them both: as rows, a frame, or by name."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((60, 3), int)
+    rows[rng.permutation(60)[:6], 0] = rows[rng.permutation(60)[:6], 1] = rows[rng.permutation(60)[:30], 2] = 1
+    names = [f"{i:02d}" for i in range(60)]
+    for labels in (rows, rows.astype(bool).tolist(), np.where(rows, 1, np.nan), dict(zip(names, rows, strict=True))):
+        folds = split_people(names, labels=labels, folds=3)
+        held = [rows[[names.index(name) for name in fold["val"]]].sum(0).tolist() for fold in folds.values()]
+        assert held == [[2, 2, 10]] * 3
+
+
+def test_a_column_of_pandas_whose_labels_are_names_is_read_by_name() -> None:
+    """Not in its order: people would be in two parts."""
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    column = pd.Series(WHO)
+    for by_name in (column, column[::-1]):
+        assert split_people(NAMES, person=by_name, val=1, test=1) == split_people(NAMES, person=WHO, val=1, test=1)
+    numbers = pd.Series([5, 6, 7], index=[100, 106, 101])
+    assert split_people(["101", "106", "100"], person=numbers, val=[5], test=[6])["train"] == ["101"]
+    for in_order in (column.reset_index(drop=True), column.set_axis(list("abcdefg")), column.set_axis(range(2, 9))):
+        assert split_people(NAMES, person=in_order, val=1, test=1) == split_people(NAMES, person=WHO, val=1, test=1)
+    assert split_people(["2", "0", "1"], person=pd.Series(list("abc")), val=["a"], test=["b"])["train"] == ["1"]
+    with pytest.raises(ValueError, match="person has nothing for dora_2; expected a value for every name"):
+        split_people(NAMES, person=column[:-1])
+    with pytest.raises(TypeError, match="recordings is a DataFrame; expected a list of names"):
+        split_people(column.to_frame("person"))
+    classes = pd.DataFrame({"a": [1, 0, 0, 1], "b": [0, 1, 0, 1]}, index=list("wxyz"))
+    again = split_people(list("wxyz"), labels=classes[::-1], val=1, test=1)
+    assert again == split_people(list("wxyz"), labels=classes.to_numpy(), val=1, test=1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -67,13 +67,13 @@ def test_a_truth_value_is_a_class() -> None:
 
 
 FORMS = [
-    ("GRUseq2seq", "binary", (5, 1), [(5,), (1, 5)], []),
+    ("GRUseq2seq", "binary", (5, 1), [(1, 5)], [(5,)]),
     ("GRUseq2seq", "multilabel", (5, 3), [(3, 5)], []),
     ("GRUseq2seq", "multiclass", (5,), [(5, 1), (1, 5)], []),
     ("GRUseq2seq", "regression", (5, 2), [(2, 5)], []),
-    ("GRUseq2one", "binary", (1,), [()], [(1, 1)]),
+    ("GRUseq2one", "binary", (1,), [], [(1, 1), ()]),
     ("GRUseq2one", "multilabel", (3,), [], [(1, 3)]),
-    ("GRUseq2one", "multiclass", (), [(1,), (1, 1)], []),
+    ("GRUseq2one", "multiclass", (), [(1, 1)], [(1,)]),
     ("GRUseq2one", "regression", (2,), [], [(1, 2)]),
 ]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_answers import known_detector
 
 import neurallib as nl
+from neurallib.measures import by_person
 from neurallib.measures.detection import detection_sums
 
 RATE = 100.0
@@ -176,6 +177,34 @@ def test_a_paired_test_swaps_people_in_every_way() -> None:
     assert {value["p_value"] for kind in ("gross", "average") for value in same[kind].values()} == {1.0}
 
 
+def test_two_models_that_are_scored_on_other_truths_are_told() -> None:
+    """One by windows and one by steps, or with other things to find: the difference is not theirs alone."""
+    true = [np.repeat([0, 1, 0], 20), np.repeat([1, 0, 1], 20)]
+    by_step, by_window = (nl.class_scores([one[::n] for one in true], [one[::n] for one in true]) for n in (1, 20))
+    r = recording("a", [100, 300])
+    found = [nl.evaluate_recordings(lambda _: [100], [r], target=lambda _, t=true: t) for true in ([100], [100, 300])]
+    for a, b, told in ((by_step, by_window, "2 of 2 records, of '0' on 60 and 3 steps"),
+                       (*found, "1 of 1 records, of 'a' on 1 and 2 events")):  # fmt: skip
+        with pytest.warns(UserWarning, match=f"not scored on the same truth in {told}; expected the same target"):
+            nl.compare_recordings(a, b)
+        nl.compare_recordings(a, a)
+
+
+def test_draws_in_blocks_tell_what_all_at_once_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the thousands of people of a large study, for whom memory would not do."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, (30, 9))
+    found = [np.where(rng.random(true.shape) < share, true, rng.integers(0, 3, true.shape)) for share in (0.6, 0.5)]
+    told = []
+    for size in (1 << 22, 30 * 7, 1):
+        monkeypatch.setattr(by_person, "BLOCK", size)
+        a, b = (nl.class_scores(true, one, n_bootstrap=50) for one in found)
+        compared = nl.compare_recordings(a, b, n_resamples=99)
+        for kind in ("gross", "average"):
+            told.append([[*a["intervals"][kind][name], *row.values()] for name, row in compared[kind].items()])
+    np.testing.assert_allclose(told[2:], told[:2] * 2, rtol=1e-9, atol=1e-12)  # but for the rounding of sums
+
+
 def test_random_swaps_tell_nearly_what_all_swaps_tell() -> None:
     (recordings, good), (_, bad) = detections(5), detections(5, missed=0.12)
     a, b = (nl.evaluate_recordings(lambda r, f=found: f[r["name"]], recordings) for found in (good, bad))
@@ -235,6 +264,10 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.class_scores([[0, 1]], [[0]]), ValueError, "has 2 true and 1 found classes"),
         (lambda r, f: nl.class_scores([[0, 5]], [[0, 1]], names=["x"]), ValueError, "there is a class 5"),
         (lambda r, f: nl.class_scores([[-1]], [[1]]), ValueError, "no step has a known class"),
+        (lambda r, f: nl.class_scores([["N"]], [["V"]]), TypeError, "<U1; expected whole numbers, such as"),
+        (lambda r, f: nl.class_scores([[0]], [[1]], names="aba"), ValueError, "names holds a twice"),
+        (lambda r, f: nl.class_scores([[0]], [[1]], people=[math.nan]), ValueError, "person of 'recording 0' is nan"),
+        (lambda r, f: nl.evaluate_recordings(f, [r | {"person": math.nan}]), ValueError, "person of 'a' is nan"),
         (lambda r, f: nl.denoising_scores(np.ones(3), np.ones(3), np.ones(4)), ValueError, r"denoised \(4, 1\)"),
         (lambda r, f: nl.denoising_scores(*[np.ones(3)] * 3, peaks=len), ValueError, "without a sampling_frequency"),
     ],
@@ -242,3 +275,18 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
 def test_what_cannot_be_measured_is_named(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(recording("a", np.array([100])), lambda _: np.array([100]))
+
+
+def test_one_class_for_each_recording_is_scored_by_person() -> None:
+    """As seq2one answers: a list, an array or a column of classes, found as classes or as probabilities."""
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    rng, people = np.random.default_rng(0), [7, "7", 8.0, 9, 9]
+    true, p = np.array([0, 2, 1, -1, 0]), rng.dirichlet(np.ones(3), 5)
+    expected = nl.class_scores([true[[0, 1]], true[[2]], true[[3, 4]]], [p[[0, 1]], p[[2]], p[[3, 4]]])
+    for found in (p, list(p), p.argmax(1), pd.Series(p.argmax(1)), pd.DataFrame(p)):
+        scores = nl.class_scores(pd.Series(true) if found is p else true, found, people=people)
+        assert [row["person"] for row in scores["records"]] == ["7", "8", "9"]
+        for kind in ("gross", "average"):
+            np.testing.assert_equal(scores[kind], expected[kind])
+    yes = nl.class_scores([0, 1, 1], np.array([[0.2], [0.7], [0.4]]), people=list("abc"))
+    assert yes["confusion"].tolist() == [[1, 0], [1, 1]]

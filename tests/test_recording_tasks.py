@@ -1,6 +1,7 @@
 """Classes by person, and denoising, on recordings: as `evaluate` and the DeepFilter benchmark measure them."""
 
 import math
+import re
 import warnings
 from functools import partial
 from typing import Any
@@ -122,6 +123,20 @@ def test_a_state_is_measured_by_what_it_is_made_for(factory: Any, options: dict,
         nl.evaluate_recordings(state, [recording("a", [100])], task=task, names=["x", "y", "z"], target=nl.beats)
 
 
+@pytest.mark.parametrize("factory", [nl.gru_seq2one, nl.gru_seq2seq])
+def test_what_an_error_says_of_several_labels_measures_the_first(factory: Any) -> None:
+    state = factory(n_features=1, hid_dim=2, n_layers=1, num_classes=2, multi_label=True)
+    state["preprocessing"]["sampling_frequency"] = 100.0
+    r = recording("a", [100])
+    with pytest.raises(ValueError) as error:
+        nl.evaluate_recordings(state, [r])
+    one = re.search(r"of a function: (lambda .*\}), with task='classes' and names=\['no', '0'\]\.$", str(error.value))
+    model = eval(one[1], {"nl": nl, "state": state}) if one else None
+    scores = nl.evaluate_recordings(model, [r], task="classes", names=["no", "0"], target=lambda _: 1)
+    found = nl.predict_recording(state, r)["output"][:, 0] > 0.5
+    assert scores["confusion"][1].tolist() == [(~found).sum(), found.sum()]
+
+
 def test_probabilities_of_yes_are_classes() -> None:
     y = np.array([0, 1, 1, 0, 1, -1])
     p = np.array([0.1, 0.7, 0.4, 0.5, np.nan, 0.9], np.float32)
@@ -131,6 +146,14 @@ def test_probabilities_of_yes_are_classes() -> None:
         with pytest.raises(ValueError, match="no whole numbers; expected one class a step, or of what is found prob"):
             nl.class_scores([true], [found])
     assert nl.class_scores([[0, 1, 2]], [[0.0, np.nan, 2.0]])["confusion"].tolist() == [[1, 0, 0], [0] * 3, [0, 0, 1]]
+
+
+def test_labels_that_may_hold_together_are_no_classes_of_steps() -> None:
+    y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0]])
+    with pytest.raises(ValueError, match="0 and 1 of 3 labels that may hold together; expected one at a time"):
+        nl.class_scores(y, y * 0.8, names=["MI", "CD", "HYP"])
+    one = nl.class_scores(y[:, [0]], y[:, [0]] * 0.8, names=["no", "MI"], people=["a", "b", "b"])
+    assert one["confusion"].tolist() == [[1, 0], [0, 2]] and one["gross"]["f1_MI"] == 1
 
 
 def test_a_recording_without_a_beat_is_told_of_other_tasks() -> None:

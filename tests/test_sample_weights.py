@@ -136,6 +136,8 @@ def test_files_have_weights_by_name_which_their_windows_share(tmp_path: Path) ->
     by_place = nl.train_from_scratch(state, *folders, sample_weight=np.repeat([1, 2, 0, 4, 1, 6], 2), **options)
     assert same_weights(by_name, by_place) and by_name["training_info"]["sample_weight"] == {"min": 0.0, "max": 6.0}
     assert not same_weights(by_name, nl.train_from_scratch(state, *folders, **options))
+    column = pytest.importorskip("pandas", reason="comes with the extra wfdb").Series(names)[::-1]
+    assert same_weights(by_name, nl.train_from_scratch(state, *folders, sample_weight=column, **options))
     del names["4.npy"]
     source = by_name["training_info"]["checkpoints_directory"]
     with pytest.raises(ValueError, match="sample_weight has nothing for 4.npy; expected every file"):

@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "single signal as a path": (lambda: nl.test_on_single_signal(STATE, "a.npy"), "X is a path or text, .a.npy"),
     "single signal as a dict": (lambda: nl.test_on_single_signal(STATE, {}), "X is a dict; expected an array"),
     "prediction of a path": (lambda: nl.plot_prediction("a.npy"), "signal holds <U5; expected an array of numbers"),
-    "classes of one recording": (lambda: nl.class_scores([0, 1], [0, 1]), r"\(\); expected \[T\]: a list of one"),
+    "classes of one recording": (lambda: nl.class_scores([0, 1], [0, 1]), r"\(\); expected \[T\]: of a single"),
     "several labels": (lambda: nl.class_scores([TWO], [TWO]), r"\(9, 2\); expected \[T\]: of several labels one"),
     "factory(hidden)": (
         lambda: nl.gru_seq2seq(n_features=1, hidden=3, n_layers=1),  # type: ignore[call-arg]

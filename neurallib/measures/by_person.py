@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from neurallib.checks import as_seed, integer
 
 Measures = dict[str, np.ndarray]
 Gross = Callable[[np.ndarray], Measures]  # sums [..., S] that recordings add up to, to measures [...]
+BLOCK = 1 << 22  # numbers of draws that are in memory at a time
 
 
 class Scored(NamedTuple):
@@ -36,8 +37,11 @@ def summary(scored: Scored, gross: Gross, n_bootstrap: int, seed: int) -> dict[s
     whole = gross(scored.sums.sum(axis=0))
     told = {"gross": _plain(whole), "average": _plain(scored.average())}
     place, n_people = _places(scored.people)
-    draws = _draws(n_people, integer("n_bootstrap", n_bootstrap), seed)
-    again = {"gross": gross(draws @ _by_person(scored.sums, place)), "average": _averages(draws[:, place], scored.own)}
+    sums = _by_person(scored.sums, place)
+    again = _joined(
+        {"gross": gross(draws @ sums), "average": _averages(draws[:, place], scored.own)}
+        for draws in _draws(n_people, integer("n_bootstrap", n_bootstrap), seed)
+    )
     return told | {"intervals": {kind: _limits(values, n_people) for kind, values in again.items()}}
 
 
@@ -53,55 +57,84 @@ def paired(
     Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005.
     """
     place, n_people = _places(a.people)
-    draws, swaps = _draws(n_people, integer("n_resamples", n_resamples), seed), _swaps(n_people, n_resamples, seed)
     both = [_by_person(side.sums, place) for side in (a, b)]
-    resampled = [gross(draws @ side) for side in both]
-    change = swaps @ (both[1] - both[0])
-    swapped = [gross(both[0].sum(axis=0) + change), gross(both[1].sum(axis=0) - change)]
-    found = {"gross": _tests([gross(side.sums.sum(axis=0)) for side in (a, b)], resampled, swapped, n_people)}
     known = {name: ~np.isnan(a.own[name] + b.own[name]) for name in a.own}
     a_own, b_own = ({k: np.where(known[k], side.own[k], np.nan) for k in known} for side in (a, b))
     now = [_averages(np.ones((1, len(place))), own) for own in (a_own, b_own)]
-    again = [_averages(draws[:, place], own) for own in (a_own, b_own)]
-    turned = 1 - 2 * swaps[:, place]
     unequal = {k: np.where(known[k], a_own[k] - b_own[k], 0) for k in known}
-    nothing = {k: np.zeros(len(swaps)) for k in known}
-    with np.errstate(invalid="ignore"):
-        means = {k: turned @ unequal[k] / known[k].sum() for k in known}
-    return found | {"average": _tests(now, again, [means, nothing], n_people)}
+
+    def of_draws(draws: np.ndarray) -> dict[str, Measures]:
+        by_gross = _less(*(gross(draws @ side) for side in both))
+        return {"gross": by_gross, "average": _less(*(_averages(draws[:, place], own) for own in (a_own, b_own)))}
+
+    def of_swaps(swaps: np.ndarray) -> dict[str, Measures]:
+        change, turned = swaps @ (both[1] - both[0]), 1 - 2 * swaps[:, place]
+        swapped = _less(gross(both[0].sum(axis=0) + change), gross(both[1].sum(axis=0) - change))
+        with np.errstate(invalid="ignore"):
+            return {"gross": swapped, "average": {k: turned @ unequal[k] / known[k].sum() for k in known}}
+
+    drawn = _joined(map(of_draws, _draws(n_people, integer("n_resamples", n_resamples), seed)))
+    by_chance = _joined(map(of_swaps, _swaps(n_people, n_resamples, seed)))
+    whole = {"gross": [gross(side.sums.sum(axis=0)) for side in (a, b)], "average": now}
+    return {kind: _tests(whole[kind], drawn[kind], by_chance[kind], n_people) for kind in whole}
 
 
 def _tests(
-    now: list[Measures], resampled: list[Measures], swapped: list[Measures], n_people: int
+    now: list[Measures], drawn: Measures, swapped: Measures, n_people: int
 ) -> dict[str, dict[str, float]]:
-    limits = _limits({name: resampled[0][name] - resampled[1][name] for name in now[0]}, n_people)
-    found = {}
+    limits, found = _limits(drawn, n_people), {}
     for name in now[0]:
-        difference = float(now[0][name].reshape(-1)[0] - now[1][name].reshape(-1)[0])
-        by_chance = np.abs(swapped[0][name] - swapped[1][name])
+        a, b = (float(side[name].reshape(-1)[0]) for side in now)
+        by_chance = np.abs(swapped[name])
         by_chance = by_chance[~np.isnan(by_chance)]
         # the ways to swap hold the way it is; of random ones it is one more. Equal but for rounding counts as equal.
-        as_far = (by_chance >= abs(difference) * (1 - 1e-9) - 1e-15).mean() if len(by_chance) else np.nan
-        a, b = (float(side[name].reshape(-1)[0]) for side in now)
+        as_far = (by_chance >= abs(a - b) * (1 - 1e-9) - 1e-15).mean() if len(by_chance) else np.nan
         low, high = limits[name]
-        p_value = float(as_far) if not np.isnan(difference) else np.nan
-        found[name] = {"a": a, "b": b, "difference": difference, "low": low, "high": high, "p_value": p_value}
+        p_value = float(as_far) if not np.isnan(a - b) else np.nan
+        found[name] = {"a": a, "b": b, "difference": a - b, "low": low, "high": high, "p_value": p_value}
     return found
 
 
-def _swaps(n_people: int, n_resamples: int, seed: int) -> np.ndarray:
-    """Whether each person's a and b change places, [ways, P]; the first way is that none do."""
+def _swaps(n_people: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Whether each person's a and b change places, [ways, P], some ways at a time; the first is that none do."""
     if n_people < 63 and 2**n_people <= n_resamples:
-        return (np.arange(2**n_people)[:, None] >> np.arange(n_people) & 1).astype(np.float64)
-    swaps = np.random.default_rng([as_seed(seed), 1]).integers(0, 2, (n_resamples + 1, n_people)).astype(np.float64)
-    swaps[0] = 0
-    return swaps
+        yield (np.arange(2**n_people)[:, None] >> np.arange(n_people) & 1).astype(np.float64)
+        return
+    generator = np.random.default_rng([as_seed(seed), 1])
+    for i, n in enumerate(_blocks(n_resamples + 1, n_people)):
+        swaps = generator.integers(0, 2, (n, n_people)).astype(np.float64)
+        swaps[: i == 0] = 0
+        yield swaps
 
 
-def _draws(n_people: int, n: int, seed: int) -> np.ndarray:
-    """How often each person is drawn, float64 [n, P]."""
-    drawn = np.random.default_rng(as_seed(seed)).multinomial(n_people, np.full(n_people, 1 / n_people), n)
-    return drawn.astype(np.float64)
+def _draws(n_people: int, n: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each person is drawn, float64 [n, P], some draws at a time."""
+    generator = np.random.default_rng(as_seed(seed))
+    for some in _blocks(n, n_people):
+        drawn = generator.multinomial(n_people, np.full(n_people, 1 / n_people), some)
+        yield drawn.astype(np.float64)
+
+
+def _blocks(n: int, width: int) -> Iterator[int]:
+    """n rows of so many numbers in blocks that fit into memory."""
+    size = max(1, BLOCK // width)
+    for first in range(0, n, size):
+        yield min(size, n - first)
+
+
+def _joined(blocks: Iterable[dict[str, Measures]]) -> dict[str, Measures]:
+    """The measures of all blocks, of "gross" and "average"."""
+    parts = list(blocks)
+    return {
+        kind: {name: np.concatenate([part[kind][name] for part in parts]) for name in measures}
+        for kind, measures in parts[0].items()
+    }
+
+
+def _less(a: Measures, b: Measures) -> Measures:
+    """a - b, of each measure."""
+    with np.errstate(invalid="ignore"):
+        return {name: a[name] - b[name] for name in a}
 
 
 def _places(people: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurallib.checks import choice
+from neurallib.names import listing
 from neurallib.tasks import Task
 from neurallib.warn import warn
 
@@ -61,13 +62,20 @@ def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> l
     return _balanced(task, *counts)
 
 
+def tell_absent(task: Task, counts: np.ndarray) -> None:
+    """Warn of what no label of the training data is, or each of them, by their `counts`: it cannot be learnt."""
+    if task.kind == "regression":
+        return
+    holds, known = counts
+    names = np.array(("yes",) if task.kind == "binary" and task.names is None else task.output_names)
+    sides = {"no": holds == 0, "every": (holds == known) & (known > 0)}
+    if told := [f"{word} label of train_data is {listing(names[side])}" for word, side in sides.items() if side.any()]:
+        warn(f"{' and '.join(told)}: what is the same in all signals cannot be learnt from them.")
+
+
 def _balanced(task: Task, counts: np.ndarray, steps: np.ndarray) -> list[float]:
     k = task.n_outputs
-    if absent := [i for i in range(k) if counts[i] == 0]:
-        warn(f"class_weight='balanced': the training data has no step of class {absent}.")
     if task.kind == "multiclass":
         return [float(value) for value in steps / (k * counts.clip(min=1))]
-    if full := [i for i in range(k) if counts[i] == steps[i]]:
-        warn(f"class_weight='balanced': every step of the training data is of class {full}.")
     weight = np.where((counts > 0) & (counts < steps), (steps - counts) / counts.clip(min=1), 1.0)
     return [float(value) for value in weight]

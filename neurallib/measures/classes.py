@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from neurallib.measures.by_person import Measures, Scored, summary
 from neurallib.measures.tables import markdown
-from neurallib.names import hinted
+from neurallib.names import hinted, listing
+from neurallib.signals.people import people_of
 from neurallib.signals.smoothing import class_names, most_probable
+from neurallib.signals.sources import without_frames
 
 
 @hinted
@@ -30,8 +32,9 @@ def class_scores(
     ----------
     true, found : sequence of array-like
         Of each recording the classes [T] as whole numbers from 0; `found` may hold probabilities [T, K], or of
-        the second of two classes [T] or [T, 1] (above 0.5). Steps whose true class is -1 or nan, or whose found class
-        is, are left out.
+        the second of two classes [T] or [T, 1] (above 0.5). With `people` also one class for each recording [N], found
+        [N] or [N, K]. Steps whose true class is -1 or nan, or whose found class is, are left out. Of labels that may
+        hold together give one at a time: true[:, [k]], found[:, [k]].
     people : sequence of str, optional
         Who each recording is of; by default each is a person of its own.
     names : sequence of str, optional
@@ -56,7 +59,8 @@ def class_scores(
     TypeError
         If classes are no numbers.
     ValueError
-        If lengths do not fit each other, a class has no name, or no class is known.
+        If lengths do not fit each other, a class has no name, no class is known, or they are labels that may hold
+        together.
 
     See Also
     --------
@@ -75,13 +79,18 @@ def class_scores(
     (array([[3, 0],
            [1, 3]]), 0.72, 0.875)
     """
+    true, found = without_frames(true), without_frames(found)
     if len(true) != len(found) or not len(true):
         raise ValueError(f"true has {len(true)} recordings and found {len(found)}; expected as many, one at least.")
-    people = [str(i) for i in range(len(true))] if people is None else [str(who) for who in people]
-    if len(people) != len(true):
-        raise ValueError(f"people has {len(people)} names; expected one for each of {len(true)} recordings.")
-    pairs = [known_pairs(a, b, f"recording {i}") for i, (a, b) in enumerate(zip(true, found, strict=True))]
+    which = [f"recording {i}" for i in range(len(true))]
+    if people is not None and all(np.ndim(each) == 0 for each in true):
+        true, found = [np.reshape(each, 1) for each in true], [np.reshape(each, (1, -1)) for each in found]
+    people = [str(i) for i in range(len(true))] if people is None else people_of(which, people, "people")
+    pairs = [known_pairs(a, b, name) for a, b, name in zip(true, found, which, strict=True)]
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
+    if names is not None and len(names) > 2 >= k and all(np.shape(each) == (len(names),) for each in [*true, *found]):
+        one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
+        raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
     names = [str(i) for i in range(k)] if names is None else [str(name) for name in names]
     names = class_names(names)
     tables = [confusion(*pair, len(names)) for pair in pairs]
@@ -97,13 +106,14 @@ def known_pairs(
     for name, given in (("true", true), ("found", found)):
         values = np.asarray(given)
         if values.dtype.kind not in "iufb":
-            raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers.")
+            way = ", such as names.index(label)" if values.dtype.kind in "UO" else ""
+            raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers{way}.")
         if values.ndim == 2 and values.shape[1] > 1 and name == "found":
             values = most_probable(values)
         values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
         if values.ndim != 1:
-            ways = {0: ": a list of one for each recording, such as [true]", 2: ": of several labels one, [:, 0]"}
-            way = ways.get(values.ndim, "")
+            one = ": of a single recording [true]; with people= one class for each recording"
+            way = {0: one, 2: ": of several labels one, [:, 0]"}.get(values.ndim, "")
             raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T]{way}.")
         whole = np.where(np.isnan(values), -1, values)
         if name == "found" and (whole <= 1).all() and ((whole == -1) | (whole >= 0)).all():
@@ -134,13 +144,16 @@ def confusion(true: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
 
 
 def class_result(
-    tables: Sequence[np.ndarray], people: Sequence[str], names: Sequence[str], n_bootstrap: int, seed: int
+    tables: Sequence[np.ndarray], people: Sequence[str], names: list[str], n_bootstrap: int, seed: int
 ) -> dict[str, Any]:
     """What `class_scores` gives, of a confusion matrix a recording."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"names holds {listing(twice)} twice; expected another name for each class.")
     everyone = list(dict.fromkeys(people))
     counts = np.zeros((len(everyone), len(names), len(names)), np.int64)
+    place = {who: i for i, who in enumerate(everyone)}
     for who, table in zip(people, tables, strict=True):
-        counts[everyone.index(who)] += table
+        counts[place[who]] += table
     if not counts.sum():
         raise ValueError("no step has a known class; expected one at least.")
     sums = counts.reshape(len(everyone), -1).astype(np.float64)

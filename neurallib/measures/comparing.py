@@ -12,6 +12,7 @@ from neurallib.measures.classes import class_measures
 from neurallib.measures.denoising import denoising_measures
 from neurallib.measures.detection import detection_measures
 from neurallib.names import hinted, listing
+from neurallib.warn import warn
 
 
 @hinted
@@ -23,7 +24,8 @@ def compare_recordings(
     Parameters
     ----------
     a, b : dict
-        What `evaluate_recordings` or `class_scores` gives for each, of the same recordings.
+        What `evaluate_recordings` or `class_scores` gives for each, of the same recordings and the same truth: where
+        it is not, as of windows for one and of steps for the other, a warning says so.
     n_resamples : int
         How often people are drawn again for the intervals, and how many ways to swap a and b of people are tried where
         there are more of them.
@@ -65,15 +67,18 @@ def compare_recordings(
     """
     for name, given in (("a", a), ("b", b)):
         if not isinstance(given, Mapping) or "sums" not in given or "records" not in given:
-            raise TypeError(f"{name} is a {type(given).__name__}; expected what evaluate_recordings gives.")
+            expected = "expected what evaluate_recordings or class_scores gives"
+            raise TypeError(f"{name} is a {type(given).__name__}; {expected}.")
     if a["task"] != b["task"] or a.get("names") != b.get("names"):
         raise ValueError(f"a is of {a['task']} and b of {b['task']}; expected the same task, with the same classes.")
     keys = [[(row["name"], row["person"]) for row in side["records"]] for side in (a, b)]
     if sorted(keys[0]) != sorted(keys[1]) or len(set(keys[0])) < len(keys[0]):
         alone = sorted({name for name, _ in set(keys[0]) ^ set(keys[1])})
         raise ValueError(f"a and b are of different recordings: {listing(alone)} in one alone, or one comes twice.")
-    order = [keys[1].index(key) for key in keys[0]]
+    place = {key: i for i, key in enumerate(keys[1])}
+    order = [place[key] for key in keys[0]]
     gross = gross_of(a)
+    _tell_if_unlike(a, b, order)
     measures = [name for name in a["average"] if name in b["average"]]
     sides = [_scored(a, range(len(order)), measures), _scored(b, order, measures)]
     told: dict[str, Any] = {**paired(sides[0], sides[1], gross, n_resamples, seed)}
@@ -86,6 +91,26 @@ def gross_of(result: Mapping[str, Any]) -> Gross:
     if result["task"] == "classes":
         return lambda sums: class_measures(sums, result["names"])
     return kinds[result["task"]]
+
+
+def _tell_if_unlike(a: Mapping[str, Any], b: Mapping[str, Any], order: list[int]) -> None:
+    """Warn where what is scored of a record is not the same for both, as windows for one and steps for the other."""
+    ones, others = _truth(a), _truth(b)[order]
+    if unlike := np.flatnonzero(~np.isclose(ones, others).all(axis=1)).tolist():
+        i = unlike[0]
+        name, (n, m) = a["records"][i]["name"], (side[i].sum() for side in (ones, others))
+        what = {"classes": "steps", "events": "events", "denoising": "values"}[a["task"]]
+        told = f"{len(unlike)} of {len(order)} records, of {name!r} on {n:g} and {m:g} {what}"
+        warn(f"a and b are not scored on the same truth in {told}; expected the same target, windows and skip.")
+
+
+def _truth(result: Mapping[str, Any]) -> np.ndarray:
+    """How much there is to find in each record, [R, n]: steps of each class, events, or values."""
+    sums = np.asarray(result["sums"])
+    if result["task"] == "classes":
+        k = len(result["names"])
+        return np.asarray(sums.reshape(-1, k, k).sum(-1))
+    return sums[:, [0]] + sums[:, [2]] if result["task"] == "events" else sums[:, [0]]
 
 
 def _scored(result: Mapping[str, Any], order: Any, names: list[str]) -> Scored:

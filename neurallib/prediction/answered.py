@@ -25,8 +25,9 @@ TASKS = {"binary": ANSWERED[:2], "multiclass": ANSWERED[1:2], "regression": ANSW
 def tasks_of(known: Task) -> tuple[str, ...]:
     """What a state can be measured by, the usual first, or an error where it is made for something else."""
     if known.kind == "multilabel":
-        one = "lambda recording: predict_recording(state, recording)['output'][:, 0], for the first"
-        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}.")
+        one = "lambda r: (answer := nl.predict_recording(state, r)) | {'output': answer['output'][:, 0]}"
+        options = f"with task='classes' and names={['no', known.output_names[0]]}"
+        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}, {options}.")
     if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
         gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
         expected = "expected as many a step: evaluate measures it on signals and targets"

@@ -73,9 +73,10 @@ def evaluate(
     -------
     dict of str to float
         "loss", over all valid, known labels (of a regression, of targets as the state normalizes them); the measures of
-        the task, in the target's own units, which the README lists, such as "accuracy" and (of a binary task's positive
-        class) "f1"; those of each class, label or output by its name or number, such as "f1_2"; and "baseline_accuracy"
-        or "baseline_mse", of the best constant. Soft labels count as yes from 0.5 on; nan is what the data do not tell.
+        the task, in the target's own units, which help("neurallib.measures") lists, such as "accuracy" and (of a binary
+        task's positive class) "f1"; those of each class, label or output by its name or number, such as "f1_2"; and
+        "baseline_accuracy" or "baseline_mse", of the best constant. Soft labels count as yes from 0.5 on; nan is what
+        the data do not tell.
 
     Raises
     ------

@@ -25,6 +25,7 @@ from neurallib.progress import progress
 from neurallib.signals.annotations import (
     annotated, beats_of, check_annotated, classes_of, looked_for, tell_unwanted, unwanted,
 )  # fmt: skip
+from neurallib.signals.people import people_of
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, events_of, name_of, rows_of,
 )  # fmt: skip
@@ -289,4 +290,5 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
 
 def _who(recording: Recording) -> dict[str, Any]:
     name = name_of(recording)
-    return {"name": name, "person": name if recording.get("person") is None else str(recording["person"])}
+    who = recording.get("person")
+    return {"name": name, "person": name if who is None else people_of([name], [who])[0]}

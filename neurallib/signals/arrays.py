@@ -6,7 +6,7 @@ import functools
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,21 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
         if largest > float(np.finfo(np.float32).max):
             raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array
+
+
+def by_label(given: Any, *names: Iterable[str]) -> Any:
+    """A column or frame of pandas whose labels are names, in one of several ways to name the same, as a mapping from
+    them to its values or rows; any other as a list; what is none, as it is. Labels that count the rows from 0, which
+    nobody gave, are no names."""
+    if not hasattr(given, "to_numpy"):
+        return given
+    rows: list[Any] = given.to_numpy().tolist()
+    labels = list(getattr(given, "index", ()))
+    known, texts = set(map(str, labels)), {label for label in labels if isinstance(label, str)}
+    named = any(set(wanted) <= known or not texts.isdisjoint(wanted) for wanted in names)
+    if not named or known == set(map(str, range(len(labels)))):
+        return rows
+    return dict(zip(map(str, labels), rows, strict=True))
 
 
 def _head(content: bytes, size: int) -> tuple[int, tuple[int, ...], bool, np.dtype]:  # type: ignore[type-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ def named_sources(recordings: Any) -> dict[str, Any]:
     """The recordings by their names; paths stay paths, so that one is in memory at a time."""
     if isinstance(recordings, (str, os.PathLike)):
         recordings = list_recordings(recordings)
+    if hasattr(recordings, "tolist") and np.ndim(recordings) == 1:  # a column of a table
+        recordings = recordings.tolist()
     if isinstance(recordings, Mapping):
         if "signal" in recordings:
             raise TypeError("recordings is one recording; expected a list of them.")
@@ -41,7 +44,7 @@ def named_sources(recordings: Any) -> dict[str, Any]:
     if not pairs:
         raise ValueError("recordings is empty; expected some.")
     names = [name for name, _ in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, n in Counter(names).items() if n > 1):
         raise ValueError(f"recordings holds {listing(twice)} twice; give them by names of their own: {{name: path}}.")
     if wrong := [name for name in names if not name or name.startswith(".") or "/" in name or os.sep in name]:
         raise ValueError(f"recordings has the name {wrong[0]!r}; expected one that a file can have.")

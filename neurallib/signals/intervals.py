@@ -36,7 +36,8 @@ def find_intervals(
         floats, with the classes 0 and 1 (above `threshold`); or classes [T] of whole numbers. nan and -1 are unknown:
         in no interval.
     sampling_frequency : float
-        Hz, of the output.
+        Hz, of the output: where it has one answer a window, as `predict_recording` gives of a state with one output a
+        signal, so many windows a second, such as 1 / 30.
     threshold : float
         In [0, 1], of probabilities of yes alone.
     smoothing : float

@@ -15,6 +15,7 @@ from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
+from neurallib.signals.arrays import by_label
 from neurallib.signals.dataset_files import Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
@@ -63,7 +64,8 @@ def make_dataset(
         Of a recording, as it is written (resampled, without gaps): its target, an output a sample [T] or [T, K], or one
         for all of it, a number, [K] or [1, K]; classes of all samples of the source are cut and resampled with it.
         `event_target`, `interval_target` or `label_target`, with options as
-        functools.partial(nl.event_target, width=0.1), or a function of your own. A mapping: one for each name.
+        functools.partial(nl.event_target, width=0.1), or a function of your own. A mapping: one for each name, as a
+        column or frame of pandas has whose index are the names.
     window : float, optional
         Seconds; files are windows of so long, and what is left at the end of a recording is left out. By default whole.
     overlap : float
@@ -133,9 +135,10 @@ def make_dataset(
     ([((625, 1), (625, 1)), ((625, 1), (625, 1))], 8)
     """
     root = as_path("directory", directory)
+    sources = named_sources(recordings)
+    target = by_label(target, sources)
     _check_options(target, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
     reading = {"channels": channels, "units": units, **(read_options or {})}
-    sources = named_sources(recordings)
     old = _old(root)
     first, words = first_of(sources, reading), target_words(target, sources)
     settings = {
@@ -171,7 +174,8 @@ def _check_options(
     target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, n_workers: Any, bar: Any
 ) -> None:
     if not callable(target) and not isinstance(target, Mapping):
-        raise TypeError(f"target is a {type(target).__name__}; expected a function of a recording, or one a name.")
+        expected = "expected a function of a recording, or a mapping from names"
+        raise TypeError(f"target is a {type(target).__name__}; {expected}.")
     if window is not None:
         number("window", window, 0, low_open=True)
     if number("overlap", overlap, 0, 1, high_open=True) and window is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from neurallib.checks import as_seed, integer, number
 from neurallib.names import did_you_mean, hinted, listing
+from neurallib.signals.arrays import by_label
 
 ByName = Callable[[str], Any] | Mapping[str, Any] | Sequence[Any] | str
 Size = float | Iterable[Any]
@@ -37,9 +38,10 @@ def split_people(
     recordings : sequence of str, or of dict
         Names, each once; or recordings, which have a "name" and may have a "person".
     person : function, mapping, sequence or str, optional
-        Who a recording is of: a function of its name, a mapping from names, one value for each recording, or a regular
-        expression whose one group finds the person in the name. By default what a recording says itself, and where it
-        says nothing its name: each is a person of its own. Persons are text or whole numbers; 7, 7.0 and "7" are one.
+        Who a recording is of: a function of its name, a mapping from names (a column of pandas whose index are names is
+        one), one value for each recording, or a regular expression whose one group finds the person in the name. By
+        default what a recording says itself, and where it says nothing its name: each is a person of its own. Persons
+        are text or whole numbers; 7, 7.0 and "7" are one.
     val, test : float, int, or iterable of persons, optional
         A share of the recordings, in (0, 1), which is met as nearly as the people allow and with one person at least;
         how many people; or which ones. 0 for none. By default 0.15 and 0.25.
@@ -47,8 +49,8 @@ def split_people(
         So many folds in place of `val` and `test`: everyone is in the "val" of one and in the "train" of all others.
         For a test part as well, split it off first and give the rest.
     labels : function, mapping, sequence or str, optional
-        A class for each recording, given as `person` is: parts get like shares of every class, as nearly as the people
-        allow.
+        A class for each recording, given as `person` is, or of labels that may hold together [K] of 0 and 1: parts get
+        like shares of every class or label, as nearly as the people allow.
     seed : int
         Which people. The order of the recordings makes no difference.
 
@@ -103,9 +105,9 @@ def split_people(
     }
 
 
-def people_of(names: Sequence[str], person: ByName) -> list[str]:
+def people_of(names: Sequence[str], person: ByName, argument: str = "person") -> list[str]:
     """Who each of these names is of, as text."""
-    given = by_name(names, person, "person")
+    given = by_name(names, person, argument)
     return [_identity(who, f"the person of {name!r}") for who, name in zip(given, names, strict=True)]
 
 
@@ -144,6 +146,7 @@ def by_name(names: Sequence[str], given: Any, argument: str) -> list[Any]:
     """A value for each name: of a function or mapping, one by one, or found by a pattern in the name."""
     if isinstance(given, str):
         return _found(names, given, argument)
+    given = by_label(given, names)
     if isinstance(given, Mapping):
         if missing := [name for name in names if name not in given]:
             hint = did_you_mean(missing[0], given)
@@ -217,21 +220,33 @@ def _divide(
 def _weights(people: Sequence[str], free: Sequence[str], classes: Sequence[Any] | None) -> np.ndarray:
     """Each free person's share of the free people's signals, of all and of every class, [P, 1 + classes]."""
     rows = {who: i for i, who in enumerate(free)}
-    kinds = [""] * len(people) if classes is None else [str(kind) for kind in classes]
-    columns = {kind: j for j, kind in enumerate(sorted(set(kinds)))}
-    counts = np.zeros((len(free), len(columns)))
-    for who, kind in zip(people, kinds, strict=True):
-        if who in rows:
-            counts[rows[who], columns[kind]] += 1
-    counts = np.concatenate([counts.sum(1, keepdims=True), counts], axis=1)
-    shares: np.ndarray = counts / np.maximum(counts.sum(0), 1)
-    return shares
+    row_of = np.array([rows.get(who, -1) for who in people])
+    signals, row_of = np.flatnonzero(row_of >= 0), row_of[row_of >= 0]
+    if (labels := _several(classes)) is None:
+        of_each = [""] * len(people) if classes is None else [str(kind) for kind in classes]
+        kinds, column_of = np.unique(of_each, return_inverse=True)
+        counts = np.zeros((len(free), len(kinds)))
+        np.add.at(counts, (row_of, column_of[signals]), 1)
+    else:
+        counts = np.zeros((len(free), labels.shape[1]))
+        np.add.at(counts, row_of, labels[signals])
+    counts = np.concatenate([np.bincount(row_of, minlength=len(free))[:, None], counts], axis=1)
+    return np.asarray(counts / np.maximum(counts.sum(0), 1))
+
+
+def _several(classes: Sequence[Any] | None) -> np.ndarray | None:
+    """Labels that may hold together, [N, K] of 0 and 1 (0 where nan), where that is what is given; else None."""
+    try:
+        labels = np.nan_to_num(np.asarray(classes, np.float64))
+    except (TypeError, ValueError):
+        return None
+    return labels if labels.ndim == 2 and np.isin(labels, [0, 1]).all() else None
 
 
 def _named(recordings: Any) -> tuple[list[Any], list[str]]:
     """What was given, and the names of it."""
     expected = "a list of names, or of recordings with a name"
-    if isinstance(recordings, (str, Mapping)) or not isinstance(recordings, Iterable):
+    if hasattr(recordings, "columns") or isinstance(recordings, (str, Mapping)) or not isinstance(recordings, Iterable):
         came = f"one text, {recordings!r}" if isinstance(recordings, str) else f"a {type(recordings).__name__}"
         raise TypeError(f"recordings is {came}; expected {expected}.")
     items = list(recordings)

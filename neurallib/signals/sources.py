@@ -59,7 +59,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         )
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
-    data = _without_frames(data)
+    data = without_frames(data)
     items = data
     if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
@@ -118,6 +118,13 @@ def signal_of(item: Any) -> Any:
     return item[0] if is_pair else item
 
 
+def without_frames(data: Any) -> Any:
+    """Frames and columns of pandas as arrays: they give their columns where items are asked for."""
+    if isinstance(data, tuple):
+        return tuple(map(without_frames, data)) if len(data) == 2 else data
+    return data.to_numpy() if hasattr(data, "to_numpy") else data
+
+
 def _whole(data: Any) -> Any:
     """The data of which torch's Subset, such as random_split makes, takes a part."""
     while isinstance(data, Subset):
@@ -147,13 +154,6 @@ def _is_pair(data: Any) -> bool:
     """Whether data are one pair of arrays, of which the second may be a single number."""
     of_two = isinstance(data, (tuple, list)) and len(data) == 2
     return of_two and _is_array(data[0]) and (_is_array(data[1]) or np.ndim(data[1]) == 0)
-
-
-def _without_frames(data: Any) -> Any:
-    """Frames and columns of pandas as arrays: they give their columns where items are asked for."""
-    if isinstance(data, tuple):
-        return tuple(map(_without_frames, data)) if len(data) == 2 else data
-    return data.to_numpy() if hasattr(data, "to_numpy") else data
 
 
 def _is_array(value: Any) -> bool:

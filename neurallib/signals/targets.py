@@ -96,7 +96,8 @@ def meaning(y: np.ndarray, task: Task) -> np.ndarray:
 def _hint(shape: _Shape, wanted: _Shape, task: Task) -> str:
     """What to do about a target of another shape."""
     if task.kind == "multiclass" and shape == (*wanted, task.n_outputs):
-        return " Of one-hot labels the classes are y.argmax(axis=-1)."
+        several = "of labels that may hold together the factory takes multi_label=True"
+        return f" Of one-hot labels the classes are y.argmax(axis=-1); {several}."
     if task.kind == "regression" and (task.seq2one or len(shape) == 2 and shape[0] == wanted[0]):
         return f" The factory's n_outputs={task.n_outputs} says how many values there are."
     return ""
@@ -106,10 +107,9 @@ def _shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape
     """The shape of a target, those that are as good, and those that are corrected with a warning."""
     k = task.n_outputs
     if task.kind == "multiclass":
-        return ((), [], [(1,), (1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
-    scalar: list[_Shape] = [() if task.seq2one else (n_steps,)]
-    single = scalar if k == 1 else []
-    return ((k,), [(1, k)], single) if task.seq2one else ((n_steps, k), [], [*single, (k, n_steps)])
+        return ((), [(1,)], [(1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])
+    single: list[_Shape] = [] if k > 1 else [()] if task.seq2one else [(n_steps,)]
+    return ((k,), [(1, k), *single], []) if task.seq2one else ((n_steps, k), single, [(k, n_steps)])
 
 
 def _shape_words(shape: tuple[int, ...], n_steps: int) -> str:

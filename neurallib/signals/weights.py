@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.names import did_you_mean, listing
+from neurallib.signals.arrays import by_label
 from neurallib.signals.folders import SignalFolder
 
 
@@ -25,6 +26,7 @@ def sample_weights(given: Any, items: Any, name: str) -> np.ndarray | None:
     names = [f"{name}[{i}]" for i in range(len(items))]
     if isinstance(items, SignalFolder):
         names = items.names
+        given = by_label(given, *zip(*((path.name, path.stem) for path in items.paths_x), strict=True))
     values = _of_files(given, items) if isinstance(given, Mapping) else given
     try:
         weights = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)

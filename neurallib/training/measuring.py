@@ -112,12 +112,13 @@ def measured(run: Run) -> dict[str, float]:
 
 
 def try_functions(run: Run) -> None:
-    """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained.
+    """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained, and
+    see that the validation data tell what is monitored.
 
     Raises
     ------
     TypeError, ValueError
-        If one does not give what it should; what they raise themselves comes through.
+        If one does not give what it should, or the monitored measure is nan; what they raise themselves comes through.
     """
     task, generator = describe(run.state), torch.Generator().manual_seed(0)
     if run.loss is not None:
@@ -129,11 +130,15 @@ def try_functions(run: Run) -> None:
             raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
         if run.batch_size > 1 and len({*run.train_set.lengths, *run.val_set.lengths}) > 1 and not task.seq2one:
             _tell_if_padding_counts(run.loss, logits, batch["y"], (batch["lengths"] - 1).clamp(min=1))
-    if run.metrics:
+    name = run.monitor.name
+    if run.metrics or name != "loss":
         measuring = Measuring(run)
         for batch in run.batches(False):
             measuring.update(_made_up(batch["y"], task, generator), batch["y"], batch["lengths"])
-        measuring.values()
+        values = {"loss": 0.0} | measuring.values()
+        if np.isnan(values[name]) and name not in run.metrics:
+            way = "validate with data of every class, or monitor the loss"
+            raise ValueError(f"monitor={name!r}: val_data lacks labels that {name} needs, which would be nan; {way}.")
 
 
 def _tell_if_padding_counts(loss: Loss, logits: Tensor, y: Tensor, lengths: Tensor) -> None:

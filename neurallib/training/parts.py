@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import choice, number
-from neurallib.measures.class_weights import decided_class_weight
+from neurallib.measures.class_weights import decided_class_weight, tell_absent
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
@@ -47,6 +47,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     )
     train_set.weights = weights
     check_beats(train_set, known["sampling_frequency"])
+    tell_absent(describe(state), train_set.class_counts)
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)

@@ -70,7 +70,8 @@ def cross_validate(
         Of the people who are not held out, those whom `train` validates with: a share of the signals, or how many
         people. 0: none, and the epoch is chosen by the loss on the training signals.
     labels : sequence, or of a folder also function, mapping or str, optional
-        A class for each signal: folds get like shares of every class, as nearly as the people allow.
+        A class for each signal, or of labels that may hold together [K] of 0 and 1: folds get like shares of every
+        class or label, as nearly as the people allow.
     seed : int
         For who is in which fold, and for each training.
     gpu_id : int, optional
@@ -185,7 +186,7 @@ def _who_is_who(items: Any, people: Any, labels: Any) -> tuple[list[str], list[A
             if missing or isinstance(given, (str, Mapping)) or callable(given):
                 came = f"{argument} is a {type(given).__name__}"
                 raise TypeError(f"{came}, but only files have names; expected a list, one for each of {len(names)}.")
-    return people_of(names, people), None if labels is None else by_name(names, labels, "labels")
+    return people_of(names, people, "people"), None if labels is None else by_name(names, labels, "labels")
 
 
 def _training_parts(
