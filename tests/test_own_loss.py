@@ -45,6 +45,12 @@ def test_a_loss_that_cannot_count_padding_is_not(loss: Any, lengths: list[int], 
     trained(loss, make_pairs(STATE, lengths), batch_size=batch_size)  # a warning would be an error
 
 
+def test_windows_of_longer_signals_are_of_one_length_too() -> None:
+    longer, windows = make_pairs(STATE, [20] * 4), make_pairs(STATE, [8] * 4)
+    cut = nl.augment_crop(8)
+    nl.train(STATE, longer, windows, epochs=1, batch_size=4, augment=cut, loss=unmasked, **QUIET)
+
+
 def test_what_a_loss_changes_in_place_is_not_what_is_measured() -> None:
     def in_place(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         value = masked(logits, y, lengths)

@@ -128,7 +128,8 @@ def try_functions(run: Run) -> None:
         if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
             came = f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
             raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
-        if run.batch_size > 1 and len({*run.train_set.lengths, *run.val_set.lengths}) > 1 and not task.seq2one:
+        uneven = any(len({*part.lengths}) > 1 for part in (run.train_set, run.val_set))
+        if uneven and run.batch_size > 1 and not task.seq2one:
             _tell_if_padding_counts(run.loss, logits, batch["y"], (batch["lengths"] - 1).clamp(min=1))
     name = run.monitor.name
     if run.metrics or name != "loss":
