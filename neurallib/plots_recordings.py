@@ -255,11 +255,11 @@ def _legend(
         if samples is not None and (lines or name == "found"):
             shown[f"{name} ({count})"] = lines[0] if lines else Patch(alpha=0)
     n_classes = 1 + max((int(track.high) for track in tracks if track.is_band), default=-1)
-    known = None if names is None else class_names(names)
-    if names is not None and known is not None and n_classes > len(known):
+    known = [str(k) for k in range(n_classes)] if names is None else class_names(names)
+    if names is not None and n_classes > len(known):
         raise ValueError(f"names has {len(names)}; expected {n_classes}, one for each class.")
     for k in range(n_classes):
-        shown[str(k) if known is None else str(known[k])] = Patch(color=CLASSES[k % len(CLASSES)])
+        shown[str(known[k])] = Patch(color=CLASSES[k % len(CLASSES)])
     if shown:
         figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=8, frameon=False, fontsize=8)
 

@@ -290,3 +290,9 @@ def test_one_class_for_each_recording_is_scored_by_person() -> None:
             np.testing.assert_equal(scores[kind], expected[kind])
     yes = nl.class_scores([0, 1, 1], np.array([[0.2], [0.7], [0.4]]), people=list("abc"))
     assert yes["confusion"].tolist() == [[1, 0], [1, 1]]
+
+
+def test_classes_without_names_are_called_by_their_numbers() -> None:
+    assert nl.class_scores([[0, 0]], [[0, 0]])["names"] == ["0"]
+    assert nl.class_scores([[0, 1]], [[0, 0]])["names"] == ["0", "1"]
+    assert nl.class_scores([[0, 0]], [[0, 0]], names=["seizure"])["names"] == ["no", "seizure"]

@@ -60,7 +60,8 @@ def flutter(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pai
     """A stretch of 2 to 12 s in which the ventricle flutters or fibrillates: one and a half to six waves a second, of
     which rate, size and shape are hardly steady."""
     steps = np.arange(len(x))
-    seconds, knots = steps / SAMPLING_FREQUENCY, np.arange(0, len(x) + 90, 90)
+    seconds, half = steps / SAMPLING_FREQUENCY, SAMPLING_FREQUENCY // 2
+    knots = np.arange(0, len(x) + half, half)
 
     def unsteady(spread: float) -> np.ndarray:
         return np.interp(steps, knots, generator.normal(0, spread, len(knots)))

@@ -91,8 +91,7 @@ def class_scores(
     if names is not None and len(names) > 2 >= k and all(np.shape(each) == (len(names),) for each in [*true, *found]):
         one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
         raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
-    names = [str(i) for i in range(k)] if names is None else [str(name) for name in names]
-    names = class_names(names)
+    names = [str(i) for i in range(k)] if names is None else class_names([str(name) for name in names])
     tables = [confusion(*pair, len(names)) for pair in pairs]
     return class_result(tables, people, names, n_bootstrap, seed)
 
