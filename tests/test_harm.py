@@ -99,7 +99,8 @@ WRITERS = {
     "make_dataset": Writer(dataset),
     "grid_search": Writer(searched, "GRUseq2seq/grid_search", dispensable=True, same_bytes=False),
 }
-PLACES = [pytest.param(name, marks=[pytest.mark.nightly] * (name == "grid_search")) for name in WRITERS]
+LONG = ("export_onnx", "grid_search")
+PLACES = [pytest.param(name, marks=[pytest.mark.nightly] * (name in LONG)) for name in WRITERS]
 
 
 def contents(root: Path) -> dict[str, bytes]:
