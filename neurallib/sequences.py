@@ -107,12 +107,17 @@ def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return batch, lengths
 
 
-def check_batch(x: Tensor, lengths: Tensor | None, n_features: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return the lengths of a padded batch, or raise ValueError or TypeError that says what does not fit."""
+def check_batch(x: Tensor, lengths: Tensor | None, n_features: int, weight: Tensor) -> Tensor:
+    """Return the lengths of a padded batch for a network with such a weight, or raise ValueError or TypeError that says
+    what does not fit."""
+    dtype = weight.dtype
     if not isinstance(x, Tensor):
         raise TypeError(f"x is a {type(x).__name__}; expected a tensor: torch.as_tensor(x, dtype={dtype}).")
     if x.dtype != dtype and not (x.dtype in _AUTOCAST and torch.is_autocast_enabled(x.device.type)):
         raise TypeError(f"x is a tensor of {x.dtype}; expected {dtype}, as the weights are: x.to({dtype}).")
+    if x.device != weight.device:
+        way = f"{{name: tensor.to({str(weight.device)!r}) for name, tensor in batch.items()}}"
+        raise ValueError(f"x is on {x.device}; expected {weight.device}, where the weights are, as after {way}.")
     check_shape(x, n_features)
     return as_lengths(lengths, x)
 

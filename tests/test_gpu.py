@@ -11,10 +11,7 @@ from stopping import run, stopped
 
 import neurallib as nl
 
-pytestmark = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"),
-    pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk:UserWarning"),
-]
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 

@@ -151,6 +151,11 @@ def test_a_network_takes_tensors_of_its_own_dtype_alone(network: nn.Module, x: A
         network(x)
 
 
+def test_a_network_on_another_device_says_how_a_batch_gets_there(network: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"x is on cpu; expected meta, where .*\.to\('meta'\)"):
+        network.to("meta")(torch.zeros(2, 6, 1))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_network_moved_to_another_dtype_takes_that(network: nn.Module, dtype: torch.dtype) -> None:
     x, lengths = torch.randn(2, 6, 1), torch.tensor([6, 3])

@@ -152,14 +152,14 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If the shape of `x`, the lengths or, for an encoder-decoder, the target do not fit, or something has renamed
-            parameters, as pruning and weight norm do.
+            If the shape of `x`, its device, the lengths or, for an encoder-decoder, the target do not fit, or something
+            has renamed parameters, as pruning and weight norm do.
         TypeError
             If `x` is no tensor of the weights' dtype (autocast takes others), or the lengths are no whole numbers.
         """
         check_threads()
         weights = weights_of(self)
-        lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())).dtype)
+        lengths = check_batch(x, lengths, self._hparams["n_features"], next(iter(weights.values())))
         more = (True,) if features else ()  # so that an architecture of one's own need not know of features
         return self._forward(weights, self._hparams, x, lengths, target, self.training, *more)
 

@@ -180,10 +180,18 @@ def _torch_layer(
     for d, direction in enumerate(directions):
         signal = flip_valid(x, lengths) if d == 1 else x
         start = h0[d : d + 1].contiguous()
-        output = torch.gru(signal, start, list(direction), True, 1, 0.0, learning, False, True)[0]
+        weights = _in_one_piece(direction) if x.is_cuda else list(direction)
+        output = torch.gru(signal, start, weights, True, 1, 0.0, learning, False, True)[0]
         last_states.append(at_last_step(output, lengths))
         outputs.append(flip_valid(output, lengths) if d == 1 else output)
     return zero_padding(torch.cat(outputs, dim=-1), lengths), torch.stack(last_states)
+
+
+def _in_one_piece(direction: Direction) -> list[Tensor]:
+    """The weights one behind the other in memory, as cuDNN has them: it copies others at every call, and warns."""
+    piece = torch.cat([weight.flatten() for weight in direction])
+    parts = torch.split(piece, [weight.numel() for weight in direction])
+    return [part.view_as(weight) for part, weight in zip(parts, direction, strict=True)]
 
 
 def _torch_generate(
