@@ -30,7 +30,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
     signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
-    signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset plots plots_losses
+    signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
+    plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing

@@ -12,6 +12,7 @@ import numpy as np
 from neurallib.signals.annotations import looked_for, unwanted
 from neurallib.signals.arrays import write_array
 from neurallib.signals.conversion import ratio_of
+from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
 from neurallib.signals.dataset_targets import Place, Target, has_labels, target_of
 from neurallib.signals.recording_parts import runs_where
@@ -46,6 +47,8 @@ def make_files(job: Job) -> dict[str, Any]:
     recording = like_first(recording, job.name, job.first, asked=job.reading.get("channels") is not None)
     own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
     recording["signal"] = signal = as_signal(recording["signal"], job.name)
+    outputs = job.target.outputs if isinstance(job.target, TargetChannels) else None
+    n_inputs = signal.shape[1] - len(outputs or ())
     files: dict[str, list[float]] = {}
     one_label, mixed = job.settings["window"] is not None and not job.settings["each_window"], False
     stretches = runs_where(signal, lambda rows: np.isfinite(rows).all(axis=1)).tolist()
@@ -58,7 +61,7 @@ def make_files(job: Job) -> dict[str, Any]:
             for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
                 single = len(stretches) == 1 and job.settings["window"] is None
                 file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
-                write_array(job.root / "x" / job.part / file, piece["signal"][a:b])
+                write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs])
                 write_array(job.root / "y" / job.part / file, y)
                 files[file] = [start / own + a / rate, start / own + b / rate]
     source = recording["source"]
@@ -67,9 +70,10 @@ def make_files(job: Job) -> dict[str, Any]:
         "person": job.person,
         "part": job.part,
         "sampling_frequency": rate,
-        "channels": recording["channels"],
-        "units": recording["units"],
+        "channels": recording["channels"][:n_inputs],
+        "units": recording["units"][:n_inputs],
         "target": job.settings["target"],
+        "outputs": outputs,
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.functions import content_sum, described
+from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.event_targets import interval_target, label_target
 from neurallib.signals.recordings import Recording
 
@@ -32,7 +33,7 @@ def target_words(target: Target, names: Iterable[str]) -> dict[str, str]:
     """The target of each recording in words that stay the same from run to run, and change with its code or values."""
     if isinstance(target, Mapping):
         return {name: f"by name, {content_sum(_as_given(target.get(name)))}" for name in names}
-    return dict.fromkeys(names, described(target, follows=True))
+    return dict.fromkeys(names, str(target) if isinstance(target, TargetChannels) else described(target, follows=True))
 
 
 def _as_given(values: Any) -> Any:

@@ -16,6 +16,7 @@ from neurallib.names import hinted, listing
 from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import by_label
+from neurallib.signals.dataset_channels import channels_of
 from neurallib.signals.dataset_files import Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
@@ -33,7 +34,7 @@ def make_dataset(
     recordings: str | os.PathLike[str] | Sequence[Source] | Mapping[str, Source],
     directory: str | os.PathLike[str],
     *,
-    target: Target,
+    target: Target | str | Sequence[str],
     window: float | None = None,
     overlap: float = 0.0,
     each_window: bool = False,
@@ -60,12 +61,12 @@ def make_dataset(
         needs its "signal" and "sampling_frequency", and a "name" where it is not given by one.
     directory : path
         Where to write; a new or empty folder, or one that this function made.
-    target : function or mapping
+    target : function, mapping, str or list of str
         Of a recording, as it is written (resampled, without gaps): its target, an output a sample [T] or [T, K], or one
         for all of it, a number, [K] or [1, K]; classes of all samples of the source are cut and resampled with it.
         `event_target`, `interval_target` or `label_target`, with options as
         functools.partial(nl.event_target, width=0.1), or a function of your own. A mapping: one for each name, as a
-        column or frame of pandas has whose index are the names.
+        column or frame of pandas has whose index are the names. Names: channels, such as "ABP", which are no input.
     window : float, optional
         Seconds; files are windows of so long, and what is left at the end of a recording is left out. By default whole.
     overlap : float
@@ -136,11 +137,12 @@ def make_dataset(
     """
     root = as_path("directory", directory)
     sources = named_sources(recordings)
-    target = by_label(target, sources)
-    _check_options(target, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
     reading = {"channels": channels, "units": units, **(read_options or {})}
+    beside, reading = channels_of(target, sources, reading)
+    wanted: Any = by_label(target, sources) if beside is None else beside
+    _check_options(wanted, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
     old = _old(root)
-    first, words = first_of(sources, reading), target_words(target, sources)
+    first, words = first_of(sources, reading), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
@@ -152,7 +154,7 @@ def make_dataset(
     )
     parts = {item["name"]: part for part, items in divided.items() for item in items}
     jobs = [
-        Job(root, name, source, people[name], parts[name], target,
+        Job(root, name, source, people[name], parts[name], wanted,
             settings | {"stamp": stamps[name], "target": words[name]}, reading, first)
         for name, source in sources.items()
     ]  # fmt: skip
@@ -174,7 +176,7 @@ def _check_options(
     target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, n_workers: Any, bar: Any
 ) -> None:
     if not callable(target) and not isinstance(target, Mapping):
-        expected = "expected a function of a recording, or a mapping from names"
+        expected = "expected a function of a recording, a mapping from names, or channels"
         raise TypeError(f"target is a {type(target).__name__}; {expected}.")
     if window is not None:
         number("window", window, 0, low_open=True)

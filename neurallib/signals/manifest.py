@@ -64,6 +64,12 @@ def with_said(data: Any, told: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     return data, said
 
 
+def outputs_said(data: Any, n_outputs: int) -> list[str] | None:
+    """What the manifest of a folder says that so many outputs are called, if it does."""
+    said = [entry.get("outputs") for entry in _entries_of(data)]
+    return said[0] if said and said[0] and len(said[0]) == n_outputs and said.count(said[0]) == len(said) else None
+
+
 def handed_of(
     state: State,
     data: Any,

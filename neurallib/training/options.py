@@ -13,6 +13,7 @@ from neurallib.devices import configure_device
 from neurallib.functions import function_name
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
+from neurallib.signals.manifest import outputs_said
 from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
 from neurallib.training.monitoring import Metric, as_monitor
@@ -108,8 +109,11 @@ def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:
     return dict(metrics)
 
 
-def with_names(state: State, outputs: Any) -> State:
-    """A new state whose outputs have these names, checked; None: those that it has."""
+def with_names(state: State, outputs: Any, data: Any) -> State:
+    """A new state whose outputs have these names, checked; None: those that it has, else what the manifest of the data
+    calls them."""
+    if outputs is None and state["postprocessing"]["outputs"] is None:
+        outputs = outputs_said(data, describe(state).n_outputs)
     if outputs is None:
         return state
     unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))

@@ -116,7 +116,8 @@ def train(
         Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
     outputs : sequence of str, optional
         Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
-        their units ("heart rate (bpm)"); kept in the state. By default what the state says.
+        their units ("heart rate (bpm)"); kept in the state. By default what the state says, else
+        what the manifest says of a folder whose target are channels.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
@@ -242,7 +243,7 @@ def train(
     from neurallib.training.lightning_given import check_given
     from neurallib.training.resuming import check_resumable, opened
 
-    start = with_names(check_state(state), outputs)
+    start = with_names(check_state(state), outputs, train_data)
     check_given(given, train)
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
