@@ -64,9 +64,10 @@ def one_recurrence(path: Path, about: dict[str, Any]) -> str:
         times |= {side: against(row[f"infer {side}"], row["infer"]) for side in ("packed", "padded", "onnx")
                   if f"infer {side}" in row}  # fmt: skip
         shown.append([f"inference, batch {row['B']}", times])
-    sides = ("neurallib", "packed", "padded", "onnx")
+    words = {"neurallib": "neurallib", "packed": "packed `nn.GRU`", "padded": "padded `nn.GRU`", "onnx": "ONNX Runtime"}
+    sides = [side for side in words if any(side in times for _, times in shown)]
     table = markdown(
-        ["seconds at 5,400 time steps", "neurallib", "packed `nn.GRU`", "padded `nn.GRU`", "ONNX Runtime"],
+        ["seconds at 5,400 time steps", *(words[side] for side in sides)],
         [[name, *(times.get(side, "") for side in sides)] for name, times in shown],
     )
     fastest = max(told["rows"], key=lambda row: row["GFLOP/s"])
