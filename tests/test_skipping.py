@@ -27,6 +27,15 @@ def test_stretches_are_seconds_by_name_or_of_a_function() -> None:
     assert scored(skip={}) == scored(skip={"119": []}) == 6
 
 
+def test_flutter_is_skipped_from_its_begin_to_its_end_and_an_end_alone_is_none() -> None:
+    """As of a recording that begins within flutter: it does not say since when."""
+    symbols = {100: "]", 500: "N", 1500: "[", 1501: "N", 2500: "]", 3500: "N", 4500: "[", 5500: "N"}
+    r = {"name": "119", "signal": np.zeros((6000, 1)), "sampling_frequency": 100.0,
+         "events": {"sample": [*symbols, 2500, 2501], "symbol": [*symbols.values(), "N", "N"]}}  # fmt: skip
+    row = nl.evaluate_recordings(lambda _: [], [r], n_bootstrap=1)["records"][0]
+    assert row["false_negatives"] == 3 and row["hours"] == pytest.approx((6000 - 1001 - 1500) / 360_000)
+
+
 @pytest.mark.parametrize(
     ("skip", "error", "words"),
     [
