@@ -68,3 +68,21 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
                 expected = truth[np.rint(at * RATE).astype(int)]
                 assert len(y) == len(expected) and y[0] == expected[0] and y[-1] == expected[-1]
                 assert (y != expected).mean() < 0.001, "but in the middle of two samples"
+
+
+def test_a_resampled_signal_goes_on_at_its_ends_and_keeps_its_offset(tmp_path: Path) -> None:
+    signal = 1000 + np.linspace(0, 1, 5000)[:, None]
+    entry = made(tmp_path, recording("a", signal), sampling_frequency=125)["a"]
+    x = np.load(tmp_path / "x" / entry["part"] / "a.npy")
+    np.testing.assert_allclose(x, signal[::2], atol=0.02)
+    entry = made(tmp_path, recording("a", signal), sampling_frequency=249)["a"]
+    assert len(np.load(tmp_path / "x" / entry["part"] / "a.npy")) == 20 * 249 and entry["sampling_frequency"] == 249
+
+
+def test_a_beat_of_the_last_sample_is_that_of_the_last_one_at_another_rate(tmp_path: Path) -> None:
+    beats = {"sample": np.array([100, 4999]), "symbol": ["N", "N"], "duration": np.zeros(2)}
+    given = recording("a") | {"events": beats}
+    beat = lambda recording: nl.event_target(recording) if recording["name"] == "a" else np.zeros(2500)
+    entry = made(tmp_path, given, sampling_frequency=125, target=beat)["a"]
+    y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
+    assert np.flatnonzero(y).tolist() == [50, 2499]
