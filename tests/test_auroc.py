@@ -69,13 +69,19 @@ def test_ties_count_half_and_one_side_alone_is_nan(limit: int, monkeypatch: pyte
     assert math.isnan(auroc.area(*Auroc(1).sides()[0]))
 
 
-def test_memory_does_not_grow_with_the_number_of_outputs() -> None:
+@pytest.mark.parametrize("by_others", [False, True])
+def test_memory_does_not_grow_with_the_number_of_outputs(by_others: bool) -> None:
     peaks = []
     for n_batches in (40, 120):
         seen, batch = Auroc(1), (np.zeros((50_000, 1), np.float32), np.ones((50_000, 1), bool))
         tracemalloc.start()
         for _ in range(n_batches):
-            seen.update(*batch)
+            if by_others:
+                other = Auroc(1)
+                other.update(*(part.copy() for part in batch))
+                seen.add(other)
+            else:
+                seen.update(*batch)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]

@@ -13,7 +13,7 @@ from signal_files import ramp, save_pair
 from watching import marked, marks
 
 import neurallib as nl
-from neurallib.signals.batches import BatchOrder
+from neurallib.signals.batches import BatchOrder, cut_batches
 
 
 def test_collate_pads_with_zeros_in_the_order_given() -> None:
@@ -222,3 +222,16 @@ def test_a_loader_refuses_a_share_that_does_not_exist(wrong: dict, words: str) -
     data = nl.prepare(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1), [(np.ones((3, 1)), np.zeros((3, 1)))])
     with pytest.raises(ValueError, match=words):
         nl.make_loader(data, **({"batch_size": 1} | wrong))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches"),
+    [
+        ([50, 50, 1], [[0, 1], [2]]),  # 2 * 50 steps are as many as may be, 3 * 50 are more
+        ([51, 51], [[0], [1]]),
+        ([300, 20, 20, 20, 20, 20], [[0], [1, 2, 3, 4], [5]]),  # the long one is no measure of what comes after it
+        ([10, 20, 50], [[0, 1], [2]]),
+    ],
+)
+def test_a_batch_is_cut_by_what_it_holds_with_its_padding(lengths: list[int], batches: list[list[int]]) -> None:
+    assert cut_batches(range(len(lengths)), lengths, 4, most=100) == batches

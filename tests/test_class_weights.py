@@ -66,8 +66,12 @@ def test_a_class_may_weigh_nothing_but_not_less() -> None:
 
     expected = weighted_loss(case, logits.numpy(), y.numpy(), [1.0, 0.0, 2.0])
     assert loss([1.0, 0.0, 2.0]) == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match="expected 3 finite weights of at least 0"):
-        loss([1.0, -0.1, 2.0])
+    for wrong in ([1.0, -0.1, 2.0], [1.0, np.inf, 2.0], [1.0, np.nan, 2.0], [1.0, 2.0]):
+        with pytest.raises(ValueError, match="expected 3 finite weights of at least 0"):
+            loss(wrong)
+    for no_numbers in ([True, False, True], [1j, 1, 1], ["a", "b", "c"]):
+        with pytest.raises(TypeError, match="expected 3 finite weights of at least 0"):
+            loss(no_numbers)  # type: ignore[arg-type]
 
 
 @each_classification
@@ -111,6 +115,7 @@ def test_class_weights_of_one_sided_labels_stay_finite() -> None:
         (GRU, [[1.0], [1.0], [np.nan]], "every label of train_data is yes: "),
         (Case("GRUseq2one", "multiclass"), [0, 2, -1], "no label of train_data is b: "),
         (Case("GRUseq2one", "multilabel"), [[0, 1, 0], [0, 1, 1]], "no label .* is a and every label .* is b: "),
+        (Case("GRUseq2one", "multilabel"), [[np.nan, 1, 0], [np.nan, 0, 1]], "no label of train_data is a: "),
         (GRU, [[0.0], [1.0]], None),
         (Case("GRUseq2one", "multiclass"), [0, 2, 1], None),
     ],

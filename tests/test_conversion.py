@@ -10,6 +10,7 @@ from cases import QUIET
 from signal_files import write
 
 import neurallib as nl
+from neurallib.signals.conversion import unit_factor
 
 Waves = tuple[np.ndarray, np.ndarray, list[float]]
 RATE = 360.0
@@ -274,3 +275,26 @@ def test_scales_of_the_data_are_in_the_states_units() -> None:
     other = nl.train(state, [(x / 1000, y) for x, y in pairs], pairs, **options)["preprocessing"]
     assert known["x_scale"] == pytest.approx(other["x_scale"], rel=1e-6)
     assert known["units"] == ["mV"]
+
+
+SIZES = {
+    "V": {"V volt volts": 1, "fV": 1e-15, "pV picovolt": 1e-12, "nV nanovolts": 1e-9, "uV µV μV microvolts": 1e-6,
+          "mV millivolt Millivolts": 1e-3, "kV kilovolt": 1e3, "MV megavolt": 1e6},
+    "Pa": {"Pa": 1, "mmHg": 133.322387415, "cmH2O": 98.0665, "kPa": 1e3},
+    "m/s2": {"m/s2 m/s^2 m/s² m/s**2 m/(s^2)": 1, "g G": 9.80665, "mg": 9.80665e-3},
+    "S": {"S siemens": 1, "uS microsiemens": 1e-6}, "T": {"T tesla": 1, "uT": 1e-6}, "A": {"A ampere": 1, "nA": 1e-9},
+    "Ohm": {"Ohm ohm Ohms ohms Ω": 1, "kOhm": 1e3},
+    "rad/s": {"rad/s": 1, "deg/s °/s dps": 0.017453292519943295},
+    "Hz": {"Hz": 1, "1/min bpm rpm brpm": 1 / 60, "kHz": 1e3},
+    "°C": {"°C degC Celsius celsius": 1}, "%": {"% percent": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("base", SIZES)
+def test_each_unit_is_as_large_as_it_is_defined(base: str) -> None:
+    for names, size in SIZES[base].items():
+        for name in names.split():
+            assert unit_factor(name, base) == pytest.approx(size, rel=1e-12), name
+            assert unit_factor(base, name) == pytest.approx(1 / size, rel=1e-12), name
+            other = "Pa" if base == "V" else "V"
+            assert unit_factor(name, other) is None and unit_factor(name, "") == 1

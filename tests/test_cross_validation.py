@@ -67,6 +67,16 @@ def test_nobody_is_in_two_parts_of_a_fold(val: float, n_validate: int, monkeypat
     assert len(runs) == 3
 
 
+def test_folds_are_those_of_seed_and_labels() -> None:
+    pairs, people = of_people(12, 1)
+    labels = [who % 4 == 0 for who in people]  # of three people, one a fold
+    names = [f"{who:02d}" for who in people]
+    for seed in (1, 2):
+        fold = nl.cross_validate(STATE, pairs, names, folds=3, labels=labels, seed=seed, **SHORT)["fold"]
+        said = nl.split_people(names, folds=3, labels=labels, seed=seed)
+        assert [sorted(said[k]["val"]) for k in said] == [[names[i] for i in np.flatnonzero(fold == k)] for k in said]
+
+
 def test_predictions_are_those_of_each_signals_own_fold_in_the_order_of_the_data() -> None:
     state = make_state(Case("GRUseq2seq", "multiclass"))
     pairs, people = data(state, 9), [*"aabbccdde"]

@@ -29,6 +29,17 @@ def test_a_silent_record_adds_nothing() -> None:
     assert np.array_equal(drawn(nl.augment_noise([np.zeros(900)]), pair=(x, y))[0], x)
 
 
+def test_each_channel_of_a_record_and_each_record_is_drawn_from() -> None:
+    x, y = beats(400)
+    flat, rise, fall = np.zeros(900), np.arange(900.0), np.sin(np.arange(900.0))
+    augment = nl.augment_noise([np.stack([flat, rise], axis=1), fall])
+    added = [(drawn(augment, seed, (x, y))[0] - x)[:, 0] for seed in range(40)]
+    even = [np.ptp(np.diff(each, 2)) for each in added]  # nothing of a flat one and of one that rises
+    assert any(np.ptp(each) == 0 for each in added), "the first channel"
+    assert any(np.ptp(each) > 0 and bend < 1e-3 * np.ptp(each) for each, bend in zip(added, even, strict=True))
+    assert any(bend > 1e-2 * np.ptp(each) for each, bend in zip(added, even, strict=True)), "the other record"
+
+
 def test_recorded_noise_comes_either_side_up() -> None:
     x, y = beats(400)
     augment = nl.augment_noise([np.arange(900.0)])

@@ -70,6 +70,19 @@ def test_a_run_that_diverged_leaves_a_directory_with_the_best_weights() -> None:
     assert same_weights(loaded, trained) and "step 8" in loaded["training_info"]["diverged"]
 
 
+def test_weights_whose_validation_loss_is_not_finite_are_none_to_keep() -> None:
+    """Whatever else of them is best."""
+    state, own = make_state(GRU, learning_rate=0.01), iter([0, 0.9, 0.5])  # of the trial and of two epochs
+    losses, known = iter([torch.inf, 0]), nl.loss_function(state)
+
+    def loss(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return known(logits, y, lengths) + (0 if torch.is_grad_enabled() else next(losses))
+
+    trained = run(state, 2, loss=loss, metrics={"own": lambda *_: next(own)}, monitor=("own", "max"))
+    info = trained["training_info"]
+    assert info["best_epoch"] == 2 and info["monitor"]["value"] == 0.5 and np.isfinite(info["validation_loss"])
+
+
 class Stop(Callback):
     def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
         trainer.should_stop = True

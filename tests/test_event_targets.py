@@ -190,3 +190,5 @@ def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) 
     with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of classes, sei") as told:
         nl.evaluate_recordings(seizures, recordings, task="classes", target=seizures, names=["no", "seizure"])
     assert len(told) == 1
+    with pytest.warns(UserWarning, match="the events of b are blink"):  # and of one by itself at once
+        seizures(recordings[1])

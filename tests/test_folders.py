@@ -4,6 +4,7 @@ import pickle
 import resource
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,22 @@ def test_a_folder_that_cannot_be_used_says_what_is_missing(tmp_path: Path) -> No
     for wrong in ({"all_samples": False, "samples": 0}, {"window_size": 0}, {"overlap": 1.0}):
         with pytest.raises(ValueError, match="samples|window_size|overlap"):
             nl.open_folder(*write(tmp_path / "ok", {"1.npy": ramp(3)}, {"1.npy": ramp(3)}), **wrong)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_files_of_each_version_and_order_are_read_in_one_piece_or_mapped(
+    version: tuple[int, int], order: Any, tmp_path: Path
+) -> None:
+    for n_steps in (100, 200_000):  # the second is mapped
+        x = np.asarray(np.random.default_rng(0).standard_normal((n_steps, 2)).astype(np.float32), order=order)
+        for side in "xy":
+            (tmp_path / side / "train").mkdir(parents=True, exist_ok=True)
+            with open(tmp_path / side / "train" / "1.npy", "wb") as file:
+                np.lib.format.write_array(file, x, version=version)
+        for window in (None, n_steps // 2):
+            folder = nl.open_folder(tmp_path / "x", tmp_path / "y", "train", window_size=window)
+            assert np.array_equal(np.concatenate([given for given, _ in folder]), x)
 
 
 def broken_files() -> dict[str, bytes]:

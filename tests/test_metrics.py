@@ -12,6 +12,7 @@ import torchmetrics.functional.classification as tc
 from cases import CASES, Case, make_pairs, make_state
 
 import neurallib as nl
+from neurallib.measures import auroc
 from neurallib.measures.metrics import Metrics
 from neurallib.tasks import Task, TaskKind
 
@@ -229,3 +230,19 @@ def test_a_regression_has_no_confusion_matrix() -> None:
     state = make_state(Case("GRUseq2seq", "regression"))
     with pytest.raises(ValueError, match="does regression; expected a classification"):
         nl.confusion_matrix(state, make_pairs(state, [5]))
+
+
+@pytest.mark.parametrize("exact", [1 << 20, N // 2, N // 8, 1])  # all is ranked, or counted in bins sooner or later
+@pytest.mark.parametrize("kind, k", [("binary", 1), ("multilabel", 3), ("multiclass", 4), ("regression", 2)])
+def test_what_several_have_seen_counts_as_what_one_has(
+    kind: TaskKind, k: int, exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (p, y), expected = (given := drawn(kind, k)), measured(kind, *given)
+    monkeypatch.setattr(auroc, "EXACT", exact)
+    ends = [0, N // 10, N // 2, N]
+    seen = [Metrics(Task(kind, 1, k, seq2one=True)) for _ in range(3)]
+    for one, low, high in zip(seen, ends, ends[1:], strict=False):
+        one.update(p[low:high], y[low:high], torch.ones(high - low))
+    seen[0].add(seen[1])
+    seen[0].add(seen[2])
+    assert seen[0].values() == pytest.approx(expected, rel=1e-6, abs=2e-3 if exact < N else 1e-9)

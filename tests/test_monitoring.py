@@ -114,7 +114,7 @@ def test_callbacks_see_the_metrics_of_ones_own() -> None:
     ("way", "values", "best", "epochs"),
     [
         ("max", [0.1, 0.9, 0.2, 0.8, 0.9, 1.0], 2, 5),  # patience 3
-        ("min", [0.1, 0.9, 0.2, 0.8, 0.9, 1.0], 1, 4),
+        ("min", [0.1, 0.1, 0.2, 0.8, 0.9, 1.0], 1, 4),
         ("max", [math.nan, 0.2, math.nan, 0.3, 0.1, 0.1], 4, 6),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import neurallib as nl
+from neurallib.measures.tables import worst_first
 
 RATE = 100.0
 
@@ -127,6 +128,14 @@ def test_records_are_drawn_worst_first() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a", "average", "gross"]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), sorted(row["f1"] for row in result["records"]))
     assert nl.plot_record_scores(result, measure="false_positives_per_hour").axes[0].get_xlabel().startswith("false")
+
+
+def test_the_worst_has_the_most_of_an_error_and_the_least_of_all_else() -> None:
+    errors = "false_positives_per_hour rmse ssd mad prd timing_sd_ms peaks_added".split()
+    for measure in [*errors, "f1", "accuracy", "cohen_kappa", "snr_improvement_db", "cosine_similarity", "peaks_kept"]:
+        records = [{"name": str(value), measure: value} for value in (2.0, np.nan, 3.0, 1.0)]
+        order = [record["name"] for record in worst_first(records, measure)]
+        assert order == (["3.0", "2.0", "1.0"] if measure in errors else ["1.0", "2.0", "3.0"]) + ["nan"]
 
 
 @pytest.mark.parametrize(

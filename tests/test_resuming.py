@@ -158,7 +158,23 @@ def test_the_logs_go_on_in_one_curve(tmp_path: Path) -> None:
     logs = EventAccumulator(str(directory / "tensorboard_logs" / "version_0"))
     logs.Reload()
     assert [event.step for event in logs.Scalars("train_loss")] == list(range(20))
-    assert len(logs.Scalars("val_loss")) == 5
+    assert len(logs.Scalars("val_loss")) == len(logs.Scalars("lr-Adam")) == 5
+
+
+def test_the_time_of_all_parts_is_told_and_the_best_weights_are_there_where_no_later_ones_are_better(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"monitor": ("m", "max"), "metrics": {"m": lambda *_: 1}, "patience": None}
+    directory = stopped((3, 1), tmp_path, checkpoint_every=1, **options)
+    last = torch.load(directory / "last.ckpt", weights_only=True)
+    last["neurallib"]["recorder"]["seconds"] = 1e6
+    torch.save(last, directory / "last.ckpt")
+    (directory / "best.ckpt").unlink()  # as where the run was killed before it was written
+    state = run(tmp_path, resume=directory, checkpoint_every=1, **options)
+    assert 1e6 < state["training_info"]["training_time"] < 2e6 and state["training_info"]["best_epoch"] == 1
+    best = torch.load(directory / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0 and best["global_step"] == 4
+    assert all(torch.equal(best["state_dict"][name], weight) for name, weight in state["weights"].items())
 
 
 def test_a_trial_that_was_stopped_goes_on(tmp_path: Path) -> None:

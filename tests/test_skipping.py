@@ -27,6 +27,26 @@ def test_stretches_are_seconds_by_name_or_of_a_function() -> None:
     assert scored(skip={}) == scored(skip={"119": []}) == 6
 
 
+def test_what_is_skipped_is_no_part_of_a_denoised_signal_either() -> None:
+    clean = np.sin(np.arange(6000) / 9)[:, None]
+    r = {"name": "a", "signal": clean + 0.1, "sampling_frequency": 100.0}
+    options: dict[str, Any] = {"task": "denoising", "target": lambda _: clean, "n_bootstrap": 1}
+    wrong, before = np.where(np.arange(6000)[:, None] < 2000, 5, clean), r["signal"].copy()
+    rows = [nl.evaluate_recordings(lambda _: wrong, [r], **options, **skip)["records"][0]
+            for skip in ({"skip_start": 20}, {"skip": {"a": [(0, 20)]}}, {})]  # fmt: skip
+    assert [row["rmse"] == 0 for row in rows] == [True, True, False]
+    np.testing.assert_array_equal(r["signal"], before)
+
+
+def test_flutter_is_skipped_from_its_begin_to_its_end_and_an_end_alone_is_none() -> None:
+    """As of a recording that begins within flutter: it does not say since when."""
+    symbols = {100: "]", 500: "N", 1500: "[", 1501: "N", 2500: "]", 3500: "N", 4500: "[", 5500: "N"}
+    r = {"name": "119", "signal": np.zeros((6000, 1)), "sampling_frequency": 100.0,
+         "events": {"sample": [*symbols, 2500, 2501], "symbol": [*symbols.values(), "N", "N"]}}  # fmt: skip
+    row = nl.evaluate_recordings(lambda _: [], [r], n_bootstrap=1)["records"][0]
+    assert row["false_negatives"] == 3 and row["hours"] == pytest.approx((6000 - 1001 - 1500) / 360_000)
+
+
 @pytest.mark.parametrize(
     ("skip", "error", "words"),
     [

@@ -45,6 +45,11 @@ def test_the_baseline_is_that_of_the_beat() -> None:
     assert (found(signal) - BEATS).tolist() == [4] * len(BEATS)
 
 
+def test_two_events_of_one_extremum_are_one() -> None:
+    signal = np.exp(-0.5 * (np.arange(500.0) - 250) ** 2)
+    assert found(signal, np.array([248, 251])).tolist() == [250]
+
+
 def test_no_event_leaves_the_recording() -> None:
     signal = np.zeros(500)
     signal[[0, -1]] = 1

@@ -233,3 +233,14 @@ def test_two_channels_to_a_model_of_one_are_told_to_be_taken_as_signals() -> Non
     with pytest.warns(UserWarning, match=r"^signals is \[40, 2\], taken as 40 signals of 2 steps"):
         with pytest.warns(UserWarning, match="taken as .T, 1., in 40 of 40 signals"):
             nl.predict(state, np.zeros((40, 2), np.float32))
+
+
+def test_signals_that_come_one_after_the_other_are_called_by_their_place_among_all() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+    signals = [*[np.ones((4, 1))] * 5, np.full((4, 1), np.nan)]
+    for output in ("logits", "probabilities"):
+        answers = nl.iter_predict(state, iter(signals), batch_size=2, output=output)
+        found, expected = [next(answers) for _ in range(4)], nl.predict(state, signals[:4], output=output)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"signals\[5\]"):
+        list(answers)

@@ -167,6 +167,8 @@ def test_an_empty_path_is_not_the_current_directory(tmp_path: Path, monkeypatch:
     ):
         with pytest.raises(ValueError, match="is empty|needs weights"):
             call()
+    monkeypatch.setenv("NEURALLIB_RESULTS_DIR", "")  # says nothing, as where there is no such variable
+    assert nl.create_checkpoints_directory(GRU, False).parts[0] == "results"
 
 
 def test_a_path_may_begin_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

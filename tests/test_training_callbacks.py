@@ -78,6 +78,27 @@ def test_weights_that_are_averaged_all_along_are_those_measured_each_epoch() -> 
     assert all(torch.equal(best[name], weight) for name, weight in averaged["weights"].items())
 
 
+def test_weights_that_are_averaged_all_along_do_not_take_the_place_of_better_ones() -> None:
+    values = iter([0, 3, 2, 1, 0, 9])  # of the trial, of each epoch, and of what is not to be measured once more
+    averaged = trained(
+        WeightAveraging(avg_fn=get_ema_avg_fn(0.9)), metrics={"own": lambda *_: next(values)}, monitor=("own", "max")
+    )
+    info = averaged["training_info"]
+    assert info["best_epoch"] == 1 and info["weights_of"] == "the best epoch" and next(values) == 9
+
+
+def test_what_callbacks_leave_is_measured_on_as_many_batches_as_epochs_are() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the weights that callbacks left")
+        averaged = trained(
+            StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=1), limit_val_batches=1, batch_size=2
+        )
+    info = averaged["training_info"]
+    assert info["weights_of"] == "callbacks at the end of training"
+    of_first = nl.evaluate(averaged, data(averaged, 3)[:2])["loss"]
+    assert info["validation_loss"] == pytest.approx(of_first, rel=1e-5) != measured(averaged)
+
+
 class Rates(Callback):
     def __init__(self) -> None:
         self.seen: list[float] = []

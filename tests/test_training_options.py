@@ -1,13 +1,17 @@
 """Options of training: Lightning's, the library's own, and wrong ones named before anything happens."""
 
+import logging
 import os
+import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cases import QUIET, Case, data, make_state, same_weights
+from pytorch_lightning.callbacks import Callback
 
 import neurallib as nl
 from neurallib.tasks import TaskKind
@@ -111,6 +115,28 @@ def test_options_of_lightning_change_no_global_setting() -> None:
         nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **{option: True}, **QUIET)
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_them() -> None:
+    class Draws(Callback):
+        def on_train_start(self, *_: Any) -> None:
+            random.random(), np.random.random(), torch.rand(1)
+            torch.use_deterministic_algorithms(False)
+
+    state, logger = make_state(GRU), logging.getLogger("pytorch_lightning")
+    level = logger.level
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    logger.setLevel(logging.ERROR)
+    try:
+        before = random.getstate(), np.random.get_state()[2], torch.get_rng_state()
+        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, callbacks=[Draws()], **QUIET)
+        after = random.getstate(), np.random.get_state()[2], torch.get_rng_state()
+        assert before[:2] == after[:2] and torch.equal(before[2], after[2])
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled() and logger.level == logging.ERROR
+    finally:
+        logger.setLevel(level)
+        torch.use_deterministic_algorithms(False)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

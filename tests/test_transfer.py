@@ -82,6 +82,13 @@ def test_preprocessing_is_the_targets_and_where_it_has_none_the_sources(
     assert (got["sampling_frequency"], got["normalization"]) == expected
 
 
+@pytest.mark.parametrize("name, value", [("channels", ["II"]), ("units", ["mV"]), ("window", 5.0)])
+def test_all_that_the_sources_layers_have_seen_of_signals_goes_along(name: str, value: object) -> None:
+    target, source = models()
+    source["preprocessing"][name] = value  # type: ignore[literal-required]
+    assert nl.reuse_layers(target, source, ["gru_layers.0"])["preprocessing"][name] == value  # type: ignore
+
+
 def test_preprocessing_that_differs_stays_the_targets_with_a_warning_of_each() -> None:
     target, source = models()
     target["preprocessing"].update(sampling_frequency=100.0, normalization="minmax")
@@ -198,6 +205,9 @@ def test_freezing_names_what_there_is() -> None:
         ("all", {}, []),
         ("last_only", {}, ["gru_layers.0", "gru_layers.1"]),
         ("gradual", {"depth": 2}, ["gru_layers.0"]),
+        ("gradual", {}, ["gru_layers.0", "gru_layers.1"]),
+        ("gradual", {"depth": 0}, ["gru_layers.0", "gru_layers.1", "gru_layers.2"]),
+        ("gradual", {"depth": 3}, []),
         ("new_only", {}, ["gru_layers.0", "gru_layers.1", "gru_layers.2"]),
     ],
 )

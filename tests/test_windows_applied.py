@@ -240,3 +240,11 @@ def test_windows_of_a_long_signal_are_run_some_at_a_time(tmp_path: Path, monkeyp
     monkeypatch.setattr(applying, "MAX_PADDED_STEPS", 5 * W)
     np.testing.assert_allclose(nl.predict(state, [x])[0], expected, rtol=1e-4, atol=1e-5)
     assert sum(shape[0] for shape in seen) == 33 and set(seen) == {(5, W, 1), (3, W, 1)}
+
+
+def test_outputs_are_given_whatever_is_said_of_events_where_no_rate_is_known() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, bidirectional=False)
+    state["postprocessing"]["events"] = {"threshold": 0.5, "min_distance": 0.3}
+    signal = np.random.default_rng(0).standard_normal((50, 1))
+    answer = nl.predict_recording(state, {"signal": signal})["output"]
+    np.testing.assert_allclose(answer, nl.predict(state, [signal])[0], rtol=1e-5)

@@ -239,7 +239,7 @@ class _Judge(NamedTuple):
         if self.target is None:
             raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
         clean, found = (columns_of(of(recording)) for of in (self.target, self.answer))
-        noisy = rows_of(recording, 0, len(recording["signal"]))
+        noisy = np.array(rows_of(recording, 0, len(recording["signal"])))  # which may be the recording's own
         if self.channels and recording.get("channels"):
             noisy = noisy[:, [column_of(recording, name) for name in self.channels]]
         for start, stop in self.skipped(recording):

@@ -1,0 +1,63 @@
+"""What one and the same answer reaches: known by its definition, and a word where a model is no better."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, QUIET, Case, data, make_state
+
+import neurallib as nl
+from neurallib.measures.baseline import constant_loss
+from neurallib.signals.batches import collate_fn
+from neurallib.tasks import describe
+
+WEIGHTS: dict[str, Any] = {"binary": [3.0], "multilabel": [3.0, 0.5, 1.0], "multiclass": [3.0, 0.5, 1.0]}
+
+
+def unknown_at_times(case: Case, y: np.ndarray, i: int) -> np.ndarray:
+    """Of several outputs as many labels as differ, so that each of them counts by its own."""
+    y = np.array(y)
+    if case.kind == "multiclass":
+        return np.where(y == i % 5, -1, y)
+    y[..., : i % 3] = np.nan
+    return y
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.architecture.startswith("T")], ids=str)
+def test_no_constant_has_a_lower_loss(case: Case, weighed: bool) -> None:
+    options = {"n_outputs": 2} if case.kind == "regression" else {}
+    state = make_state(case, **options)
+    weight = WEIGHTS.get(case.kind) if weighed else None
+    pairs = [(x, unknown_at_times(case, y, i)) for i, (x, y) in enumerate(data(state))]
+    prepared = nl.prepare(state, pairs)
+    batch = collate_fn([prepared[i] for i in range(len(prepared))])
+    task = describe(state)
+    state["training_info"]["class_weight"] = weight
+    loss = nl.loss_function(state)
+    constant = torch.zeros(task.n_outputs, requires_grad=True)
+    shape = batch["x"].shape[: 1 if task.seq2one else 2]
+    optimizer = torch.optim.LBFGS([constant], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = loss(constant.expand(*shape, -1), batch["y"], batch["lengths"])
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    assert constant_loss(prepared, task, weight) == pytest.approx(closure().item(), rel=1e-4)
+
+
+def test_a_model_that_is_no_better_is_told_and_one_that_is_is_not(recwarn: pytest.WarningsRecorder) -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(x, (x[:, :1] > 0).astype(np.float32)) for x in rng.standard_normal((8, 40, 1))]
+    nothing = [(x, rng.permutation(y)) for x, y in pairs]
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=0.05)
+    nl.train(state, pairs, pairs, epochs=10, batch_size=2, class_weight=[4.0], **QUIET)
+    assert not [w for w in recwarn if "no better than a constant" in str(w.message)]
+    constant = r"always giving the same answer has 1\.\d+\. Try another learning_rate than 1e-06, more epochs than 1"
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1e-6)
+    with pytest.warns(UserWarning, match=f"no better than a constant: its validation loss is .*, {constant}"):
+        nl.train(state, nothing, nothing, epochs=1, batch_size=8, class_weight=[4.0], schedule=None, **QUIET)

@@ -1,0 +1,50 @@
+"""Scores that say little: classes that are never found, windows of several, results that are not to be compared."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+
+def test_a_class_that_occurs_and_is_never_found_has_no_precision_and_one_that_is_not_there_none_to_tell() -> None:
+    scores = nl.class_scores([[0, 0, 1, 1]], [[0, 0, 0, 0]], names=["a", "b", "c"])["gross"]
+    assert scores["precision_b"] == scores["recall_b"] == scores["f1_b"] == 0 and scores["precision_a"] == 0.5
+    assert all(math.isnan(scores[f"{name}_c"]) for name in ("precision", "recall", "f1"))
+
+
+def test_a_window_has_the_class_of_half_of_its_steps_at_least() -> None:
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, -1, 1, 1, 1, 0, 0, -1, -1, -1])
+    r = {"name": "a", "signal": np.zeros((16, 1)), "sampling_frequency": 1.0}
+    answer = {"output": np.array([1, 1]), "windows": np.array([[0, 8], [8, 16]])}
+    options: dict[str, Any] = {"task": "classes", "names": ["no", "yes"], "target": lambda _: truth}
+    assert nl.evaluate_recordings(lambda _: answer, [r], **options)["confusion"].tolist() == [[0, 0], [0, 1]]
+
+
+def test_results_of_other_classes_or_of_a_record_twice_are_not_compared() -> None:
+    a = nl.class_scores([[0, 1], [1, 1]], [[0, 1], [1, 0]], names=["a", "b"])
+    with pytest.raises(ValueError, match="expected the same task, with the same classes"):
+        nl.compare_recordings(a, nl.class_scores([[0, 1], [1, 1]], [[0, 1], [1, 0]], names=["a", "c"]))
+    twice = a | {"records": a["records"] * 2, "sums": np.concatenate([a["sums"]] * 2)}
+    with pytest.raises(ValueError, match="or one comes twice"):
+        nl.compare_recordings(twice, twice)
+
+
+def test_the_order_of_records_is_no_difference_of_truth(recwarn: pytest.WarningsRecorder) -> None:
+    true, found = [[0, 1], [1, 1, 1]], [[0, 0], [1, 1, 0]]
+    a, b = (nl.class_scores(true[::way], found[::way], people=["p", "q"][::way]) for way in (1, -1))
+    row = nl.compare_recordings(a, b)["gross"]["accuracy"]
+    assert row["low"] == row["difference"] == row["high"] == 0
+    assert not [str(each.message) for each in recwarn if "truth" in str(each.message)]
+
+
+@pytest.mark.parametrize("apart, hit", [(29, 1), (30, 0)])
+def test_an_event_as_far_away_as_the_tolerance_is_found(apart: int, hit: int) -> None:
+    """0.29 s at 100 Hz, which as a product of floats is a little less than 29."""
+    r = {"name": "a", "signal": np.zeros((600, 1)), "sampling_frequency": 100.0,
+         "events": {"sample": [100], "symbol": ["N"]}}  # fmt: skip
+    result = nl.evaluate_recordings(lambda _: [100 + apart], [r], tolerance=0.29, tolerances=[0.29])
+    scores = nl.peak_scores([100], [100 + apart], sampling_frequency=100, tolerance=0.29)
+    assert result["gross"]["sensitivity"] == result["tolerance_curve"][0]["sensitivity"] == scores["sensitivity"] == hit

@@ -1,0 +1,88 @@
+"""Pieces of recordings in a data set: how short one may be, when each is, and whose and in which part."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurallib as nl
+
+RATE = 250.0
+
+
+def recording(name: str, signal: np.ndarray | None = None) -> Any:
+    signal = np.random.default_rng(ord(name)).standard_normal((5000, 1)) if signal is None else signal
+    return {"name": name, "signal": signal, "sampling_frequency": RATE}
+
+
+def made(directory: Path, *recordings: Any, **options: Any) -> dict[str, Any]:
+    """What the manifest says, of recordings whose target is a number."""
+    given = {"target": lambda recording: 1.0, "enable_progress_bar": False} | options
+    root = nl.make_dataset([*recordings, *map(recording, "bcd")], directory, **given)
+    entries = json.loads((root / "manifest.json").read_text())["recordings"]
+    for entry in entries.values():
+        folders = {path.parent.name for name in entry["files"] for path in root.rglob(f"x/*/{name}")}
+        assert folders == {entry["part"]}, "files lie in the part that the manifest says, and nowhere else"
+    return entries
+
+
+@pytest.mark.parametrize("rate", [None, 125.0])
+def test_a_piece_of_less_than_a_second_is_left_out_and_each_is_told_by_its_seconds(
+    rate: float | None, tmp_path: Path
+) -> None:
+    signal = np.random.default_rng(0).standard_normal((5000, 1))
+    for low, high in ((1000, 1250), (1450, 1500), (1800, 2000)):  # pieces of 4, 0.8, 1.2 and 12 s
+        signal[low:high] = np.nan
+    entry = made(tmp_path, recording("a", signal), sampling_frequency=rate)["a"]
+    assert list(entry["files"].values()) == [[0, 4], [6, 7.2], [8, 20]]
+    windows = made(tmp_path, recording("a", signal), sampling_frequency=rate, window=4, overlap=0.5)["a"]
+    assert list(windows["files"].values()) == [[0, 4], [8, 12], [10, 14], [12, 16], [14, 18], [16, 20]]
+
+
+def test_who_is_in_another_part_or_has_another_name_is_made_again(tmp_path: Path) -> None:
+    one = made(tmp_path, recording("a"), val=["a"], test=["b"])
+    other = made(tmp_path, recording("a"), val=["b"], test=["a"])
+    assert [[said[name]["part"] for name in "ab"] for said in (one, other)] == [["val", "test"], ["test", "val"]]
+    for who in ("p", "q"):
+        people = {"a": who, "b": "b", "c": "c", "d": "d"}
+        assert made(tmp_path, recording("a"), val=["b"], test=[who], person=people)["a"]["person"] == who
+
+
+def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Path) -> None:
+    """Also where the signal is resampled, gaps are left out, and windows cut and asked about one by one."""
+    signal, truth = np.random.default_rng(0).standard_normal((5000, 1)), np.arange(5000) // 125  # of half a second
+    signal[1000:1250] = np.nan
+    for rate in (250, 50, 1000):
+        for i, options in enumerate(({}, {"window": 2}, {"window": 2, "each_window": True})):
+            directory = tmp_path / f"{rate}-{i}"
+            target = {"a": truth} if not options.get("each_window") else lambda recording: truth
+            others = {name: 0 for name in "bcd"}
+            given: Any = (target | others) if isinstance(target, dict) else target
+            entry = made(directory, recording("a", signal), target=given, sampling_frequency=rate, **options)["a"]
+            for file, (start, stop) in entry["files"].items():
+                y = np.load(directory / "y" / entry["part"] / file)
+                end = 4 if start < 4 else 20  # of the piece, beyond which no sample is taken
+                at = np.minimum(start + np.arange(round((stop - start) * rate)) / rate, end - 1 / RATE)
+                expected = truth[np.rint(at * RATE).astype(int)]
+                assert len(y) == len(expected) and y[0] == expected[0] and y[-1] == expected[-1]
+                assert (y != expected).mean() < 0.001, "but in the middle of two samples"
+
+
+def test_a_resampled_signal_goes_on_at_its_ends_and_keeps_its_offset(tmp_path: Path) -> None:
+    signal = 1000 + np.linspace(0, 1, 5000)[:, None]
+    entry = made(tmp_path, recording("a", signal), sampling_frequency=125)["a"]
+    x = np.load(tmp_path / "x" / entry["part"] / "a.npy")
+    np.testing.assert_allclose(x, signal[::2], atol=0.02)
+    entry = made(tmp_path, recording("a", signal), sampling_frequency=249)["a"]
+    assert len(np.load(tmp_path / "x" / entry["part"] / "a.npy")) == 20 * 249 and entry["sampling_frequency"] == 249
+
+
+def test_a_beat_of_the_last_sample_is_that_of_the_last_one_at_another_rate(tmp_path: Path) -> None:
+    beats = {"sample": np.array([100, 4999]), "symbol": ["N", "N"], "duration": np.zeros(2)}
+    given = recording("a") | {"events": beats}
+    beat = lambda recording: nl.event_target(recording) if recording["name"] == "a" else np.zeros(2500)
+    entry = made(tmp_path, given, sampling_frequency=125, target=beat)["a"]
+    y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
+    assert np.flatnonzero(y).tolist() == [50, 2499]
