@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from neurallib.measures.by_person import Measures, Scored, summary
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
+from neurallib.signals.arrays import as_array
 from neurallib.signals.people import people_of
-from neurallib.signals.smoothing import class_names, most_probable
+from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
 from neurallib.signals.sources import without_frames
 
 
@@ -52,7 +53,8 @@ def class_scores(
         "confusion", int64 [K, K], rows the truth, columns what was found; "names"; "table", a text in Markdown; "task"
         and "sums", for `compare_recordings`. Measures are "accuracy", "balanced_accuracy" (the mean recall),
         "f1_macro", "cohen_kappa", and of each class its "precision", "recall" and "f1" with its name behind; nan is
-        what the data do not tell.
+        what the data do not tell, as the last three of the first are of a person who has one class alone: whoever is
+        always right about such a person may tell no class from another.
 
     Raises
     ------
@@ -79,13 +81,17 @@ def class_scores(
     (array([[3, 0],
            [1, 3]]), 0.72, 0.875)
     """
-    true, found = without_frames(true), without_frames(found)
-    if len(true) != len(found) or not len(true):
+    true, found = _each(true), _each(found)
+    if len(true) != len(found) or not true:
         raise ValueError(f"true has {len(true)} recordings and found {len(found)}; expected as many, one at least.")
     which = [f"recording {i}" for i in range(len(true))]
-    if people is not None and all(np.ndim(each) == 0 for each in true):
-        true, found = [np.reshape(each, 1) for each in true], [np.reshape(each, (1, -1)) for each in found]
+    if people is not None and all(each.size == 1 for each in true):
+        true = [each.reshape(1) for each in true]
+        found = [each.reshape(1, -1) if each.ndim < 2 else each for each in found]
     people = [str(i) for i in range(len(true))] if people is None else people_of(which, people, "people")
+    if len(true) > 1 and _is_one_hot(true, found):
+        expected = "expected the class of each, true.argmax(axis=1), and people="
+        raise ValueError(f"true is one-hot, 1 for one of {len(true[0])} classes of each recording; {expected}.")
     pairs = [known_pairs(a, b, name) for a, b, name in zip(true, found, which, strict=True)]
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
     if names is not None and len(names) > 2 >= k and all(np.shape(each) == (len(names),) for each in [*true, *found]):
@@ -96,6 +102,22 @@ def class_scores(
     return class_result(tables, people, names, n_bootstrap, seed)
 
 
+def _each(given: Any) -> list[np.ndarray]:
+    """What is given of each recording, as arrays; what is masked is nan."""
+    given = without_frames(given)
+    return [as_array(one) for one in (as_array(given) if hasattr(given, "shape") else given)]
+
+
+def _is_one_hot(true: list[np.ndarray], found: list[np.ndarray]) -> bool:
+    """Whether each has a row of one 1 for its class, and as many probabilities that exclude each other."""
+    if true[0].size < 2 or {each.shape for each in [*true, *found]} != {(len(true[0]),)}:
+        return False
+    rows, probabilities = np.stack(true), np.stack(found)
+    one = rows.dtype.kind in "iufb" and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()
+    shared = probabilities.dtype.kind == "f" and (probabilities % 1 != 0).any() and (probabilities >= 0).all()
+    return bool(one and shared and exclude_each_other(probabilities))
+
+
 def known_pairs(
     true: ArrayLike, found: ArrayLike, which: str, windows: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +125,7 @@ def known_pairs(
     step, where these are what was found."""
     sides = []
     for name, given in (("true", true), ("found", found)):
-        values = np.asarray(given)
+        values = as_array(given)
         if values.dtype.kind not in "iufb":
             way = ", such as names.index(label)" if values.dtype.kind in "UO" else ""
             raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers{way}.")
@@ -157,6 +179,8 @@ def class_result(
         raise ValueError("no step has a known class; expected one at least.")
     sums = counts.reshape(len(everyone), -1).astype(np.float64)
     own = class_measures(sums, names)
+    of_one = (counts.sum(axis=2) > 0).sum(axis=1) < 2
+    own |= {name: np.where(of_one, np.nan, own[name]) for name in ("balanced_accuracy", "f1_macro", "cohen_kappa")}
     rows = [
         {"name": who, "person": who, "steps": int(counts[i].sum()), "confusion": counts[i]}
         | {name: float(values[i]) for name, values in own.items()}
