@@ -60,19 +60,23 @@ class Auroc:
         self._kept, self._n_kept = [], 0
 
 
-def area(negatives: np.ndarray, positives: np.ndarray) -> float:
-    """The share of pairs of a positive and a negative in which the positive ranks higher; ties count half. nan where
-    only one side occurs."""
-    n_pairs = float(negatives.sum()) * float(positives.sum())
-    below = np.cumsum(negatives) - negatives / 2
-    return float((positives * below).sum() / n_pairs) if n_pairs else float("nan")
+def area(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Of counts [..., bins] the share of pairs of a positive and a negative in which the positive ranks higher; ties
+    count half. nan where only one side occurs."""
+    n_pairs = negatives.sum(-1, dtype=np.float64) * positives.sum(-1, dtype=np.float64)
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    higher = (positives * below).sum(-1)
+    return np.asarray(np.where(n_pairs > 0, higher / np.where(n_pairs > 0, n_pairs, 1), np.nan))
 
 
-def average_precision(negatives: np.ndarray, positives: np.ndarray) -> float:
-    """The mean over the positives of the precision at their probability; nan where there is none."""
-    found = np.cumsum(positives[::-1])
-    precision = found / np.maximum(found + np.cumsum(negatives[::-1]), 1)
-    return float((positives[::-1] * precision).sum() / found[-1]) if found[-1] else float("nan")
+def average_precision(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Of counts [..., bins] the mean over the positives of the precision at their probability; nan where there is
+    none."""
+    found = np.cumsum(positives[..., ::-1], axis=-1)
+    precision = found / np.maximum(found + np.cumsum(negatives[..., ::-1], axis=-1), 1)
+    n = found[..., -1]
+    total = (positives[..., ::-1] * precision).sum(-1)
+    return np.asarray(np.where(n > 0, total / np.where(n > 0, n, 1), np.nan))
 
 
 def _bins(probabilities: np.ndarray) -> np.ndarray:

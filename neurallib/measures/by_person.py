@@ -17,7 +17,7 @@ BLOCK = 1 << 22  # numbers of draws that are in memory at a time
 class Scored(NamedTuple):
     """What recordings add to the sums, and each one's own measures."""
 
-    sums: np.ndarray  # float64 [R, S]
+    sums: Any  # float64 [R, S], an array or one of scipy's sparse ones
     own: Measures  # each [R]; nan where nothing can be said
     people: Sequence[str]  # [R]
 
@@ -40,9 +40,15 @@ def summary(scored: Scored, gross: Gross, n_bootstrap: int, seed: int) -> dict[s
     sums = _by_person(scored.sums, place)
     again = _joined(
         {"gross": gross(draws @ sums), "average": _averages(draws[:, place], scored.own)}
-        for draws in _draws(n_people, integer("n_bootstrap", n_bootstrap), seed)
+        for draws in _draws(n_people, integer("n_bootstrap", n_bootstrap), seed, sums.shape[1])
     )
     return told | {"intervals": {kind: _limits(values, n_people) for kind, values in again.items()}}
+
+
+def joined(one: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two results of the same people as one: of each kind, however deep, the measures of both."""
+    told = {**one, **more}
+    return {name: joined(one[name], more[name]) if name in one and name in more else told[name] for name in told}
 
 
 def paired(
@@ -73,8 +79,9 @@ def paired(
         with np.errstate(invalid="ignore"):
             return {"gross": swapped, "average": {k: turned @ unequal[k] / known[k].sum() for k in known}}
 
-    drawn = _joined(map(of_draws, _draws(n_people, integer("n_resamples", n_resamples), seed)))
-    by_chance = _joined(map(of_swaps, _swaps(n_people, n_resamples, seed)))
+    width = both[0].shape[1]
+    drawn = _joined(map(of_draws, _draws(n_people, integer("n_resamples", n_resamples), seed, width)))
+    by_chance = _joined(map(of_swaps, _swaps(n_people, n_resamples, seed, width)))
     whole = {"gross": [gross(side.sums.sum(axis=0)) for side in (a, b)], "average": now}
     return {kind: _tests(whole[kind], drawn[kind], by_chance[kind], n_people) for kind in whole}
 
@@ -95,22 +102,26 @@ def _tests(
     return found
 
 
-def _swaps(n_people: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _swaps(n_people: int, n_resamples: int, seed: int, width: int) -> Iterator[np.ndarray]:
     """Whether each person's a and b change places, [ways, P], some ways at a time; the first is that none do."""
     if n_people < 63 and 2**n_people <= n_resamples:
-        yield (np.arange(2**n_people)[:, None] >> np.arange(n_people) & 1).astype(np.float64)
+        ways = np.arange(2**n_people)[:, None] >> np.arange(n_people) & 1
+        first = 0
+        for n in _blocks(len(ways), max(n_people, width)):
+            yield ways[first : first + n].astype(np.float64)
+            first += n
         return
     generator = np.random.default_rng([as_seed(seed), 1])
-    for i, n in enumerate(_blocks(n_resamples + 1, n_people)):
+    for i, n in enumerate(_blocks(n_resamples + 1, max(n_people, width))):
         swaps = generator.integers(0, 2, (n, n_people)).astype(np.float64)
         swaps[: i == 0] = 0
         yield swaps
 
 
-def _draws(n_people: int, n: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each person is drawn, float64 [n, P], some draws at a time."""
+def _draws(n_people: int, n: int, seed: int, width: int) -> Iterator[np.ndarray]:
+    """How often each person is drawn, float64 [n, P], some draws at a time, of which `width` sums are made."""
     generator = np.random.default_rng(as_seed(seed))
-    for some in _blocks(n, n_people):
+    for some in _blocks(n, max(n_people, width)):
         drawn = generator.multinomial(n_people, np.full(n_people, 1 / n_people), some)
         yield drawn.astype(np.float64)
 
@@ -143,7 +154,13 @@ def _places(people: Sequence[str]) -> tuple[np.ndarray, int]:
     return place, len(names)
 
 
-def _by_person(sums: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _by_person(sums: Any, place: np.ndarray) -> Any:
+    """What the recordings of each person add up to, [P, S]."""
+    if not isinstance(sums, np.ndarray):
+        from scipy.sparse import csr_array
+
+        one = np.ones(len(place)), (place, np.arange(len(place)))
+        return csr_array(one, shape=(place.max() + 1, len(place))) @ sums
     total = np.zeros((place.max() + 1, sums.shape[1]))
     np.add.at(total, place, sums)
     return total

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.measures.by_person import Measures, Scored, summary
+from neurallib.measures.by_person import Measures, Scored, joined, summary
+from neurallib.measures.ranking import Ranked, ranked, ranking
+from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
-from neurallib.signals.people import people_of
-from neurallib.signals.smoothing import class_names, most_probable
-from neurallib.signals.sources import without_frames
+from neurallib.signals.arrays import as_array
+from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
 
 
 @hinted
@@ -49,10 +50,12 @@ def class_scores(
     dict
         "records", a dict a person with its "name", "person", "steps", "confusion" and measures; "gross", the measures
         of all steps together; "average", their means over people; "intervals" of both, {measure: (low, high)};
-        "confusion", int64 [K, K], rows the truth, columns what was found; "names"; "table", a text in Markdown; "task"
-        and "sums", for `compare_recordings`. Measures are "accuracy", "balanced_accuracy" (the mean recall),
-        "f1_macro", "cohen_kappa", and of each class its "precision", "recall" and "f1" with its name behind; nan is
-        what the data do not tell.
+        "confusion", int64 [K, K], rows the truth, columns what was found; "names"; "table", a text in Markdown;
+        "task", "sums" and "ranked", for `compare_recordings`. Measures are "accuracy", "balanced_accuracy" (the mean
+        recall), "f1_macro", "cohen_kappa", and of each class its "precision", "recall" and "f1" with its name behind.
+        Of probabilities also "auroc", of more than two classes the mean of each against the others, which have their
+        names behind, and of two "average_precision". nan is what the data do not tell, as what tells classes apart of
+        a person who has one class alone.
 
     Raises
     ------
@@ -79,21 +82,31 @@ def class_scores(
     (array([[3, 0],
            [1, 3]]), 0.72, 0.875)
     """
-    true, found = without_frames(true), without_frames(found)
-    if len(true) != len(found) or not len(true):
-        raise ValueError(f"true has {len(true)} recordings and found {len(found)}; expected as many, one at least.")
-    which = [f"recording {i}" for i in range(len(true))]
-    if people is not None and all(np.ndim(each) == 0 for each in true):
-        true, found = [np.reshape(each, 1) for each in true], [np.reshape(each, (1, -1)) for each in found]
-    people = [str(i) for i in range(len(true))] if people is None else people_of(which, people, "people")
-    pairs = [known_pairs(a, b, name) for a, b, name in zip(true, found, which, strict=True)]
+    sides = as_sides(true, found, people)
+    if people is not None and len(sides.true) > 1 and _is_one_hot(sides):
+        expected = "expected the class of each, true.argmax(axis=1), and people="
+        raise ValueError(f"true is one-hot, 1 for one of {len(sides.true[0])} classes of each recording; {expected}.")
+    pairs = [known_pairs(a, b, name) for a, b, name in zip(*sides[:3], strict=True)]
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
-    if names is not None and len(names) > 2 >= k and all(np.shape(each) == (len(names),) for each in [*true, *found]):
+    whole = [*sides.true, *sides.found]
+    if names is not None and len(names) > 2 >= k and all(each.shape == (len(names),) for each in whole):
         one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
         raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
     names = [str(i) for i in range(k)] if names is None else class_names([str(name) for name in names])
     tables = [confusion(*pair, len(names)) for pair in pairs]
-    return class_result(tables, people, names, n_bootstrap, seed)
+    everyone, place = in_order(sides.people)
+    order = ranked(sides.true, sides.found, place, everyone, names)
+    return class_result(tables, sides.people, names, n_bootstrap, seed, order)
+
+
+def _is_one_hot(sides: Sides) -> bool:
+    """Whether each has a row of one 1 for its class, and as many probabilities that exclude each other."""
+    if sides.true[0].size < 2 or {each.shape for each in [*sides.true, *sides.found]} != {(len(sides.true[0]),)}:
+        return False
+    rows, probabilities = np.stack(sides.true), np.stack(sides.found)
+    one = rows.dtype.kind in "iufb" and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()
+    shared = probabilities.dtype.kind == "f" and (probabilities % 1 != 0).any() and (probabilities >= 0).all()
+    return bool(one and shared and exclude_each_other(probabilities))
 
 
 def known_pairs(
@@ -103,7 +116,7 @@ def known_pairs(
     step, where these are what was found."""
     sides = []
     for name, given in (("true", true), ("found", found)):
-        values = np.asarray(given)
+        values = as_array(given)
         if values.dtype.kind not in "iufb":
             way = ", such as names.index(label)" if values.dtype.kind in "UO" else ""
             raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers{way}.")
@@ -143,30 +156,36 @@ def confusion(true: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
 
 
 def class_result(
-    tables: Sequence[np.ndarray], people: Sequence[str], names: list[str], n_bootstrap: int, seed: int
-) -> dict[str, Any]:
-    """What `class_scores` gives, of a confusion matrix a recording."""
+    tables: Sequence[np.ndarray], people: Sequence[str], names: list[str], n_bootstrap: int, seed: int,
+    order: Ranked | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What `class_scores` gives, of a confusion matrix a recording, and of probabilities where there are any."""
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"names holds {listing(twice)} twice; expected another name for each class.")
-    everyone = list(dict.fromkeys(people))
+    everyone, place = in_order(people)
     counts = np.zeros((len(everyone), len(names), len(names)), np.int64)
-    place = {who: i for i, who in enumerate(everyone)}
-    for who, table in zip(people, tables, strict=True):
-        counts[place[who]] += table
+    np.add.at(counts, place, np.stack(tables))
     if not counts.sum():
         raise ValueError("no step has a known class; expected one at least.")
     sums = counts.reshape(len(everyone), -1).astype(np.float64)
     own = class_measures(sums, names)
+    of_one = (counts.sum(axis=2) > 0).sum(axis=1) < 2
+    own |= {name: np.where(of_one, np.nan, own[name]) for name in ("balanced_accuracy", "f1_macro", "cohen_kappa")}
+    told = summary(Scored(sums, own, everyone), lambda some: class_measures(some, names), n_bootstrap, seed)
+    shown = ["steps", "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"]
+    if order is not None:
+        of_order, more = ranking(order, n_bootstrap, seed)
+        own |= of_order
+        told = joined(told, more)
+        shown.append("auroc")
     rows = [
         {"name": who, "person": who, "steps": int(counts[i].sum()), "confusion": counts[i]}
         | {name: float(values[i]) for name, values in own.items()}
         for i, who in enumerate(everyone)
     ]
-    told = summary(Scored(sums, own, everyone), lambda some: class_measures(some, names), n_bootstrap, seed)
     whole = counts.sum(axis=0)
     result: dict[str, Any] = {"task": "classes", "records": rows, **told}
-    result |= {"confusion": whole, "names": list(names), "sums": sums}
-    shown = ["steps", "accuracy", "balanced_accuracy", "f1_macro", "cohen_kappa"]
+    result |= {"confusion": whole, "names": list(names), "sums": sums, "ranked": order}
     result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
     return result
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.measures.by_person import Gross, Scored, paired
+from neurallib.measures.by_person import Gross, Scored, joined, paired
 from neurallib.measures.classes import class_measures
 from neurallib.measures.denoising import denoising_measures
 from neurallib.measures.detection import detection_measures
+from neurallib.measures.ranking import paired_ranking
 from neurallib.names import hinted, listing
 from neurallib.warn import warn
 
@@ -79,9 +80,12 @@ def compare_recordings(
     order = [place[key] for key in keys[0]]
     gross = gross_of(a)
     _tell_if_unlike(a, b, order)
-    measures = [name for name in a["average"] if name in b["average"]]
+    both_rank = all(side.get("ranked") is not None for side in (a, b))
+    told: dict[str, Any] = paired_ranking(a, b, n_resamples, seed) if both_rank else {}
+    of_ranks = {name for name in a["average"] if name.startswith(("auroc", "average_precision"))}
+    measures = [name for name in a["average"] if name in b["average"] and name not in of_ranks]
     sides = [_scored(a, range(len(order)), measures), _scored(b, order, measures)]
-    told: dict[str, Any] = {**paired(sides[0], sides[1], gross, n_resamples, seed)}
+    told = joined(paired(sides[0], sides[1], gross, n_resamples, seed), told)
     return told | {"people": len(set(sides[0].people)), "table": _table(told)}
 
 

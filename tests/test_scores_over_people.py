@@ -1,0 +1,133 @@
+"""Predictions of several people scored together: what is handed in, and what may be said of people."""
+
+import itertools
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics.functional.classification as tc
+
+import neurallib as nl
+from neurallib.measures import ranking
+
+PEOPLE = [*"aabbccdd"]
+
+
+def drawn(k: int, n: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Classes [n] of eight people, each with all of them, and probabilities [n, k] that know something of them."""
+    rng = np.random.default_rng(seed)
+    true = np.arange(n) % k
+    p = rng.dirichlet(np.ones(k), n) + 0.5 * np.eye(k)[true] * rng.random((n, 1))
+    return true, p / p.sum(axis=1, keepdims=True), [f"p{i // 5}" for i in range(n)]
+
+
+@pytest.mark.parametrize("form", ["tensors", "a column", "a list of tensors", "masked"])
+def test_classes_come_as_tensors_columns_and_masked_arrays(form: str) -> None:
+    true, p, people = drawn(3)
+    forms: dict[str, tuple[Any, Any]] = {
+        "tensors": (torch.from_numpy(true), torch.from_numpy(p)),
+        "a column": (true[:, None], p),
+        "a list of tensors": ([torch.tensor(each) for each in true], [torch.from_numpy(each) for each in p]),
+        "masked": (np.ma.masked_array(np.append(true, 2), [*[False] * 40, True]), np.append(p, p[:1], axis=0)),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        given = forms[form]
+        scores = nl.class_scores(*given, people=[*people, "p0"][: len(given[0])])
+    np.testing.assert_equal(scores["gross"], nl.class_scores(true, p, people=people)["gross"])
+
+
+def test_one_hot_truth_beside_probabilities_is_not_scored_step_by_step() -> None:
+    true, p, people = drawn(3)
+    with pytest.raises(ValueError, match=r"true is one-hot, 1 for one of 3 classes .* true.argmax\(axis=1\)"):
+        nl.class_scores(np.eye(3)[true], p, people=people)
+    steps = [[0, 1], [1, 0]]  # two recordings of two steps each
+    assert nl.class_scores(steps, [[0.2, 0.7], [0.6, 0.1]])["gross"]["accuracy"] == 1
+    assert nl.class_scores(steps, np.array(steps, float))["gross"]["accuracy"] == 1
+
+
+def test_a_person_with_one_class_says_nothing_of_telling_classes_apart() -> None:
+    """Else always saying no would be right by more than chance, the more people have nothing."""
+    true, never = [[0, 1], [0, 1], [0, 0], [0, 0]], [[0, 0]] * 4
+    scores = nl.class_scores(true, never)
+    assert scores["average"]["balanced_accuracy"] == scores["gross"]["balanced_accuracy"] == 0.5
+    assert scores["average"]["f1_macro"] == pytest.approx(1 / 3) and scores["average"]["cohen_kappa"] == 0
+    assert scores["average"]["accuracy"] == 0.75 and scores["average"]["recall_0"] == 1
+    alone = scores["records"][2]
+    assert all(math.isnan(alone[name]) for name in ("balanced_accuracy", "f1_macro", "cohen_kappa"))
+
+
+def of_two(n_people: int, each: int, seed: int = 0, better: float = 1.0) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Yes or no of people, and probabilities with ties that know something of them."""
+    rng = np.random.default_rng(seed)
+    true = rng.random((n_people, each)) < 0.3
+    logits = rng.normal(size=true.shape) + better * true + rng.normal(size=(n_people, 1)) / 2
+    people = np.repeat([f"p{i}" for i in range(n_people)], each).tolist()
+    return true.reshape(-1).astype(int), np.round(1 / (1 + np.exp(-logits.reshape(-1))), 2), people
+
+
+def auroc(true: np.ndarray, p: np.ndarray) -> float:
+    return float(tc.binary_auroc(torch.tensor(p), torch.tensor(true)))
+
+
+@pytest.mark.parametrize("form", [lambda p: p, lambda p: p[:, None], lambda p: np.stack([1 - p, p], axis=1)])
+def test_probabilities_of_yes_are_ranked_over_all_and_by_person(form: Any) -> None:
+    true, p, people = of_two(6, 30)
+    scores = nl.class_scores(true, form(p), people=people)
+    assert scores["gross"]["auroc"] == pytest.approx(auroc(true, p), abs=1e-6)
+    expected = float(tc.binary_average_precision(torch.tensor(p), torch.tensor(true)))
+    assert scores["gross"]["average_precision"] == pytest.approx(expected, abs=1e-6)
+    own = [auroc(true[i : i + 30], p[i : i + 30]) for i in range(0, 180, 30)]
+    assert [row["auroc"] for row in scores["records"]] == pytest.approx(own, abs=1e-6)
+    assert scores["average"]["auroc"] == pytest.approx(np.mean(own), abs=1e-6)
+    assert "auroc" in scores["table"] and "auroc" not in nl.class_scores(true, p > 0.5, people=people)["gross"]
+
+
+def test_probabilities_of_several_classes_are_ranked_each_against_the_others() -> None:
+    true, p, people = drawn(3)
+    p, unknown = np.where(np.arange(40)[:, None] == 7, np.nan, p), np.where(np.arange(40) == 9, -1, true)
+    scores = nl.class_scores(unknown, p, people=people, names=["wake", "light", "deep"])
+    known = np.delete(np.arange(40), [7, 9])
+    each = [auroc(true[known] == k, p[known, k]) for k in range(3)]
+    told = [scores["gross"][f"auroc_{name}"] for name in ("wake", "light", "deep")]
+    assert told == pytest.approx(each, abs=1e-6) and scores["gross"]["auroc"] == pytest.approx(np.mean(each), abs=1e-6)
+    steps = nl.class_scores(unknown.reshape(8, 5), p.reshape(8, 5, 3), names=["wake", "light", "deep"])
+    assert steps["gross"] == scores["gross"]
+    assert "auroc" not in nl.class_scores(true, 5 * p, people=people)["gross"]  # which are no probabilities
+
+
+@pytest.mark.parametrize("groups", [256, 40])
+def test_intervals_of_a_ranking_draw_people(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against torchmetrics on the same draws, also where probabilities are put together to be drawn."""
+    monkeypatch.setattr(ranking, "GROUPS", groups)
+    (true, p, people), (_, other, _) = of_two(5, 40), of_two(5, 40, better=0.5)
+    by_person = np.arange(200).reshape(5, 40)
+    draws = [by_person[np.array(d)].reshape(-1) for d in itertools.combinations_with_replacement(range(5), 5)]
+    weights = [math.factorial(5) / np.prod([math.factorial(c) for c in np.bincount(d // 40, minlength=5) // 40])
+               for d in (draw.reshape(5, 40)[:, :1].repeat(40, axis=1).reshape(-1) for draw in draws)]  # fmt: skip
+    a, b = (nl.class_scores(true, one, people=people, n_bootstrap=4000) for one in (p, other))
+    values = np.array([[auroc(true[d], one[d]) for one in (p, other)] for d in draws])
+    compared = nl.compare_recordings(a, b, n_resamples=4000)["gross"]["auroc"]
+    for drawn_values, interval in (
+        (values[:, 0], a["intervals"]["gross"]["auroc"]),
+        (values[:, 0] - values[:, 1], (compared["low"], compared["high"])),
+    ):
+        all_ways = np.repeat(drawn_values, np.round(weights).astype(int))
+        np.testing.assert_allclose(interval, np.quantile(all_ways, [0.025, 0.975]), atol=0.006)
+    assert compared["difference"] == pytest.approx(auroc(true, p) - auroc(true, other), abs=1e-6)
+    assert 0 < compared["p_value"] <= 1 and (compared["p_value"] * 32) % 1 == 0
+
+
+def test_models_that_rank_alike_do_not_differ_however_people_are_ordered() -> None:
+    true, p, people = of_two(6, 20)
+    a = nl.class_scores(true, p, people=people)
+    b = nl.class_scores(true[::-1], p[::-1], people=people[::-1])
+    compared = nl.compare_recordings(a, b)
+    for kind in ("gross", "average"):
+        row = compared[kind]["auroc"]
+        assert (row["difference"], row["low"], row["high"], row["p_value"]) == pytest.approx((0, 0, 0, 1), abs=1e-12)
+    hard = nl.compare_recordings(a, nl.class_scores(true, p > 0.5, people=people))
+    assert "auroc" not in hard["gross"] and "auroc" not in hard["average"]
