@@ -13,7 +13,7 @@ from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.people import people_of
 from neurallib.signals.smoothing import class_names, most_probable
-from neurallib.signals.sources import without_frames
+from neurallib.signals.sources import check_order, without_frames
 
 
 @hinted
@@ -79,6 +79,8 @@ def class_scores(
     (array([[3, 0],
            [1, 3]]), 0.72, 0.875)
     """
+    check_order("true and found", true, found)
+    check_order("true and people", true, people)
     true, found = without_frames(true), without_frames(found)
     if len(true) != len(found) or not len(true):
         raise ValueError(f"true has {len(true)} recordings and found {len(found)}; expected as many, one at least.")
