@@ -102,6 +102,8 @@ def as_path(name: str, value: Any) -> Path:
         raise TypeError(f"{_given(name, value)}; expected a path.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
+    if "://" in str(value):
+        raise ValueError(f"{name}={str(value)!r} is an address; expected a path on this machine.")
     path = Path(value)
     return path.expanduser() if path.parts[:1] == ("~",) else path
 

@@ -30,6 +30,14 @@ def test_files_are_paired_by_name_in_natural_order(tmp_path: Path) -> None:
         assert len(nl.open_folder(tmp_path / "x", tmp_path / "y", "train", all_samples=False, samples=9)) == 4
 
 
+def test_endings_may_be_in_capitals_and_hidden_files_are_a_systems(tmp_path: Path) -> None:
+    folders = write(tmp_path, {"1.npy": ramp(3), "2.npy": ramp(3)}, {"1.npy": ramp(3), "2.npy": ramp(3)})
+    for side in ("x", "y"):
+        (tmp_path / side / "train" / "._1.npy").write_bytes(b"\0\5\x16\7")  # of macOS
+        (tmp_path / side / "train" / "2.npy").rename(tmp_path / side / "train" / "2.NPY")
+    assert nl.open_folder(*folders).names == ["1.npy", "2.NPY"]
+
+
 def test_a_folder_that_cannot_be_used_says_what_is_missing(tmp_path: Path) -> None:
     path_x, path_y, _ = write(tmp_path, {"1.npy": ramp(3), "2.npy": ramp(3)}, {"2.npy": ramp(3), "3.npy": ramp(3)})
     with pytest.raises(ValueError, match=r"1.npy \(no target in path_y\), 3.npy \(no signal in path_x\)"):

@@ -114,6 +114,26 @@ def test_an_archive_that_inflates_or_has_a_head_of_no_python_is_refused(tmp_path
         nl.read_recording(path)
 
 
+def test_a_file_that_cannot_be_read_says_what_it_is(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cut.npz", signal=np.zeros(1000), sampling_frequency=100)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:500])
+    (tmp_path / "link.npz").symlink_to(tmp_path / "gone.npz")
+    (tmp_path / "eeg.set").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    for path, told in (
+        (tmp_path / "cut.npz", "cut.npz cannot be read .*: File is not a zip file"),
+        (tmp_path / "link.npz", "link.npz is a link to .*gone.npz, which is missing"),
+        (tmp_path / "eeg.set", "eeg.set is no table.*: {'signal': .T, C., 'sampling_frequency': Hz} is a recording"),
+        ("https://physionet.org/a.npz", "path='https://physionet.org/a.npz' is an address"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=told):
+            nl.read_recording(path)
+    (tmp_path / "walking").mkdir()
+    for file in ("cut.npz", "link.npz"):
+        (tmp_path / file).unlink()
+    with pytest.raises(FileNotFoundError, match="whose folders, walking, are not looked into"):
+        nl.list_recordings(tmp_path)
+
+
 def test_a_clock_that_leaps_years_is_no_grid_of_billions_of_samples(tmp_path: Path) -> None:
     path = tmp_path / "walk.csv"
     path.write_text("time,x\n" + "".join(f"{i / 100},{i}\n" for i in range(500)) + "100000000,1\n")

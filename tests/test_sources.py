@@ -143,7 +143,7 @@ def test_a_folder_gives_its_signals_and_its_targets(tmp_path: Path) -> None:
         ([np.zeros((4, 2))], r"data\[0\] is a ndarray; expected a pair"),
         ([(np.zeros((4, 2)),)], r"data\[0\] is a tuple of 1; expected a pair"),
         ([(np.zeros((4, 2)), np.zeros(4), 1)], r"data\[0\] is a tuple of 3; expected a pair"),
-        ((np.zeros((3, 4, 2)), np.zeros((2, 4))), r"shapes \(3, 4, 2\) and \(2, 4\).*as many targets as signals, 3"),
+        ((np.zeros((3, 4, 2)), np.zeros((2, 4))), r"shape \(3, 4, 2\) and shape \(2, 4\).*as many targets as"),
         ([], "data is empty"),
         (iter([]), "data is empty"),
     ],
@@ -226,6 +226,70 @@ def test_a_frame_is_one_signal_and_a_pair_of_them_one_pair() -> None:
     x, y = make_pairs(state, [9])[0]
     assert np.array_equal(nl.predict(state, Frame(x))[0], nl.predict(state, x)[0])
     assert nl.evaluate(state, (Frame(x), Frame(y))) == nl.evaluate(state, (x, y))
+
+
+def test_lists_of_signals_and_of_targets_are_pairs() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = make_pairs(state, [6, 9, 4])
+    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+    cells = [np.empty((1, 3), dtype=object) for _ in range(2)]  # as of MATLAB
+    cells[0][0, :], cells[1][0, :] = xs, ys
+    expected = nl.evaluate(state, pairs)
+    for given in ((xs, ys), [xs, ys], (cells[0][0], ys), tuple(cells)):
+        assert nl.evaluate(state, given) == expected
+    with pytest.raises(ValueError, match="data is a pair of 3 in a list and 2 in a list; expected as many targets"):
+        nl.evaluate(state, (xs, ys[:2]))
+    with pytest.raises(ValueError, match="data is two lists of two"):  # x and y, or a pair each?
+        nl.evaluate(state, (xs[:2], ys[:2]))
+
+
+def test_objects_that_are_numbers_are_taken_and_others_are_named() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    x = make_pairs(state, [6])[0][0]
+    objects = x.astype(object)
+    assert np.array_equal(nl.predict(state, objects)[0], nl.predict(state, x)[0])
+    assert len(nl.predict(state, np.array([objects, objects]))) == 2
+    objects[2, 1] = "off"
+    with pytest.raises(TypeError, match=r"x of signals\[0\] holds 'off' at \[2, 1\]"):
+        nl.predict(state, objects)
+    with pytest.raises(TypeError, match="structured_to_unstructured"):
+        nl.predict(state, np.zeros(6, dtype=[("ecg", "f4"), ("ppg", "f4")]))
+
+
+def test_tables_whose_rows_or_columns_are_in_other_orders_are_refused() -> None:
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = [(pd.DataFrame(x, columns=["left", "right"]), pd.DataFrame(y)) for x, y in make_pairs(state, [6] * 4)]
+    x, y = pairs[0]
+    with pytest.raises(ValueError, match="data: rows have the same labels in two orders, 0, 1, 2 and 3 more, then 5"):
+        nl.evaluate(state, (x, y[::-1]))
+    with pytest.raises(ValueError, match="true and found: rows have the same labels"):
+        nl.class_scores(pd.Series([0, 1]), pd.Series([0, 1])[::-1])
+    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=2, **QUIET)
+    assert trained["preprocessing"]["channels"] == ["left", "right"]
+    for attempt in (
+        lambda turned: nl.predict(trained, turned),
+        lambda turned: nl.evaluate(state, [(x, y), (turned, y)]),
+        lambda turned: nl.train(state, pairs, [(turned, y)], epochs=1, batch_size=2, **QUIET),
+    ):
+        with pytest.raises(ValueError, match="columns right, left; expected them in the order left, right"):
+            attempt(x[["right", "left"]])
+
+
+def test_a_table_of_several_signals_is_told_how_to_be_cut() -> None:
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    state = make_state(Case("GRUseq2seq", "binary"))
+    frames = [pd.DataFrame(x, columns=["left", "right"]) for x, _ in make_pairs(state, [6, 5])]
+    whole = pd.concat(frames, keys=["a", "b"])
+    with pytest.raises(ValueError, match="signals is a DataFrame with 2 labels a row.*groupby"):
+        nl.predict(state, whole)
+    with pytest.raises(TypeError, match="is asked of a DataFrameGroupBy, which has no item 0"):
+        nl.predict(state, whole.groupby(level=0))
+    missing = frames[0].astype("Float64")
+    assert np.array_equal(nl.predict(state, missing)[0], nl.predict(state, frames[0])[0])
+    missing.iloc[3, 1] = pd.NA
+    with pytest.raises(ValueError, match=r"holds nan at \[3, 1\]"):
+        nl.predict(state, missing)
 
 
 def test_two_channels_to_a_model_of_one_are_told_to_be_taken_as_signals() -> None:

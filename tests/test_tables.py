@@ -40,6 +40,14 @@ def test_names_units_and_clocks_are_read_however_they_are_written(head: str, row
     np.testing.assert_allclose(read["signal"][:, 0], ECG, atol=1e-4)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_text_may_be_as_excel_writes_it(encoding: str, tmp_path: Path) -> None:
+    rows = "".join(f"{t:.3f}\t{v:.4f}\n" for t, v in zip(T, ECG, strict=True))
+    (tmp_path / "a.txt").write_text(f"time\tBrustwand für EKG (µV)\n{rows}", encoding=encoding)
+    read = nl.read_recording(tmp_path / "a.txt")
+    assert (read["channels"], read["units"], len(read["signal"])) == (["Brustwand für EKG"], ["µV"], 500)
+
+
 def test_a_title_above_the_names_is_no_name_and_names_are_no_units(tmp_path: Path) -> None:
     rows = [f"{t:.3f},{v:.4f}" for t, v in zip(T, ECG, strict=True)]
     for title in ("Recording 5,\n", "Recording 5,of Anna\n"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurallib.signals.arrays import as_array
 from neurallib.signals.people import people_of
-from neurallib.signals.sources import without_frames
+from neurallib.signals.sources import check_order, without_frames
 
 
 class Sides(NamedTuple):
@@ -23,6 +23,8 @@ class Sides(NamedTuple):
 
 def as_sides(true: Any, found: Any, people: Any) -> Sides:
     """Both sides; with people they may be one of each recording, which becomes a recording of one step."""
+    check_order("true and found", true, found)
+    check_order("true and people", true, people)
     of_true, of_found = _each(true), _each(found)
     n, m = len(of_true), len(of_found)
     if n != m or not n:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
+import numbers
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,7 +61,10 @@ def as_array(given: Any) -> np.ndarray:
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
     if np.ma.is_masked(given) and given.dtype.kind in "biuf":
         given = given.astype(given.dtype if given.dtype.kind == "f" else np.float64).filled(np.nan)
-    array: np.ndarray = np.asarray(given)
+    array: np.ndarray = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+    if array.dtype == object and hasattr(given, "to_numpy"):
+        with contextlib.suppress(TypeError, ValueError):  # of pandas' own types, whose missing values are no floats
+            array = given.to_numpy(dtype=np.float64, na_value=np.nan)
     return array
 
 
@@ -76,9 +81,11 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
         raise ValueError(f"{name} is no array of numbers: {error}") from error
     if array.dtype == object and not array.ndim:
         raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers.")
+    array = _of_objects(array, name) if array.dtype == object else array
     array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers.")
+        way = ": numpy.lib.recfunctions.structured_to_unstructured(x)" if array.dtype.names else ""
+        raise TypeError(f"{name} holds {array.dtype}; expected floating-point or integer numbers{way}.")
     finite = None if array.dtype.kind != "f" else ~np.isinf(array) if gaps else np.isfinite(array)
     if finite is not None and np.count_nonzero(finite) < array.size:
         at = np.argwhere(~finite)[0].tolist()
@@ -88,6 +95,15 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
         if largest > float(np.finfo(np.float32).max):
             raise ValueError(f"{name} holds values up to {largest:g}, beyond the range of float32 (3.4e38).")
     return array
+
+
+def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of any objects as float64, None being nan; an error tells the first that is no number."""
+    for at, value in np.ndenumerate(array):
+        if value is not None and not isinstance(value, numbers.Real):
+            held = f"{value!r:.40}" if np.ndim(value) == 0 else f"a {type(value).__name__}"
+            raise TypeError(f"{name} holds {held} at {list(at)}; expected floating-point or integer numbers.")
+    return array.astype(np.float64)
 
 
 def by_label(given: Any, *names: Iterable[str]) -> Any:

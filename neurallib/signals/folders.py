@@ -175,7 +175,9 @@ def open_folder(
     if number("overlap", overlap, 0, 1, high_open=True) and window_size is None:
         raise ValueError(f"overlap={overlap!r} is of windows: give window_size, or leave it out.")
     folders = [_part_folder(path, part, name) for path, name in ((path_x, "path_x"), (path_y, "path_y"))]
-    files = [{path.name: path for path in folder.glob("*.npy")} for folder in folders]
+    files = [  # hidden ones are a system's, such as the ._ files of macOS
+        {path.name: path for path in folder.glob("[!.]*") if path.suffix.lower() == ".npy"} for folder in folders
+    ]
     for folder, found in zip(folders, files, strict=True):
         if not found:
             others = listing(sorted(path.name for path in folder.iterdir()))

@@ -58,7 +58,8 @@ def make_dataset(
     ----------
     recordings : path, sequence or mapping
         A folder; or paths and recordings, by themselves or by the names that they are to have. A recording in memory
-        needs its "signal" and "sampling_frequency", and a "name" where it is not given by one.
+        needs its "signal" and "sampling_frequency", and a "name" where it is not given by one. Of a folder for each
+        class or person: {f"{path.parent.name}_{path.stem}": path for path in Path("data").glob("*/*.npy")}.
     directory : path
         Where to write; a new or empty folder, or one that this function made.
     target : function, mapping, str or list of str

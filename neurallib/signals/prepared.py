@@ -83,6 +83,8 @@ class PreparedData(Dataset[Item]):
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
         self._unscaled: dict[int, Tensor] = {}  # targets of signals without a shape, which nothing scales back
+        picked = handed.conversion.columns is not None  # of signals whose channels are in another order
+        self.columns: list[str] | None = None if picked else preprocessing["channels"]  # names, in order
 
     def __len__(self) -> int:
         return len(self.names)
@@ -208,18 +210,35 @@ class PreparedData(Dataset[Item]):
 
     def _read(self, i: int) -> tuple[np.ndarray, Tensor, list[str]]:
         """An item checked and shaped, in its own numbers."""
-        given, name = self._source[i], self.names[i]
+        name = self.names[i]
+        try:
+            given = self._source[i]
+        except KeyError as error:
+            told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
+            raise TypeError(f"{name} is asked of {told}.") from error
         if not self._has_targets:
-            x, corrections = _signal(signal_of(given), self._handed.conversion, self.task, name)
+            x, corrections = _signal(self._ordered(signal_of(given), name), self._handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             made = isinstance(given, Mapping) and "signal" in given
             way = "which make_dataset makes of a recording" if made else "such as those of zip(x, y)"
             size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
             raise TypeError(f"{name} is a {type(given).__name__}{size}; expected a pair (signal, target), {way}.")
-        x, corrections = _signal(given[0], self._handed.conversion, self.task, name)
+        x, corrections = _signal(self._ordered(given[0], name), self._handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more
+
+    def _ordered(self, given: Any, name: str) -> Any:
+        """A signal whose columns, where they have names, are in the order of the state's channels or the first's."""
+        columns = list(getattr(given, "columns", ()))
+        if columns and all(isinstance(column, str) for column in columns):
+            self.columns = self.columns or columns
+            if columns != self.columns and sorted(columns) == sorted(self.columns):
+                raise ValueError(
+                    f"x of {name} has the columns {listing(columns)}; expected them in the order "
+                    f"{listing(self.columns)}: frame[{self.columns}]."
+                )
+        return given
 
     def _converted(self, i: int, x: np.ndarray) -> np.ndarray:
         if len(self.given_lengths) == i:
@@ -254,7 +273,8 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
     elif x.ndim == 2 and x.shape[1] != n and x.shape[0] == n:
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
-        one = "" if x.ndim else " One signal is an array, such as np.array(signal)."
+        one = " One signal is an array, such as np.array(signal)." if x.shape in ((), (n,)) else ""
+        one = one if x.ndim < 3 else " A stack [N, T, C] is handed in by itself, not within a list."
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.{one}")
     return x, corrections
 

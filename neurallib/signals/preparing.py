@@ -16,7 +16,7 @@ from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data, as_items
 from neurallib.signals.statistics import Statistics
 from neurallib.signals.targets import check_known
-from neurallib.state import State, changed
+from neurallib.state import State, changed, new_preprocessing
 from neurallib.tasks import describe
 
 
@@ -98,7 +98,10 @@ def prepare_training(
     prepared = _checked(state, data, name, True, memory_budget, enable_progress_bar, handed, **options)
     if augmentation is not None:
         prepared.drawn(0, epoch=0)  # a function that cannot be used is told before anything is trained
-    return changed(state, preprocessing=prepared.preprocessing), prepared
+    known = prepared.preprocessing
+    if known["channels"] is None and len(prepared.columns or ()) > 1:
+        known = new_preprocessing({**known, "channels": prepared.columns})
+    return changed(state, preprocessing=known), prepared
 
 
 def prepare_handed(

@@ -67,9 +67,8 @@ def _as_signal(signal: Any, what: str) -> Any:
     if hasattr(signal, "toarray"):
         raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C]: signal.toarray().")
     try:
-        if isinstance(signal, (list, tuple, Tensor)):
-            return as_array(signal)
-        signal = signal.to_numpy() if hasattr(signal, "to_numpy") else signal  # pandas, whose slices are other things
+        if isinstance(signal, (list, tuple, Tensor)) or hasattr(signal, "to_numpy"):  # pandas, whose slices are columns
+            signal = as_array(signal)
         return signal.astype(np.float64) if getattr(signal, "dtype", None) == object else signal
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} is no array of numbers [T, C]: {error}.") from error

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from neurallib.checks import as_path, boolean, number
-from neurallib.names import did_you_mean, hinted
+from neurallib.names import did_you_mean, hinted, listing
 from neurallib.signals import edf, tables, wfdb_records
 from neurallib.signals.lazy import (
     Contents,
@@ -254,7 +254,9 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     if not found:
         found = [path for path in files if path.suffix.lower() in TABLES and tables.is_table(path)]
     if not found:
-        missing = "" if folder.is_dir() else ", which is no folder"
+        within = [path.name for path in inside if path.is_dir()]
+        missing = f", whose folders, {listing(within)}, are not looked into" if within else ""
+        missing = missing if folder.is_dir() else ", which is no folder"
         raise FileNotFoundError(f"no recording (WFDB, EDF, BDF, .npy, .npz, text) in {folder}{missing}.")
     return sorted(found, key=lambda path: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", path.name)])
 
@@ -274,6 +276,8 @@ def _contents(
     if path.suffix == ".hea" or beside and (stem != path or not path.is_file()):
         return wfdb_records.read_wfdb(stem, annotator), stem.name, str(stem)
     if not path.is_file():
+        if path.is_symlink():
+            raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which is missing.")
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, near)
         raise FileNotFoundError(f"{path} is missing, and {path.name}.hea is missing too.{hint}")
@@ -286,7 +290,7 @@ def _contents(
         if annotator is not None:
             contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator), path))
     elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
-        contents = tables.read_numpy(path, sampling_frequency)
+        contents = tables.read_numpy(path, sampling_frequency, head[:2] != b"PK")
     else:
         contents = tables.read_table(path, sampling_frequency, time, labels, channels)
     return contents, path.stem, str(path)

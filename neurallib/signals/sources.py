@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from neurallib.names import listing
+from neurallib.signals.arrays import as_array
 from neurallib.signals.folders import SignalFolder
 from neurallib.state import Pair
 from neurallib.warn import warn
@@ -27,8 +30,9 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     ----------
     data : Data or Signals
         A sequence, a torch Dataset, anything with a length and items, or an iterable, which is read once and kept.
-        With targets also one pair of arrays: (x [T, C], y) or, stacked, (x [N, T, C], y [N, ...]). Without also one
-        signal [T, C], a stack [N, T, C], or items that have a target beside the signal.
+        With targets also one pair of arrays: (x [T, C], y) or, stacked, (x [N, T, C], y [N, ...]), where lists may
+        stand for stacks. Without also one signal [T, C], a stack [N, T, C], or items that have a target beside the
+        signal.
     name : str
         What errors call the data.
     n_features : int
@@ -43,13 +47,14 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     TypeError, ValueError
         If it is nothing of the kind, empty, or the arrays of a pair are not equally long.
     """
-    if type(data) is list and data and not (has_targets and _is_pair(data)):
+    if type(data) is list and data and not (has_targets and _is_pair(data, name)):
         return data  # what it mostly is; asking whether it is a path or a mapping takes longer than all else here
     expected = FORMS.format("pairs (signal, target)" if has_targets else "signals")
     if isinstance(data, Mapping) and "signal" in data and not has_targets:
         raise TypeError(f"{name} is a recording; expected {expected}: predict_recording takes a recording.")
     if isinstance(data, (str, bytes, os.PathLike)):
-        raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
+        way = "open_folder reads folders, np.load files"
+        raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: {way}.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
     if getattr(_whole(data), "is_prepared", False):
@@ -58,16 +63,19 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
             "prepared here. What is prepared is for make_loader."
         )
     if data is None or isinstance(data, Mapping):
-        raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
-    data = without_frames(data)
+        held = "" if data is None else f" of {listing(map(str, data))}"
+        way = f": {'a pair (x, y) of them' if has_targets else 'list(signals.values())'}" if held else ""
+        raise TypeError(f"{name} is a {type(data).__name__}{held}; expected {expected}{way}.")
+    check_order(name, *(data if isinstance(data, tuple) else ()))
+    whole, data = data, without_frames(data)
     items = data
-    if has_targets and _is_pair(data):
-        items = _paired(data[0], data[1], name, n_features)
+    if has_targets and _is_pair(data, name):
+        items = _paired(data[0], data[1], name, n_features) or [(_one(whole[0], name), data[1])]
     elif _is_array(data):
         if has_targets:
             raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
         stacked = _is_stack(data, n_features)
-        items = data if stacked else [data]
+        items = data if stacked else [_one(whole, name)]
         if stacked and data.ndim == 2 and len(data) > 16 * data.shape[1]:  # more likely [T, C] of other channels
             n, n_steps = data.shape
             warn(f"{name} is [{n}, {n_steps}], taken as {n} signals of {n_steps} steps: the state takes one channel.")
@@ -119,10 +127,33 @@ def signal_of(item: Any) -> Any:
 
 
 def without_frames(data: Any) -> Any:
-    """Frames and columns of pandas as arrays: they give their columns where items are asked for."""
+    """Frames and columns of pandas as arrays: they give their columns where items are asked for. An array of arrays, as
+    MATLAB's cells are, has one dimension."""
     if isinstance(data, tuple):
         return tuple(map(without_frames, data)) if len(data) == 2 else data
-    return data.to_numpy() if hasattr(data, "to_numpy") else data
+    data = as_array(data) if hasattr(data, "to_numpy") else data
+    cells = isinstance(data, np.ndarray) and data.dtype == object and data.size and np.ndim(data.flat[0]) > 0
+    return data.ravel() if cells else data
+
+
+def check_order(name: str, *tables: Any) -> None:
+    """Raise ValueError where two frames or columns of pandas have the same labels of rows in different orders."""
+    labels = [list(each.index) for each in tables if hasattr(each, "to_numpy") and hasattr(each, "index")]
+    if len(labels) == 2 and labels[0] != labels[1] and Counter(labels[0]) == Counter(labels[1]):
+        raise ValueError(
+            f"{name}: rows have the same labels in two orders, {listing(map(str, labels[0]), 3)}, then "
+            f"{listing(map(str, labels[1]), 3)}. Give the second as second.loc[first.index], or both by to_numpy()."
+        )
+
+
+def _one(given: Any, name: str) -> Any:
+    """What is one signal; a frame stays one, for its columns have names."""
+    if (n := getattr(getattr(given, "index", None), "nlevels", 1)) > 1:
+        raise ValueError(
+            f"{name} is a {type(given).__name__} with {n} labels a row; expected the rows of one signal, or several "
+            "signals: [rows for _, rows in frame.groupby(level=0)]."
+        )
+    return given
 
 
 def _whole(data: Any) -> Any:
@@ -132,28 +163,39 @@ def _whole(data: Any) -> Any:
     return data
 
 
-def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]]:
-    if not _is_stack(x, n_features):
-        return [(x, y)]
-    if np.ndim(y) == 0 or len(x) != len(y):
-        raise ValueError(
-            f"{name} is a pair of arrays of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected as many targets as "
-            f"signals, {len(x)}."
-        )
+def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]] | None:
+    """Signals with their targets; None where `x` is a single signal."""
+    if _is_array(x) and not _is_stack(x, n_features):
+        return None
+    if (_is_array(y) and not y.ndim) or not hasattr(y, "__len__") or len(x) != len(y):
+        shapes = " and ".join(f"shape {tuple(a.shape)}" if _is_array(a) else f"{len(a)} in a list" for a in (x, y))
+        raise ValueError(f"{name} is a pair of {shapes}; expected as many targets as signals, {len(x)}.")
     return list(zip(x, y, strict=True))
 
 
 def _is_stack(x: Any, n_features: int) -> bool:
     """Whether an array holds several signals: [N, T, C], [N, T] of one feature, or arrays of unequal lengths."""
-    if isinstance(x, np.ndarray) and x.dtype == object:
+    if isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1:
         return True
     return x.ndim == 3 or (x.ndim == 2 and n_features == 1 and 1 not in x.shape)
 
 
-def _is_pair(data: Any) -> bool:
-    """Whether data are one pair of arrays, of which the second may be a single number."""
-    of_two = isinstance(data, (tuple, list)) and len(data) == 2
-    return of_two and _is_array(data[0]) and (_is_array(data[1]) or np.ndim(data[1]) == 0)
+def _is_pair(data: Any, name: str) -> bool:
+    """Whether data are one pair of arrays or lists, of which the second may be a single number; two lists of two may as
+    well be two pairs, as lists in a list are."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        return False
+    if _is_array(data[0]):
+        return _is_array(data[1]) or isinstance(data[1], (list, tuple)) or np.ndim(data[1]) == 0
+    if not isinstance(data[0], list) or not isinstance(data[1], (list, np.ndarray, Tensor)):
+        return False
+    if len(data[0]) != 2 or _is_array(data[1]):
+        return True
+    if isinstance(data, tuple) and len(data[1]) == 2:
+        raise ValueError(
+            f"{name} is two lists of two: pairs are (signal, target), and of signals x and targets y list(zip(x, y))."
+        )
+    return False
 
 
 def _is_array(value: Any) -> bool:

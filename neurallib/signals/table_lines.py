@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +16,9 @@ from neurallib.reading import told_by
 from neurallib.signals.conversion import is_unit
 from neurallib.signals.label_columns import MISSING
 
-
 EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
 CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
+_ELSE = "A package for its format may read it: {'signal': [T, C], 'sampling_frequency': Hz} is a recording as well."
 
 
 class Table(NamedTuple):
@@ -33,10 +36,10 @@ class Table(NamedTuple):
 def layout(path: Path) -> Table:
     """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding=_encoding(path)) as file:
             lines = [(i, line.strip(" \r\n")) for i, line in enumerate(itertools.islice(file, 200))]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text, nor any other recording that is known: {error}") from error
+        raise ValueError(f"{path} is no text, nor any other recording that is known: {error}. {_ELSE}") from error
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
     for separator in (";", "\t", ",", "|", None):
         rows = [_pieces(line, separator) for _, line in lines]
@@ -61,7 +64,20 @@ def layout(path: Path) -> Table:
         if at > EPOCH and 0 < rate < 1e4:  # Empatica: when it began and at which rate, a line each
             return Table(path, [], width, separator, lines[begin + 2][0], rate, at)
         return Table(path, heads[-1] if heads else [], width, separator, lines[begin][0])
-    raise ValueError(f"{path} is no table of numbers, nor any other recording that is known.")
+    raise ValueError(f"{path} is no table of numbers, nor any other recording that is known. {_ELSE}")
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8, what Excel calls Unicode text, or what it writes as CSV in the west of Europe, where no byte tells that it
+    is no text."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    with contextlib.suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+        return "utf-8-sig"
+    return "utf-8-sig" if re.search(rb"[\0-\x08\x0e-\x1f]", head) else "cp1252"
 
 
 def _pieces(line: str, separator: str | None) -> list[str]:
@@ -126,6 +142,6 @@ def texts_of(table: Table, column: int) -> list[str]:
 def _loaded(table: Table, columns: list[int], dtype: Any = np.float64, converters: Any = None) -> np.ndarray:
     with told_by(table.path, f"cannot be read (cut off?), lines counted from {table.skipped + 1}"):
         return np.loadtxt(
-            table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2, encoding="utf-8-sig",
-            quotechar='"',
+            table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2,
+            encoding=_encoding(table.path), quotechar='"',
         )  # fmt: skip

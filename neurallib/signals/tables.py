@@ -86,8 +86,9 @@ def read_table(
     return contents
 
 
-def read_numpy(path: Path, sampling_frequency: float | None) -> Contents:
-    """What a .npy or .npz holds: numbers [time], [time, channels] or [channels, time], the longer axis being time.
+def read_numpy(path: Path, sampling_frequency: float | None, is_array: bool) -> Contents:
+    """What a .npy (where it `is_array`) or .npz holds: numbers [time], [time, channels] or [channels, time], the longer
+    axis being time.
 
     A .npz has them as "signal", or as its only array, and may say "sampling_frequency", "channels", "units", "person",
     "start_time" and the events' "sample", "symbol" and "duration".
@@ -98,7 +99,7 @@ def read_numpy(path: Path, sampling_frequency: float | None) -> Contents:
         If it is cut or pickled, holds several signals or none, or no rate is known.
     """
     with told_by(path):
-        said = _archive(path) if zipfile.is_zipfile(path) else {"signal": read_array(path)}
+        said = {"signal": read_array(path)} if is_array else _archive(path)
         return _of_arrays(path, said, sampling_frequency)
 
 

@@ -83,8 +83,9 @@ def train(
     state : State
         Untrained or trained (then its training information becomes the new one's history); stays as it is.
     train_data, val_data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
-        Signals [T, n_features] and targets as the task asks, or a pair of them stacked ([N, T, n_features], [N, ...]);
-        each checked before training starts. A label that is not known is -1 (multiclass) or nan (every other task).
+        Signals [T, n_features] and targets as the task asks, or a pair of them stacked ([N, T, n_features], [N, ...])
+        or in lists; each checked before training starts. A label that is not known is -1 (multiclass) or nan (every
+        other task).
     epochs : int
         How many epochs at the most.
     batch_size : int
