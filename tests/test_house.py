@@ -32,6 +32,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
+    measures.delays
     measures.by_person measures.detection measures.tables measures.classes measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
     storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
