@@ -91,7 +91,10 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
     if frequency is not None:
         number("sampling_frequency", frequency, 0, low_open=True)
         if known["sampling_frequency"] not in (None, frequency):
-            warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {frequency:g} Hz.")
+            before = f"{known['sampling_frequency']:g}"
+            way = f": what it learnt at {before} Hz fits no longer; make_dataset(..., sampling_frequency={before}) "
+            way += "brings signals and labels to its own rate instead"
+            warn(f"sampling_frequency changes from {before} to {frequency:g} Hz{way if info else ''}.")
         if known["window"] is not None and known["sampling_frequency"] is None:  # in samples so far
             known = new_preprocessing({**known, "window": known["window"] / frequency})
         known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
