@@ -46,7 +46,8 @@ training.__init__ training.schedules training.optimization training.monitoring t
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
     prediction.windows prediction.doubt prediction.applying prediction.sharing prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.stream_events prediction.carries prediction.streaming
+    prediction.confusion prediction.on_folders prediction.stream_events prediction.carries prediction.streamable
+    prediction.streaming
     prediction.long_recordings prediction.certainty prediction.leads prediction.r_peaks prediction.beat_averages
     prediction.denoised prediction.skipping prediction.answered prediction.recordings plots_recordings plots_scores
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources workflow.retraining

@@ -106,7 +106,7 @@ plot_recording(recording, output=None, *, true=None, found=None, start=0.0, stop
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
-init_stream(state, *, batch_size=1, look_ahead=None)
+init_stream(state, *, batch_size=1, look_ahead=None, sampling_frequency=None, channels=None, units=None)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
     channels=None, units=None)
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,
