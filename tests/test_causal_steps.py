@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,27 @@ def test_a_delay_is_taken_off_events_wherever_they_are_found() -> None:
     recording = {"signal": x, "sampling_frequency": RATE}
     assert nl.predict_recording(state, recording, output="events")["events"].tolist() == expected
     assert nl.find_r_peaks(state, recording, snap=0).tolist() == expected
+    assert nl.find_events(nl.predict(state, [x])[0], RATE, **state["postprocessing"]["events"]).tolist() == expected
     network, carry = nl.build_network(state).eval(), nl.init_stream(state)
     found = []
     for chunk in [*np.split(x, 40), None]:
         _, carry = nl.stream_step(network, chunk, carry)
         found += carry["events"]["found"][0].tolist()
     assert found == expected
+
+
+@pytest.mark.parametrize("late", [0, 12])
+@pytest.mark.parametrize("rate", [125, 250])
+def test_labels_that_are_not_as_late_as_answers_are_told(late: int, rate: int) -> None:
+    state, factor = nl.load_pretrained("ecg_r_peaks_stream"), rate // 125
+    ecg = [nl.synthetic_ecg(duration=20, sampling_frequency=rate, seed=seed) for seed in range(2)]
+    moved = [(x, r_peaks[r_peaks < len(x) - 12 * factor] + late * factor) for x, r_peaks in ecg]
+    pairs = [(x[:, None], nl.peak_labels(places, len(x), 4)[:, None]) for x, places in moved]
+    told = "labels of .*data stand where events are, and the state answers 0.096 s later, .* 12 steps, later"
+    with pytest.warns(UserWarning, match=told) if late == 0 else nullcontext():
+        nl.evaluate(state, pairs, sampling_frequency=rate)
+    with pytest.warns(UserWarning, match=told) if late == 0 else nullcontext():
+        nl.confusion_matrix(state, pairs, sampling_frequency=rate)
+    if rate == 125:
+        with pytest.warns(UserWarning, match=told) if late == 0 else nullcontext():
+            nl.train(state, pairs, pairs, epochs=1, batch_size=2, dry_run=True, **QUIET)

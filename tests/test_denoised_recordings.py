@@ -115,3 +115,29 @@ def test_what_cannot_be_denoised_is_told() -> None:
     for state in (nl.load_pretrained("ecg_r_peaks"), two):
         with pytest.raises(ValueError, match=r"one feature and one output, and this one has 1 and [12]\."):
             nl.denoise_recording(state, given)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("uV", 1e3), ("V", 1e-3)])
+def test_what_is_converted_to_the_units_of_a_state_comes_back_in_its_own(unit: str, factor: float) -> None:
+    given = recording(["II"])
+    other = {**given, "signal": factor * given["signal"], "units": [unit]}
+    known: Any = {**DENOISER, "preprocessing": {**DENOISER["preprocessing"], "units": ["mV"]}}
+    with pytest.warns(UserWarning, match=f"units are {unit}: converted"):
+        made = nl.denoise_recording(known, other)
+    assert made["units"] == [unit]
+    expected = nl.denoise_recording(known, given)["signal"]
+    np.testing.assert_allclose(made["signal"] / factor, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channel", "output", "told"),
+    [("PPG", "ECG (mV)", ("ECG", "mV")), ("PPG", "ECG", ("ECG", "")), ("PPG", "clean PPG", None), ("II", "ECG", None)],
+)
+def test_another_quantity_than_a_channel_has_its_own_name_and_unit(channel: str, output: str, told: Any) -> None:
+    preprocessing = {**DENOISER["preprocessing"], "channels": [channel], "units": ["a.u."]}
+    state: Any = {**DENOISER, "preprocessing": preprocessing, "postprocessing": {"outputs": [output], "events": {}}}
+    given = {**recording([channel, "Resp"]), "units": ["a.u.", "L"]}
+    made = nl.denoise_recording(state, given)
+    name, unit = told or (channel, "a.u.")
+    assert (made["channels"], made["units"]) == ([name, "Resp"], [unit, "L"])
+    assert (given["channels"], given["units"]) == ([channel, "Resp"], ["a.u.", "L"])

@@ -156,7 +156,8 @@ def test_the_code_turns_outputs_into_answers(tmp_path: Path) -> None:
     state["postprocessing"].update(outputs=["R-peak"], events={"threshold": 0.3, "snap": 0.05})
     assert "events = nl.find_events(output[:, 0], 360, threshold=0.3)  # samples\n" in written(state, tmp_path)
     state["postprocessing"]["events"]["delay"] = 0.1
-    assert "events = nl.find_events(output[:, 0], 360, threshold=0.3) - 36  # samples\n" in written(state, tmp_path)
+    card = written(state, tmp_path)
+    assert "events = nl.find_events(output[:, 0], 360, threshold=0.3, delay=0.1)  # samples\n" in card
     labels = make_state(Case("GRUseq2seq", "multilabel"))
     assert "# samples, of 0; your signal's Hz in place of 250\n" in written(labels, tmp_path)
     classes = make_state(Case("GRUseq2seq", "multiclass"))

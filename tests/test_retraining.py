@@ -72,7 +72,7 @@ def test_sampling_frequency_and_normalization_go_on(given: bool, tmp_path: Path)
         other = retrain(state, source, tmp_path, sampling_frequency=100, normalization="minmax")
     assert other["preprocessing"] == new_preprocessing({"sampling_frequency": 100.0, "normalization": "minmax"})
     words = [str(warning.message) for warning in told]
-    assert any("sampling_frequency changes from 250 to 100 Hz" in text for text in words)
+    assert any("changes from 250 to 100 Hz: what it learnt at 250 Hz fits no longer" in text for text in words)
     assert any("normalization changes from 'zscore' to 'minmax'" in text for text in words)
     assert source["preprocessing"] == kept
 

@@ -51,7 +51,7 @@ denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None,
 evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
     tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
     names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
-find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0)
+find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0, delay=0.0)
 find_intervals(output, sampling_frequency, *, threshold=0.5, smoothing=0.0, min_duration=0.0, names=None)
 find_unfinished(results_directory=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
@@ -106,7 +106,7 @@ plot_recording(recording, output=None, *, true=None, found=None, start=0.0, stop
 post_process_peaks_binary(output, threshold=0.5, filter_peaks=False, min_distance=40)
 predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, enable_progress_bar=False,
     sampling_frequency=None, channels=None, units=None)
-init_stream(state, *, batch_size=1, look_ahead=None)
+init_stream(state, *, batch_size=1, look_ahead=None, sampling_frequency=None, channels=None, units=None)
 iter_predict(state, signals, *, batch_size=32, output='probabilities', gpu_id=None, sampling_frequency=None,
     channels=None, units=None)
 predict_recording(state, recording, *, window=None, overlap=None, output='probabilities', path=None, gpu_id=None,

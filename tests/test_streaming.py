@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,33 @@ def test_events_are_of_binary_models_that_name_them() -> None:
 def test_what_cannot_be_a_stream_is_told_with_the_way_out(state: nl.State, options: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         nl.init_stream(state, **options)
+
+
+NAMED: dict[str, Any] = {"channels": ["II", "V5"], "units": ["mV", "mV"]}
+
+
+def test_what_is_said_of_a_stream_and_is_the_state_s_own_changes_nothing() -> None:
+    said = {"sampling_frequency": 0.96 * RATE, "channels": ["II", "V5"], "units": "mV"}
+    assert plain(nl.init_stream(make(NAMED), **said)) == plain(nl.init_stream(make(NAMED)))
+    assert nl.init_stream(make(), units="V", channels=["a", "b"])["x_scale"] is None, "the state says nothing of them"
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"sampling_frequency": 3.1 * RATE}, r"hand in 50 Hz, within 5 %, means of 3 samples \(51.6667 Hz\), "
+                                             r"chunk.reshape\(-1, 3, 2\).mean\(axis=1\)"),
+        ({"sampling_frequency": 1.4 * RATE}, "hand in 50 Hz, .* resampled by the device, or train at 70 Hz"),
+        ({"sampling_frequency": 0.5 * RATE}, "hand in 50 Hz, .* resampled by the device, or train at 25 Hz"),
+        ({"channels": ["V5", "I", "II"]}, r"channels are V5, I, II: hand in II, V5, chunk\[..., \[2, 0\]\]"),
+        ({"units": "V"}, r"units are V: hand in mV, mV, chunk \* \[1000.0, 1000.0\]"),
+        ({"units": "Pa"}, "nothing converts one to the other"),
+    ],
+)  # fmt: skip
+def test_what_a_stream_would_have_to_convert_is_told_with_what_to_do(said: dict[str, Any], match: str) -> None:
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=match):
+        warnings.simplefilter("error")  # nothing says that it is converted
+        nl.init_stream(make(NAMED), **said)
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,5 @@ In other languages it is the same: the states are inputs and outputs in the same
 Where a sample is nan or infinite, as of a lead that is off, or a length is not from 1 to the time of `x`, a signal, or
 piece of a stream, has nan for all of its outputs. The states come out as they went in, and the stream goes on with the
 next piece as if that one had not been: short pieces lose little.
-What is an event is the rule of `nl.find_events`, and a "delay" is taken off its time.
+What is an event is the rule of `nl.find_events`, which takes threshold, smoothing, min_distance and delay.
 """

@@ -9,6 +9,7 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import integer
 from neurallib.devices import configure_device
+from neurallib.measures.delays import check_delay
 from neurallib.measures.metrics import Metrics
 from neurallib.names import hinted
 from neurallib.prediction.applying import answers
@@ -81,6 +82,7 @@ def confusion_matrix(
         raise ValueError("this state does regression; expected a classification, which has classes to confuse.")
 
     def table(prepared: PreparedData, bar: bool) -> np.ndarray:
+        check_delay(state, prepared)
         metrics = Metrics(task)
         for some in answers(state, prepared, batch_size, device, bar):
             metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())

@@ -11,8 +11,10 @@ from neurallib.checks import boolean, is_list
 from neurallib.names import hinted, listing
 from neurallib.prediction.beat_averages import with_beat_averages
 from neurallib.prediction.long_recordings import predict_recording
+from neurallib.signals.conversion import unit_factor
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signal_rows, with_values,
+    Recording, as_recording, column_of, ecg_leads, is_ecg_lead, n_channels_of, of_channel, of_each, signal_rows,
+    with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -53,7 +55,8 @@ def denoise_recording(
     -------
     dict
         The recording with another "signal", float32 [T, C] in the units that it came in, nan in gaps; a channel without
-        any value stays so.
+        any value stays so. Where the state's output is another quantity than its channel, as of one that makes ECG of
+        PPG, the channel has its name and unit: "ECG (mV)" of `outputs`.
 
     Raises
     ------
@@ -95,15 +98,31 @@ def denoise_recording(
     averages = ECG in outputs if average_beats is None else boolean("average_beats", average_beats)
     recording = as_recording(recording)
     signal = signal_rows(recording["signal"], 0, len(recording["signal"])).astype(np.float32)
+    names, units = (of_each(recording, key, [""] * signal.shape[1]) for key in ("channels", "units"))
+    other = _other_quantity(state)
     for column in with_values(recording, _columns(state, recording, channels)):
         answer = predict_recording(
             state, of_channel(recording, column), gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
         )
         denoised = answer["output"][:, 0]
+        if other is not None:
+            names[column], units[column] = other
+        elif known := state["preprocessing"]["units"]:  # which the recording's were converted to
+            denoised = denoised * np.float32(unit_factor(known[0], units[column]) or 1)
         if averages:
             denoised = with_beat_averages(signal[:, column], denoised, float(recording["sampling_frequency"]))
         signal[:, column] = denoised
-    return {**recording, "signal": signal}
+    return {**recording, "signal": signal} | ({} if other is None else {"channels": names, "units": units})
+
+
+def _other_quantity(state: State) -> tuple[str, str] | None:
+    """Name and unit of a state's output that is not its channel without noise."""
+    channels, outputs = state["preprocessing"]["channels"], state["postprocessing"]["outputs"]
+    if not channels or not outputs:
+        return None
+    name, _, unit = outputs[0].removesuffix(")").partition(" (")
+    is_same = channels[0].lower() in name.lower() or name == ECG and is_ecg_lead(channels[0])
+    return None if is_same else (name, unit)
 
 
 def _columns(state: State, recording: Recording, channels: Sequence[str | int] | None) -> list[int]:

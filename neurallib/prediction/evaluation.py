@@ -12,6 +12,7 @@ from torch import Tensor
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
+from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import LossTerms, loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
@@ -103,6 +104,7 @@ def evaluate(
     terms = loss_terms(task, state["training_info"].get("class_weight"))
 
     def measured(prepared: PreparedData, bar: bool) -> tuple[Tensor, Metrics]:
+        check_delay(state, prepared)
         sums, metrics = torch.zeros(2, dtype=torch.float64), Metrics(task)
         for some in answers(state, prepared, batch_size, device, bar):
             sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])

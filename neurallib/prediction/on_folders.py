@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
+from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
 from neurallib.names import hinted
 from neurallib.prediction.evaluation import outputs_and_losses, predict
@@ -146,6 +147,7 @@ def _predict_and_measure(
     terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
 
     def both(prepared: PreparedData, bar: bool) -> tuple[list[np.ndarray], list[float]]:
+        check_delay(state, prepared)
         return outputs_and_losses(state, prepared, batch_size, False, gpu_id, bar, terms)
 
     parts = of_each_share("testing", state, data, "data", True, handed, both, enable_progress_bar=enable_progress_bar)

@@ -126,8 +126,10 @@ def conversion(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
+    tell: bool = True,
 ) -> Conversion:
-    """What has to be done to signals of this frequency, these channels and units for a state that knows its own.
+    """What has to be done to signals of this frequency, these channels and units for a state that knows its own; with
+    a word where channels are picked or units converted, unless not to `tell`.
 
     Raises
     ------
@@ -141,8 +143,13 @@ def conversion(
     given_units = _names("units", units, n_given)
     if columns is not None and given_units is not None:
         given_units = [given_units[column] for column in columns]
-    rate = _rate(known["sampling_frequency"], sampling_frequency)
-    return Conversion(columns, _factors(known["units"], given_units), rate, n_given)
+    rate, factors = _rate(known["sampling_frequency"], sampling_frequency), _factors(known["units"], given_units)
+    if tell and columns is not None:
+        own = listing(known["channels"] or ())
+        warn(f"channels are {listing(names or ())}: the state's, {own}, are picked by their names.")
+    if tell and factors is not None:
+        warn(f"units are {listing(given_units or ())}: converted to the state's, {listing(known['units'] or ())}.")
+    return Conversion(columns, factors, rate, n_given)
 
 
 def adopted(
@@ -190,7 +197,6 @@ def _columns(known: list[str] | None, given: list[str] | None, n_features: int) 
             f"channels lacks {listing(missing)}: the state was trained on {listing(known)}, given are {listing(given)}."
             f" Where {missing[0]!r} has another name, read_recording(..., channels=[({missing[0]!r}, its name)])."
         )
-    warn(f"channels are {listing(given)}: the state's, {listing(known)}, are picked by their names.")
     return [given.index(name) for name in known]
 
 
@@ -198,10 +204,7 @@ def _factors(known: list[str] | None, given: list[str] | None) -> np.ndarray | N
     if known is None or given is None:
         return None
     factors = np.array([_factor(theirs, own) for theirs, own in zip(given, known, strict=True)])
-    if (factors == 1).all():
-        return None
-    warn(f"units are {listing(given)}: converted to the state's, {listing(known)}.")
-    return factors
+    return None if (factors == 1).all() else factors
 
 
 def unit_factor(given: str, wanted: str) -> float | None:

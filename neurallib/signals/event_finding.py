@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import number, seconds
 from neurallib.names import hinted
 from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, least_distance, smoothed
 
@@ -21,6 +21,7 @@ def find_events(
     threshold: float = 0.5,
     min_distance: float = 0.2,
     smoothing: float = 0.0,
+    delay: float = 0.0,
 ) -> np.ndarray:
     """The events that probabilities tell of, such as R-peaks: one for each run above the threshold.
 
@@ -37,11 +38,15 @@ def find_events(
     smoothing : float
         Seconds over which probabilities are averaged first, around each step; 0 for none. At the ends of the output
         and at gaps the mean is of the steps that there are.
+    delay : float
+        Seconds by which the output is later than what it tells of, at least 0: that of a state that looks back alone,
+        such as "ecg_r_peaks_stream", stands with the other three in `state["postprocessing"]["events"]`.
 
     Returns
     -------
     np.ndarray
-        int64 [n], ascending samples of the output: where each run is highest; of several equal steps the middle one.
+        int64 [n], ascending samples of the output: where each run is highest, of several equal steps the middle one;
+        less the delay, without those before the first sample.
 
     Raises
     ------
@@ -72,10 +77,11 @@ def find_events(
     number("threshold", threshold, 0, 1)
     distance = least_distance(min_distance, rate)
     half = half_width(smoothing, rate)
+    late = round(seconds("delay", delay) * rate)
     values = as_column(output)
     runs = _joined(values, half, [_runs(values, low, half, threshold) for low in range(0, len(values), PART)])
-    found: np.ndarray = runs.place[_apart(runs.place, runs.top, distance)]
-    return found
+    found: np.ndarray = runs.place[_apart(runs.place, runs.top, distance)] - late
+    return found[found >= 0]
 
 
 class _Runs(NamedTuple):

@@ -159,7 +159,7 @@ def ecg_leads(recording: Recording, unit: str | None = None) -> list[int]:
     be converted to a unit; lead II before the others, as the one that rhythm is read from."""
     names, n = _channel_names(recording), n_channels_of(recording["signal"])
     units = of_each(recording, "units", [""] * n)
-    named = [k for k, name in enumerate(names) if _is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
+    named = [k for k, name in enumerate(names) if is_ecg_lead(name) and unit_factor(units[k], unit or "") is not None]
     named.sort(key=lambda k: _LEAD_II.fullmatch("".join(_lead_words(names[k]))) is None)
     return with_values(recording, named) if len(named) > 1 else named
 
@@ -174,7 +174,7 @@ def with_values(recording: Recording, columns: Sequence[int]) -> list[int]:
     return [column for column, holds in zip(columns, there, strict=True) if holds] or list(columns[:1])
 
 
-def _is_ecg_lead(name: str) -> bool:
+def is_ecg_lead(name: str) -> bool:
     """Whether a channel's name is that of an ECG lead, and of nothing that is only made of one, as its quality."""
     leads = _lead_words(name)
     return len(leads) > 0 and all(map(_LEAD.fullmatch, leads))

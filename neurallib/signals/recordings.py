@@ -28,6 +28,7 @@ from neurallib.signals.lazy import (
     picked_names,
 )
 from neurallib.signals.one_rate import at_one_rate
+from neurallib.warn import warn
 
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
 TABLES = {".csv", ".tsv", ".txt"}
@@ -114,8 +115,9 @@ def read_recording(
     start, stop : float, optional
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
-        Hz, where the file does not say: text without a time column, .npy. Of a text that does, and of channels with
-        different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments.
+        Hz, where the file does not say: text without a time column, .npy. Of a file that does, such as channels with
+        different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments. Where
+        the file says one rate and this is another, a warning says so.
     units : str or list of str, optional
         Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
         converted; where the file says no unit, this is what it is. By default the file's own.
@@ -180,11 +182,12 @@ def read_recording(
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
     check_contents(contents, source)
     columns = picked(channels, contents.channels, source)
-    if sampling_frequency is not None and len({contents.rates[column] for column in columns}) > 1:
+    own = {contents.rates[column] for column in columns}
+    if sampling_frequency is not None and any(abs(rate - sampling_frequency) > 1e-6 * rate for rate in own):
         contents = at_one_rate(contents, float(sampling_frequency))
+        if len(own) == 1:
+            warn(f"{source} says {own.pop():g} Hz: it is resampled to sampling_frequency={sampling_frequency:g}.")
     rate = common_rate(contents, columns, source)
-    if sampling_frequency is not None and abs(rate - sampling_frequency) > 1e-6 * rate:
-        raise ValueError(f"sampling_frequency={sampling_frequency:g}, but {source} says {rate:g} Hz.")
     n_steps = min(contents.lengths[column] for column in columns)
     begin, end = round(first * rate), n_steps if last is None else min(n_steps, max(round(last * rate), 1))
     if begin >= n_steps:

@@ -135,12 +135,10 @@ def _answers(state: State) -> str:
     if task.kind == "multiclass":
         return f"intervals = nl.find_intervals(output, {hertz}, names={names})  # in seconds{said}\n"
     held = state["postprocessing"]["events"]
-    known = {key: held.get(key) for key in ("threshold", "min_distance", "smoothing")}
+    known = {key: held.get(key) for key in ("threshold", "min_distance", "smoothing", "delay")}
     settings = "".join(f", {key}={value:g}" for key, value in known.items() if isinstance(value, (int, float)))
-    late = round(held["delay"] * (rate or 250)) if isinstance(held.get("delay"), (int, float)) else 0
-    settings += f") - {late}" if late else ")"
     which = "" if task.kind == "binary" else f", of {line(names[0])}"
-    return f"events = nl.find_events(output[:, 0], {hertz}{settings}  # samples{which}{said}\n"
+    return f"events = nl.find_events(output[:, 0], {hertz}{settings})  # samples{which}{said}\n"
 
 
 def limits_of(state: State, more: str | None) -> str:

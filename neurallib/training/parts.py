@@ -10,6 +10,7 @@ import numpy as np
 
 from neurallib.checks import choice, number
 from neurallib.measures.class_weights import decided_class_weight, tell_absent
+from neurallib.measures.delays import check_delay
 from neurallib.names import listing
 from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
@@ -47,11 +48,13 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     )
     train_set.weights = weights
     check_beats(train_set, known["sampling_frequency"])
+    check_delay(state, train_set)
     tell_absent(describe(state), train_set.class_counts)
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
     val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
+    check_delay(state, val_set)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:
         warn(f"the state was trained on windows of {window} steps, these signals are longer: they are taken whole.")
@@ -88,7 +91,10 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
     if frequency is not None:
         number("sampling_frequency", frequency, 0, low_open=True)
         if known["sampling_frequency"] not in (None, frequency):
-            warn(f"sampling_frequency changes from {known['sampling_frequency']:g} to {frequency:g} Hz.")
+            before = f"{known['sampling_frequency']:g}"
+            way = f": what it learnt at {before} Hz fits no longer; make_dataset(..., sampling_frequency={before}) "
+            way += "brings signals and labels to its own rate instead"
+            warn(f"sampling_frequency changes from {before} to {frequency:g} Hz{way if info else ''}.")
         if known["window"] is not None and known["sampling_frequency"] is None:  # in samples so far
             known = new_preprocessing({**known, "window": known["window"] / frequency})
         known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
