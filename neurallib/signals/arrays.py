@@ -19,6 +19,7 @@ from neurallib.reading import told_by
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
 _NUMBERS = "cannot be read as numbers (pickled, cut off or no .npy?)"
+BRIDGED = 0.5  # s: over a gap no longer than this a state hears a straight line, and what is around it as one
 HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 10,000
 
 
