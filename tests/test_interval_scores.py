@@ -210,7 +210,7 @@ def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -
     texts = " ".join(str(each.message) for each in told)
     assert "the events of a are apnoea: none of them is one of names, apnea" in texts
     assert "the intervals that were found are sleep, wake: none is one of names, apnea" in texts
-    assert "no recording has an interval of apnea among its annotations" in texts
+    assert "no recording has apnea among its annotations; expected names=, as" in texts
 
 
 def test_flutter_is_scored_where_it_is_what_is_looked_for() -> None:

@@ -22,8 +22,8 @@ Recordings
 ----------
 `evaluate` counts steps. What a recording's answer is worth `evaluate_recordings` tells, by recording, of all and on
 average, with intervals over people: moments such as beats are matched within a tolerance (`task="events"`), what lasts,
-such as apnoeas, seizures and episodes of a rhythm, is scored by its overlap (`task="intervals"`, `names=["apnoea"]`, which
-are symbols of annotations and names of classes), and classes are counted by step or window (`task="classes"`).
+such as apnoeas, seizures and episodes of a rhythm, is scored by its overlap (`task="intervals"`, `names=["apnoea"]`,
+which are symbols of annotations and names of classes), and classes are counted by step or window (`task="classes"`).
 `compare_recordings` tells two models apart. Of one recording `peak_scores` and `interval_scores` do the same:
 
 ```python

@@ -20,11 +20,11 @@ from neurallib.names import hinted
 from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.prediction.stretches import gaps_between, joined, rows_of, segments_of, signal_of
+from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back, silenced, without_holes
 from neurallib.progress import progress
 from neurallib.sequences import pad
-from neurallib.signals.arrays import BRIDGED, bridged, write_array
+from neurallib.signals.arrays import BRIDGED, bridged, joined, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale

@@ -193,10 +193,11 @@ def _tell(task: str, rows: list[Row], names: Sequence[str] | None, has_target: b
     if task == "intervals" and names and found and not found & set(names):
         warn(f"the intervals that were found are {listing(sorted(found))}: none is one of names, {listing(names)}.")
     if not has_target and task in ("events", "intervals") and not any(row.n_true for row in rows):
-        what = "a beat" if task == "events" else f"an interval of {listing(names or ())}"
+        beats = "a beat", "beats, task='classes' or 'intervals' and names= for what lasts"
+        what, expected = beats if task == "events" else (listing(names or ()), "names=, as the annotations have them")
         warn(
-            f"no recording has {what} among its annotations; expected beats, task='classes' or 'intervals' and names= "
-            "for what lasts, or target=, which gives what is to be found."
+            f"no recording has {what} among its annotations; expected {expected}, or target=, which gives what is to be "
+            "found."
         )
 
 

@@ -137,3 +137,13 @@ def bridged(rows: np.ndarray) -> np.ndarray:
     at = np.arange(len(rows))
     lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
     return np.stack(lines, axis=1).astype(rows.dtype)
+
+
+def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """The segments that are heard as one: those between which no more than so many steps are missing."""
+    told: list[tuple[int, int]] = []
+    for start, stop in segments:
+        if told and start - told[-1][1] <= longest:
+            start = told.pop()[0]
+        told.append((start, stop))
+    return told

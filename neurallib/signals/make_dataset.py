@@ -15,7 +15,7 @@ from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
-from neurallib.signals.arrays import by_label
+from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_files import Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
@@ -50,8 +50,9 @@ def make_dataset(
 ) -> Path:
     """Write recordings and their targets as the folders that training reads: directory/x/PART/NAME.npy, and y.
 
-    No person is in two parts. Gaps (nan) are left out: a file lies between two of them. What is there already and would
-    be the same is not made again, so that a run that was stopped goes on; what is no longer wanted is taken away.
+    No person is in two parts. Gaps (nan) are left out, a file lies between two of them; over half a second and less a
+    line is drawn, as `predict_recording` hears it. What is there already and would be the same is not made again, so
+    that a run that was stopped goes on; what is no longer wanted is taken away.
 
     Parameters
     ----------
@@ -143,7 +144,8 @@ def make_dataset(
     first, words = first_of(sources, reading), target_words(target, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
-        "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
+        "sampling_frequency": sampling_frequency, "bridged": BRIDGED,
+        "reading": {name: repr(value) for name, value in reading.items()},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
     people = _people(sources, person, reading, old, stamps)
