@@ -33,7 +33,7 @@ From outputs to answers
 
 Scores of what was found
 ------------------------
-    match_peaks, peak_scores, class_scores, denoising_scores
+    match_peaks, peak_scores, interval_scores, class_scores, denoising_scores
 
 Recordings and data sets
 ------------------------
@@ -148,6 +148,7 @@ if TYPE_CHECKING:
     from neurallib.signals.event_targets import beats, event_target, interval_target, label_target
     from neurallib.signals.make_dataset import make_dataset
     from neurallib.measures.events import match_peaks, peak_scores
+    from neurallib.measures.intervals import interval_scores
     from neurallib.measures.classes import class_scores
     from neurallib.measures.denoising import denoising_scores
     from neurallib.measures.comparing import compare_recordings
@@ -199,6 +200,7 @@ _LATER = {
     "signals.event_targets": "beats event_target interval_target label_target",
     "signals.make_dataset": "make_dataset",
     "measures.events": "match_peaks peak_scores",
+    "measures.intervals": "interval_scores",
     "measures.classes": "class_scores",
     "measures.denoising": "denoising_scores",
     "measures.comparing": "compare_recordings",
@@ -228,11 +230,11 @@ __all__ = [
     "evaluate_recordings", "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks",
     "find_unfinished", "flip_valid", "freeze", "freezing_plan", "get_hparams_from_checkpoints",
     "get_hparams_from_hugging", "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging",
-    "grid_search", "gru_encoder_decoder", "gru_seq2one", "gru_seq2seq", "init_stream", "interval_target",
-    "iter_predict", "label_target", "list_architectures", "list_pretrained", "list_production_models",
-    "list_recordings", "load_checkpoint", "load_from_hub", "load_pretrained", "loss_function", "make_dataset",
-    "make_loader", "make_optimizer", "match_peaks", "open_folder", "peak_labels", "peak_scores", "plot_losses",
-    "plot_prediction", "plot_record_scores", "plot_recording", "post_process_peaks_binary", "predict",
+    "grid_search", "gru_encoder_decoder", "gru_seq2one", "gru_seq2seq", "init_stream", "interval_scores",
+    "interval_target", "iter_predict", "label_target", "list_architectures", "list_pretrained",
+    "list_production_models", "list_recordings", "load_checkpoint", "load_from_hub", "load_pretrained", "loss_function",
+    "make_dataset", "make_loader", "make_optimizer", "match_peaks", "open_folder", "peak_labels", "peak_scores",
+    "plot_losses", "plot_prediction", "plot_record_scores", "plot_recording", "post_process_peaks_binary", "predict",
     "predict_recording", "prepare", "push_to_hub", "read_recording", "replace_head", "retrain", "reuse_layers",
     "rr_intervals", "save_checkpoint", "save_model_card", "save_training_information",
     "save_training_information_to_file", "split_people", "state_from_network", "stream_step", "synthetic_ecg",

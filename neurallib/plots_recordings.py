@@ -13,11 +13,10 @@ from torch import Tensor
 from neurallib.checks import number
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
-from neurallib.signals.annotations import samples_of
+from neurallib.signals.annotations import beats_in
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
 from neurallib.signals.smoothing import as_numbers, class_names, exclude_each_other, most_probable
-from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +104,7 @@ def plot_recording(
             "give start and stop, or more seconds_per_row."
         )
     marks = {
-        "true": samples_of(recording, BEAT_SYMBOLS) if true is None else _inside("true", true, n_steps),
+        "true": beats_in(recording) if true is None else _inside("true", true, n_steps),
         "found": None if found is None else _inside("found", found, n_steps),
     }
     tracks = _channels(recording, low, high)

@@ -30,7 +30,7 @@ def plot_record_scores(
     result : dict
         What `evaluate_recordings` or `class_scores` gives.
     measure : str, optional
-        Which; by default "f1" of events, "cohen_kappa" of classes, "snr_improvement_db" of denoising.
+        Which; by default "f1" of events and intervals, "cohen_kappa" of classes, "snr_improvement_db" of denoising.
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -56,7 +56,7 @@ def plot_record_scores(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['ben', 'ann', 'average', 'gross']
     """
-    usual = {"events": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db"}
+    usual = {"events": "f1", "intervals": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db"}
     measure = usual[result["task"]] if measure is None else measure
     if measure not in result["average"]:
         raise ValueError(f"measure={measure!r}; this result has {listing(result['average'], 20)}.")

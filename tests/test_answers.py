@@ -164,6 +164,36 @@ def test_the_one_name_of_a_binary_state_is_that_of_yes(kind: type) -> None:
         assert scores["names"] == ["no", "artefact"]
 
 
+def test_intervals_of_windows_lie_where_the_windows_do() -> None:
+    """As `predict_recording` gives them of a state with one output: the last window ends with the recording, and none
+    lies in a gap. By themselves they are no seconds of the recording."""
+    state = nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1)
+    state["preprocessing"]["sampling_frequency"] = 10.0
+    signal = np.zeros((1_050, 1))
+    signal[405:500] = np.nan
+    recording = {"signal": signal, "sampling_frequency": 10.0}
+    answer = nl.predict_recording(state, recording, window=10)
+    assert answer["windows"].tolist()[3:6] == [[300, 400], [305, 405], [500, 600]]
+    answer["output"][:] = np.array([0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1])[:, None]
+    found = nl.find_intervals(answer, names=["apnoea"])
+    assert found["name"] == ["no", "apnoea", "no", "apnoea", "no", "apnoea"]
+    assert found["onset"].tolist() == [0, 10, 30, 50, 70, 97.5]  # nearer to its own middle
+    assert found["duration"].tolist() == [10, 20, 10.5, 20, 27.5, 7.5]
+    assert nl.find_intervals(answer, 10.0, min_duration=12)["onset"].tolist() == [0, 50, 70]
+    assert nl.find_intervals(answer, smoothing=8)["onset"].tolist() == found["onset"].tolist()
+    with pytest.raises(ValueError, match=r"sampling_frequency=0.1; expected the 10 Hz that output says its samples"):
+        nl.find_intervals(answer, 0.1)
+
+
+def test_lost_samples_part_no_interval_of_what_heard_a_line_over_them() -> None:
+    output = np.repeat([0.1, 0.9], 500)
+    output[[50, 51, 700]] = output[800:804] = output[900:910] = output[498:502] = np.nan
+    answer = {"output": output[:, None], "sampling_frequency": 10.0, "gaps": np.zeros((0, 2)), "windows": [[0, 1000]]}
+    found = nl.find_intervals(answer)
+    assert found["onset"].tolist() == [0, 50.2, 91] and found["duration"].tolist() == [49.8, 39.8, 9]
+    assert len(nl.find_intervals(output, 10.0)["onset"]) == 6
+
+
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
     assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_make_dataset import entries, make
+from test_make_dataset import recording as whole
 
 import neurallib as nl
 
@@ -90,6 +92,30 @@ def test_targets_that_say_nothing_are_told() -> None:
     with pytest.raises(ValueError, match="are breath, no symbols of beats"):
         nl.evaluate_recordings(lambda r: [1, 2], [recording([(0, "breath", 0)])])
     assert len(nl.beats(recording([(0, "breath", 5.0), (3, "~", 0), (6, "(AFIB", 0)]))) == 0
+    with pytest.warns(UserWarning, match="the events of a are A, S: none of them is a beat; interval_target marks"):
+        assert not nl.event_target(recording([(0, "A", 5.0), (60, "S", 3.0)])).any()
+
+
+def test_what_lasts_is_no_beat_whatever_it_is_called() -> None:
+    """Stages, seizures and apnoeas; a table may say that a beat takes a few samples."""
+    marked = recording([(0, "N", 5.0), (20, "N", 0), (30, "S", 2.5), (70, "V", 0.1), (80, "A", 2.0)])
+    assert nl.beats(marked).tolist() == [20, 70, 80]
+    assert np.flatnonzero(nl.event_target(marked)).tolist() == [20, 70, 80]
+    told = nl.evaluate_recordings(lambda r: [20, 70, 80], [marked])
+    assert told["gross"]["f1"] == 1
+    assert nl.plot_recording(marked).legends[0].get_texts()[0].get_text() == "true (3)"
+
+
+@pytest.mark.parametrize("binary, background", [(False, 0), (False, 1), (True, 0)])
+def test_a_list_of_classes_that_holds_the_background_is_told(binary: bool, background: int) -> None:
+    """Two kinds of apnoea beside nothing: the first had been the background, and was lost."""
+    marked = recording([(10, "OA", 1.0), (50, "CA", 1.0)])
+    told = rf"background={background} is the class of one of CA, OA .*; expected \{{'OA': 1, 'CA': 2\}}, or \{{'OA': 0"
+    for call in (nl.interval_target, nl.label_target):
+        with pytest.raises(ValueError, match=told.replace("CA, OA", "OA, CA")):
+            call(marked, ["OA", "CA"], background=background, binary=binary)
+    assert nl.interval_target(marked, {"OA": 0, "CA": 1}, background=0).sum() == 10
+    assert nl.interval_target(marked, ["OA", "CA"], background=2)[[0, 10, 50]].tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +147,27 @@ def test_classes_of_every_sample_are_cut_and_resampled_with_the_recording(tmp_pa
     assert (np.concatenate([y for name, y in slower if name[0] == "a"]) == classes[::2]).all()
     own = made(tmp_path / "own", lambda recording: classes, sampling_frequency=50, window=2, each_window=True)
     assert all((one == other).all() for (_, one), (_, other) in zip(slower, own, strict=True))
-    signal[450:500] = np.nan
+    signal[440:500] = np.nan
     gaps = made(tmp_path / "gaps", dict.fromkeys("abc", classes + 0.5), signal)
-    assert (gaps[0][1][:, 0] == classes[:450] + 0.5).all() and (gaps[1][1][:, 0] == classes[500:] + 0.5).all()
+    assert (gaps[0][1][:, 0] == classes[:440] + 0.5).all() and (gaps[1][1][:, 0] == classes[500:] + 0.5).all()
+
+
+def test_lost_samples_are_bridged_as_predict_recording_hears_them(tmp_path: Path) -> None:
+    one = whole("e")
+    one["signal"] = np.stack([np.arange(5000.0), np.ones(5000)], axis=1)
+    one["signal"][100:225, 0] = one["signal"][3000:3126, 0] = np.nan
+    others = [{**whole(name), "signal": one["signal"]} for name in "abc"]
+    for given in (one, *others):
+        given["channels"], given["units"] = ["flow", "SpO2"], ["", ""]
+    made = make([one, *others], tmp_path / "data")
+    entry = entries(made)["e"]
+    assert list(entry["files"].values()) == [[0, 12], [12.504, 20]]
+    x = np.load(made / "x" / entry["part"] / "e_00000.npy")
+    np.testing.assert_allclose(x[:, 0], np.arange(3000), rtol=1e-6)
+    heard = nl.predict_recording(nl.gru_seq2seq(n_features=2, hid_dim=1, n_layers=1), {"signal": one["signal"]})
+    assert heard["gaps"].tolist() == [[100, 225], [3000, 3126]]
+    short = make([one, *others], tmp_path / "short", window=0.6)
+    assert entries(short)["e"]["files"]["e_00000.npy"] == pytest.approx([0.9, 1.5])
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_what_is_predicted_of_a_recording_is_shown_as_it_is_given() -> None:
     figure = nl.plot_recording(recording(40), classes)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (2)", "rest", "stress"]
     with pytest.raises(TypeError, match="output is a dict of output, windows, outputs; expected an array, such as its"):
-        nl.find_intervals(classes, RATE)
+        nl.find_events(classes, RATE)
 
 
 def test_the_one_name_of_a_band_of_yes_and_no_is_that_of_yes() -> None:

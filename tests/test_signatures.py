@@ -50,9 +50,9 @@ evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, en
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
 evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
     tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
-    names=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
+    names=None, interval_options=None, n_bootstrap=1000, seed=42, gpu_id=None, enable_progress_bar=False)
 find_events(output, sampling_frequency, *, threshold=0.5, min_distance=0.2, smoothing=0.0, delay=0.0)
-find_intervals(output, sampling_frequency, *, threshold=0.5, smoothing=0.0, min_duration=0.0, names=None)
+find_intervals(output, sampling_frequency=None, *, threshold=0.5, smoothing=0.0, min_duration=0.0, names=None)
 find_unfinished(results_directory=None)
 find_r_peaks(state, recording, *, threshold=None, min_distance=None, smoothing=None, snap=None, polarity='auto',
     doubt=None, channel=None, gpu_id=None, enable_progress_bar=False)
@@ -76,6 +76,8 @@ gru_seq2one(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, 
 gru_seq2seq(*, n_features, hid_dim, n_layers, dropout=0.0, learning_rate=0.003, bidirectional=False,
     bidir_per_layer=None, task='classification', num_classes=1, multi_label=False, fc_out_bool=True, n_outputs=None,
     model_name='GRUseq2seq', fold=1, steps=None, residual=False, seed=42)
+interval_scores(true, found, *, names=None, sampling_frequency=None, duration=None, iou=None, tolerance=None,
+    min_distance=0.0, max_duration=None)
 interval_target(recording, classes, *, background=None, binary=False)
 label_target(recording, classes, *, least=0.5, background=None, binary=False)
 list_architectures()
@@ -177,12 +179,8 @@ validate_training_context(retraining, checkpoints_directory, hugging_face_model)
 """
 PINNED = {row.partition("(")[0]: row for row in re.split(r"\n(?! )", SIGNATURES.strip())}
 VALUES = {"__version__", "ARCHITECTURES"}  # of the public names the ones that are neither
-RAISES_NOTHING = {
-    "flip_valid": "runs inside the compiled forward pass, where nothing can be looked at",
-    "valid_mask": "runs inside the compiled forward pass, where nothing can be looked at",
-    "list_architectures": "takes nothing",
-    "list_pretrained": "takes nothing",
-}
+RAISES_NOTHING = {"list_architectures", "list_pretrained"}  # which take nothing
+RAISES_NOTHING |= {"flip_valid", "valid_mask"}  # in the compiled forward pass, where nothing can be looked at
 NEEDS_THE_HUB = {
     "get_hparams_from_hugging", "get_weights_and_info_from_hugging", "list_production_models", "load_from_hub",
     "push_to_hub",

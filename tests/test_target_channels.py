@@ -56,6 +56,17 @@ def test_it_is_cut_at_gaps_of_either_and_resampled_with_the_signal(tmp_path: Pat
             np.testing.assert_allclose(y, 90 + 20 * x, atol=3)  # the same filter has both, but for ends
 
 
+def test_what_is_lost_of_it_for_a_moment_is_not_known(tmp_path: Path) -> None:
+    torn = recording(0)["signal"]
+    torn[600:610, 1] = torn[300:310, 0] = np.nan
+    before = torn.copy()
+    rows = [recording(0, signal=torn), *(recording(seed) for seed in (1, 2, 3))]
+    made, said = make(tmp_path, rows, channels="PLETH", sampling_frequency=50)
+    x, y = (np.load(made / side / said["r0"]["part"] / "r0.npy") for side in "xy")
+    assert np.isfinite(x).all() and np.flatnonzero(np.isnan(y)).tolist() == [300, 301, 302, 303, 304]
+    np.testing.assert_array_equal(torn, before)
+
+
 def test_another_name_and_another_unit_are_made_the_first_ones(tmp_path: Path) -> None:
     pressures = {"channels": ["PLETH", "ART", "II"], "units": ["NU", "kPa", "mV"]}
     rows = [recording(0), recording(1, **pressures), recording(2), recording(3)]

@@ -17,4 +17,20 @@ What is of one class, label or output is called `f1_2`, or `f1_` and its name.
 
 A baseline is what the best constant reaches: the most frequent class, the mean. nan is what the data do not tell, such
 as the recall of a class that does not occur. `confusion_matrix` counts which class is taken for which.
+
+Recordings
+----------
+`evaluate` counts steps. What a recording's answer is worth `evaluate_recordings` tells, by recording, of all and on
+average, with intervals over people: moments such as beats are matched within a tolerance (`task="events"`), what lasts,
+such as apnoeas, seizures and episodes of a rhythm, is scored by its overlap (`task="intervals"`, `names=["apnoea"]`,
+which are symbols of annotations and names of classes), and classes are counted by step or window (`task="classes"`).
+`compare_recordings` tells two models apart. Of one recording `peak_scores` and `interval_scores` do the same:
+
+```python
+true, found = [(600, 660), (3000, 3090)], [(580, 655), (2000, 2020)]  # seizures, in seconds from and to
+nl.interval_scores(true, found, duration=3600)["f1"]  # 0.5: a true one is found where a found one overlaps it
+nl.interval_scores(true, found, iou=0.2)  # matched one to one, as spindles of sleep are
+rules = {"tolerance": (30, 60), "min_distance": 90, "max_duration": 300}  # of SzCORE; interval_options= of recordings
+nl.interval_scores(true, found, duration=3600, **rules)["false_positives_per_hour"] * 24  # a day
+```
 """

@@ -11,6 +11,7 @@ from neurallib.measures.by_person import Gross, Scored, joined, paired
 from neurallib.measures.classes import class_measures
 from neurallib.measures.denoising import denoising_measures
 from neurallib.measures.detection import detection_measures
+from neurallib.measures.intervals import interval_measures
 from neurallib.measures.ranking import paired_ranking
 from neurallib.names import hinted, listing
 from neurallib.warn import warn
@@ -91,7 +92,9 @@ def compare_recordings(
 
 def gross_of(result: Mapping[str, Any]) -> Gross:
     """How the sums of a result become its measures."""
-    kinds: dict[str, Callable[[np.ndarray], Any]] = {"events": detection_measures, "denoising": denoising_measures}
+    kinds: dict[str, Callable[[np.ndarray], Any]] = {
+        "events": detection_measures, "intervals": interval_measures, "denoising": denoising_measures,
+    }  # fmt: skip
     if result["task"] == "classes":
         return lambda sums: class_measures(sums, result["names"])
     return kinds[result["task"]]
@@ -103,18 +106,18 @@ def _tell_if_unlike(a: Mapping[str, Any], b: Mapping[str, Any], order: list[int]
     if unlike := np.flatnonzero(~np.isclose(ones, others).all(axis=1)).tolist():
         i = unlike[0]
         name, (n, m) = a["records"][i]["name"], (side[i].sum() for side in (ones, others))
-        what = {"classes": "steps", "events": "events", "denoising": "values"}[a["task"]]
+        what = {"classes": "steps", "denoising": "values"}.get(a["task"], a["task"])
         told = f"{len(unlike)} of {len(order)} records, of {name!r} on {n:g} and {m:g} {what}"
         warn(f"a and b are not scored on the same truth in {told}; expected the same target, windows and skip.")
 
 
 def _truth(result: Mapping[str, Any]) -> np.ndarray:
-    """How much there is to find in each record, [R, n]: steps of each class, events, or values."""
+    """How much there is to find in each record, [R, n]: steps of each class, events, intervals, or values."""
     sums = np.asarray(result["sums"])
     if result["task"] == "classes":
         k = len(result["names"])
         return np.asarray(sums.reshape(-1, k, k).sum(-1))
-    return sums[:, [0]] + sums[:, [2]] if result["task"] == "events" else sums[:, [0]]
+    return sums[:, [0]] + sums[:, [2]] if result["task"] in ("events", "intervals") else sums[:, [0]]
 
 
 def _scored(result: Mapping[str, Any], order: Any, names: list[str]) -> Scored:

@@ -44,14 +44,18 @@ def detection_measures(sums: np.ndarray) -> Measures:
     tp, fp, fn, hours, errors, squared = np.moveaxis(np.asarray(sums), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         bias = errors / np.where(tp > 0, tp, np.nan)
-        return {
-            "sensitivity": tp / np.where(tp + fn > 0, tp + fn, np.nan),
-            "positive_predictive_value": tp / np.where(tp + fp > 0, tp + fp, np.nan),
-            "f1": 2 * tp / np.where(2 * tp + fp + fn > 0, 2 * tp + fp + fn, np.nan),
-            "false_positives_per_hour": fp / np.where(hours > 0, hours, np.nan),
-            "timing_bias_ms": bias,
-            "timing_sd_ms": np.sqrt(np.maximum(squared / np.where(tp > 0, tp, np.nan) - bias**2, 0)),
-        }
+        spread = np.sqrt(np.maximum(squared / np.where(tp > 0, tp, np.nan) - bias**2, 0))
+    return found_measures(tp, fp, fn, hours) | {"timing_bias_ms": bias, "timing_sd_ms": spread}
+
+
+def found_measures(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, hours: np.ndarray) -> Measures:
+    """Sensitivity, positive predictive value, F1 and false positives an hour; nan where it would divide by zero."""
+    return {
+        "sensitivity": tp / np.where(tp + fn > 0, tp + fn, np.nan),
+        "positive_predictive_value": tp / np.where(tp + fp > 0, tp + fp, np.nan),
+        "f1": 2 * tp / np.where(2 * tp + fp + fn > 0, 2 * tp + fp + fn, np.nan),
+        "false_positives_per_hour": fp / np.where(hours > 0, hours, np.nan),
+    }
 
 
 def _merged(skip: np.ndarray, n_steps: int) -> np.ndarray:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from neurallib.measures.intervals import as_intervals
 from neurallib.names import listing
 from neurallib.prediction.denoised import denoise_recording
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.prediction.stream_events import event_settings
+from neurallib.signals.annotations import tell_if_none
 from neurallib.signals.event_finding import find_events
+from neurallib.signals.intervals import find_intervals
 from neurallib.signals.peaks import as_samples
-from neurallib.signals.recording_parts import Recording, n_channels_of, name_of
+from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
+from neurallib.signals.smoothing import as_numbers
 from neurallib.state import State
 from neurallib.tasks import Task, describe
 
-ANSWERED = ("events", "classes", "denoising")
-TASKS = {"binary": ANSWERED[:2], "multiclass": ANSWERED[1:2], "regression": ANSWERED[2:]}
+ANSWERED = ("events", "classes", "intervals", "denoising")
+TASKS = {"binary": ANSWERED[:3], "multiclass": ANSWERED[1:3], "regression": ANSWERED[3:]}
 
 
 def tasks_of(known: Task) -> tuple[str, ...]:
@@ -46,6 +50,11 @@ def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Reco
         only = [0] if n_channels_of(recording["signal"]) == 1 else None  # whatever its name
         return denoise_recording(state, recording, channels=only, gpu_id=gpu_id)["signal"]
     answer = predict_recording(state, recording, gpu_id=gpu_id)
+    if task == "intervals":
+        said = state["postprocessing"]["events"] if known.kind == "binary" else {}
+        settings = {name: said[name] for name in ("threshold", "smoothing") if name in said}
+        found = find_intervals(answer, names=known.names, **settings)
+        return found if known.kind != "binary" else _pairs(found, found["class"] == 1)
     if task == "classes" and known.kind == "binary":
         output, threshold = answer["output"], event_settings(state)["threshold"]
         answer["output"] = np.where(np.isnan(output), -1, output > threshold)
@@ -66,6 +75,52 @@ def columns_of(answer: Any) -> np.ndarray:
     """The same, float64 [T, C]."""
     values = values_of(answer)
     return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
+
+
+def true_intervals(recording: Recording, names: Sequence[str]) -> np.ndarray:
+    """float64 [n, 2], seconds from and to, of what is annotated with one of the names, of which a recording may have
+    none."""
+    if recording.get("events") is None:
+        raise ValueError(f"{name_of(recording)} says no events, not even that there are none; expected its truth.")
+    tell_if_none(recording, names, "names")
+    samples, symbols, duration = events_of(recording)
+    chosen = np.array([symbol in names for symbol in symbols], bool)
+    wanted = {"sample": samples[chosen], "symbol": np.array(symbols)[chosen], "duration": duration[chosen]}
+    return as_intervals(wanted, name_of(recording), names, float(recording["sampling_frequency"]))
+
+
+def intervals_of(
+    answer: Any, recording: Recording, names: Sequence[str] | None, outputs: Sequence[str] | None,
+    what: str = "answer for",
+) -> np.ndarray:  # fmt: skip
+    """float64 [n, 2], seconds from and to, of an answer of intervals, or of classes or probabilities by step or window,
+    those of a yes or with one of the names."""
+    n_steps, rate = len(recording["signal"]), float(recording["sampling_frequency"])
+    said, what = answer if isinstance(answer, Mapping) else {}, f"the {what} {name_of(recording)}"
+    values = None if said and "output" not in said else as_numbers(said.get("output", answer), what)
+    if values is None or not said and (values.size == 0 or values.ndim == 2 and len(values) != n_steps):
+        if "name" in said:
+            chosen = np.array([name in (names or said["name"]) for name in said["name"]], bool)
+            pairs = _pairs(said, chosen)
+        else:
+            pairs = as_intervals(answer, what, names, rate)
+    else:
+        if len(values) not in (n_steps, len(said.get("windows", ()))):
+            raise ValueError(f"{what} has {len(values)} values; expected {n_steps}, or intervals [n, 2] in seconds.")
+        one = values.ndim == 1 or values.shape[1] == 1
+        yes = one and (values.dtype.kind == "f" or values.max() <= 1)
+        told = said.get("outputs") or outputs
+        found = find_intervals({"sampling_frequency": rate, **said, "output": values}, names=None if yes else told)
+        pairs = _pairs(found, found["class"] == 1) if yes else as_intervals(found, what, names, rate)
+    if len(pairs) and pairs[-1, 1] > n_steps / rate + 1:
+        length = f"expected seconds of the recording, which lasts {n_steps / rate:g} s"
+        raise ValueError(f"{what} has an interval that ends at {pairs[-1, 1]:g} s; {length}.")
+    return pairs
+
+
+def _pairs(found: Mapping[str, Any], chosen: np.ndarray) -> np.ndarray:
+    start = np.asarray(found["onset"], np.float64)[chosen]
+    return np.stack([start, start + np.asarray(found["duration"], np.float64)[chosen]], axis=1)
 
 
 def as_events(answer: Any, recording: Recording) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from neurallib.prediction.doubt import doubt_of, sums_of
-from neurallib.prediction.long_recordings import BRIDGED
 from neurallib.prediction.stream_events import events_of
 from neurallib.prediction.windows import held_over
+from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.smoothing import least_distance
 from neurallib.warn import warn

@@ -20,11 +20,11 @@ from neurallib.names import hinted
 from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.prediction.stretches import gaps_between, joined, rows_of, segments_of, signal_of
+from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back, silenced, without_holes
 from neurallib.progress import progress
 from neurallib.sequences import pad
-from neurallib.signals.arrays import bridged, write_array
+from neurallib.signals.arrays import BRIDGED, bridged, joined, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
 from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
@@ -35,7 +35,6 @@ from neurallib.tasks import Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
-BRIDGED = 0.5  # s: over a gap no longer than this a state hears a straight line, and what is around it as one
 _STEPS = 100_000  # of a batch of windows
 
 
@@ -108,6 +107,7 @@ def predict_recording(
     See Also
     --------
     predict : signals that fit into memory.
+    find_intervals : takes what this gives, of windows too.
 
     Notes
     -----

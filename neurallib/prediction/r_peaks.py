@@ -9,10 +9,11 @@ from neurallib.checks import boolean, choice, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
-from neurallib.prediction.long_recordings import BRIDGED, answers_of
+from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.stream_events import event_settings
 from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
+from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
 )  # fmt: skip

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean, choice, number, seconds
 from neurallib.measures.by_person import Scored, summary
-from neurallib.measures.classes import class_result, confusion, known_pairs
+from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
-from neurallib.measures.denoising import denoising_scores, denoising_sums
-from neurallib.measures.detection import SUMS, detection_measures, detection_sums
+from neurallib.measures.detection import SUMS, detection_measures
+from neurallib.measures.intervals import Rules, rules_of
 from neurallib.measures.tables import markdown
-from neurallib.names import hinted
-from neurallib.prediction.answered import ANSWERED, answer_of_state, as_events, columns_of, tasks_of, values_of
+from neurallib.names import hinted, listing
+from neurallib.prediction.answered import ANSWERED, answer_of_state, tasks_of
+from neurallib.prediction.judging import Function, Judge, Row
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
-from neurallib.signals.annotations import (
-    annotated, beats_of, check_annotated, classes_of, looked_for, tell_unwanted, unwanted,
-)  # fmt: skip
-from neurallib.signals.people import people_of
-from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, events_of, name_of, rows_of,
-)  # fmt: skip
+from neurallib.signals.annotations import check_annotated, looked_for, tell_unwanted, unwanted
+from neurallib.signals.recording_parts import Recording, as_recording
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
-Function = Callable[[Recording], Any]
 TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
 
 
@@ -51,6 +46,7 @@ def evaluate_recordings(
     skip_gaps: bool = True,
     skip: Skip | None = None,
     names: Sequence[str] | None = None,
+    interval_options: Mapping[str, Any] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,
     gpu_id: int | None = None,
@@ -62,35 +58,41 @@ def evaluate_recordings(
     ----------
     model : State or function
         A state, or a function that is given a recording and gives its answer: of "events" their samples, or
-        probabilities [T] for `find_events`; of "classes" one a sample [T], or probabilities [T, K]; of "denoising" the
-        signal [T, C]. What `predict_recording` gives will do as well. A state's events are the R-peaks of the leads
-        that `find_r_peaks` hears by itself; where others are meant, give a function. Of a binary state the classes are
-        0 and 1, above the threshold of its events, else 0.5; of one with one output a signal they are of windows.
+        probabilities [T] for `find_events`; of "intervals" what `find_intervals` gives or takes, or [n, 2] seconds; of
+        "classes" one a sample [T], or probabilities [T, K]; of "denoising" the signal [T, C]. What `predict_recording`
+        gives will do as well. A state's events are the R-peaks of the leads that `find_r_peaks` hears by itself; where
+        others are meant, give a function. Of a binary state classes and intervals are of what is above the threshold of
+        its events, else 0.5; of one with one output a signal they are of windows.
     recordings : iterable of dict
         In the form that `read_recording` gives, one at a time: a generator is read as it goes. Those of one person
         say so.
     task : str, optional
-        "events", "classes" or "denoising"; by default what the state is for (a binary one of each step finds events),
-        or "events".
+        "events", "intervals" (what lasts, such as apnoeas, by overlap), "classes" or "denoising"; by default what the
+        state is for (a binary one of each step finds events), or "events".
     target : function, optional
         Gives the truth of a recording, in the form that `model` gives its answer, or one class for all of it. By
-        default the beats of its annotations; of "classes" the annotated intervals whose symbol is one of `names`,
+        default the beats of its annotations; of "intervals" those that last and are called as one of `names`, of which
+        a recording may have none; of "classes" the annotated intervals whose symbol is one of `names`,
         whatever else is annotated over them, all else being unknown: what is a class there is told by
         functools.partial(interval_target, classes={"seizure": 1}, background=0). A window has the class of half of its
         steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own is the noisy one, both with
         as many channels as the answer.
     tolerance : float
-        Seconds that a found event may be away from a true one.
+        Seconds that a found event may be away from a true one; of "events" alone.
     tolerances : sequence of float
         Those of the curve.
     skip_start : float
         Seconds at the beginning of each recording that are not scored; the standard allows 300, to learn.
     skip_flutter, skip_gaps : bool
-        Not to score ventricular flutter (annotated from "[" to "]"), and where no channel has a value.
+        Not to score ventricular flutter (annotated from "[" to "]") where beats are, and where no channel has a value.
+        Of an interval at least half of which is not scored nothing counts.
     skip : mapping or function, optional
         What else not to score, in seconds (from, to): by the recording's name, or by a function of the recording.
     names : sequence of str, optional
-        Of the classes; by default the state's outputs, of a binary one with a `target` "no" before its own.
+        Of the classes; by default the state's outputs, of a binary one with a `target` "no" before its own. Of
+        intervals those that count, all as one kind, by default the output of a binary state.
+    interval_options : mapping, optional
+        "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`.
     n_bootstrap : int
         How often people are drawn again for the 95 % intervals.
     seed : int
@@ -108,7 +110,8 @@ def evaluate_recordings(
         high) of each measure; "table", a text in Markdown, worst record first; "task" and "sums", for
         `compare_recordings`. Of events "sensitivity", "positive_predictive_value", "f1", "false_positives_per_hour",
         "timing_bias_ms" and "timing_sd_ms" (found minus true), counts with each record, and "tolerance_curve", a list
-        of the gross measures by tolerance; of the other tasks what `class_scores` and `denoising_scores` give.
+        of the gross measures by tolerance; of intervals the first four and the counts; of the other tasks what
+        `class_scores` and `denoising_scores` give.
 
     Raises
     ------
@@ -149,29 +152,28 @@ def evaluate_recordings(
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
     tasks = ANSWERED if known is None else tasks_of(known)
-    task = tasks[0] if task is None else task
+    task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
-    if state is not None and known is not None and names is None:
-        names = known.output_names
-        if known.kind == "binary":  # its output is yes alone
-            names = None if target is None else ["no", *(known.names or ["yes"])]
-    if task == "classes" and known is not None and names is not None and len(names) < max(known.n_outputs, 2):
-        raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
+    names = names if known is None else _names(known, task, names, target is not None)
     check_skip(skip)
+    boolean("skip_flutter", skip_flutter)
     skipped = partial(
         skipped_of,
         start=number("skip_start", skip_start, 0),
-        flutter=boolean("skip_flutter", skip_flutter),
+        flutter=skip_flutter and task == "events",
         gaps=boolean("skip_gaps", skip_gaps),
         skip=skip,
     )
-    answer = model if state is None else partial(answer_of_state, state, str(task), gpu_id)
+    answer = cast(Function, model if state is None else partial(answer_of_state, state, task, gpu_id))
+    if task != "events" and (tolerance, *tolerances) != (0.150, *TOLERANCES):
+        way = "interval_options={'tolerance': (before, after)}" if task == "intervals" else "none of them"
+        raise ValueError(f"tolerance and tolerances are of events, and task={task!r}; expected {way}.")
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
-    channels = None if state is None else state["preprocessing"]["channels"]
-    judge = _Judge(cast(Function, answer), target, skipped, curve, names, channels)
-    score = {"events": judge.events, "classes": judge.classes, "denoising": judge.denoising}[str(task)]
+    rules = _rules(task, {} if interval_options is None else interval_options)
+    channels, outputs = None if state is None else state["preprocessing"]["channels"], known and known.names
+    judge = Judge(answer, target, skipped, curve, names, channels, rules, outputs)
     with looked_for() as looked:
-        rows = [score(recording) for recording in _checked(recordings, enable_progress_bar)]
+        rows = [getattr(judge, task)(recording) for recording in _checked(recordings, enable_progress_bar)]
     tell_unwanted(unwanted(looked))
     if not rows:
         raise ValueError("recordings is empty; expected one recording at least.")
@@ -181,79 +183,59 @@ def evaluate_recordings(
             check_annotated(list(names or ()), chain.from_iterable(row.symbols for row in rows))
         people = [row.told["person"] for row in rows]
         return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
-    if task == "events" and target is None and not any(row.n_true for row in rows):
+    _tell(task, rows, names, target is not None)
+    return _result(task, rows, curve, n_bootstrap, seed)
+
+
+def _tell(task: str, rows: list[Row], names: Sequence[str] | None, has_target: bool) -> None:
+    """Warn where no recording has anything of what is looked for, or what was found is called otherwise."""
+    found = set(chain.from_iterable(row.found for row in rows)) - {"no"}
+    if task == "intervals" and names and found and not found & set(names):
+        warn(f"the intervals that were found are {listing(sorted(found))}: none is one of names, {listing(names)}.")
+    if not has_target and task in ("events", "intervals") and not any(row.n_true for row in rows):
+        beats = "a beat", "beats, task='classes' or 'intervals' and names= for what lasts"
+        what, expected = beats if task == "events" else (listing(names or ()), "names=, as the annotations have them")
         warn(
-            "no recording has a beat among its annotations; expected beats, task='classes' and names= for what lasts, "
-            "or target=, which gives the samples of other events."
+            f"no recording has {what} among its annotations; expected {expected}, or target=, which gives what is to "
+            "be found."
         )
-    return _result(str(task), rows, curve, n_bootstrap, seed)
 
 
-class _Row(NamedTuple):
-    told: dict[str, Any]  # name, person, and what is told of the recording
-    sums: np.ndarray  # of events for each tolerance, [n, S]; of classes the confusion matrix
-    n_true: int = 0  # events, also where they are skipped
-    symbols: Sequence[str] = ()  # of what is annotated
+def _rules(task: str, options: Any) -> Rules:
+    """What makes an interval found."""
+    if not isinstance(options, Mapping):
+        expected = "expected a mapping of options of interval_scores, such as {'iou': 0.2}"
+        raise TypeError(f"interval_options={options!r}; {expected}.")
+    if options and task != "intervals":
+        raise ValueError(f"interval_options is of intervals, and task={task!r}; expected task='intervals'.")
+    for name in options:
+        choice("interval_options, which names", name, Rules._fields)
+    return rules_of(**options)
 
 
-class _Judge(NamedTuple):
-    """What scores one recording."""
-
-    answer: Function
-    target: Function | None
-    skipped: Callable[[Recording], np.ndarray]
-    tolerances: list[float]
-    names: Sequence[str] | None
-    channels: Sequence[str] | None  # that the answer is of
-
-    def events(self, recording: Recording) -> _Row:
-        """True and found events matched."""
-        given = self.target
-        true = beats_of(annotated(recording)) if given is None else as_events(given(recording), recording)
-        found = as_events(self.answer(recording), recording)
-        rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
-        sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
-        counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
-        return _Row(_who(recording) | counts, sums, len(true))
-
-    def classes(self, recording: Recording) -> _Row:
-        """Classes by sample, or by window of a state that has one output for each."""
-        if not self.names:
-            expected = "expected names, as the annotations have them: of a binary state two, of no and of yes"
-            raise ValueError(f"names of the classes are not known; {expected}.")
-        names = list(self.names)
-        given = self.target
-        true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
-        true = true.astype(np.int64) if true.dtype.kind in "bu" else true  # which hold no -1
-        if true.ndim == 0:
-            true = np.full(len(recording["signal"]), true)
-        for start, stop in self.skipped(recording):
-            true[start:stop] = -1
-        answer = self.answer(recording)
-        windows = answer.get("windows") if isinstance(answer, Mapping) else None
-        pair = known_pairs(true, values_of(answer), name_of(recording), windows)
-        return _Row(_who(recording), confusion(*pair, len(names)), symbols=events_of(recording)[1])
-
-    def denoising(self, recording: Recording) -> _Row:
-        """The signal against the clean one."""
-        if self.target is None:
-            raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
-        clean, found = (columns_of(of(recording)) for of in (self.target, self.answer))
-        noisy = np.array(rows_of(recording, 0, len(recording["signal"])))  # which may be the recording's own
-        if self.channels and recording.get("channels"):
-            noisy = noisy[:, [column_of(recording, name) for name in self.channels]]
-        for start, stop in self.skipped(recording):
-            noisy[start:stop] = np.nan
-        scores = denoising_scores(clean, noisy, found)
-        return _Row(_who(recording) | scores, denoising_sums(clean, noisy, found).sum(axis=0))
+def _names(known: Task, task: str, names: Sequence[str] | None, has_target: bool) -> Sequence[str] | None:
+    """Of the classes, or of the intervals that count, by default the state's outputs."""
+    if task == "intervals" and known.kind == "binary":
+        return known.names if names is None else names
+    if task == "intervals" and (names is None or not set(names) & set(known.output_names)):
+        expected = f"expected which of the state's outputs are the intervals: {listing(known.output_names)}"
+        raise ValueError(f"names={names!r}; {expected}.")
+    if names is None and known.kind == "binary":  # its output is yes alone
+        names = ["no", *(known.names or ["yes"])] if has_target else None
+    elif names is None:
+        names = known.output_names
+    if task == "classes" and names is not None and len(names) < max(known.n_outputs, 2):
+        raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
+    return names
 
 
-def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:
+def _result(task: str, rows: list[Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:
     gross = gross_of({"task": task})
     everything = np.stack([row.sums for row in rows])
     records = [row.told for row in rows]
-    if task == "events":
-        sums, own = everything[:, 0], detection_measures(everything[:, 0])
+    if task in ("events", "intervals"):
+        sums = everything[:, 0] if task == "events" else everything
+        own = gross(sums)
         records = [row | {name: float(own[name][i]) for name in own} for i, row in enumerate(records)]
         shown = [*SUMS[:3], *own]
     else:
@@ -262,7 +244,7 @@ def _result(task: str, rows: list[_Row], curve: list[float], n_bootstrap: int, s
         own = {name: np.array([row[name] for row in records]) for name in shown}
     scored = Scored(sums, own, [row["person"] for row in records])
     result = {"task": task, "records": records} | summary(scored, gross, n_bootstrap, seed) | {"sums": sums}
-    result["table"] = markdown(result, shown, "f1" if task == "events" else "snr_improvement_db")
+    result["table"] = markdown(result, shown, "snr_improvement_db" if task == "denoising" else "f1")
     if task == "events":
         total = detection_measures(everything[:, 1:].sum(axis=0))
         result["tolerance_curve"] = [
@@ -286,9 +268,3 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
             raise ValueError(f"recordings holds {name!r} twice; expected each name once.")
         seen.add(name)
         yield {**recording, "name": name}
-
-
-def _who(recording: Recording) -> dict[str, Any]:
-    name = name_of(recording)
-    who = recording.get("person")
-    return {"name": name, "person": name if who is None else people_of([name], [who])[0]}

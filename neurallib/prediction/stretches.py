@@ -31,16 +31,6 @@ def rows_of(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
     return _picked(signal_rows(signal, start, stop), handed)
 
 
-def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
-    """The segments that are heard as one: those between which no more than so many steps are missing."""
-    told: list[tuple[int, int]] = []
-    for start, stop in segments:
-        if told and start - told[-1][1] <= longest:
-            start = told.pop()[0]
-        told.append((start, stop))
-    return told
-
-
 def over_holes(column: np.ndarray, longest: int) -> np.ndarray:
     """A channel [n] with a straight line where no more than so many values in a row are missing, and nan elsewhere."""
     there, at = np.isfinite(column), np.arange(len(column))

@@ -15,6 +15,7 @@ from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import warn
 
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
+_LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
 
 
@@ -42,9 +43,15 @@ def samples_of(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
     return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
 
 
+def beats_in(recording: Recording) -> np.ndarray:
+    """int64 [n], samples of the QRS complexes, ascending."""
+    samples, symbols, duration = events_of(recording)
+    return np.sort(samples[np.array([name in BEAT_SYMBOLS for name in symbols], bool) & (duration <= _LONGEST)])
+
+
 def beats_of(recording: Recording) -> np.ndarray:
-    """int64 [n], samples of the QRS complexes, ascending; an error where moments are marked with symbols of none."""
-    found = samples_of(recording, BEAT_SYMBOLS)
+    """The same; an error where moments are marked with symbols of none."""
+    found = beats_in(recording)
     _, symbols, duration = events_of(recording)
     unknown = {each for each, lasts in zip(symbols, duration, strict=True) if not lasts and each[:1] not in _OTHERS}
     if len(found) == 0 and unknown:
@@ -107,14 +114,26 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
 
 def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
     """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits."""
-    name, symbols, wanted = name_of(recording), set(events_of(recording)[1]), list(wanted)
+    wanted = list(wanted)
+    there = bool(set(wanted) & set(events_of(recording)[1]))
+    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}")
+
+
+def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
+    """The same where beats are looked for."""
+    way = "interval_target marks what lasts, and symbols= says which other moments count"
+    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}")
+
+
+def _tell(recording: Recording, wanted: list[str], told: str) -> None:
+    name, symbols = name_of(recording), set(events_of(recording)[1])
     if not symbols:
         return
-    told = f"{listing(sorted(symbols))}: none of them is one of {argument}, {listing(wanted)}"
-    one = Looked(name, frozenset(wanted), "" if symbols & set(wanted) else told)
+    told = told and f"{listing(sorted(symbols))}: {told}"
+    one = Looked(name, frozenset(wanted), told)
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
-    elif one.told:
+    elif told:
         tell_unwanted({told: [name]})
 
 

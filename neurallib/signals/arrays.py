@@ -21,6 +21,7 @@ from neurallib.reading import told_by
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
 _NUMBERS = "cannot be read as numbers (pickled, cut off or no .npy?)"
+BRIDGED = 0.5  # s: over a gap no longer than this a state hears a straight line, and what is around it as one
 HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 10,000
 
 
@@ -152,3 +153,13 @@ def bridged(rows: np.ndarray) -> np.ndarray:
     at = np.arange(len(rows))
     lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
     return np.stack(lines, axis=1).astype(rows.dtype)
+
+
+def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """The segments that are heard as one: those between which no more than so many steps are missing."""
+    told: list[tuple[int, int]] = []
+    for start, stop in segments:
+        if told and start - told[-1][1] <= longest:
+            start = told.pop()[0]
+        told.append((start, stop))
+    return told

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.signals.annotations import looked_for, unwanted
-from neurallib.signals.arrays import write_array
+from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
@@ -51,12 +51,21 @@ def make_files(job: Job) -> dict[str, Any]:
     n_inputs = signal.shape[1] - len(outputs or ())
     files: dict[str, list[float]] = {}
     one_label, mixed = job.settings["window"] is not None and not job.settings["each_window"], False
-    stretches = runs_where(signal, lambda rows: np.isfinite(rows).all(axis=1)).tolist()
+    longest = int(min(job.settings["bridged"], (job.settings["window"] or np.inf) / 2) * own)
+    there = runs_where(signal, lambda rows: np.isfinite(rows).all(axis=1)).tolist()
+    stretches = joined(there, longest)
+    if 2 * sum(b - a for a, b in there) < sum(b - a for a, b in stretches):
+        stretches = there  # mostly lines, as of a channel that has every fourth value
     with looked_for() as looked:
         for start, stop in stretches:
             if len(stretches) > 1 and stop - start < LEAST * own:
                 continue
-            piece = at_rate(cut_recording(recording, start, stop), rate)
+            piece = cut_recording(recording, start, stop)
+            lost = ~np.isfinite(piece["signal"][:, n_inputs:])  # of a target that is a channel: it is not known there
+            piece = at_rate({**piece, "signal": bridged(piece["signal"])}, rate)
+            if lost.any():
+                rows = (np.arange(len(piece["signal"])) / float(ratio_of(rate, own))).astype(np.int64)
+                piece["signal"][:, n_inputs:][lost[np.minimum(rows, len(lost) - 1)]] = np.nan
             mixed = mixed or one_label and has_labels(job.target, piece)
             for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
                 single = len(stretches) == 1 and job.settings["window"] is None

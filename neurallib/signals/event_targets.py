@@ -9,7 +9,7 @@ import numpy as np
 
 from neurallib.checks import boolean, choice, number
 from neurallib.names import hinted, listing
-from neurallib.signals.annotations import beats_of, samples_of, tell_if_none
+from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
 from neurallib.signals.recording_parts import events_of, name_of
 from neurallib.signals.recordings import Recording
 
@@ -22,7 +22,7 @@ def beats(recording: Recording) -> np.ndarray:
     Parameters
     ----------
     recording : Recording
-        With WFDB's symbols of beats: N L R B A a J S V r F e j n E / f Q ?.
+        With WFDB's symbols of beats: N L R B A a J S V r F e j n E / f Q ?. What lasts more than 2 s is none.
 
     Returns
     -------
@@ -99,7 +99,9 @@ def event_target(
     names = None if symbols is None else _names(symbols)
     marked = _with_events(recording)
     samples = beats_of(marked) if names is None else samples_of(marked, names)
-    if names is not None:
+    if names is None:
+        tell_if_no_beat(marked, samples)
+    else:
         tell_if_none(marked, names, "symbols")
     n_steps = len(recording["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
@@ -126,8 +128,8 @@ def interval_target(
     classes : list of str, or mapping from str to int
         The symbols in order of their classes, or the class of each symbol; -1 for one that is to be unknown.
     background : int, optional
-        The class of samples that no such event covers; by default they are unknown. It may be one of the symbols' own:
-        beside a background of 0 say {"spindle": 1, "artefact": 2}, for a list gives its first symbol the class 0.
+        The class of samples that no such event covers; by default they are unknown. A mapping may give it to a symbol
+        as well, a list not: beside a background of 0 say {"spindle": 1, "artefact": 2}, or {"wake": 0, "sleep": 1}.
     binary : bool
         Whether the two classes are those of a binary task: float32, with nan for unknown. A list of one symbol means
         that it is the 1.
@@ -237,6 +239,10 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
     class_of = _classes(classes, binary)
     if set(class_of.values()) == {background}:
         raise ValueError(f"background={background} is the class of {listing(class_of)} as well; expected another.")
+    if not isinstance(classes, Mapping) and background in class_of.values():
+        own, two = ({name: i + k for i, name in enumerate(class_of)} for k in (1, 0))
+        said = f"background={background} is the class of one of {listing(class_of)} as well, which a list counts from 0"
+        raise ValueError(f"{said}; expected {own}, or {two} where that is meant.")
     n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
     target = np.full(n_steps, -1 if background is None else background, dtype=np.int64)
     marked = [event for event in _in_order(recording) if event[1] in class_of]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.names import hinted
+from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.smoothing import (
     PART, as_numbers, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
@@ -19,8 +20,8 @@ from neurallib.signals.smoothing import (
 
 @hinted
 def find_intervals(
-    output: ArrayLike | Tensor,
-    sampling_frequency: float,
+    output: ArrayLike | Tensor | Mapping[str, Any],
+    sampling_frequency: float | None = None,
     *,
     threshold: float = 0.5,
     smoothing: float = 0.0,
@@ -31,13 +32,14 @@ def find_intervals(
 
     Parameters
     ----------
-    output : array-like or Tensor
+    output : array-like, Tensor or dict
         Probabilities [T, K], 1 together, of which the highest names the class; probabilities of yes, [T] or [T, 1] of
         floats, with the classes 0 and 1 (above `threshold`); or classes [T] of whole numbers. nan and -1 are unknown:
-        in no interval.
-    sampling_frequency : float
-        Hz, of the output: where it has one answer a window, as `predict_recording` gives of a state with one output a
-        signal, so many windows a second, such as 1 / 30.
+        in no interval. Or what `predict_recording` gives, of a state with one output a window too, which it says the
+        samples of: values that are missing for up to half a second, over which a line was heard, part no interval.
+    sampling_frequency : float, optional
+        Hz, of an output that is an array; what `predict_recording` gives says its own. Of windows that follow each
+        other, by themselves, so many a second, such as 1 / 30.
     threshold : float
         In [0, 1], of probabilities of yes alone.
     smoothing : float
@@ -59,12 +61,13 @@ def find_intervals(
     TypeError
         If an argument is no number, or `output` holds none.
     ValueError
-        If an argument is out of its range, `output` has another shape, or holds several labels that are not 1
-        together, or classes where a threshold is given, or a class has no name.
+        If an argument is out of its range, or not the rate that `output` says, `output` has another shape, or holds
+        several labels that are not 1 together, or classes where a threshold is given, or a class has no name.
 
     See Also
     --------
     find_events : moments in place of intervals.
+    interval_scores : how well intervals meet the true ones.
     class_scores : how well classes meet the true ones.
 
     Examples
@@ -74,11 +77,15 @@ def find_intervals(
     >>> found["name"], found["onset"], found["duration"]
     (['wake', 'light'], array([0., 5.]), array([5., 3.]))
     """
-    rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    told: Mapping[str, Any] = output if isinstance(output, Mapping) else {}
+    if (own := told.get("sampling_frequency")) is not None and sampling_frequency not in (None, own):
+        expected = f"expected the {own:g} Hz that output says its samples and windows are of, or nothing"
+        raise ValueError(f"sampling_frequency={sampling_frequency!r}; {expected}.")
+    rate = number("sampling_frequency", own if sampling_frequency is None else sampling_frequency, 0, low_open=True)
     least = int(np.ceil(number("min_duration", min_duration, 0) * rate - 1e-6))
     half = half_width(smoothing, rate)
     number("threshold", threshold, 0, 1)
-    values = as_numbers(output)
+    values = as_numbers(told["output"] if "output" in told else output)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim not in (1, 2):
         raise ValueError(f"output has shape {values.shape}; expected [T] or [T, K].")
@@ -90,13 +97,43 @@ def find_intervals(
     of_yes = values.ndim == 1 and values.dtype.kind == "f"
     if threshold != 0.5 and not of_yes:
         raise ValueError(f"threshold={threshold} is of probabilities of yes, [T] or [T, 1]; output holds classes.")
-    runs = _without_short(*_runs(values, half, threshold), least)
+    runs = _runs(_of_steps(values, told, half, threshold), half, threshold)
+    if told:
+        runs = _going_on(*runs, int(BRIDGED * rate))
+    runs = _without_short(*runs, least)
     starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
     known = [str(k) for k in range(classes.max(initial=-1) + 1)] if names is None else class_names(names)
     if names is not None and classes.max(initial=-1) >= len(known):
         raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
     named = [str(known[k]) for k in classes]
     return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
+
+
+def _of_steps(values: np.ndarray, told: Mapping[str, Any], half: int, threshold: float) -> np.ndarray:
+    """What a recording's steps are where values are one a window [n, 2]: each step is as the window in whose middle it
+    lies, and unknown where there is none."""
+    windows = np.asarray(told.get("windows", np.zeros((0, 2))), np.int64)
+    if not len(windows) or len(values) != len(windows) or windows[-1, 1] == len(values):
+        return values
+    values = values if half else _found(values, 0, len(values), 0, threshold)
+    steps = np.full((windows[-1, 1], *values.shape[1:]), np.nan if values.dtype.kind == "f" else -1, values.dtype)
+    own = windows.copy()
+    overlap = windows[1:, 0] < windows[:-1, 1]
+    own[1:, 0][overlap] = own[:-1, 1][overlap] = (windows[:-1, 1] + windows[1:, 0])[overlap] // 2
+    for (start, stop), value in zip(own, values, strict=True):
+        steps[start:stop] = value
+    return steps
+
+
+def _going_on(
+    start: np.ndarray, length: np.ndarray, kind: np.ndarray, longest: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same runs where unknown steps between two of one class, no more of them than that, are of it as well."""
+    short = np.flatnonzero((kind < 0) & (length <= longest))
+    short = short[(short > 0) & (short < len(kind) - 1)]
+    kind[short] = np.where(kind[short - 1] == kind[short + 1], kind[short - 1], -1)
+    new = np.diff(kind, prepend=-2) != 0
+    return start[new], np.diff(start[new], append=length.sum()), kind[new]
 
 
 def _runs(values: np.ndarray, half: int, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
 from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
-from neurallib.signals.arrays import by_label
+from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_channels import channels_of
 from neurallib.signals.dataset_files import Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
@@ -51,8 +51,9 @@ def make_dataset(
 ) -> Path:
     """Write recordings and their targets as the folders that training reads: directory/x/PART/NAME.npy, and y.
 
-    No person is in two parts. Gaps (nan) are left out: a file lies between two of them. What is there already and would
-    be the same is not made again, so that a run that was stopped goes on; what is no longer wanted is taken away.
+    No person is in two parts. A file lies between two gaps (nan); over half a second and less a line is drawn, as by
+    `predict_recording`. What is there and would be the same is not made again: a run that was stopped goes on. What is
+    no longer wanted is taken away.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def make_dataset(
         More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none or
         have channels of different ones.
     n_workers : int
-        Processes. With more than one, a script needs `if __name__ == "__main__":`, and `target` no lambda.
+        Processes; of several a script needs `if __name__ == "__main__":`, and `target` is no lambda.
     enable_progress_bar : bool
         Show the progress.
 
@@ -146,7 +147,8 @@ def make_dataset(
     first, words = first_of(sources, reading), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
-        "sampling_frequency": sampling_frequency, "reading": {name: repr(value) for name, value in reading.items()},
+        "sampling_frequency": sampling_frequency, "reading": {name: repr(each) for name, each in reading.items()},
+        "bridged": BRIDGED,
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
     people = _people(sources, person, reading, old, stamps)

@@ -1,0 +1,106 @@
+"""Recordings scored one by one, each by what it is to be: events, intervals, classes, or a signal without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurallib.measures.classes import confusion, known_pairs
+from neurallib.measures.denoising import denoising_scores, denoising_sums
+from neurallib.measures.detection import SUMS, detection_sums
+from neurallib.measures.intervals import Rules, interval_sums
+from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
+from neurallib.signals.annotations import annotated, beats_of, classes_of
+from neurallib.signals.people import people_of
+from neurallib.signals.recording_parts import Recording, column_of, events_of, name_of, rows_of
+
+Function = Callable[[Recording], Any]
+
+
+class Row(NamedTuple):
+    """What one recording tells."""
+
+    told: dict[str, Any]  # name, person, and what is told of the recording
+    sums: np.ndarray  # of events for each tolerance, [n, S]; of intervals [S]; of classes the confusion matrix
+    n_true: int = 0  # events or intervals, also where they are skipped
+    symbols: Sequence[str] = ()  # of what is annotated
+    found: Sequence[str] = ()  # names of the intervals that were found, where they have some
+
+
+class Judge(NamedTuple):
+    """What scores one recording."""
+
+    answer: Function
+    target: Function | None
+    skipped: Callable[[Recording], np.ndarray]
+    tolerances: list[float]
+    names: Sequence[str] | None
+    channels: Sequence[str] | None  # that the answer is of
+    rules: Rules  # of intervals
+    outputs: Sequence[str] | None  # of the state
+
+    def events(self, recording: Recording) -> Row:
+        """True and found events matched."""
+        given = self.target
+        true = beats_of(annotated(recording)) if given is None else as_events(given(recording), recording)
+        found = as_events(self.answer(recording), recording)
+        rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
+        sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
+        counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
+        return Row(_who(recording) | counts, sums, len(true))
+
+    def intervals(self, recording: Recording) -> Row:
+        """True and found intervals by their overlap."""
+        names, rate, given = self.names, float(recording["sampling_frequency"]), self.target
+        length, answer = len(recording["signal"]) / rate, self.answer(recording)
+        if given is not None:
+            true = intervals_of(given(recording), recording, names, self.outputs, "truth of")
+        elif names:
+            true = true_intervals(recording, names)
+        else:
+            expected = "expected names=, the symbols of annotations that count, or target=, which gives the true ones"
+            raise ValueError(f"names of the intervals are not known; {expected}.")
+        found = intervals_of(answer, recording, names, self.outputs)
+        sums = interval_sums(true, found, length, self.skipped(recording) / rate, self.rules)
+        counts = {name: int(sums[i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[3])}
+        said = answer.get("name", ()) if isinstance(answer, Mapping) else ()
+        return Row(_who(recording) | counts, sums, len(true), found=said)
+
+    def classes(self, recording: Recording) -> Row:
+        """Classes by sample, or by window of a state that has one output for each."""
+        if not self.names:
+            expected = "expected names, as the annotations have them: of a binary state two, of no and of yes"
+            raise ValueError(f"names of the classes are not known; {expected}.")
+        names = list(self.names)
+        given = self.target
+        true = np.array(classes_of(annotated(recording), names) if given is None else values_of(given(recording)))
+        true = true.astype(np.int64) if true.dtype.kind in "bu" else true  # which hold no -1
+        if true.ndim == 0:
+            true = np.full(len(recording["signal"]), true)
+        for start, stop in self.skipped(recording):
+            true[start:stop] = -1
+        answer = self.answer(recording)
+        windows = answer.get("windows") if isinstance(answer, Mapping) else None
+        pair = known_pairs(true, values_of(answer), name_of(recording), windows)
+        return Row(_who(recording), confusion(*pair, len(names)), symbols=events_of(recording)[1])
+
+    def denoising(self, recording: Recording) -> Row:
+        """The signal against the clean one."""
+        if self.target is None:
+            raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
+        clean, found = (columns_of(of(recording)) for of in (self.target, self.answer))
+        noisy = np.array(rows_of(recording, 0, len(recording["signal"])))  # which may be the recording's own
+        if self.channels and recording.get("channels"):
+            noisy = noisy[:, [column_of(recording, name) for name in self.channels]]
+        for start, stop in self.skipped(recording):
+            noisy[start:stop] = np.nan
+        scores = denoising_scores(clean, noisy, found)
+        return Row(_who(recording) | scores, denoising_sums(clean, noisy, found).sum(axis=0))
+
+
+def _who(recording: Recording) -> dict[str, Any]:
+    name = name_of(recording)
+    who = recording.get("person")
+    return {"name": name, "person": name if who is None else people_of([name], [who])[0]}
