@@ -147,7 +147,7 @@ def make_dataset(
     first, words = first_of(sources, reading), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
-        "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(v) for k, v in reading.items()},
+        "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(reading[k]) for k in reading},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
     people = _people(sources, person, reading, old, stamps)
