@@ -62,10 +62,10 @@ def number(
     return result
 
 
-def seconds(name: str, value: Any) -> float:
+def seconds(name: str, value: Any, long: float = LONG) -> float:
     """Return `value` as float, or raise unless it is a number from 0 on; warn where it looks like milliseconds."""
     result = number(name, value, 0)
-    if result > LONG:
+    if result > long:
         warn(f"{name}={value!r}: it is in seconds; {value!r} ms are {result / 1000:g}.")
     return result
 

@@ -194,6 +194,13 @@ def test_lost_samples_part_no_interval_of_what_heard_a_line_over_them() -> None:
     assert len(nl.find_intervals(output, 10.0)["onset"]) == 6
 
 
+def test_stages_may_be_smoothed_over_longer_than_events() -> None:
+    """The suite's warnings are errors: 90 s of a night are no milliseconds, those of a minute are."""
+    assert nl.find_intervals(np.repeat([0, 1], 1000), 1.0, smoothing=90)["onset"].tolist() == [0, 1000]
+    with pytest.warns(UserWarning, match="smoothing=90: it is in seconds"):
+        nl.find_intervals(np.repeat([0, 1], 30), 1.0, smoothing=90)
+
+
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
     assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]

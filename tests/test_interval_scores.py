@@ -221,3 +221,16 @@ def test_flutter_is_scored_where_it_is_what_is_looked_for() -> None:
     found = np.repeat([0, 1], [2000, 4000])
     classes = nl.evaluate_recordings(lambda r: found, [r], task="classes", names=["(N", "(VFL"])
     assert classes["confusion"].tolist() == [[2000, 0], [0, 4000]]
+
+
+def test_events_of_other_names_than_beats_are_the_truth_where_names_are_given() -> None:
+    """As breaths, or the ventricular ones among beats; they had been all beats, whatever was asked for."""
+    r = recording("a", [500, 1000, 1500, 2000], symbols=["N", "V", "breath", "breath"])
+    for names, counts in ((None, [2, 2, 0]), (["V"], [1, 3, 0]), (["breath"], [2, 2, 0]), (["breath", "V"], [3, 1, 0])):
+        told = nl.evaluate_recordings(lambda r: [500, 1000, 1500, 2000], [r], names=names)
+        assert [told["records"][0][name] for name in COUNTS] == counts
+    with pytest.warns(UserWarning, match="no recording has Breath among its annotations; expected names="):
+        with pytest.warns(UserWarning, match="N, V, breath: none of them is one of names, Breath"):
+            nl.evaluate_recordings(lambda r: [], [r], names=["Breath"])
+    with pytest.raises(TypeError, match="names is one text, 'V'; expected a list of names"):
+        nl.evaluate_recordings(lambda r: [], [r], names="V")

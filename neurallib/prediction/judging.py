@@ -12,7 +12,7 @@ from neurallib.measures.denoising import denoising_scores, denoising_sums
 from neurallib.measures.detection import SUMS, detection_sums
 from neurallib.measures.intervals import Rules, interval_sums
 from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
-from neurallib.signals.annotations import annotated, beats_of, classes_of
+from neurallib.signals.annotations import annotated, beats_of, classes_of, samples_of, tell_if_none
 from neurallib.signals.people import people_of
 from neurallib.signals.recording_parts import Recording, column_of, events_of, name_of, rows_of
 
@@ -44,7 +44,13 @@ class Judge(NamedTuple):
     def events(self, recording: Recording) -> Row:
         """True and found events matched."""
         given = self.target
-        true = beats_of(annotated(recording)) if given is None else as_events(given(recording), recording)
+        if given is not None:
+            true = as_events(given(recording), recording)
+        elif self.names:
+            tell_if_none(recording, self.names, "names")
+            true = samples_of(annotated(recording), self.names)
+        else:
+            true = beats_of(annotated(recording))
         found = as_events(self.answer(recording), recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
         sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)

@@ -71,8 +71,8 @@ def evaluate_recordings(
         state is for (a binary one of each step finds events), or "events".
     target : function, optional
         Gives the truth of a recording, in the form that `model` gives its answer, or one class for all of it. By
-        default the beats of its annotations; of "intervals" those that last and are called as one of `names`, of which
-        a recording may have none; of "classes" the annotated intervals whose symbol is one of `names`,
+        default the beats of its annotations, or those whose symbol is one of `names`; of "intervals" those with such a
+        symbol that last, of which a recording may have none; of "classes" the annotated intervals with such a symbol,
         whatever else is annotated over them, all else being unknown: what is a class there is told by
         functools.partial(interval_target, classes={"seizure": 1}, background=0). A window has the class of half of its
         steps or more. "denoising" needs it: the clean signal [T, C]; the recording's own is the noisy one, both with
@@ -90,7 +90,8 @@ def evaluate_recordings(
         What else not to score, in seconds (from, to): by the recording's name, or by a function of the recording.
     names : sequence of str, optional
         Of the classes; by default the state's outputs, of a binary one with a `target` "no" before its own. Of
-        intervals those that count, all as one kind, by default the output of a binary state.
+        events and intervals the symbols of those that count, all as one kind, by default beats, and of intervals the
+        output of a binary state.
     interval_options : mapping, optional
         "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`.
     n_bootstrap : int
@@ -154,6 +155,8 @@ def evaluate_recordings(
     tasks = ANSWERED if known is None else tasks_of(known)
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
+    if isinstance(names, str):
+        raise TypeError(f"names is one text, {names!r}; expected a list of names.")
     names = names if known is None else _names(known, task, names, target is not None)
     check_skip(skip)
     boolean("skip_flutter", skip_flutter)
@@ -194,7 +197,7 @@ def _tell(task: str, rows: list[Row], names: Sequence[str] | None, has_target: b
         warn(f"the intervals that were found are {listing(sorted(found))}: none is one of names, {listing(names)}.")
     if not has_target and task in ("events", "intervals") and not any(row.n_true for row in rows):
         beats = "a beat", "beats, task='classes' or 'intervals' and names= for what lasts"
-        what, expected = beats if task == "events" else (listing(names or ()), "names=, as the annotations have them")
+        what, expected = (listing(names), "names=, as the annotations have them") if names else beats
         warn(
             f"no recording has {what} among its annotations; expected {expected}, or target=, which gives what is to "
             "be found."
@@ -220,6 +223,8 @@ def _names(known: Task, task: str, names: Sequence[str] | None, has_target: bool
     if task == "intervals" and (names is None or not set(names) & set(known.output_names)):
         expected = f"expected which of the state's outputs are the intervals: {listing(known.output_names)}"
         raise ValueError(f"names={names!r}; {expected}.")
+    if task == "events":
+        return names  # by default beats, whatever the output is called
     if names is None and known.kind == "binary":  # its output is yes alone
         names = ["no", *(known.names or ["yes"])] if has_target else None
     elif names is None:

@@ -57,7 +57,7 @@ def beats_of(recording: Recording) -> np.ndarray:
     if len(found) == 0 and unknown:
         raise ValueError(
             f"the {len(symbols)} events of {name_of(recording)} are {listing(sorted(unknown))}, no symbols of beats; "
-            "expected 'N' of a beat, or to be told: symbols= of event_target, target= of evaluate_recordings."
+            "expected 'N' of a beat, or to be told: symbols= of event_target, names= of evaluate_recordings."
         )
     return found
 

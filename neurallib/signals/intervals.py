@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import LONG, number
 from neurallib.names import hinted
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.smoothing import (
     PART, as_numbers, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
+
+SHARE = 0.1  # of a recording, over which more is hardly averaged
 
 
 @hinted
@@ -83,7 +85,6 @@ def find_intervals(
         raise ValueError(f"sampling_frequency={sampling_frequency!r}; {expected}.")
     rate = number("sampling_frequency", own if sampling_frequency is None else sampling_frequency, 0, low_open=True)
     least = int(np.ceil(number("min_duration", min_duration, 0) * rate - 1e-6))
-    half = half_width(smoothing, rate)
     number("threshold", threshold, 0, 1)
     values = as_numbers(told["output"] if "output" in told else output)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
@@ -97,6 +98,8 @@ def find_intervals(
     of_yes = values.ndim == 1 and values.dtype.kind == "f"
     if threshold != 0.5 and not of_yes:
         raise ValueError(f"threshold={threshold} is of probabilities of yes, [T] or [T, 1]; output holds classes.")
+    length = np.max(told.get("windows", 0), initial=len(values)) / rate
+    half = half_width(smoothing, rate, max(LONG, SHARE * length))  # of what lasts, over longer than of events
     runs = _runs(_of_steps(values, told, half, threshold), half, threshold)
     if told:
         runs = _going_on(*runs, int(BRIDGED * rate))

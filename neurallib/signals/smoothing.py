@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import seconds
+from neurallib.checks import LONG, seconds
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 
@@ -35,9 +35,9 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
     return np.where(gap[steps], np.nan, mean)
 
 
-def half_width(smoothing: float, rate: float) -> int:
-    """The steps on either side that a mean over `smoothing` seconds takes."""
-    return round(seconds("smoothing", smoothing) * rate) // 2
+def half_width(smoothing: float, rate: float, long: float = LONG) -> int:
+    """The steps on either side that a mean over `smoothing` seconds takes; more than `long` are hardly meant."""
+    return round(seconds("smoothing", smoothing, long) * rate) // 2
 
 
 def least_distance(min_distance: float, rate: float) -> int:
