@@ -96,6 +96,13 @@ def test_a_model_with_another_head_trains(architecture: str) -> None:
     assert nl.predict(trained, [make_pairs(new, [8])[0][0]])[0].shape[-1] == (2 if architecture.endswith("ED") else 3)
 
 
+def test_a_model_without_a_head_gets_one() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=[4, 2], n_layers=2, task="regression", n_outputs=2, fc_out_bool=False)
+    new = nl.replace_head(state, task="classification", num_classes=3)
+    assert new["hparams"]["fc_out_bool"] and new["weights"]["fc_out.weight"].shape == (3, 2)
+    assert new["training_info"]["transfer"]["sources"][0]["layers"].keys() == {"gru_layers.0", "gru_layers.1"}
+
+
 def test_the_head_of_the_same_task_stays_as_large() -> None:
     state = make_state(Case("GRUseq2seq", "multilabel"))
     for words in ({}, {"task": "classification"}):

@@ -83,6 +83,7 @@ def test_metadata_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert set(data.metrics) == {"roc_auc" if name == "auroc" else name for name in results}  # the hub's name for auroc
     found = {result.metric_name: result.metric_value for result in data.eval_results}
     assert found == results
+    assert {result.metric_type for result in data.eval_results} == set(data.metrics)
     assert {(r.dataset_name, r.dataset_type) for r in data.eval_results} == {("MIT-BIH, DS1", "mit-bih-ds1")}
     assert "ECG" in ModelCard(written(trained(), tmp_path)).data.tags
 
@@ -158,6 +159,8 @@ def test_the_code_turns_outputs_into_answers(tmp_path: Path) -> None:
     state["postprocessing"]["events"]["delay"] = 0.1
     card = written(state, tmp_path)
     assert "events = nl.find_events(output[:, 0], 360, threshold=0.3, delay=0.1)  # samples\n" in card
+    state["postprocessing"]["events"] |= {"min_distance": 0.25, "smoothing": 0.05, "delay": 0.0}
+    assert "360, threshold=0.3, min_distance=0.25, smoothing=0.05)  # samples\n" in written(state, tmp_path)
     labels = make_state(Case("GRUseq2seq", "multilabel"))
     assert "# samples, of 0; your signal's Hz in place of 250\n" in written(labels, tmp_path)
     classes = make_state(Case("GRUseq2seq", "multiclass"))

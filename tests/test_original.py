@@ -113,6 +113,30 @@ def test_what_the_original_has_no_words_for_is_told_at_once(tmp_path: Path) -> N
         assert text == words + f"cannot read this model: it has no {name} of these layers."
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("window", 10.0),
+        ("steps", [{"name": "highpass", "frequency": 0.5}]),
+        ("fold", 2),
+        ("residual", True),
+        ("target_normalization", None),
+    ],
+)
+def test_whatever_stands_before_a_network_is_told_to_who_goes_on_with_the_original(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    options = {name: value} if name in ("steps", "fold", "residual") else {}
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, task="regression", **options)  # type: ignore[arg-type]
+    state["preprocessing"]["sampling_frequency"] = 100.0
+    if name == "window":
+        state["preprocessing"]["window"] = 10.0
+    if name == "target_normalization":
+        state["preprocessing"] |= {name: "dataset", "y_shift": [1.0], "y_scale": [2.0]}  # type: ignore[typeddict-item]
+    with pytest.warns(UserWarning, match=f"takes signals as they are with this model: it has no {name}="):
+        nl.save_checkpoint(state, tmp_path)
+
+
 @pytest.mark.parametrize("tensorboard", [False, True])
 def test_a_run_leaves_its_hyperparameters_where_the_original_looks_for_them(tensorboard: bool) -> None:
     """In the newest version of lightning_logs, or of tensorboard_logs where there is no such folder."""

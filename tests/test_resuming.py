@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import random
 import signal
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,20 @@ def test_whatever_a_run_is_asked_for_it_goes_on_with(options: dict[str, Any], tm
     options = {"checkpoint_every": 1} | options
     whole = run(tmp_path / "whole", **options)
     directory = stopped((1, 2), tmp_path / "parts", **options)
+    assert_same(run(tmp_path / "parts", resume=directory, **options), whole)
+
+
+def drawn(outputs: np.ndarray, y: np.ndarray) -> float:
+    return random.random() + float(np.random.random())
+
+
+def test_who_draws_from_the_global_generators_goes_on_drawing(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"metrics": {"drawn": drawn}, "checkpoint_every": 1}
+    random.seed(1), np.random.seed(1)
+    whole = run(tmp_path / "whole", **options)
+    random.seed(1), np.random.seed(1)
+    directory = stopped((1, 2), tmp_path / "parts", **options)
+    random.seed(2), np.random.seed(2)
     assert_same(run(tmp_path / "parts", resume=directory, **options), whole)
 
 

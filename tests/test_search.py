@@ -12,6 +12,7 @@ from searching import OPTIONS, leaderboard, n_runs, search
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.search.trials import make_trials
 
 
 def test_every_combination_is_trained_and_the_best_comes_first(params: dict[str, Any], results: Path) -> None:
@@ -71,6 +72,17 @@ def test_the_same_model_in_other_words_is_one_trial(params: dict[str, Any], resu
     search(params, options | {"bidir_per_layer": [[True]]})
     search(params | {"overlap": 0.0, "bucketing": False, "memory_budget": 2**20}, options | {"seed": 42})
     assert n_runs(results) == 2
+
+
+def test_whatever_makes_another_model_makes_another_trial(params: dict[str, Any], tmp_path: Path) -> None:
+    """Also what the model's hyperparameters do not tell, such as its seed and what stands before and beside it."""
+    plain = {"n_features": 2, "hid_dim": 3, "n_layers": 1, "task": "regression", "n_outputs": 2}
+    highpass = [{"name": "highpass", "frequency": 0.5}]
+    others = [{"seed": 1}, {"seed": 0}, {"fold": 2}, {"residual": True}, {"steps": highpass}, {"learning_rate": 0.5}]
+    asked = [plain, *(plain | other for other in others), plain | {"seed": 42, "fold": 1, "residual": False}]
+    combinations = [(each, nl.gru_seq2seq(**each)["hparams"]) for each in asked]  # type: ignore[arg-type]
+    trials = make_trials("GRUseq2seq", combinations, params, 1, tmp_path)
+    assert len({trial.digest for trial in trials}) == len(trials) == 1 + len(others)
 
 
 def test_a_failed_trial_is_reported_and_stops_nothing(params: dict[str, Any], results: Path) -> None:

@@ -102,6 +102,14 @@ def test_preprocessing_that_differs_stays_the_targets_with_a_warning_of_each() -
     ]
 
 
+def test_what_is_told_of_a_source_stays_when_the_source_is_told_otherwise() -> None:
+    target, source = models()
+    source["training_info"]["training_history"] = {"train_dataset": "A"}
+    told = nl.reuse_layers(target, source, ["gru_layers.0"])["training_info"]["transfer"]["sources"][0]
+    source["training_info"]["training_history"]["train_dataset"] = "B"
+    assert told["training_history"] == {"train_dataset": "A"}
+
+
 def test_a_transferred_pooling_is_the_sources() -> None:
     source = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, pooling="mean")
     assert nl.transfer_hparams(source)["pooling"] == "mean"
