@@ -28,9 +28,10 @@ def plot_record_scores(
     Parameters
     ----------
     result : dict
-        What `evaluate_recordings` or `class_scores` gives.
+        What `evaluate_recordings`, `class_scores` or `value_scores` gives.
     measure : str, optional
-        Which; by default "f1" of events, "cohen_kappa" of classes, "snr_improvement_db" of denoising.
+        Which; by default "f1" of events, "cohen_kappa" of classes, "snr_improvement_db" of denoising, "mae" of values
+        (of the first output).
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -56,8 +57,9 @@ def plot_record_scores(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['ben', 'ann', 'average', 'gross']
     """
-    usual = {"events": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db"}
-    measure = usual[result["task"]] if measure is None else measure
+    usual = {"events": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db", "values": "mae"}
+    if measure is None:
+        measure = next(name for name in result["average"] if name.startswith(usual[result["task"]]))
     if measure not in result["average"]:
         raise ValueError(f"measure={measure!r}; this result has {listing(result['average'], 20)}.")
     records = worst_first(result["records"], measure)

@@ -174,14 +174,14 @@ unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)
 validate_training_context(retraining, checkpoints_directory, hugging_face_model)
+value_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 """
 PINNED = {row.partition("(")[0]: row for row in re.split(r"\n(?! )", SIGNATURES.strip())}
 VALUES = {"__version__", "ARCHITECTURES"}  # of the public names the ones that are neither
 RAISES_NOTHING = {
     "flip_valid": "runs inside the compiled forward pass, where nothing can be looked at",
     "valid_mask": "runs inside the compiled forward pass, where nothing can be looked at",
-    "list_architectures": "takes nothing",
-    "list_pretrained": "takes nothing",
+    **dict.fromkeys(("list_architectures", "list_pretrained"), "takes nothing"),
 }
 NEEDS_THE_HUB = {
     "get_hparams_from_hugging", "get_weights_and_info_from_hugging", "list_production_models", "load_from_hub",
