@@ -17,4 +17,7 @@ What is of one class, label or output is called `f1_2`, or `f1_` and its name.
 
 A baseline is what the best constant reaches: the most frequent class, the mean. nan is what the data do not tell, such
 as the recall of a class that does not occur. `confusion_matrix` counts which class is taken for which.
+
+By person, with intervals over people, what `predict` or `cross_validate` predicts is scored by `class_scores` (AUROC
+too) and `value_scores` (bias and limits of agreement too); `compare_recordings` compares two models' scores.
 """
