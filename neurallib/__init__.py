@@ -33,7 +33,7 @@ From outputs to answers
 
 Scores of what was found
 ------------------------
-    match_peaks, peak_scores, interval_scores, class_scores, denoising_scores
+    match_peaks, peak_scores, interval_scores, class_scores, value_scores, denoising_scores
 
 Recordings and data sets
 ------------------------
@@ -150,6 +150,7 @@ if TYPE_CHECKING:
     from neurallib.measures.events import match_peaks, peak_scores
     from neurallib.measures.intervals import interval_scores
     from neurallib.measures.classes import class_scores
+    from neurallib.measures.values import value_scores
     from neurallib.measures.denoising import denoising_scores
     from neurallib.measures.comparing import compare_recordings
     from neurallib.prediction.recordings import evaluate_recordings
@@ -202,6 +203,7 @@ _LATER = {
     "measures.events": "match_peaks peak_scores",
     "measures.intervals": "interval_scores",
     "measures.classes": "class_scores",
+    "measures.values": "value_scores",
     "measures.denoising": "denoising_scores",
     "measures.comparing": "compare_recordings",
     "prediction.recordings": "evaluate_recordings",
@@ -240,7 +242,7 @@ __all__ = [
     "save_training_information_to_file", "split_people", "state_from_network", "stream_step", "synthetic_ecg",
     "test_on_single_signal", "test_on_test_set", "train", "train_from_scratch", "training_step", "transfer_hparams",
     "transformer_encoder_decoder", "transformer_seq2one", "transformer_seq2seq", "unfreeze", "valid_mask",
-    "validate_architecture_name", "validate_training_context",
+    "validate_architecture_name", "validate_training_context", "value_scores",
 ]  # fmt: skip
 
 

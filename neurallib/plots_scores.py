@@ -28,9 +28,10 @@ def plot_record_scores(
     Parameters
     ----------
     result : dict
-        What `evaluate_recordings` or `class_scores` gives.
+        What `evaluate_recordings`, `class_scores` or `value_scores` gives.
     measure : str, optional
-        Which; by default "f1" of events and intervals, "cohen_kappa" of classes, "snr_improvement_db" of denoising.
+        Which; by default "f1" of events and intervals, "cohen_kappa" of classes, "snr_improvement_db" of denoising,
+        "mae" of values (of the first output).
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -57,7 +58,9 @@ def plot_record_scores(
     ['ben', 'ann', 'average', 'gross']
     """
     usual = {"events": "f1", "intervals": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db"}
-    measure = usual[result["task"]] if measure is None else measure
+    if measure is None:
+        wanted = usual.get(result["task"], "mae")
+        measure = next(name for name in result["average"] if name.startswith(wanted))
     if measure not in result["average"]:
         raise ValueError(f"measure={measure!r}; this result has {listing(result['average'], 20)}.")
     records = worst_first(result["records"], measure)

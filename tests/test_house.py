@@ -34,7 +34,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.delays measures.by_person measures.detection measures.intervals measures.sides measures.tables
-    measures.ranking measures.classes measures.denoising measures.comparing
+    measures.ranking measures.classes measures.values measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
     storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
     storage.card_parts storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub

@@ -160,7 +160,7 @@ def test_the_code_turns_outputs_into_answers(tmp_path: Path) -> None:
     card = written(state, tmp_path)
     assert "events = nl.find_events(output[:, 0], 360, threshold=0.3, delay=0.1)  # samples\n" in card
     state["postprocessing"]["events"] |= {"min_distance": 0.25, "smoothing": 0.05, "delay": 0.0}
-    assert "360, threshold=0.3, min_distance=0.25, smoothing=0.05)  # samples\n" in written(state, tmp_path)
+    assert "360, threshold=0.3, min_distance=0.25, smoothing=0.05, delay=0)  # samples\n" in written(state, tmp_path)
     labels = make_state(Case("GRUseq2seq", "multilabel"))
     assert "# samples, of 0; your signal's Hz in place of 250\n" in written(labels, tmp_path)
     classes = make_state(Case("GRUseq2seq", "multiclass"))

@@ -12,6 +12,7 @@ import torchmetrics.functional.classification as tc
 
 import neurallib as nl
 from neurallib.measures import ranking
+from neurallib.measures.tables import worst_first
 
 PEOPLE = [*"aabbccdd"]
 
@@ -131,3 +132,99 @@ def test_models_that_rank_alike_do_not_differ_however_people_are_ordered() -> No
         assert (row["difference"], row["low"], row["high"], row["p_value"]) == pytest.approx((0, 0, 0, 1), abs=1e-12)
     hard = nl.compare_recordings(a, nl.class_scores(true, p > 0.5, people=people))
     assert "auroc" not in hard["gross"] and "auroc" not in hard["average"]
+
+
+def rates(n_people: int = 6, each: int = 10, spread: float = 4.0) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """True and found heart rates, and whose."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(70, 10, n_people * each)
+    found = true + np.repeat(rng.normal(1, 2, n_people), each) + np.random.default_rng(1).normal(0, spread, len(true))
+    return true, found, np.repeat([f"p{i}" for i in range(n_people)], each).tolist()
+
+
+def by_scipy(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    from scipy import stats
+
+    error = found - true
+    bias, sd = error.mean(), error.std(ddof=1)
+    return {
+        "mae": np.abs(error).mean(), "rmse": math.sqrt((error**2).mean()), "bias": bias, "sd": sd,
+        "agreement_low": bias - 1.96 * sd, "agreement_high": bias + 1.96 * sd,
+        "r2": 1 - (error**2).sum() / ((true - true.mean()) ** 2).sum(), "pearson": stats.pearsonr(true, found)[0],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_values_are_scored_over_all_and_by_person(offset: float) -> None:
+    true, found, people = rates()
+    true, found = true + offset, found + offset
+    scores = nl.value_scores(true, found[:, None], people=people)
+    assert scores["gross"] == pytest.approx(by_scipy(true, found), rel=1e-6)
+    own = [by_scipy(true[i : i + 10], found[i : i + 10]) for i in range(0, 60, 10)]
+    for row, expected in zip(scores["records"], own, strict=True):
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6) and row["values"] == 10
+    assert scores["average"]["mae"] == pytest.approx(np.mean([one["mae"] for one in own]))
+    low, high = scores["intervals"]["gross"]["bias"]
+    by_people = np.array([one["bias"] for one in own])
+    draws = by_people[np.random.default_rng(5).integers(0, 6, (20_000, 6))].mean(axis=1)
+    np.testing.assert_allclose((low, high), np.quantile(draws, [0.025, 0.975]), atol=0.15)
+    steps = nl.value_scores(true.reshape(6, 10), list(found.reshape(6, 10, 1)))
+    assert steps["gross"] == pytest.approx(scores["gross"])
+
+
+def test_outputs_with_names_are_scored_each_and_unknown_values_left_out() -> None:
+    true, found, people = rates()
+    both, too = np.stack([true, true + 50], axis=1), np.stack([found, found + 55], axis=1)
+    both[3, 0] = too[4, 1] = np.nan
+    scores = nl.value_scores(both, too, people=people, names=["diastolic", "systolic"])
+    for k, name in enumerate(("diastolic", "systolic")):
+        kept = np.delete(np.arange(60), 3 + k)
+        expected = by_scipy(both[kept, k], too[kept, k])
+        told = {measure: scores["gross"][f"{measure}_{name}"] for measure in expected}
+        assert told == pytest.approx(expected, rel=1e-6)
+    figure = nl.plot_record_scores(scores)
+    assert figure.axes[0].get_xlabel() == "mae_diastolic"
+
+
+def test_values_that_do_not_vary_tell_no_r2_and_one_tells_no_spread() -> None:
+    scores = nl.value_scores([70, 70, 70], [71, 72, 70], people=["a", "a", "b"])
+    assert math.isnan(scores["gross"]["r2"]) and math.isnan(scores["gross"]["pearson"])
+    assert scores["gross"]["mae"] == 1 and math.isnan(scores["records"][1]["sd"])
+
+
+def test_two_models_of_values_are_compared_by_person() -> None:
+    true, found, people = rates()
+    a, b = (nl.value_scores(true, one, people=people) for one in (found, rates(spread=9)[1]))
+    row = nl.compare_recordings(a, b)["average"]["mae"]
+    own = np.array([one["mae"] - other["mae"] for one, other in zip(a["records"], b["records"], strict=True)])
+    signs = np.array(list(itertools.product([1, -1], repeat=6)))
+    p_value = (np.abs(signs @ own) >= abs(own.sum()) - 1e-12).mean()
+    assert row["p_value"] == pytest.approx(p_value) and row["difference"] == pytest.approx(own.mean())
+    assert row["low"] < row["difference"] < row["high"]
+    with pytest.warns(UserWarning, match="not scored on the same truth in 6 of 6"):
+        nl.compare_recordings(a, nl.value_scores(true / 60, found / 60, people=people))
+
+
+@pytest.mark.parametrize(
+    "given, error, message",
+    [
+        (([70, 71], [70, 72], {}), ValueError, "with people= one value for each recording"),
+        ((np.ones((4, 2)), np.ones((4, 2)), {"people": "aabb"}), ValueError, "2 numbers, which may be 2 outputs or 2"),
+        (([[1, 2]], [[1, 2, 3]], {}), ValueError, r"has true \(2,\) and found \(3,\)"),
+        (([["a"]], [[1]], {}), TypeError, "true of recording 0 holds <U1"),
+        (([[math.nan]], [[1]], {}), ValueError, "no value is known on both sides"),
+        ((np.ones((4, 2)), np.ones((4, 2)), {"people": "aabb", "names": ["a", "a"]}), ValueError, "expected 2 differ"),
+    ],
+)
+def test_values_that_cannot_be_scored_are_named(given: Any, error: type[Exception], message: str) -> None:
+    true, found, options = given
+    if "people" in options:
+        options = options | {"people": list(options["people"])}
+    with pytest.raises(error, match=message):
+        nl.value_scores(true, found, **options)
+
+
+def test_the_worst_has_the_largest_bias_either_way() -> None:
+    scores = nl.value_scores([[70, 80]] * 3, [[71, 81], [60, 70], [75, 85]])
+    assert [row["name"] for row in worst_first(scores["records"], "bias")] == ["1", "2", "0"]
+    assert [row["name"] for row in worst_first(scores["records"], "mae")] == ["1", "2", "0"]

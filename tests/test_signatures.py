@@ -176,6 +176,7 @@ unfreeze(state, patterns='*')
 valid_mask(lengths, n_steps)
 validate_architecture_name(name)
 validate_training_context(retraining, checkpoints_directory, hugging_face_model)
+value_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 """
 PINNED = {row.partition("(")[0]: row for row in re.split(r"\n(?! )", SIGNATURES.strip())}
 VALUES = {"__version__", "ARCHITECTURES"}  # of the public names the ones that are neither

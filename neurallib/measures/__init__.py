@@ -24,7 +24,9 @@ Recordings
 average, with intervals over people: moments such as beats are matched within a tolerance (`task="events"`), what lasts,
 such as apnoeas, seizures and episodes of a rhythm, is scored by its overlap (`task="intervals"`, `names=["apnoea"]`,
 which are symbols of annotations and names of classes), and classes are counted by step or window (`task="classes"`).
-`compare_recordings` tells two models apart. Of one recording `peak_scores` and `interval_scores` do the same:
+`class_scores` (AUROC too) and `value_scores` (bias and limits of agreement too) do so of what `predict` or
+`cross_validate` predicts. `compare_recordings` tells two models' scores apart. Of one recording `peak_scores` and
+`interval_scores` do the same:
 
 ```python
 true, found = [(600, 660), (3000, 3090)], [(580, 655), (2000, 2020)]  # seizures, in seconds from and to

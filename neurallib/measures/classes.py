@@ -68,6 +68,7 @@ def class_scores(
     See Also
     --------
     evaluate_recordings : the same of a state or function on recordings.
+    value_scores : of values, such as heart rates.
     compare_recordings : whether one model is better than another.
 
     References

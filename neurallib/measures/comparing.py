@@ -13,6 +13,7 @@ from neurallib.measures.denoising import denoising_measures
 from neurallib.measures.detection import detection_measures
 from neurallib.measures.intervals import interval_measures
 from neurallib.measures.ranking import paired_ranking
+from neurallib.measures.values import value_measures
 from neurallib.names import hinted, listing
 from neurallib.warn import warn
 
@@ -26,8 +27,8 @@ def compare_recordings(
     Parameters
     ----------
     a, b : dict
-        What `evaluate_recordings` or `class_scores` gives for each, of the same recordings and the same truth: where
-        it is not, as of windows for one and of steps for the other, a warning says so.
+        What `evaluate_recordings`, `class_scores` or `value_scores` gives for each, of the same recordings and the
+        same truth: where it is not, as of windows for one and of steps for the other, a warning says so.
     n_resamples : int
         How often people are drawn again for the intervals, and how many ways to swap a and b of people are tried where
         there are more of them.
@@ -69,7 +70,7 @@ def compare_recordings(
     """
     for name, given in (("a", a), ("b", b)):
         if not isinstance(given, Mapping) or "sums" not in given or "records" not in given:
-            expected = "expected what evaluate_recordings or class_scores gives"
+            expected = "expected what evaluate_recordings, class_scores or value_scores gives"
             raise TypeError(f"{name} is a {type(given).__name__}; {expected}.")
     if a["task"] != b["task"] or a.get("names") != b.get("names"):
         raise ValueError(f"a is of {a['task']} and b of {b['task']}; expected the same task, with the same classes.")
@@ -95,8 +96,9 @@ def gross_of(result: Mapping[str, Any]) -> Gross:
     kinds: dict[str, Callable[[np.ndarray], Any]] = {
         "events": detection_measures, "intervals": interval_measures, "denoising": denoising_measures,
     }  # fmt: skip
-    if result["task"] == "classes":
-        return lambda sums: class_measures(sums, result["names"])
+    named = {"classes": class_measures, "values": value_measures}
+    if result["task"] in named:
+        return lambda sums: named[result["task"]](sums, result["names"])
     return kinds[result["task"]]
 
 
@@ -106,17 +108,21 @@ def _tell_if_unlike(a: Mapping[str, Any], b: Mapping[str, Any], order: list[int]
     if unlike := np.flatnonzero(~np.isclose(ones, others).all(axis=1)).tolist():
         i = unlike[0]
         name, (n, m) = a["records"][i]["name"], (side[i].sum() for side in (ones, others))
-        what = {"classes": "steps", "denoising": "values"}.get(a["task"], a["task"])
+        words = {"classes": "steps", "denoising": "values", "values": "sums of values"}
+        what = words.get(a["task"], a["task"])
         told = f"{len(unlike)} of {len(order)} records, of {name!r} on {n:g} and {m:g} {what}"
         warn(f"a and b are not scored on the same truth in {told}; expected the same target, windows and skip.")
 
 
 def _truth(result: Mapping[str, Any]) -> np.ndarray:
-    """How much there is to find in each record, [R, n]: steps of each class, events, intervals, or values."""
+    """How much there is to find in each record, [R, n]: steps of each class, events, intervals, or values and their
+    sums."""
     sums = np.asarray(result["sums"])
     if result["task"] == "classes":
         k = len(result["names"])
         return np.asarray(sums.reshape(-1, k, k).sum(-1))
+    if result["task"] == "values":
+        return np.asarray(sums.reshape(len(sums), len(result["names"]), -1)[:, :, [0, 4]].reshape(len(sums), -1))
     return sums[:, [0]] + sums[:, [2]] if result["task"] in ("events", "intervals") else sums[:, [0]]
 
 

@@ -11,7 +11,8 @@ SHORT = {
     "positive_predictive_value": "PPV", "f1": "F1", "false_positives_per_hour": "FP/h", "timing_bias_ms": "bias (ms)",
     "timing_sd_ms": "SD (ms)", "snr_improvement_db": "SNR improvement (dB)", "cosine_similarity": "cosine",
 }  # fmt: skip
-LOW_IS_GOOD = ("false_positives_per_hour", "rmse", "ssd", "mad", "prd", "timing_sd_ms", "peaks_added")
+LOW_IS_GOOD = ("false_positives_per_hour", "mae", "rmse", "ssd", "mad", "prd", "sd", "timing_sd_ms", "peaks_added")
+NEAR_0_IS_GOOD = ("bias", "timing_bias_ms")
 
 
 def markdown(result: Mapping[str, Any], columns: Sequence[str], measure: str) -> str:
@@ -28,8 +29,19 @@ def markdown(result: Mapping[str, Any], columns: Sequence[str], measure: str) ->
 
 def worst_first(records: Sequence[Mapping[str, Any]], measure: str) -> list[Mapping[str, Any]]:
     """Recordings from the worst to the best; those that nothing can be said of come last."""
-    sign = -1 if measure in LOW_IS_GOOD else 1
-    return sorted(records, key=lambda record: (math.isnan(record[measure]), sign * record[measure]))
+
+    def key(record: Mapping[str, Any]) -> tuple[bool, float]:
+        value = record[measure]
+        if _is_one(measure, NEAR_0_IS_GOOD):
+            value = -abs(value)
+        return math.isnan(value), -value if _is_one(measure, LOW_IS_GOOD) else value
+
+    return sorted(records, key=key)
+
+
+def _is_one(measure: str, kinds: Sequence[str]) -> bool:
+    """Whether it is one of the measures, or that of one output, whose name is behind."""
+    return any(measure == kind or measure.startswith(f"{kind}_") for kind in kinds)
 
 
 def _told(value: Any) -> str:

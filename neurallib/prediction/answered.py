@@ -34,7 +34,7 @@ def tasks_of(known: Task) -> tuple[str, ...]:
         raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}, {options}.")
     if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
         gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
-        expected = "expected as many a step: evaluate measures it on signals and targets"
+        expected = "expected as many a step: evaluate and value_scores measure it"
         raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
     return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 

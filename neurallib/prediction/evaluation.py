@@ -87,6 +87,7 @@ def evaluate(
     See Also
     --------
     predict : the outputs themselves.
+    class_scores, value_scores : the same and more of outputs by person, with intervals over people.
     test_on_test_set : the same for a data folder's test set.
 
     Examples

@@ -102,6 +102,7 @@ def cross_validate(
     See Also
     --------
     split_people : who is in which fold.
+    class_scores, value_scores : all predictions by person, with intervals over people instead of folds.
     train : what runs in each fold.
 
     References
