@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
-from neurallib.signals.folders import SignalFolder
+from neurallib.signals.folders import SignalFolder, as_folder
 from neurallib.state import Pair
 from neurallib.warn import warn
 
@@ -52,15 +52,14 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: open_folder reads folders.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
-    if getattr(_whole(data), "is_prepared", False):
+    if any(getattr(whole, "is_prepared", False) for whole in _wholes(data)):
         raise TypeError(
             f"{name} is what prepare(state, data) gives, normalized already: give the data themselves, which are "
             "prepared here. What is prepared is for make_loader."
         )
     if data is None or isinstance(data, Mapping):
         raise TypeError(f"{name} is a {type(data).__name__}; expected {expected}.")
-    data = without_frames(data)
-    items = data
+    data = items = as_folder(without_frames(data))
     if has_targets and _is_pair(data):
         items = _paired(data[0], data[1], name, n_features)
     elif _is_array(data):
@@ -76,7 +75,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
         if not keep:
             return data
-        items = list(data)
+        items = list(map(_kept, data))
     if len(items) == 0:
         raise ValueError(f"{name} is empty; expected at least one signal.")
     return items
@@ -107,7 +106,7 @@ def in_blocks(items: Any, size: int) -> Iterator[Any]:
     if isinstance(items, SignalFolder):
         yield from (items[i : i + size] for i in range(0, len(items), size))
         return
-    rest = (items[i] for i in range(len(items))) if is_numbered(items) else iter(items)
+    rest = map(_kept, (items[i] for i in range(len(items))) if is_numbered(items) else items)
     while block := list(islice(rest, size)):
         yield block
 
@@ -125,11 +124,20 @@ def without_frames(data: Any) -> Any:
     return data.to_numpy() if hasattr(data, "to_numpy") else data
 
 
-def _whole(data: Any) -> Any:
-    """The data of which torch's Subset, such as random_split makes, takes a part."""
-    while isinstance(data, Subset):
-        data = data.dataset
-    return data
+def _wholes(data: Any) -> list[Any]:
+    """The data that torch's Subset, such as random_split makes, and ConcatDataset take or put together."""
+    if isinstance(data, (Subset, ConcatDataset)):
+        return sum(map(_wholes, data.datasets if isinstance(data, ConcatDataset) else [data.dataset]), [])
+    return [data]
+
+
+def _kept(item: Any) -> Any:
+    """An item whose arrays stay as they are when the next one is read, perhaps into the same memory."""
+    if isinstance(item, tuple):
+        return tuple(map(_kept, item))
+    if isinstance(item, Tensor):
+        return item.clone()
+    return item.copy() if isinstance(item, np.ndarray) and not isinstance(item, np.memmap) else item
 
 
 def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]]:
