@@ -30,6 +30,17 @@ def dispensable(path: str | os.PathLike[str]) -> Iterator[None]:
         warn(f"{os.fspath(path)} is not written: {error.strerror or error}.")
 
 
+@contextlib.contextmanager
+def noted(note: str) -> Iterator[None]:
+    """A note, from Python 3.11 on, beside whatever is raised within the block by code of the caller's own."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "add_note"):
+            error.add_note(note)
+        raise
+
+
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__", ""))
     return name.startswith("neurallib.") and not name.startswith("neurallib.examples.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -128,3 +130,16 @@ def test_an_encoder_decoder_takes_no_other_task() -> None:
         nl.replace_head(make_state(Case("GRUED", "regression")), task="classification", num_classes=2)
     with pytest.raises(ValueError, match="num_classes=3 is for task='classification'"):
         nl.replace_head(make_state(Case("GRUseq2seq", "regression")), num_classes=3)
+
+
+@pytest.mark.parametrize("kind", ["forward_hook", "forward_pre_hook", "full_backward_hook"])
+def test_a_hook_of_a_layer_which_nothing_calls_is_told_and_that_of_the_network_is_called(kind: str) -> None:
+    network, x, called = nl.build_network(make_state(Case("GRUseq2seq", "binary"))), torch.randn(1, 5, 2), []
+    network = pickle.loads(pickle.dumps(copy.deepcopy(network)))
+    getattr(network, f"register_{kind}")(lambda *_: called.append("network"))
+    with pytest.warns(UserWarning, match="a hook of a layer is never called: .*features=True. gives what its head"):
+        getattr(network.get_submodule("gru_layers.0"), f"register_{kind}")(lambda *_: called.append("layer"))
+    network(x.requires_grad_()).sum().backward()
+    assert called == ["network"]
+    with pytest.raises(NotImplementedError, match="a layer of a network cannot be called: .*features=True"):
+        network.get_submodule("fc_out")(x)

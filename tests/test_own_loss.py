@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import QUIET, Case, data, make_pairs, make_state
+from cases import CASES, QUIET, Case, data, make_batch, make_pairs, make_state
+from torch.func import functional_call, grad
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import neurallib as nl
@@ -60,3 +61,50 @@ def test_what_a_loss_changes_in_place_is_not_what_is_measured() -> None:
 
     one, other = (trained(loss, data(STATE), monitor="auroc")["val_metrics"] for loss in (masked, in_place))
     assert one == other and np.isfinite(one["auroc"]).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (torch.nn.BCEWithLogitsLoss(), r"BCEWithLogitsLoss takes .*expected a function \(logits, y, lengths\) ->"),
+        (lambda logits, y: masked, r"takes \(logits, y\); expected a function"),
+        (torch.nn.BCEWithLogitsLoss, "loss is the class BCEWithLogitsLoss; expected a function"),
+        ("bce", "loss is a str; expected a function"),
+        (None, "loss is a NoneType; expected a function"),
+        (lambda logits, y, lengths: (logits - y) ** 2, r"gave a Tensor of shape \(2, 7, 1\); expected a scalar Tensor"),
+        (lambda logits, y, lengths: 0.5, "gave a float; expected a scalar Tensor"),
+    ],
+)
+def test_a_step_of_ones_own_loop_says_what_a_loss_has_to_be(loss: Any, words: str) -> None:
+    network, batch = nl.build_network(STATE), nl.collate_fn(make_pairs(STATE, [5, 7]))
+    with pytest.raises(TypeError, match=words):
+        nl.training_step(network, batch, loss)
+
+
+def test_a_step_wants_a_network_and_leaves_a_losss_own_errors_as_they_are() -> None:
+    batch = nl.collate_fn(make_pairs(STATE, [5, 7]))
+    given: Any = STATE
+    with pytest.raises(TypeError, match="network is a dict; expected the Network that build_network gives"):
+        nl.training_step(given, batch, masked)
+    with pytest.raises(TypeError, match="of my own"):
+        nl.training_step(nl.build_network(STATE), batch, failing)
+
+
+def failing(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    raise TypeError("of my own")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.architecture == "GRUseq2seq"], ids=str)
+def test_a_transform_of_torch_func_gives_the_gradients_of_backward(case: Case) -> None:
+    state = make_state(case)
+    network, loss, batch = nl.build_network(state), nl.loss_function(state), make_batch(state, [5, 7])
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+
+    def of_weights(weights: Any) -> torch.Tensor:
+        logits = functional_call(network, weights, (batch["x"], batch["lengths"]))
+        return loss(logits, batch["y"], batch["lengths"])
+
+    nl.training_step(network, batch, loss).backward()
+    found = grad(of_weights)(weights)
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad)

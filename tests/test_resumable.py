@@ -87,6 +87,11 @@ def test_another_version_of_a_library_is_told(tmp_path: Path) -> None:
     (directory / "run.json").write_text(json.dumps(began))
     with pytest.raises(ValueError, match='versions.torch was "2.5.0", is '):
         run(tmp_path, resume=directory)
+    stopped((1, 0), tmp_path, seed=1)  # another run, of which there is nothing to tell
+    with pytest.warns(UserWarning, match=f'{directory} is .*torch was "2.5.0", .*: another run begins') as told:
+        again = run(tmp_path, resume=True)
+    assert sum("another run begins" in str(warning.message) for warning in told) == 1
+    assert again["training_info"]["checkpoints_directory"] != str(directory.resolve())
 
 
 def test_another_machine_is_told_and_may_go_on(tmp_path: Path) -> None:

@@ -98,8 +98,9 @@ def test_a_schedule_of_ones_own_goes_on_with_each_epoch() -> None:
     rates, state = rates_of(schedule=lambda optimizer: ExponentialLR(optimizer, 0.5))
     assert rates == pytest.approx([0.01 * 0.5**epoch for epoch in range(4) for _ in range(4)])
     assert state["training_info"]["schedule"] == "ExponentialLR(gamma=0.5)"
-    rates, _ = rates_of(schedule=lambda optimizer: ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=0))
-    assert rates == pytest.approx([0.01] * 8 + [0.005] * 4 + [0.0025] * 4)  # the loss falls, which is no gain here
+    never: dict[str, Any] = {"factor": 0.5, "patience": 0, "threshold": 10, "threshold_mode": "abs"}
+    rates, _ = rates_of(schedule=lambda optimizer: ReduceLROnPlateau(optimizer, **never))
+    assert rates == pytest.approx([0.01] * 8 + [0.005] * 4 + [0.0025] * 4)  # the loss falls by less than 10
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,17 @@ def test_what_is_no_optimizer_or_schedule_is_told_before_training(
     assert not results.exists()
     with pytest.raises(error, match=words):
         nl.make_optimizer(nl.build_network(STATE), STATE["hparams"], **options)
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("loss", "min"), ("f1", "max")])
+def test_a_plateau_of_ones_own_has_to_look_the_way_in_which_the_monitor_gets_better(monitor: str, mode: str) -> None:
+    def plateau(mode: Any) -> Any:
+        return lambda optimizer: ReduceLROnPlateau(optimizer, mode=mode)
+
+    rates_of(schedule=plateau(mode), monitor=monitor, epochs=1)
+    wrong = {"min": "max", "max": "min"}[mode]
+    with pytest.raises(ValueError, match=f"ReduceLROnPlateau of mode='{wrong}'; expected mode='{mode}', by which"):
+        rates_of(schedule=plateau(wrong), monitor=monitor, epochs=1)
 
 
 def test_a_cosine_without_its_number_of_steps_is_refused() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import AS_IT_COMES, QUIET, Case, make_state
+from torch.utils.data import ConcatDataset, Subset
 from watching import Watch
 
 import neurallib as nl
@@ -114,10 +115,11 @@ def test_train_takes_from_an_opened_folder_what_its_manifest_says(tmp_path: Path
     train, val = (nl.open_folder(made / "x", made / "y", part) for part in ("train", "val"))
     state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
     options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "enable_progress_bar": False}
-    for data in (train, train[:4]):
+    halves = [Subset(train, range(3)), Subset(Subset(train, [3, 4, 5]), [2, 1])]
+    for data in (train, train[:4], *halves, ConcatDataset(halves)):
         known = nl.train(state, data, val, **options)["preprocessing"]
         said = [known[name] for name in ("sampling_frequency", "channels", "units", "window")]
-        assert said == [100.0, ["II"], ["mV"], 5.0] and data.window is None, "what was handed in stays as it is"
+        assert said == [100.0, ["II"], ["mV"], 5.0] and train.window is None, "what was handed in stays as it is"
     known = nl.train(state, train, val, **options, sampling_frequency=50.0, channels=["V5"])["preprocessing"]
     assert (known["sampling_frequency"], known["channels"], known["units"]) == (50.0, ["V5"], ["mV"])
     known = nl.train(state, list(train), val, **options)["preprocessing"]
@@ -149,3 +151,25 @@ def test_validation_data_are_what_their_own_manifest_says(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="val_data are of 200 Hz, as the manifest of their folder says; expected 100"):
         nl.train(state, train, faster, **options)
     nl.train(state, train, faster, **options, sampling_frequency=100.0)
+    with pytest.raises(ValueError, match="put together have sampling_frequency 100.0, 200.0; expected the same"):
+        nl.train(state, ConcatDataset([train, faster]), val, **options)
+    nl.train(state, ConcatDataset([train, faster]), val, **options, sampling_frequency=100.0)
+
+
+def test_parts_that_torch_takes_of_a_folder_are_read_as_the_same_parts_of_it(folders: tuple[Path, Path]) -> None:
+    train = nl.open_folder(*folders, "train", window_size=6)
+    state = nl.gru_seq2seq(n_features=2, hid_dim=2, n_layers=1)
+    places = [4, 0, 3, 6]
+    part = Subset(ConcatDataset([train, nl.open_folder(*folders, "val", window_size=6)]), [*places, len(train)])
+    names = [f"train/{train.names[i]}" for i in places]
+    prepared = nl.prepare(state, part)
+    assert prepared.names == [*names, "val/1.npy[0:6]"]
+    for i, (x, _) in enumerate(part):
+        assert np.array_equal(prepared[i][0], x)
+    weights = {"1": 1.0, "2": 0.0, "3": 2.0, "4": 0.0}
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, **QUIET}
+    one, other = (
+        nl.train(state, data, part, sample_weight=given, **options)["training_info"]["train_losses"]
+        for data, given in ((part, weights), ([*part], [weights[name.split("/")[1][0]] for name in prepared.names]))
+    )
+    assert one == other

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from neurallib.architectures import check_state
 from neurallib.measures.class_weights import class_weight_tensor
+from neurallib.recurrence.torch_state import is_transformed
 from neurallib.sequences import as_lengths, valid_mask
 from neurallib.signals.targets import check_labels
 from neurallib.state import State
@@ -121,8 +122,10 @@ def known_labels(y: Tensor, task: Task) -> Tensor:
 
 def _check_possible(y: Tensor, task: Task) -> None:
     """Raise ValueError where a classification has none such labels; on another device they are trusted, as lengths
-    are."""
-    if task.kind != "regression" and y.device.type == "cpu" and not torch.compiler.is_compiling():
+    are, and within a transform of torch.func, where they cannot be looked at."""
+    if task.kind == "regression" or y.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if not is_transformed([y]):
         check_labels((y.detach().float() if y.is_floating_point() else y).numpy(), task, "the batch")
 
 

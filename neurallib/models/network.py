@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from neurallib.forks import check_threads
 from neurallib.names import is_named, listing
 from neurallib.sequences import check_batch
 from neurallib.state import Hparams, Weights, seeded_generator
+from neurallib.warn import warn
 
 
 def linear_shapes(name: str, n_in: int, n_out: int) -> dict[str, Shape]:
@@ -79,6 +81,31 @@ def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
     return pad(target.to(x.dtype).masked_fill(target.isnan(), 0).reshape(wanted), (0, 0, 1, -1))
 
 
+_INSTEAD = (
+    "it holds parameters, of which the network computes by itself. network(x, lengths, features=True) gives what its "
+    "head, fc_out, reads; hooks of the whole network and of its parameters are called."
+)
+
+
+class _Layer(nn.Module):
+    """The parameters of a layer, under its name; who wants to call it, or to be told when it is called, is told."""
+
+    def forward(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"a layer of a network cannot be called: {_INSTEAD}")
+
+    def register_forward_hook(self, *given: Any, **more: Any) -> Any:
+        warn(f"a hook of a layer is never called: {_INSTEAD}")
+        return super().register_forward_hook(*given, **more)
+
+    def register_forward_pre_hook(self, *given: Any, **more: Any) -> Any:
+        warn(f"a hook of a layer is never called: {_INSTEAD}")
+        return super().register_forward_pre_hook(*given, **more)
+
+    def register_full_backward_hook(self, *given: Any, **more: Any) -> Any:
+        warn(f"a hook of a layer is never called: {_INSTEAD}")
+        return super().register_full_backward_hook(*given, **more)
+
+
 class Network(nn.Module):
     """Parameters under their weight names, and the architecture's forward function over them.
 
@@ -123,7 +150,7 @@ class Network(nn.Module):
             holder: nn.Module = self
             for part in path:
                 if part not in dict(holder.named_children()):
-                    holder.add_module(part, nn.Module())
+                    holder.add_module(part, _Layer())
                 holder = holder.get_submodule(part)
             holder.register_parameter(last, nn.Parameter(weight.detach().clone()))
 

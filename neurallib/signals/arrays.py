@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from neurallib.files import atomic_write, open_regular
+from neurallib.names import listing
 from neurallib.reading import told_by
 
 MAPPED = 1 << 20  # bytes from which on a file is mapped: below, a mapping takes longer than reading it
@@ -69,13 +70,25 @@ def as_array(given: Any) -> np.ndarray:
     return array
 
 
+def is_recording(given: Any) -> bool:
+    """Whether what came in the place of an array or a pair is a recording, and no row of another kind of table."""
+    return isinstance(given, Mapping) and {"signal", "sampling_frequency"} <= given.keys()
+
+
+def kind_of(given: Any) -> str:
+    """What came in the place of an array or a pair, in words."""
+    if isinstance(given, Mapping) and given and not is_recording(given):
+        return f"a {type(given).__name__} of {listing(map(repr, given))}"
+    return f"a {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}"
+
+
 def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     """Anything that holds finite real numbers (or nan, as `gaps`) as an array, or an error that calls it `name`."""
     if isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is a path or text, {str(given)!r}; expected an array of numbers.")
     if isinstance(given, Mapping):
-        way = ": predict_recording takes a recording" if "signal" in given else ""
-        raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers{way}.")
+        way = ": predict_recording takes a recording" if is_recording(given) else ""
+        raise TypeError(f"{name} is {kind_of(given)}; expected an array of numbers{way}.")
     try:
         array = as_array(given)
     except ValueError as error:

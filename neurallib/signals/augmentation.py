@@ -12,6 +12,7 @@ from neurallib.checks import takes
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.targets import as_target
 from neurallib.tasks import Task
+from neurallib.warn import noted
 
 _PARTS = 8  # of a signal, whose median size is that of its beats
 Pair = tuple[np.ndarray, np.ndarray]
@@ -36,12 +37,8 @@ class Augmentation(NamedTuple):
         """
         # Seed, epoch and place in one list would be ambiguous: numpy takes (7, 1) and (7, 1, 0) for the same.
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, place)))
-        try:
+        with noted(f"augment was given {name} in epoch {epoch + 1}."):
             given = self.function(as_floats(x), y.numpy().copy(), generator)
-        except Exception as error:
-            if hasattr(error, "add_note"):  # from Python 3.11 on
-                error.add_note(f"augment was given {name} in epoch {epoch + 1}.")
-            raise
         what = f"{name} as augment gave it in epoch {epoch + 1}"
         if not isinstance(given, (tuple, list)) or len(given) != 2:
             raise TypeError(f"{what} is a {type(given).__name__}; expected a pair (x, y).")

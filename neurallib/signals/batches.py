@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from neurallib.checks import as_seed, boolean, integer
 from neurallib.names import hinted
 from neurallib.sequences import pad
-from neurallib.signals.arrays import as_array
+from neurallib.signals.arrays import as_array, kind_of
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch
 
@@ -60,7 +60,7 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
         raise ValueError("items is empty; expected at least one pair (signal, target).")
     for i, item in enumerate(items):
         if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise TypeError(f"items[{i}] is a {type(item).__name__}; expected a pair (signal, target).")
+            raise TypeError(f"items[{i}] is {kind_of(item)}; expected a pair (signal, target).")
     xs = [x[:, None] if x.dim() == 1 else x for x in (_tensor(x).float() for x, _ in items)]
     ys = [_tensor(y) for _, y in items]
     if any(x.dim() != 2 or len(x) == 0 or x.shape[1] != xs[0].shape[1] for x in xs):

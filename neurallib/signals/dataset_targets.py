@@ -13,6 +13,7 @@ from neurallib.functions import content_sum, described
 from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.event_targets import interval_target, label_target
 from neurallib.signals.recordings import Recording
+from neurallib.warn import noted
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
 _OUTPUTS = 100  # a list of more values is no vector of outputs; one that is has the shape [1, K]
@@ -53,12 +54,8 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
             raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")
         values = np.asarray(target[name])
     else:
-        try:
+        with noted(f"target was given {name!r}."):
             values = np.asarray(target(recording))
-        except Exception as error:
-            if hasattr(error, "add_note"):  # from Python 3.11 on
-                error.add_note(f"target was given {name!r}.")
-            raise
     if values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
     n_steps = len(recording["signal"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
+from torch.utils.data import ConcatDataset, Subset
 
 from neurallib.checks import as_path, boolean, integer, number, text
 from neurallib.names import hinted, listing
@@ -198,6 +199,18 @@ def open_folder(
     return SignalFolder(
         [piece for name in names for piece in _cut(files[0][name], files[1][name], window_size, overlap)]
     )
+
+
+def as_folder(data: Any) -> Any:
+    """What torch's Subset, such as random_split makes, and ConcatDataset make of opened folders, as one that knows its
+    files; other data as they are."""
+    if isinstance(data, Subset) and isinstance(whole := as_folder(data.dataset), SignalFolder):
+        return SignalFolder([whole._pieces[i] for i in data.indices])
+    if isinstance(data, ConcatDataset):
+        parts = [as_folder(part) for part in data.datasets]
+        if all(isinstance(part, SignalFolder) for part in parts):
+            return SignalFolder([piece for part in parts for piece in part._pieces])
+    return data
 
 
 def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> list[tuple[int, int]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from neurallib.files import read_json, write_json
 from neurallib.formats import DATASET, check_format
+from neurallib.names import listing
 from neurallib.reading import is_file_name
 from neurallib.signals.conversion import Handed, conversion, handed_to, ratio_of
-from neurallib.signals.folders import SignalFolder
+from neurallib.signals.folders import SignalFolder, as_folder
 from neurallib.state import State
 from neurallib.tasks import describe
 
@@ -49,13 +50,18 @@ def write_manifest(file: Path, recordings: Mapping[str, Any]) -> None:
 def said_of(data: Any, told: Mapping[str, Any]) -> dict[str, Any]:
     """What is told of signals by name, and where that is None what the manifest of their folder says that all of its
     signals share: "sampling_frequency", "channels", "units", and "window" in steps."""
-    said = _shared(_entries_of(data))
+    entries = [entry for of_one in _entries_of(data).values() for entry in of_one]
+    for name in ("sampling_frequency", "channels"):  # of which those of one folder have the same
+        values = dict.fromkeys(repr(entry[name]) for entry in entries)
+        if told.get(name, "") is None and len(values) > 1:
+            raise ValueError(f"the folders that were put together have {name} {listing(values)}; expected the same.")
+    said = _shared(entries)
     return {name: said.get(name) if value is None else value for name, value in told.items()}
 
 
 def with_said(data: Any, told: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """What is to be trained on, which knows its window, and what is told of it as `said_of` tells it."""
-    window = getattr(data, "window", None)
+    window = getattr(data := as_folder(data), "window", None)
     said = said_of(data, {name: told.get(name) for name in SAID} | {"window": window})
     window = said.pop("window")
     if isinstance(data, SignalFolder):
@@ -66,7 +72,7 @@ def with_said(data: Any, told: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 def outputs_said(data: Any, n_outputs: int) -> list[str] | None:
     """What the manifest of a folder says that so many outputs are called, if it does."""
-    said = [entry.get("outputs") for entry in _entries_of(data)]
+    said = [entry.get("outputs") for entries in _entries_of(data).values() for entry in entries]
     return said[0] if said and said[0] and len(said[0]) == n_outputs and said.count(said[0]) == len(said) else None
 
 
@@ -103,16 +109,26 @@ def handed_at_rate(state: State, data: Any, name: str, told: Mapping[str, Any]) 
 def people_said(data: Any) -> list[str] | None:
     """The person of each item of a folder, as its manifest says, of a file that it does not name the file's own; of
     data in memory what they say themselves; None where nobody says it."""
-    told = {Path(file).stem: entry["person"] for entry in _entries_of(data) for file in entry["files"]}
-    return [told.get(path.stem, path.stem) for path in data.paths_x] if told else getattr(data, "people_of_items", None)
+    told = {
+        (parent, Path(file).stem): entry["person"]
+        for parent, entries in _entries_of(data).items()
+        for entry in entries
+        for file in entry["files"]
+    }
+    if not told:
+        return getattr(data, "people_of_items", None)
+    return [told.get((path.parent, path.stem), path.stem) for path in as_folder(data).paths_x]
 
 
-def _entries_of(data: Any) -> list[dict[str, Any]]:
-    """What the manifest of an opened folder says of each recording that has files; nothing of data of another kind."""
-    if not isinstance(data, SignalFolder) or len(data) == 0:
-        return []
-    path_x = data.paths_x[0].absolute().parents[1]
-    return [entry for entry in entries_in(path_x.parent).values() if entry and entry["files"]]
+def _entries_of(data: Any) -> dict[Path, list[dict[str, Any]]]:
+    """What the manifest of an opened folder, or of each that was put together, says of every recording that has files,
+    by where its signals lie; nothing where one has none, or of data of another kind."""
+    if not isinstance(folder := as_folder(data), SignalFolder):
+        return {}
+    parents = dict.fromkeys(path.parent for path in folder.paths_x)
+    held = {parent: entries_in(parent.absolute().parents[1]).values() for parent in parents}
+    said = {parent: [entry for entry in entries if entry and entry["files"]] for parent, entries in held.items()}
+    return said if all(said.values()) else {}
 
 
 def _shared(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +16,7 @@ from neurallib.forks import check_threads
 from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
-from neurallib.signals.arrays import as_numbers
+from neurallib.signals.arrays import as_numbers, is_recording, kind_of
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
@@ -26,7 +26,7 @@ from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts, events_in
 from neurallib.state import Preprocessing
 from neurallib.tasks import R_PEAK, Task
-from neurallib.warn import warn
+from neurallib.warn import noted, warn
 
 Item = tuple[Tensor, Tensor]
 _NONE = torch.empty(0)  # what stands for a target where there is none
@@ -212,7 +212,8 @@ class PreparedData(Dataset[Item]):
         """An item checked and shaped, in its own numbers."""
         name = self.names[i]
         try:
-            given = self._source[i]
+            with noted(f"{name} was asked for."):
+                given = self._source[i]
         except KeyError as error:
             told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
             raise TypeError(f"{name} is asked of {told}.") from error
@@ -220,10 +221,8 @@ class PreparedData(Dataset[Item]):
             x, corrections = _signal(self._ordered(signal_of(given), name), self._handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
-            made = isinstance(given, Mapping) and "signal" in given
-            way = "which make_dataset makes of a recording" if made else "such as those of zip(x, y)"
-            size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
-            raise TypeError(f"{name} is a {type(given).__name__}{size}; expected a pair (signal, target), {way}.")
+            way = "which make_dataset makes of a recording" if is_recording(given) else "such as those of zip(x, y)"
+            raise TypeError(f"{name} is {kind_of(given)}; expected a pair (signal, target), {way}.")
         x, corrections = _signal(self._ordered(given[0], name), self._handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more

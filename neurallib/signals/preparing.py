@@ -141,8 +141,8 @@ def _checked(
     check_normalization(known, task, decide)
     items = as_items(data, name, handed.conversion.n_given or task.n_features, has_targets)
     names = [f"{name}[{i}]" for i in range(first, first + len(items))]
-    if isinstance(data, SignalFolder):
-        names = [f"{path.parent.name}/{file}" for path, file in zip(data.paths_x, data.names, strict=True)]
+    if isinstance(items, SignalFolder):
+        names = [f"{path.parent.name}/{file}" for path, file in zip(items.paths_x, items.names, strict=True)]
     statistics = Statistics(task, known, people_said(data)) if decide else None
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
     prepared.sums = [] if with_sums else None

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
-from neurallib.signals.folders import SignalFolder
+from neurallib.signals.folders import SignalFolder, as_folder
 from neurallib.state import Pair
 from neurallib.warn import warn
 
@@ -57,7 +57,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: {way}.")
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
-    if getattr(_whole(data), "is_prepared", False):
+    if any(getattr(whole, "is_prepared", False) for whole in _wholes(data)):
         raise TypeError(
             f"{name} is what prepare(state, data) gives, normalized already: give the data themselves, which are "
             "prepared here. What is prepared is for make_loader."
@@ -67,7 +67,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         way = f": {'a pair (x, y) of them' if has_targets else 'list(signals.values())'}" if held else ""
         raise TypeError(f"{name} is a {type(data).__name__}{held}; expected {expected}{way}.")
     check_order(name, *(data if isinstance(data, tuple) else ()))
-    whole, data = data, without_frames(data)
+    whole, data = data, as_folder(without_frames(data))
     items = data
     if has_targets and _is_pair(data, name):
         items = _paired(data[0], data[1], name, n_features) or [(_one(whole[0], name), data[1])]
@@ -84,7 +84,7 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
             raise TypeError(f"{name} is a {type(data).__name__} without a length; expected {expected}.")
         if not keep:
             return data
-        items = list(data)
+        items = list(map(_kept, data))
     if len(items) == 0:
         raise ValueError(f"{name} is empty; expected at least one signal.")
     return items
@@ -115,7 +115,7 @@ def in_blocks(items: Any, size: int) -> Iterator[Any]:
     if isinstance(items, SignalFolder):
         yield from (items[i : i + size] for i in range(0, len(items), size))
         return
-    rest = (items[i] for i in range(len(items))) if is_numbered(items) else iter(items)
+    rest = map(_kept, (items[i] for i in range(len(items))) if is_numbered(items) else items)
     while block := list(islice(rest, size)):
         yield block
 
@@ -156,11 +156,20 @@ def _one(given: Any, name: str) -> Any:
     return given
 
 
-def _whole(data: Any) -> Any:
-    """The data of which torch's Subset, such as random_split makes, takes a part."""
-    while isinstance(data, Subset):
-        data = data.dataset
-    return data
+def _wholes(data: Any) -> list[Any]:
+    """The data that torch's Subset, such as random_split makes, and ConcatDataset take or put together."""
+    if isinstance(data, (Subset, ConcatDataset)):
+        return sum(map(_wholes, data.datasets if isinstance(data, ConcatDataset) else [data.dataset]), [])
+    return [data]
+
+
+def _kept(item: Any) -> Any:
+    """An item whose arrays stay as they are when the next one is read, perhaps into the same memory."""
+    if isinstance(item, tuple):
+        return tuple(map(_kept, item))
+    if isinstance(item, Tensor):
+        return item.clone()
+    return item.copy() if isinstance(item, np.ndarray) and not isinstance(item, np.memmap) else item
 
 
 def _paired(x: Any, y: Any, name: str, n_features: int) -> list[tuple[Any, Any]] | None:

@@ -16,6 +16,7 @@ from neurallib.models.registry import build_network
 from neurallib.sequences import valid_mask, zero_padding
 from neurallib.signals.batches import collate_fn
 from neurallib.tasks import Task, activate, describe
+from neurallib.training.optimization import loss_words
 from neurallib.training.run import Run
 from neurallib.warn import warn
 
@@ -126,7 +127,7 @@ def try_functions(run: Run) -> None:
         logits = _made_up(batch["y"], task, generator).requires_grad_()
         value = run.loss(logits.clone(), batch["y"].clone(), batch["lengths"])
         if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
-            came = f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
+            came = loss_words(value)
             raise TypeError(f"the function loss gave {came}; expected a scalar Tensor with a gradient by the logits.")
         uneven = any(len({*part.lengths}) > 1 for part in (run.train_set, run.val_set))
         if uneven and run.batch_size > 1 and not task.seq2one:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurallib.checks import boolean, number, takes
+from neurallib.functions import function_name
 from neurallib.measures.losses import Loss
 from neurallib.names import did_you_mean, hinted, is_named, listing
 from neurallib.state import Batch, Hparams
@@ -43,7 +44,7 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If `batch` is none, or does not fit the network or the loss.
+        If `batch` is none, or does not fit the network or the loss, or `loss` gives no scalar.
 
     See Also
     --------
@@ -60,8 +61,39 @@ def training_step(network: nn.Module, batch: Batch, loss: Loss) -> Tensor:
     if not isinstance(batch, Mapping) or not {"x", "y", "lengths"} <= batch.keys():
         what = listing(map(repr, batch)) if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
         raise TypeError(f"batch is {what}; expected x, y and lengths by name, as collate_fn gives them.")
+    if not callable(network):
+        raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
     logits = network(batch["x"], batch["lengths"], batch["y"])
-    return loss(logits, batch["y"], batch["lengths"])
+    try:
+        value = loss(logits, batch["y"], batch["lengths"])
+    except Exception:
+        check_loss(loss)
+        raise
+    if not isinstance(value, Tensor) or value.dim():
+        raise TypeError(f"the function loss gave {loss_words(value)}; expected a scalar Tensor.")
+    return value
+
+
+def check_loss(loss: Any) -> None:
+    """Raise TypeError unless a loss can be called as one is."""
+    expected = "expected a function (logits, y, lengths) -> scalar Tensor"
+    if isinstance(loss, type) or not callable(loss):
+        came = f"the class {loss.__name__}" if isinstance(loss, type) else f"a {type(loss).__name__}"
+        raise TypeError(f"loss is {came}; {expected}.")
+    try:
+        signature = inspect.signature(getattr(loss, "forward", loss))
+    except ValueError:  # it has none, as some that are written in C
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        why = "which leaves out the steps beyond a length and unknown labels, as nl.loss_function(state) does"
+        raise TypeError(f"loss={function_name(loss)} takes {signature}; {expected}, {why}.") from error
+
+
+def loss_words(value: Any) -> str:
+    """What a loss gave, in words."""
+    return f"a {type(value).__name__}{f' of shape {tuple(value.shape)}' if isinstance(value, Tensor) else ''}"
 
 
 @hinted

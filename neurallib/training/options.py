@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
 from neurallib.checks import as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
-from neurallib.functions import function_name
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
 from neurallib.signals.manifest import outputs_said
 from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
 from neurallib.training.monitoring import Metric, as_monitor
-from neurallib.training.optimization import make_optimizer
+from neurallib.training.optimization import check_loss, make_optimizer
 from neurallib.training.placing import placement
 from neurallib.training.run import Run
 from neurallib.warn import warn
@@ -47,11 +47,12 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
     checked["placement"] = placement(**where, device=device)
     # A function is tried on a network of its own: what it gives is known to be an optimizer before a run begins.
-    make_optimizer(
+    _, schedule = make_optimizer(
         build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
         schedule=given["schedule"], n_steps=1,
     )  # fmt: skip
-    _check_loss(given["loss"])
+    if given["loss"] is not None:
+        check_loss(given["loss"])
     for name in ("class_weight", "sample_weight"):
         if given["loss"] is not None and given[name] is not None:
             raise ValueError(f"{name} weighs the library's losses; a function given as loss weighs as it likes.")
@@ -59,30 +60,20 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     metrics = _checked_metrics({} if given["metrics"] is None else given["metrics"], task)
     logs = given["enable_tensorboard"] and _can_log(given["save"])
     kept = {name: given[name] for name in Run._fields if name in given and name != "state"}
-    kept |= {"metrics": metrics, "monitor": as_monitor(given["monitor"], task, metrics)}
+    monitor = as_monitor(given["monitor"], task, metrics)
+    if callable(given["schedule"]) and isinstance(schedule, ReduceLROnPlateau) and schedule.mode != monitor.mode:
+        came = f"a ReduceLROnPlateau of mode={schedule.mode!r}"
+        raise ValueError(
+            f"the function schedule gave {came}; expected mode={monitor.mode!r}, by which monitor={monitor.name!r} "
+            "gets better."
+        )
+    kept |= {"metrics": metrics, "monitor": monitor}
     return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
 
 
 def as_resume(value: Any) -> bool | Path:
     """What `train` is given as `resume`, or TypeError."""
     return value if isinstance(value, bool) else as_path("resume", value)
-
-
-def _check_loss(loss: Any) -> None:
-    if loss is None:
-        return
-    expected = "expected a function (logits, y, lengths) -> scalar Tensor"
-    if not callable(loss):
-        raise TypeError(f"loss is a {type(loss).__name__}; {expected}.")
-    try:
-        signature = inspect.signature(getattr(loss, "forward", loss))
-    except ValueError:  # it has none, as some that are written in C
-        return
-    try:
-        signature.bind(None, None, None)
-    except TypeError as error:
-        why = "which leaves out the steps beyond a length and unknown labels, as nl.loss_function(state) does"
-        raise TypeError(f"loss={function_name(loss)} takes {signature}; {expected}, {why}.") from error
 
 
 def _check_every(every: Any, save: bool) -> None:

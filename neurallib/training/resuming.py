@@ -190,18 +190,25 @@ def _step(path: Path, run: Run) -> int:
 
 
 def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.ExitStack | None) -> Opened | None:
-    """The newest unfinished run that began with all the same and that nobody trains; it is held from then on."""
+    """The newest unfinished run that began with all the same and that nobody trains; it is held from then on. Where
+    there is none, one that only other versions stand in the way of is told."""
+    of_versions = ""
     home = model_directory(str(run.state["hparams"]["model_name"]), run.results_directory) / "checkpoints"
     for one in reversed(_unfinished(home)):
         directory = Path(one["directory"])
         different = _differences(_began(directory), told)
-        if all(name.startswith("machine.") for name in different):
+        others = {name: words for name, words in different.items() if not name.startswith("machine.")}
+        if others and not of_versions and all(name.startswith("versions.") for name in others):
+            of_versions = f"{directory} is unfinished and not gone on with, for {listing(others.values())}"
+        if not others:
             try:
                 if stack is not None:
                     _hold(directory, stack)
             except RuntimeError:
                 continue
             return _taken_up(directory, told, run)
+    if of_versions and stack is not None:
+        warn(f"{of_versions}: another run begins. With those versions it would go on.")
     return None
 
 

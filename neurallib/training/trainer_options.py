@@ -27,6 +27,10 @@ _NOT_HERE = {
     "num_workers": "the process that trains prepares its own batches",
     "weight_decay": "give optimizer=, a function (network, hparams) that makes an optimizer of torch with it",
     "early_stopping": "give patience, the epochs to wait for a better one",
+    "criterion": "give loss=, a function (logits, y, lengths) -> scalar",
+    "shuffle": "training signals come in another order each epoch, drawn from seed",
+    "sampler": "sample_weight= tells how much each signal counts",
+    "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
     "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
 }
 _NOT_NONE_OF = {
