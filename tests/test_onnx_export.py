@@ -103,12 +103,16 @@ def test_a_stateful_file_goes_on_where_it_stopped(fold: int, tmp_path: Path) -> 
     path = nl.export_onnx(state, tmp_path / "stream.onnx", stateful=True)
     session = session_of(path)
     signal, states, outputs = make_signals([30])[0], [np.zeros((1, n), np.float32) for n in (5, 4)], []
-    for piece in np.split(signal, [4, 16, 28]):
+    for piece in np.split(signal[:28], [4, 16]):
         feed = {"x": piece[None], "lengths": np.array([len(piece)]), "h0": states[0], "h1": states[1]}
         output, *last = session.run(["output", "h0_next", "h1_next"], feed)
         outputs.append(output[0])
         states = last
-    np.testing.assert_allclose(np.concatenate(outputs), nl.predict(state, [signal])[0], rtol=0, atol=1e-5)
+        feed |= {"x": piece[None, :3], "lengths": np.array([3]), "h0": states[0], "h1": states[1]}
+        output, *last = session.run(["output", "h0_next", "h1_next"], feed)
+        assert np.isnan(output).all() == (fold == 4), "a fold that is not whole is not taken for one"
+        assert all(np.array_equal(a, b) == (fold == 4) for a, b in zip(states, last, strict=True))
+    np.testing.assert_allclose(np.concatenate(outputs), nl.predict(state, [signal])[0][:28], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["GRUseq2seq", "GRUED"])

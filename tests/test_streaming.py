@@ -257,6 +257,19 @@ def test_a_wrong_chunk_is_told(chunk: Any, error: type[Exception], match: str) -
         nl.stream_step(network, chunk, nl.init_stream(make()))
 
 
+def test_what_the_error_of_a_missing_value_says_makes_a_stream_go_on() -> None:
+    state, chunk = make(), signal_of(20)
+    network, last = nl.build_network(state).eval(), chunk[0]
+    held, chunk[5:8, 1] = chunk.copy(), np.nan
+    held[5:8, 1] = held[4, 1]
+    with pytest.raises(ValueError, match="nan at") as told:
+        nl.stream_step(network, chunk, nl.init_stream(state))
+    said = {"np": np, "chunk": chunk, "last": last}
+    exec(str(told.value).rpartition("row before the chunk, ")[2].rstrip("."), said)  # noqa: S102
+    np.testing.assert_array_equal(said["chunk"], held)
+    nl.stream_step(network, said["chunk"], nl.init_stream(state))
+
+
 def test_a_network_that_trains_or_is_none_is_told() -> None:
     with pytest.raises(ValueError, match="training mode"):
         nl.stream_step(nl.build_network(make()), signal_of(3), nl.init_stream(make()))

@@ -43,8 +43,8 @@ for i in range(0, len(signal) - 3, 4):  # pieces of any length that is a multipl
 ```
 
 In other languages it is the same: the states are inputs and outputs in the same order, zeros where a signal begins.
-Where a sample is nan or infinite, as of a lead that is off, or a length is not from 1 to the time of `x`, a signal, or
-piece of a stream, has nan for all of its outputs. The states come out as they went in, and the stream goes on with the
-next piece as if that one had not been: short pieces lose little.
+Where a sample is nan or infinite, as of a lead that is off, or a length is not from 1 to the time of `x`, or of a piece
+no multiple of the fold, a signal, or piece of a stream, has nan for all of its outputs. The states come out as they
+went in, and the stream goes on with the next piece as if that one had not been: short pieces lose little.
 What is an event is the rule of `nl.find_events`, which takes threshold, smoothing, min_distance and delay.
 """

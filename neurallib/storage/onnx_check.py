@@ -20,11 +20,13 @@ LENGTHS = ((67,), (129, 40), (33, 17, 1))  # of the batches that a file is check
 LONGER = (1500, 700)  # and of one for filters, which hear further
 
 
-def batches(state: State, signals: Sequence[np.ndarray] | None) -> list[list[np.ndarray]]:
-    """What a file is checked with: noise as large as what the state was trained on, and the signals that were given."""
+def batches(state: State, signals: Sequence[np.ndarray] | None, multiple: int = 1) -> list[list[np.ndarray]]:
+    """What a file is checked with: noise as large as what the state was trained on, and the signals that were given,
+    each a multiple of so many samples."""
     known, n_features, rng = state["preprocessing"], describe(state).n_features, np.random.default_rng(0)
     window, lengths = window_steps(known), LENGTHS + (LONGER,) * bool(known["steps"])
-    noise = [[rng.standard_normal((n, n_features))[:window] for n in batch] for batch in lengths]
+    rounded = [[-(-n // multiple) * multiple for n in batch] for batch in lengths]
+    noise = [[rng.standard_normal((n, n_features))[:window] for n in batch] for batch in rounded]
     if known["normalization"] == "dataset":
         of_all = Scale(*(np.array(known[name])[:n_features] for name in ("x_shift", "x_scale")))
         noise = [[of_all.undo(x) for x in batch] for batch in noise]
@@ -36,7 +38,9 @@ def batches(state: State, signals: Sequence[np.ndarray] | None) -> list[list[np.
     for x in given:
         if x.ndim != 2 or x.shape[1] != n_features or not len(x):
             raise ValueError(f"signals holds one of shape {x.shape}; expected [T, {n_features}].")
-    return [[np.asarray(x, dtype=np.float32) for x in batch] for batch in [*noise, *([x[:window]] for x in given)]]
+    whole = [[x[: max(len(x) // multiple, 1) * multiple] for x in batch] for batch in noise]
+    whole += [[x[: len(x) // multiple * multiple]] for x in (x[:window] for x in given) if len(x) >= multiple]
+    return [[np.asarray(x, dtype=np.float32) for x in batch] for batch in whole]
 
 
 def answer(state: State, x: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ def _run_pieces(session: Any, x: np.ndarray, lengths: np.ndarray, fold: int) -> 
     outputs = []
     for start in range(0, x.shape[1], 16 * fold):
         piece = x[:, start : start + 16 * fold]
-        left = np.clip(lengths - start, 1, piece.shape[1])
+        left = np.clip(lengths - start, fold, piece.shape[1])
         output, *after = session.run(names, {"x": piece, "lengths": left, **states})
         outputs.append(output)
         states = dict(zip(states, after, strict=True))

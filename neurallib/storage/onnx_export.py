@@ -66,7 +66,7 @@ def export_onnx(
         states `h0`, `h1`, ..., one [batch, H] a layer, float32, and those of filters `f0`, `f1`, ..., [batch, C, n]
         float64, all zeros at the start of a signal, and gives `h0_next`, ..., `f0_next`, ..., to go on with. A piece
         that is answered by nan gives the states that it was given: the stream goes on as if it had not been. Of a
-        state that folds each piece but the last is to be a multiple of `fold` samples.
+        state that folds so is a piece that is no multiple of `fold` samples: hand in what is over with the next one.
     int8 : bool
         Keep the weight matrices of GRUs in 8 bits, a scale a row: a file of about a quarter of the size, not a faster
         one. How far that moves the outputs is measured and told, by logging and in the file.
@@ -118,7 +118,7 @@ def export_onnx(
         raise ValueError(f"path={str(path)!r}; expected a file that ends in .onnx.")
     _check_exportable(state, boolean("stateful", stateful), boolean("int8", int8))
     model = _model(state, stateful, int8)
-    checked = batches(state, signals)
+    checked = batches(state, signals, fold_of(state) if stateful else 1)
     wanted = [[answer(state, x) for x in batch] for batch in checked]
     limit = range_of(wanted)
     told = {}
@@ -186,7 +186,7 @@ def _model(state: State, stateful: bool, int8: bool) -> Any:
     g, known, task, fold = Graph(), state["preprocessing"], describe(state), fold_of(state)
     hparams = check_fold(fold, task.seq2one, state["hparams"], known["steps"])
     weights = {name: weight.numpy() for name, weight in state["weights"].items()}
-    batch, unheard = _given(g, "x", "lengths")
+    batch, unheard = _given(g, "x", "lengths", fold if stateful else 1)
     each_step = g("Unsqueeze", unheard, [2])
     batch, filters = stepped(g, batch, known["steps"], known["sampling_frequency"], task.n_features, stateful)
     own = own_scale(g, batch, known) if known["normalization"] in OWN else None
@@ -225,14 +225,17 @@ def _metadata(state: State) -> dict[str, str]:
     }
 
 
-def _given(g: Graph, x: str, lengths: str) -> tuple[Batch, str]:
+def _given(g: Graph, x: str, lengths: str, multiple: int) -> tuple[Batch, str]:
     """The batch of a graph's inputs, and which of its signals cannot be answered, [B, 1] bool: those with a value that
-    is not finite, here 0, which can be sorted, or a length that is not from 1 to T, here the nearest that is."""
+    is not finite, here 0, which can be sorted, or a length that is not from 1 to T, here the nearest that is, or no
+    multiple of what it has to be of."""
     n = g("Max", g("Min", lengths, n_steps(g, x)), 1)
     batch = batch_of(g, x, n)
     finite = g("Less", g("Abs", batch.x), np.inf)
     all_finite = g("ReduceMin", g("Cast", finite, to=INT32), [1, 2], keepdims=0)
     heard = g("And", g("Cast", all_finite, to=BOOL), g("Equal", n, lengths))
+    if multiple > 1:
+        heard = g("And", heard, g("Equal", g("Mod", n, multiple), 0))
     return batch._replace(x=g("Where", finite, batch.x, 0.0)), g("Unsqueeze", g("Not", heard), [1])
 
 
