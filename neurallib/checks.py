@@ -23,6 +23,11 @@ def _given(name: str, value: Any) -> str:
     return f"{name}{f'={shown}' if len(shown) <= 80 else ''} is a {type(value).__name__}"
 
 
+def _item(name: str, value: Any) -> str:
+    """The way out where it is an array of one number, as files hold them."""
+    return f", such as {name}.item()" if math.prod(getattr(value, "shape", (0,))) == 1 else ""
+
+
 def choice(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     options = list(options)
@@ -35,7 +40,7 @@ def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None)
     """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`."""
     expected = f"expected an integer of at least {minimum}{'' if maximum is None else f' and at most {maximum}'}"
     if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
-        raise TypeError(f"{_given(name, value)}; {expected}.")
+        raise TypeError(f"{_given(name, value)}; {expected}{_item(name, value)}.")
     whole = int(value)
     if whole < minimum or (maximum is not None and whole > maximum):
         raise ValueError(f"{name}={value}; {expected}.")
@@ -52,7 +57,7 @@ def number(
 ) -> float:
     """Return `value` as float, or raise unless it is a finite number between `low` and `high`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{_given(name, value)}; expected a number.")
+        raise TypeError(f"{_given(name, value)}; expected a number{_item(name, value)}.")
     result: float = float(value)
     too_low = result <= low if low_open else result < low
     too_high = result >= high if high_open else result > high
@@ -92,7 +97,7 @@ def text(name: str, value: Any) -> str:
         raise TypeError(f"{_given(name, value)}; expected a string.")
     if not value.strip():
         raise ValueError(f"{name} is empty; expected a name.")
-    return value
+    return str(value)  # YAML knows none of numpy's
 
 
 def as_path(name: str, value: Any) -> Path:
@@ -125,6 +130,11 @@ def takes(name: str, function: Callable[..., Any], n: int, expected: str) -> Non
         except TypeError as error:
             called = getattr(function, "__name__", type(function).__name__)
             raise TypeError(f"{name}={called} is no function {expected}: {error}.") from error
+
+
+def as_list(value: Any) -> Any:
+    """An array or a column of pandas, such as np.unique(labels), as a list; anything else as it is."""
+    return value.tolist() if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else value
 
 
 def is_list(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES
-from neurallib.checks import boolean, choice, integer, is_list
+from neurallib.checks import as_list, boolean, choice, integer, is_list
 from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
@@ -56,6 +56,7 @@ def check_names(name: str, names: Any, task: Task) -> tuple[str, ...]:
         If they are not as many different texts as there are outputs.
     """
     expected = f"{name}={names!r}; {task} expects a list of {task.n_outputs} different names"
+    names = as_list(names)
     if not is_list(names) or not all(isinstance(entry, str) for entry in names):
         raise TypeError(f"{expected}.")
     if len(names) != task.n_outputs or len(set(names)) != len(names) or not all(entry.strip() for entry in names):

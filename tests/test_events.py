@@ -100,8 +100,11 @@ def test_bad_peaks_are_named() -> None:
         peak_labels([3, 10], 10)
     with pytest.raises(ValueError, match=r"peaks has shape \(\)"):
         peak_labels(3, 10)
+    with pytest.raises(TypeError, match=r"n_steps=array\(10\) is a ndarray; .* such as n_steps.item\(\)"):
+        peak_labels([3], np.array(10))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="found has dtype float64"):
         match_peaks([1], [1.5], 3)
+    assert match_peaks(np.array([1.0, 7.0]), [1, 7], 0)[0].tolist() == [0, 1], "whole ones, as MATLAB has them"
     with pytest.raises(ValueError, match=r"true has shape \(1, 1\)"):
         match_peaks([[1]], [1], 3)
     with pytest.raises(ValueError, match="tolerance=-1"):

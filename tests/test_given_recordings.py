@@ -58,9 +58,10 @@ def test_columns_of_a_frame_are_the_channels() -> None:
         nl.find_r_peaks(STATE, given | {"signal": frame.set_axis([0, 1, 2], axis=1)})
 
 
-def test_names_and_units_may_be_arrays() -> None:
+def test_names_units_and_the_rate_may_be_arrays() -> None:
     given = {"signal": np.hstack([SIGNAL, SIGNAL]), "sampling_frequency": RATE, "channels": np.array(["II", "V1"]),
              "units": np.array(["mV", "mV"])}  # fmt: skip
+    given["sampling_frequency"] = np.array([[RATE]])  # as of MATLAB
     assert np.abs(nl.find_r_peaks(STATE, given) - PLAIN).max() <= 1
 
 

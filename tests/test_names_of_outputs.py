@@ -33,6 +33,20 @@ def test_measures_of_one_output_have_its_name(case: Case) -> None:
     assert got == pytest.approx(expected, nan_ok=True) and len(got) > len(names) + 2
 
 
+def test_names_may_be_an_array_and_travel_as_a_list(tmp_path: Path) -> None:
+    state = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1, num_classes=3, model_name=np.str_("stages"))
+    pairs = make_pairs(make_state(CLASSES), [9, 6])
+    names = {"outputs": np.array(STAGES), "channels": np.array(["C3", "C4"]), "units": np.array(["uV", "uV"])}
+    trained = nl.train(state, pairs, pairs, epochs=1, batch_size=2, **names, **QUIET)
+    loaded = nl.load_checkpoint(nl.save_checkpoint(trained, tmp_path / "stages"))
+    assert loaded["postprocessing"]["outputs"] == STAGES and loaded["hparams"]["model_name"] == "stages"
+    assert [loaded["preprocessing"][key] for key in ("channels", "units")] == [["C3", "C4"], ["uV", "uV"]]
+    turned = [x[:, ::-1] for x, _ in pairs]
+    with pytest.warns(UserWarning, match="picked by their names"):
+        got = nl.predict(loaded, turned, channels=np.array(["C4", "C3"]))
+    assert np.array_equal(got[0], nl.predict(loaded, [pairs[0][0]])[0])
+
+
 def test_a_class_does_not_take_the_place_of_a_mean_of_all() -> None:
     pairs = make_pairs(make_state(CLASSES), [30, 20])
     assert nl.evaluate(named(CLASSES, STAGES), pairs)["f1_macro"] == nl.evaluate(make_state(CLASSES), pairs)["f1_macro"]

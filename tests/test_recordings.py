@@ -241,7 +241,8 @@ def test_long_recordings_are_lazy_and_short_ones_arrays(tmp_path: Path, monkeypa
 
 def test_channels_are_picked_by_name_by_number_or_by_the_first_name_that_is_there(tmp_path: Path) -> None:
     path = csv(tmp_path / "a.csv", [X, X], "II,V1,V2,V2")
-    found_by = ((["V1"], ["V1"]), ("II", ["II"]), ([1, 0], ["V1", "II"]), ([("MLII", "II"), 3], ["MLII", "V2"]))
+    found_by = ((["V1"], ["V1"]), ("II", ["II"]), ([1, 0], ["V1", "II"]), ([("MLII", "II"), 3], ["MLII", "V2"]),
+                (np.array(["V1"]), ["V1"]))  # fmt: skip
     for asked, found in found_by:
         assert read_recording(path, sampling_frequency=1, channels=asked)["channels"] == found
     for asked, told in (

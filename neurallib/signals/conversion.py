@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import number
+from neurallib.checks import as_list, number
 from neurallib.names import listing
 from neurallib.signals.normalization import OWN
 from neurallib.state import Preprocessing, State
@@ -176,7 +176,7 @@ def _names(argument: str, given: Any, n: int | None) -> list[str] | None:
     """`given` as a list of names; one text stands for all `n`."""
     if given is None:
         return None
-    names = [given] * n if isinstance(given, str) and n is not None else given
+    names = [given] * n if isinstance(given, str) and n is not None else as_list(given)
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{argument}={given!r}; expected a list of names, one a channel.")
     if n is not None and len(names) != n:

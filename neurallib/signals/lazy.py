@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from neurallib.checks import as_list
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.conversion import unit_factor
 
@@ -110,7 +111,7 @@ def picked(channels: Sequence[Any] | str | int | None, known: list[str], source:
     """
     if channels is None:
         return list(range(len(known)))
-    asked = [channels] if isinstance(channels, (str, int)) else channels
+    asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)
     if isinstance(asked, bool) or not isinstance(asked, Sequence) or not len(asked):
         raise TypeError(f"channels={channels!r}; expected a list of names or of numbers from 0.")
     return [_column(each, known, source) for each in asked]
@@ -119,7 +120,7 @@ def picked(channels: Sequence[Any] | str | int | None, known: list[str], source:
 def picked_names(channels: Sequence[Any] | str | int | None, columns: Sequence[int], known: list[str]) -> list[str]:
     """The names of the columns that `picked` gives: of one that may have several names the first of them, so that
     recordings that name it otherwise are alike."""
-    asked = [channels] if isinstance(channels, (str, int)) or channels is None else channels
+    asked = [channels] if isinstance(channels, (str, int)) or channels is None else as_list(channels)
     named = {k: each[0] for k, each in enumerate(asked) if isinstance(each, (tuple, list)) and isinstance(each[0], str)}
     return [named.get(k, known[column]) for k, column in enumerate(columns)]
 

@@ -129,6 +129,8 @@ def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     values = np.asarray(peaks)
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one dimension of samples.")
+    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
     if len(values) and values.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {values.dtype}; expected whole numbers of samples.")
     return values.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,8 +46,11 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
         alike = [f" Is {key!r} its {missing[-1]}?" for key in there if key.lower() in _RATES]
         alike = alike if missing[-1] == "sampling_frequency" else []
         raise ValueError(f"{what} has no {listing(missing)}; it has {listing(there)}.{''.join(alike)}")
-    told = {key: value.tolist() if isinstance(value, np.ndarray) and key in _PLAIN else value
+    told = {key: value.tolist() if hasattr(value, "tolist") and key in _PLAIN else value
             for key, value in recording.items()}  # fmt: skip
+    rate: Any = recording.get("sampling_frequency")
+    if math.prod(getattr(rate, "shape", (0,))) == 1:  # as .mat files hold it
+        told["sampling_frequency"] = rate.item()
     if told.get("sampling_frequency") is not None:
         number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
     if isinstance(told.get("units"), (list, tuple)):
