@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.files import write_yaml
@@ -36,7 +37,7 @@ def warn_of_the_original(state: State) -> None:
     if name not in READ:
         lost.insert(0, f"{name} of these layers")
     known = {key: value for key, value in state["preprocessing"].items() if key in UNSEEN}
-    nothing = (None, False, [], (), 1)  # a fold of 1; True, which is equal to it, is a residual
+    nothing: Any = (None, False, [], (), 1)  # a fold of 1; True, which is equal to it, is a residual
     unseen = [f"{key}={value!r}" for key, value in known.items() if value is True or value not in nothing]
     if lost or unseen:
         consequence = "cannot read this model" if lost else "takes signals as they are with this model"
