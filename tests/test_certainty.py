@@ -132,19 +132,21 @@ def test_a_rate_that_makes_beats_too_slow_or_too_fast_is_told() -> None:
     nl.find_r_peaks(state, given | {"sampling_frequency": RATE / 3})
 
 
-def faster(times: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def faster(times: int, late: float = 0.0) -> list[tuple[np.ndarray, np.ndarray]]:
     """A minute of signal [T, 1] and labels [T, 1] with so many steps for one of the rate that the detectors have."""
     signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=125.0 * times, heart_rate=70, seed=1)
-    return [(signal[:, None], nl.peak_labels(true, len(signal), 2)[:, None])]
+    return [(signal[:, None], nl.peak_labels(true + round(late * 125 * times), len(signal), 2)[:, None])]
 
 
 @each_model
 def test_arrays_without_a_rate_in_which_a_detector_hears_noise_are_told(name: str) -> None:
-    state, fast = nl.load_pretrained(name), faster(8)
+    state = nl.load_pretrained(name)
+    late = state["postprocessing"]["events"].get("delay", 0.0)  # where the labels are that it learnt from
+    fast = faster(8, late)
     for call in (nl.predict, nl.evaluate, lambda state, pairs: list(nl.iter_predict(state, [pairs[0][0]]))):
         with pytest.warns(UserWarning, match="taken as of 125 Hz, the state's, and what is found cannot be told from"):
             call(state, fast)
-        call(state, faster(1))
+        call(state, faster(1, late))
     nl.predict(state, [fast[0][0]], sampling_frequency=1000)
     del state["postprocessing"]["events"]["doubt"]
     nl.evaluate(state, fast)  # who does not say what is noise is not doubted

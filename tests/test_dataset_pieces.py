@@ -33,7 +33,7 @@ def test_a_piece_of_less_than_a_second_is_left_out_and_each_is_told_by_its_secon
     rate: float | None, tmp_path: Path
 ) -> None:
     signal = np.random.default_rng(0).standard_normal((5000, 1))
-    for low, high in ((1000, 1250), (1450, 1500), (1800, 2000)):  # pieces of 4, 0.8, 1.2 and 12 s
+    for low, high in ((1000, 1150), (1350, 1500), (1800, 2000)):  # pieces of 4, 0.8, 1.2 and 12 s
         signal[low:high] = np.nan
     entry = made(tmp_path, recording("a", signal), sampling_frequency=rate)["a"]
     assert list(entry["files"].values()) == [[0, 4], [6, 7.2], [8, 20]]

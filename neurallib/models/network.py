@@ -98,7 +98,8 @@ class _Layer(nn.Module):
         return super().register_forward_hook(*given, **more)
 
     def register_forward_pre_hook(self, *given: Any, **more: Any) -> Any:
-        warn(f"a hook of a layer is never called: {_INSTEAD}")
+        if not type(given[0]).__module__.startswith("torch.nn.utils."):  # pruning: weights_of tells of that
+            warn(f"a hook of a layer is never called: {_INSTEAD}")
         return super().register_forward_pre_hook(*given, **more)
 
     def register_full_backward_hook(self, *given: Any, **more: Any) -> Any:
