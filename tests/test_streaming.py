@@ -268,6 +268,8 @@ def test_what_the_error_of_a_missing_value_says_makes_a_stream_go_on() -> None:
     exec(str(told.value).rpartition("row before the chunk, ")[2].rstrip("."), said)  # noqa: S102
     np.testing.assert_array_equal(said["chunk"], held)
     nl.stream_step(network, said["chunk"], nl.init_stream(state))
+    with pytest.raises(ValueError, match="Of each stream by itself, .* for row in one"):
+        nl.stream_step(network, np.stack([chunk, chunk]), nl.init_stream(state, batch_size=2))
 
 
 def test_a_network_that_trains_or_is_none_is_told() -> None:

@@ -260,9 +260,11 @@ def _as_input(given: np.ndarray, carry: Mapping[str, Any]) -> tuple[Tensor, dict
     steps = carry.get("steps")
     if given.dtype.kind == "f" and np.isnan(given).any():
         at = np.argwhere(np.isnan(given))[0].tolist()
+        which = "chunk" if given.ndim < 3 else "one"  # of several streams each by itself
         raise ValueError(
-            f"chunk holds nan at {at}; expected a number: the last one before it, where it is missing. With the last "
-            "row before the chunk, chunk = np.stack([last := np.where(np.isnan(row), last, row) for row in chunk])."
+            f"chunk holds nan at {at}; expected a number: the last one before it, where it is missing. "
+            f"{'Of each stream by itself, w' if given.ndim > 2 else 'W'}ith the last row before the chunk, "
+            f"{which} = np.stack([last := np.where(np.isnan(row), last, row) for row in {which}])."
         )
     n_streams, _, n_features = carry["kept"].shape
     n_features //= n_inputs(1, steps and steps["named"])
