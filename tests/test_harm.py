@@ -99,7 +99,7 @@ WRITERS = {
     "make_dataset": Writer(dataset),
     "grid_search": Writer(searched, "GRUseq2seq/grid_search", dispensable=True, same_bytes=False),
 }
-LONG = ("export_onnx", "grid_search")
+LONG = WRITERS.keys() - {"save_checkpoint", "save_model_card"}
 PLACES = [pytest.param(name, marks=[pytest.mark.nightly] * (name in LONG)) for name in WRITERS]
 
 

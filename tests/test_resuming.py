@@ -219,7 +219,8 @@ def test_a_trial_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert len(directories) == 2 and one["directory"] in directories
 
 
-@pytest.mark.parametrize("times", [5, pytest.param(40, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("times", [5, 40])
 def test_trainings_that_are_killed_anywhere_lose_nothing(times: int) -> None:
     script = Path(__file__).parent.parent / "benchmarks" / "kill_training.py"
     child = forking.run([script, str(times), "--seed", "1"])

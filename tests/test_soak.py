@@ -38,6 +38,7 @@ def growing(soak: Any, changes: dict[str, np.ndarray]) -> list[str]:
     return [row["what"] for row in soak.judged(list(hours), counts) if row["grows"]]
 
 
+@pytest.mark.nightly
 def test_a_round_is_killed_goes_on_to_the_same_weights_and_leaves_nothing() -> None:
     run = subprocess.run(
         [sys.executable, str(BENCHMARKS / "soak.py"), "--rounds", "1"], capture_output=True, text=True, check=True,
@@ -50,6 +51,7 @@ def test_a_round_is_killed_goes_on_to_the_same_weights_and_leaves_nothing() -> N
     assert not any(row.get("grows") for row in rows.values())  # one round tells nothing
 
 
+@pytest.mark.nightly
 def test_using_and_training_a_model_again_keeps_nothing_open(soak: Any, tmp_path: Path) -> None:
     soak.write_data(tmp_path)
     rate = {"sampling_frequency": soak.RATE}
