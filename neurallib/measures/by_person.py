@@ -38,11 +38,16 @@ def summary(scored: Scored, gross: Gross, n_bootstrap: int, seed: int) -> dict[s
     told = {"gross": _plain(whole), "average": _plain(scored.average())}
     place, n_people = _places(scored.people)
     sums = _by_person(scored.sums, place)
-    again = _joined(
+    again = _concatenated(
         {"gross": gross(draws @ sums), "average": _averages(draws[:, place], scored.own)}
         for draws in _draws(n_people, integer("n_bootstrap", n_bootstrap), seed, sums.shape[1])
     )
     return told | {"intervals": {kind: _limits(values, n_people) for kind, values in again.items()}}
+
+
+def with_own(rows: Iterable[Mapping[str, Any]], own: Measures) -> list[dict[str, Any]]:
+    """Rows of recordings or people, each with its own measures behind."""
+    return [{**row, **{name: float(values[i]) for name, values in own.items()}} for i, row in enumerate(rows)]
 
 
 def joined(one: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,8 +85,8 @@ def paired(
             return {"gross": swapped, "average": {k: turned @ unequal[k] / known[k].sum() for k in known}}
 
     width = both[0].shape[1]
-    drawn = _joined(map(of_draws, _draws(n_people, integer("n_resamples", n_resamples), seed, width)))
-    by_chance = _joined(map(of_swaps, _swaps(n_people, n_resamples, seed, width)))
+    drawn = _concatenated(map(of_draws, _draws(n_people, integer("n_resamples", n_resamples), seed, width)))
+    by_chance = _concatenated(map(of_swaps, _swaps(n_people, n_resamples, seed, width)))
     whole = {"gross": [gross(side.sums.sum(axis=0)) for side in (a, b)], "average": now}
     return {kind: _tests(whole[kind], drawn[kind], by_chance[kind], n_people) for kind in whole}
 
@@ -133,7 +138,7 @@ def _blocks(n: int, width: int) -> Iterator[int]:
         yield min(size, n - first)
 
 
-def _joined(blocks: Iterable[dict[str, Measures]]) -> dict[str, Measures]:
+def _concatenated(blocks: Iterable[dict[str, Measures]]) -> dict[str, Measures]:
     """The measures of all blocks, of "gross" and "average"."""
     parts = list(blocks)
     return {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.measures.by_person import Measures, Scored, joined, summary
+from neurallib.measures.by_person import Measures, Scored, joined, summary, with_own
 from neurallib.measures.ranking import Ranked, ranked, ranking
 from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
@@ -180,12 +180,11 @@ def class_result(
         told = joined(told, more)
         shown.append("auroc")
     rows = [
-        {"name": who, "person": who, "steps": int(counts[i].sum()), "confusion": counts[i]}
-        | {name: float(values[i]) for name, values in own.items()}
-        for i, who in enumerate(everyone)
+        {"name": who, "person": who, "steps": int(table.sum()), "confusion": table}
+        for who, table in zip(everyone, counts, strict=True)
     ]
     whole = counts.sum(axis=0)
-    result: dict[str, Any] = {"task": "classes", "records": rows, **told}
+    result: dict[str, Any] = {"task": "classes", "records": with_own(rows, own), **told}
     result |= {"confusion": whole, "names": list(names), "sums": sums, "ranked": order}
     result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
     return result

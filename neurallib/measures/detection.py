@@ -22,7 +22,7 @@ def detection_sums(
     `skip` holds samples [g, 2] from where to where nothing is scored. All are matched first: a true event in there and
     what was found for it do not count, nor does what was found there for none.
     """
-    edges = _merged(skip, n_steps)
+    edges = _edges(skip, n_steps)
     hours = (n_steps - np.diff(edges.reshape(-1, 2), axis=1).sum()) / rate / 3600
     true_out, found_out = _inside(true, edges), _inside(found, edges)
     rows = []
@@ -58,16 +58,21 @@ def found_measures(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, hours: np.nda
     }
 
 
-def _merged(skip: np.ndarray, n_steps: int) -> np.ndarray:
-    """Stretches as rising edges [2 n], those that overlap or touch as one."""
+def merged(stretches: np.ndarray, distance: float) -> np.ndarray:
+    """Stretches [n, 2] in the order of their starts, those that overlap, or begin less than `distance` behind what was
+    before, as one."""
+    if not len(stretches):
+        return stretches
+    reach = np.maximum.accumulate(stretches[:, 1])
+    new = np.append(True, stretches[1:, 0] - reach[:-1] >= distance)
+    return np.stack([stretches[new, 0], reach[np.append(np.flatnonzero(new)[1:] - 1, len(reach) - 1)]], axis=1)
+
+
+def _edges(skip: np.ndarray, n_steps: int) -> np.ndarray:
+    """Stretches of steps as rising edges [2 n], those that overlap or touch as one."""
     skip = np.clip(np.asarray(skip, np.int64).reshape(-1, 2), 0, n_steps)
     skip = skip[skip[:, 1] > skip[:, 0]]
-    skip = skip[np.argsort(skip[:, 0], kind="stable")]
-    if len(skip) == 0:
-        return np.zeros(0, np.int64)
-    reach = np.maximum.accumulate(skip[:, 1])
-    new = np.append(True, skip[1:, 0] > reach[:-1])
-    return np.stack([skip[new, 0], reach[np.append(np.flatnonzero(new)[1:] - 1, len(skip) - 1)]], axis=1).reshape(-1)
+    return merged(skip[np.argsort(skip[:, 0], kind="stable")], 1).reshape(-1)
 
 
 def _inside(samples: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurallib.checks import number
-from neurallib.measures.detection import found_measures
+from neurallib.measures.detection import found_measures, merged
 from neurallib.names import hinted, listing
 from neurallib.signals.recording_parts import events_of
 from neurallib.warn import warn
@@ -199,7 +199,7 @@ def interval_sums(true: np.ndarray, found: np.ndarray, length: float, skip: np.n
     does not count, nor does what was found for it.
     """
     true, found = (_whole(side, rules) for side in (true, found))
-    edges = _joined(skip[np.argsort(skip[:, 0], kind="stable")], 2 * _LEAST).reshape(-1)
+    edges = merged(skip[np.argsort(skip[:, 0], kind="stable")], _LEAST).reshape(-1)
     past = np.cumsum(np.diff(edges, prepend=0.0) * (np.arange(len(edges)) % 2))  # what was skipped until each edge
     true_out, found_out = (_out(side, edges, past) for side in (true, found))
     if rules.iou is not None:
@@ -212,7 +212,7 @@ def interval_sums(true: np.ndarray, found: np.ndarray, length: float, skip: np.n
         before, after = rules.tolerance
         reach = true + [-before, after]
         hit = _touched(reach, found)
-        blocks = _joined(reach[hit], 2 * _LEAST)
+        blocks = merged(reach[hit], _LEAST)
         at = np.searchsorted(blocks[:, 0], found[:, 0] + _LEAST) - 1
         false = np.ones(len(found), bool)
         false[at >= 0] = (blocks[at[at >= 0], 1] if len(blocks) else 0) < found[at >= 0, 1] - _LEAST
@@ -228,7 +228,7 @@ def interval_measures(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 def _whole(intervals: np.ndarray, rules: Rules) -> np.ndarray:
     """Intervals in the order of time, those that are near put together, those that are long cut."""
-    intervals = _joined(intervals, rules.min_distance)
+    intervals = merged(intervals, rules.min_distance - _LEAST)
     if rules.max_duration is None or not len(intervals):
         return intervals
     n = np.maximum(np.ceil((intervals[:, 1] - intervals[:, 0]) / rules.max_duration - _LEAST), 1).astype(np.int64)
@@ -237,15 +237,6 @@ def _whole(intervals: np.ndarray, rules: Rules) -> np.ndarray:
     start = start + place * rules.max_duration
     last = place == np.repeat(n, n) - 1
     return np.stack([start, np.where(last, stop, start + rules.max_duration)], axis=1)
-
-
-def _joined(intervals: np.ndarray, distance: float) -> np.ndarray:
-    """Intervals by their start, those that overlap, or are nearer than so many seconds, as one."""
-    if not len(intervals):
-        return intervals
-    reach = np.maximum.accumulate(intervals[:, 1])
-    new = np.append(True, intervals[1:, 0] - reach[:-1] >= distance - _LEAST)
-    return np.stack([intervals[new, 0], reach[np.append(np.flatnonzero(new)[1:] - 1, len(reach) - 1)]], axis=1)
 
 
 def _out(intervals: np.ndarray, edges: np.ndarray, past: np.ndarray) -> np.ndarray:

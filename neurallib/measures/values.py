@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.measures.by_person import Measures, Scored, summary
+from neurallib.measures.by_person import Measures, Scored, summary, with_own
 from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
@@ -93,13 +93,10 @@ def value_scores(
         raise ValueError("no value is known on both sides; expected one at least.")
     flat = sums.reshape(len(everyone), -1)
     own = value_measures(flat, told)
-    rows = [
-        {"name": who, "person": who, "values": int(sums[i, :, 0].sum())}
-        | {name: float(values[i]) for name, values in own.items()}
-        for i, who in enumerate(everyone)
-    ]
+    n_values = sums[:, :, 0].sum(axis=1)
+    rows = [{"name": who, "person": who, "values": int(n)} for who, n in zip(everyone, n_values, strict=True)]
     scored = Scored(flat, own, everyone)
-    result: dict[str, Any] = {"task": "values", "records": rows}
+    result: dict[str, Any] = {"task": "values", "records": with_own(rows, own)}
     result |= summary(scored, lambda some: value_measures(some, told), n_bootstrap, seed)
     result |= {"names": told, "sums": flat}
     result["table"] = markdown(result, ["values", *own], next(iter(own)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean, choice, number, seconds
-from neurallib.measures.by_person import Scored, summary
+from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
 from neurallib.measures.detection import SUMS, detection_measures
@@ -241,7 +241,7 @@ def _result(task: str, rows: list[Row], curve: list[float], n_bootstrap: int, se
     if task in ("events", "intervals"):
         sums = everything[:, 0] if task == "events" else everything
         own = gross(sums)
-        records = [row | {name: float(own[name][i]) for name in own} for i, row in enumerate(records)]
+        records = with_own(records, own)
         shown = [*SUMS[:3], *own]
     else:
         sums = everything
