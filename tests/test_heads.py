@@ -138,7 +138,7 @@ def test_a_hook_of_a_layer_which_nothing_calls_is_told_and_that_of_the_network_i
     network = pickle.loads(pickle.dumps(copy.deepcopy(network)))
     getattr(network, f"register_{kind}")(lambda *_: called.append("network"))
     with pytest.warns(UserWarning, match="a hook of a layer is never called: .*features=True. gives what its head"):
-        getattr(network.get_submodule("gru_layers.0"), f"register_{kind}")(lambda *_: called.append("layer"))
+        getattr(network.get_submodule("gru_layers.0"), f"register_{kind}")(hook=lambda *_: called.append("layer"))
     network(x.requires_grad_()).sum().backward()
     assert called == ["network"]
     with pytest.raises(NotImplementedError, match="a layer of a network cannot be called: .*features=True"):

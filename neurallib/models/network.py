@@ -93,18 +93,22 @@ class _Layer(nn.Module):
     def forward(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError(f"a layer of a network cannot be called: {_INSTEAD}")
 
-    def register_forward_hook(self, *given: Any, **more: Any) -> Any:
-        warn(f"a hook of a layer is never called: {_INSTEAD}")
-        return super().register_forward_hook(*given, **more)
+    def register_forward_hook(self, hook: Any, *given: Any, **more: Any) -> Any:
+        _tell_of(hook)
+        return super().register_forward_hook(hook, *given, **more)
 
-    def register_forward_pre_hook(self, *given: Any, **more: Any) -> Any:
-        if not type(given[0]).__module__.startswith("torch.nn.utils."):  # pruning: weights_of tells of that
-            warn(f"a hook of a layer is never called: {_INSTEAD}")
-        return super().register_forward_pre_hook(*given, **more)
+    def register_forward_pre_hook(self, hook: Any, *given: Any, **more: Any) -> Any:
+        _tell_of(hook)
+        return super().register_forward_pre_hook(hook, *given, **more)
 
-    def register_full_backward_hook(self, *given: Any, **more: Any) -> Any:
+    def register_full_backward_hook(self, hook: Any, *given: Any, **more: Any) -> Any:
+        _tell_of(hook)
+        return super().register_full_backward_hook(hook, *given, **more)
+
+
+def _tell_of(hook: Any) -> None:
+    if not type(hook).__module__.startswith("torch.nn.utils."):  # pruning: weights_of tells of that
         warn(f"a hook of a layer is never called: {_INSTEAD}")
-        return super().register_full_backward_hook(*given, **more)
 
 
 class Network(nn.Module):
