@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from neurallib.models.registry import ARCHITECTURES
 from neurallib.signals.batches import collate_fn
@@ -124,3 +125,16 @@ def same_state(a: State, b: State) -> bool:
         and same_weights(a, b)
         and all(a[key] == b[key] for key in a if key != "weights")  # type: ignore[literal-required]
     )
+
+
+class Mine(Dataset):  # type: ignore[type-arg]
+    """A torch Dataset of one's own, over a list."""
+
+    def __init__(self, pairs: list[Any]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.pairs[i]

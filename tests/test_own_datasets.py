@@ -6,21 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import QUIET, Case, make_pairs, make_state
-from torch.utils.data import ConcatDataset, Dataset, Subset
+from cases import QUIET, Case, Mine, make_pairs, make_state
+from torch.utils.data import ConcatDataset, Subset
 
 import neurallib as nl
-
-
-class Mine(Dataset):  # type: ignore[type-arg]
-    def __init__(self, pairs: list[Any]) -> None:
-        self.pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, i: int) -> Any:
-        return self.pairs[i]
 
 
 class Buffered(Mine):

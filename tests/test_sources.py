@@ -7,24 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_pairs, make_state, write_folders
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from cases import CASES, Case, Mine, make_pairs, make_state, write_folders
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import neurallib as nl
 
 QUIET: dict[str, Any] = {"enable_progress_bar": False}
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-class Mine(Dataset):  # type: ignore[type-arg]
-    def __init__(self, pairs: list[Any]) -> None:
-        self.pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, i: int) -> Any:
-        return self.pairs[i]
 
 
 class Stream(IterableDataset):  # type: ignore[type-arg]
