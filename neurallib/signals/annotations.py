@@ -14,8 +14,8 @@ from neurallib.signals.recording_parts import Recording, events_of, name_of
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import warn
 
-# What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
+# What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
 
 

@@ -29,6 +29,7 @@ class Table(NamedTuple):
     n_columns: int
     separator: str | None  # None: blanks
     skipped: int  # lines before the numbers
+    encoding: str
     rate: float | None = None  # Hz, where the lines before them say it
     began: float | None = None  # seconds since 1970, likewise
 
@@ -36,7 +37,8 @@ class Table(NamedTuple):
 def layout(path: Path) -> Table:
     """What the first lines tell: the separator that cuts each into as many pieces, and whether names come first."""
     try:
-        with open(path, encoding=_encoding(path)) as file:
+        encoding = _encoding(path)
+        with open(path, encoding=encoding) as file:
             lines = [(i, line.strip(" \r\n")) for i, line in enumerate(itertools.islice(file, 200))]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text, nor any other recording that is known: {error}. {_ELSE}") from error
@@ -62,8 +64,8 @@ def layout(path: Path) -> Table:
         began = [] if heads or len(rows) < begin + 3 or not all(told[begin : begin + 2]) else rows[begin : begin + 2]
         at, rate = (float(row[0]) if len({*row}) == 1 else 0.0 for row in began or [[], []])
         if at > EPOCH and 0 < rate < 1e4:  # Empatica: when it began and at which rate, a line each
-            return Table(path, [], width, separator, lines[begin + 2][0], rate, at)
-        return Table(path, heads[-1] if heads else [], width, separator, lines[begin][0])
+            return Table(path, [], width, separator, lines[begin + 2][0], encoding, rate, at)
+        return Table(path, heads[-1] if heads else [], width, separator, lines[begin][0], encoding)
     raise ValueError(f"{path} is no table of numbers, nor any other recording that is known. {_ELSE}")
 
 
@@ -143,5 +145,5 @@ def _loaded(table: Table, columns: list[int], dtype: Any = np.float64, converter
     with told_by(table.path, f"cannot be read (cut off?), lines counted from {table.skipped + 1}"):
         return np.loadtxt(
             table.path, dtype, "#", table.separator, converters, table.skipped, columns, ndmin=2,
-            encoding=_encoding(table.path), quotechar='"',
+            encoding=table.encoding, quotechar='"',
         )  # fmt: skip

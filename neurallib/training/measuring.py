@@ -132,8 +132,9 @@ def try_functions(run: Run) -> None:
         uneven = any(len({*part.lengths}) > 1 for part in (run.train_set, run.val_set))
         if uneven and run.batch_size > 1 and not task.seq2one:
             _tell_if_padding_counts(run.loss, logits, batch["y"], (batch["lengths"] - 1).clamp(min=1))
-    name, measuring = run.monitor.name, Measuring(run)
+    name = run.monitor.name
     if run.metrics or name != "loss":
+        measuring = Measuring(run)
         for batch in run.batches(False):
             measuring.update(_made_up(batch["y"], task, generator), batch["y"], batch["lengths"])
             if not run.metrics and not np.isnan(measuring.values()[name]):

@@ -103,8 +103,9 @@ def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:
 def with_names(state: State, outputs: Any, data: Any) -> State:
     """A new state whose outputs have these names, checked; None: those that it has, else what the manifest of the data
     calls them."""
-    if outputs is None and state["postprocessing"]["outputs"] is None:
-        outputs = outputs_said(data, describe(state).n_outputs)
+    task = describe(state)
+    if outputs is None and state["postprocessing"]["outputs"] is None and task.kind == "regression":
+        outputs = outputs_said(data, task.n_outputs)
     if outputs is None:
         return state
     unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))

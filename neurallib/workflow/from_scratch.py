@@ -123,8 +123,8 @@ def train_from_scratch(
         Of the signals' channels, or of all; kept in the state. Of one that has units, signals are converted to them.
     outputs : sequence of str, optional
         Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
-        their units ("heart rate (bpm)"); kept in the state. By default what the state says, else
-        what the manifest says of a folder whose target are channels.
+        their units ("heart rate (bpm)"); kept in the state. By default what the state says, else what the
+        manifest says of a folder whose target are channels.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike.
