@@ -41,6 +41,7 @@ def records(folder: Path, seconds: float = 65) -> None:
         wfdb.wrann(name, "atr", beats, ["N"] * len(beats), write_dir=str(place))
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of some pieces
 @pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(tmp_path: Path) -> None:

@@ -100,7 +100,10 @@ def records(tmp_path: Path) -> list[str]:
 @pytest.mark.filterwarnings("ignore:no R-peak is found")
 @pytest.mark.parametrize(
     ("recipe", "name", "fold"),
-    [(train_ecg_r_peaks, "ecg_r_peaks", "fold_0"), (train_ecg_r_peaks_stream, "ecg_r_peaks_stream", "stream_fold_0")],
+    [
+        (train_ecg_r_peaks, "ecg_r_peaks", "fold_0"),
+        pytest.param(train_ecg_r_peaks_stream, "ecg_r_peaks_stream", "stream_fold_0", marks=pytest.mark.nightly),
+    ],
     ids=["whole", "stream"],
 )
 def test_the_recipe_of_a_model_that_comes_along_goes_on_where_it_was_stopped(

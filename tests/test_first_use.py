@@ -47,6 +47,7 @@ def test_compiling_is_told_in_the_log_and_beside_a_bar(
     assert "working" in shown and "compiling kernels (once)" in shown
 
 
+@pytest.mark.nightly
 def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled(tmp_path: Path) -> None:
     script = """
         import sys
@@ -69,6 +70,7 @@ def test_the_clock_of_a_trial_starts_when_all_is_imported_and_compiled(tmp_path:
     assert run_script(script.replace("RECORD", str(tmp_path / "record"))) == "True [1, 1, 1]"
 
 
+@pytest.mark.nightly
 def test_the_way_back_is_compiled_in_a_process_beside_where_there_is_a_core_for_it(tmp_path: Path) -> None:
     assert run_script(TRAIN, NUMBA_CACHE_DIR=str(tmp_path), THREADS="2") == f"{compiling.LANES} 1"
     assert sorted(file.name.split("-")[0] for file in files(tmp_path)) == ["kernel.backward", "kernel.forward"]

@@ -117,6 +117,7 @@ def kill_in_a_trial(records: str, runs: str, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:.*did not finish")
 def test_a_worker_that_is_killed_in_a_trial_costs_that_trial_alone(params: dict[str, Any], results: Path) -> None:
     records = results / "GRUseq2seq" / "grid_search"

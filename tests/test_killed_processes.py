@@ -101,6 +101,7 @@ def test_one_that_failed_and_goes_on_with_something_else_keeps_nobody(tmp_path: 
     codes(processes[1:], 0)
 
 
+@pytest.mark.nightly
 def test_sigterm_while_one_compiles_kernels_ends_all(tmp_path: Path) -> None:
     processes = training(tmp_path, "terminated", 1, 2, SRUN)
     await_told(tmp_path, 2)

@@ -96,7 +96,8 @@ def submitit_jobs() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    "workers", [process_pool, dask_cluster, threads, pytest.param(submitit_jobs, marks=pytest.mark.nightly)]
+    "workers",
+    [process_pool, threads, *(pytest.param(one, marks=pytest.mark.nightly) for one in (dask_cluster, submitit_jobs))],
 )
 def test_results_do_not_depend_on_the_executor(workers: Any, params: dict[str, Any], tmp_path: Path) -> None:
     # A job of submitit imports all anew: two show that each gets its own.
