@@ -276,7 +276,7 @@ def test_ctrl_c_ends_all_folds() -> None:
         nl.cross_validate(STATE, pairs, people, folds=2, val=0, **SHORT, callbacks=[CtrlC()])
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings in {DATA}")
+@pytest.mark.skipif(not (DATA / "myo_emg").is_dir(), reason=f"no recordings in {DATA}")
 def test_gestures_of_one_person_are_recognized_from_the_other() -> None:
     gestures, pairs, people = (0, 7), [], []
     for session in sorted((DATA / "myo_emg").glob("*-[12]")):

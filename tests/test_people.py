@@ -237,7 +237,7 @@ def test_what_are_no_recordings_is_named(recordings: Any, message: str) -> None:
         split_people(recordings)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings in {DATA}")
+@pytest.mark.skipif(not (DATA / "myo_emg").is_dir(), reason=f"no recordings in {DATA}")
 def test_sessions_of_two_people_are_divided_by_their_folders_names() -> None:
     names = [f"{path.parent.name}/{path.stem}" for path in sorted((DATA / "myo_emg").glob("*/*.txt"))]
     folds = split_people(names, person=r"^(\d+)-", folds=2)
