@@ -204,6 +204,8 @@ def test_stages_may_be_smoothed_over_longer_than_events() -> None:
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
     assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]
+    unknown = nl.find_intervals([-1] * 9, 10, smoothing=0.7)
+    assert len(unknown["onset"]) == len(nl.find_intervals([-1] * 9, 10)["onset"])
 
 
 def test_heart_rates_are_nan_across_gaps_alone() -> None:
@@ -238,11 +240,13 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
         (lambda: nl.find_intervals([0, 1], 10, threshold=0.3), ValueError, "threshold=0.3 .* output holds classes"),
         (lambda: nl.find_intervals([0.1], 10, threshold=3), ValueError, "threshold=3"),
+        (lambda: nl.find_intervals([0, 1], 0), ValueError, "sampling_frequency=0; expected"),
         (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
         (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),
         (lambda: nl.rr_intervals([4, 9], 10, gaps=[3, 4]), ValueError, r"gaps has shape \(2,\)"),
         (lambda: nl.find_r_peaks(known_detector(10.0), {"name": "a"}), ValueError, "recording has no signal"),
         (lambda: nl.find_r_peaks(known_detector(10.0), ecg_recording()[0], channel="MLI"), ValueError, "has V, II"),
+        (lambda: nl.find_r_peaks(known_detector(10.0), ecg_recording()[0], channel=-1), ValueError, "has 2, from 0 on"),
         (lambda: nl.find_r_peaks(nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1), {}), ValueError, "of each step"),
     ],
 )  # fmt: skip

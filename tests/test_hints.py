@@ -85,10 +85,10 @@ def test_an_error_about_a_wrong_name_tells_the_right_one(
 
 
 def has_options(signature: inspect.Signature) -> bool:
-    """Three arguments and more, some of them optional; what goes on to Lightning is looked at by train."""
+    """Two arguments and more, some of them optional; what goes on to Lightning is looked at by train."""
     given = signature.parameters.values()
     defaults = any(parameter.default is not parameter.empty for parameter in given)
-    return len(given) > 2 and defaults and all(parameter.kind != parameter.VAR_KEYWORD for parameter in given)
+    return len(given) > 1 and defaults and all(parameter.kind != parameter.VAR_KEYWORD for parameter in given)
 
 
 @pytest.mark.parametrize("name", [name for name, signature in SIGNATURES.items() if has_options(signature)])

@@ -33,6 +33,14 @@ def test_what_lies_elsewhere_is_not_published(name: str, saved: Path, tmp_path: 
     assert list((tmp_path / "push").iterdir()) == []
 
 
+def test_what_a_link_finds_in_the_directory_itself_is_published(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "push").mkdir()
+    (saved / "model_weights.safetensors").rename(saved / "weights.safetensors")
+    (saved / "model_weights.safetensors").symlink_to("weights.safetensors")
+    _write_repository(saved, tmp_path / "push")
+    assert same_weights(nl.load_checkpoint(tmp_path / "push"), nl.load_checkpoint(saved))
+
+
 def test_training_information_of_ones_own_is_not_published(tmp_path: Path) -> None:
     state = nl.train(
         make_state(GRU), *[[(np.ones((9, 2)), np.ones((9, 1)))] * 2] * 2, epochs=1, batch_size=2, patience=1,

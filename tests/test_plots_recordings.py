@@ -47,6 +47,7 @@ def test_a_window_is_shown_alone_and_the_first_channel_stands_highest() -> None:
     assert len(first.get_xdata()) == 1000
     assert min(first.get_ydata()) > max(second.get_ydata())
     assert marks(figure, "true") == [[2.0], []]
+    assert [axes.xaxis.get_tick_params()["bottom"] for axes in figure.axes] == [False, True]
 
 
 def test_only_what_is_shown_is_read() -> None:
@@ -127,6 +128,10 @@ def test_records_are_drawn_worst_first() -> None:
     axes = nl.plot_record_scores(result).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a", "average", "gross"]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), sorted(row["f1"] for row in result["records"]))
+    for k, kind in enumerate(("average", "gross")):
+        interval, point = axes.lines[1 + 2 * k : 3 + 2 * k]
+        assert [*interval.get_xdata(), *point.get_xdata()] == [*result["intervals"][kind]["f1"], result[kind]["f1"]]
+        assert {*interval.get_ydata(), *point.get_ydata()} == {3 + k}
     assert nl.plot_record_scores(result, measure="false_positives_per_hour").axes[0].get_xlabel().startswith("false")
 
 

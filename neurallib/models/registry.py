@@ -8,13 +8,8 @@ from typing import Any
 import torch
 
 from neurallib.architectures import (
-    ARCHITECTURES,
-    Architecture,
-    Shape,
-    check_state,
-    hyperparameters,
-    validate_architecture_name,
-)
+    ARCHITECTURES, Architecture, Shape, check_state, hyperparameters, validate_architecture_name,
+)  # fmt: skip
 from neurallib.checks import is_list
 from neurallib.devices import moved
 from neurallib.models import gru, gru_forward, transformer, transformer_forward
@@ -26,7 +21,7 @@ from neurallib.models.gru_encoder_decoder import (
 )
 from neurallib.models.network import Network, undrawn
 from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
-from neurallib.names import bare, is_named, listing
+from neurallib.names import bare, hinted, is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
 
@@ -121,6 +116,7 @@ ARCHITECTURES |= {
 }
 
 
+@hinted
 def build_network(state: State, device: str | torch.device = "cpu") -> Network:
     """A network that computes with copies of the state's weights; frozen ones get no gradient.
 

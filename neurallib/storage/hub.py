@@ -85,6 +85,7 @@ def load_from_hub(
     return changed(state, training_info=without_local_paths(state["training_info"]))
 
 
+@hinted
 def get_weights_and_info_from_hugging(
     hugging_face_model: str, local_dir: str | Path | None = None
 ) -> tuple[Path, dict[str, Any]]:

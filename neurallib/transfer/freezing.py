@@ -53,6 +53,7 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
     return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
 
 
+@hinted
 def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     """A new state in which these weights learn again, by default all; what else was frozen stays frozen.
 
