@@ -201,8 +201,8 @@ def test_missing_wfdb_names_the_extra(record: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "name, rate, person", [("202", 360, "201"), ("118e_6", 360, "118"), ("105", 360, None), ("202", 250, None),
-     ("202", 500, None)]
+    "name, rate, person",
+    [("202", 360, "201"), ("118e_6", 360, "118"), ("105", 360, None), ("202", 250, None), ("202", 500, None)],
 )
 def test_records_of_mit_bih_say_who_they_are_of(tmp_path: Path, name: str, rate: int, person: str | None) -> None:
     wfdb.wrsamp(name, rate, ["mV"], ["MLII"], RAMP[:, None], fmt=["16"], write_dir=str(tmp_path))
