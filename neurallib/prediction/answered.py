@@ -63,6 +63,8 @@ def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Reco
 
 def values_of(answer: Any) -> np.ndarray:
     """The numbers of an answer."""
+    if answer is None:
+        raise TypeError("an answer is None; expected an array, or a dict with 'output': does the function return it?")
     if not isinstance(answer, Mapping):
         return np.asarray(answer)
     for name in ("output", "events"):  # of predict_recording
