@@ -51,7 +51,7 @@ def confusion_matrix(
         Hz, of the signals, where it may be another than the state's; by default, as of channels and units, what the
         manifest of `make_dataset` says of a folder.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 
