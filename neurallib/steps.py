@@ -157,7 +157,8 @@ def _check_step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise ValueError(
-                f"{where} has {name!r}; {step['name']!r} has {listing(known)}.{did_you_mean(name, known)}"
+                f"{where} has {name!r}; {step['name']!r} has {listing([*known, *_SAID[1:]])}."
+                f"{did_you_mean(name, [*known, *_SAID[1:]])}"
             )
     if missing := [name for name in known if name not in given and known[name].default is inspect.Parameter.empty]:
         raise ValueError(f"{where} lacks {listing(missing)}; {step['name']!r} has {listing(known)}.")

@@ -195,7 +195,7 @@ def test_training_sees_what_a_stream_does() -> None:
 def test_causal_is_yes_or_no_and_has_no_ends() -> None:
     with pytest.raises(TypeError, match=r"steps\[0\]\['causal'\]"):
         make(steps=[HIGH | {"causal": "yes"}])
-    with pytest.raises(ValueError, match=r"steps\[0\] has 'ends'; 'highpass' has frequency, order"):
+    with pytest.raises(ValueError, match=r"steps\[0\] has 'ends'; 'highpass' has frequency, order, causal, bes"):
         make(steps=[HIGH | {"ends": "even"}])
     assert check_steps([HIGH | {"causal": False}]) == [{"name": "highpass", "frequency": 0.5}]
 

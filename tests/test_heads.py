@@ -112,6 +112,8 @@ def test_the_head_of_the_same_task_stays_as_large() -> None:
         assert new["hparams"] == state["hparams"]
         assert not torch.equal(new["weights"]["fc_out.weight"], state["weights"]["fc_out.weight"])
     assert nl.replace_head(state, num_classes=4)["hparams"]["multi_label"] is False
+    other = nl.replace_head(make_state(Case("GRUseq2seq", "multiclass")), multi_label=True)["hparams"]
+    assert other["multi_label"] is True and other["num_classes"] == 3
 
 
 @each_architecture

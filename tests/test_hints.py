@@ -119,6 +119,9 @@ def test_the_nearest_names_are_told_in_order_whatever_their_case_and_nothing_whe
     [
         ({"max_epochs": 3}, "give epochs"),
         ({"learning_rate": 0.1}, "'learning_rate' is a hyperparameter: give it to the factory"),
+        ({"hid_dim": 3}, "'hid_dim' is a hyperparameter: .*; the weights of one that is there are made for its own"),
+        ({"num_classes": 3}, "replace_head changes it"),
+        ({"default_root_dir": "."}, "give results_directory"),
         ({"lr": 0.1}, "no option 'lr': learning_rate is a hyperparameter: give it to the factory"),
         ({"num_workers": 2}, "no option 'num_workers': the process that trains prepares its own batches"),
         ({"criterion": abs}, "no option 'criterion': give loss="),

@@ -1,6 +1,7 @@
 """The measures of evaluate and of validation, against torchmetrics and against their definitions."""
 
 import math
+import sys
 import tracemalloc
 from typing import Any
 
@@ -224,6 +225,15 @@ def test_a_confusion_matrix_counts_every_known_label_in_its_place(case: Case) ->
         ]
         expected = expected[0] if case.kind == "binary" else expected
     assert got.tolist() == np.array(expected).tolist() and got.dtype == np.int64
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_confusion_matrix_shows_its_progress_where_it_is_asked_to(
+    wanted: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    nl.confusion_matrix(state := make_state(CASES[0]), make_pairs(state, [5]), enable_progress_bar=wanted)
+    assert ("batch" in capsys.readouterr().err) is wanted
 
 
 def test_a_regression_has_no_confusion_matrix() -> None:

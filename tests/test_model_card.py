@@ -132,6 +132,10 @@ def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path
     for name, wrong in wrong_ones.items():
         with pytest.raises(TypeError, match=name):
             save_model_card(trained(), tmp_path, **{name: wrong})  # type: ignore[arg-type]
+    whole = {"metrics": {"task": "events", "gross": {"f1": 0.9}}, "intervals": {"gross": {"f1": (0.8, 1.0)}}}
+    for name, given in whole.items():  # of evaluate_recordings
+        with pytest.raises(TypeError, match=rf"{name}\['.*'\] is a .*give result\['gross'\]"):
+            save_model_card(trained(), tmp_path, **{name: given}, measured_on="DS1")  # type: ignore[arg-type]
 
 
 def test_data_base_model_and_description_are_said_and_listed(tmp_path: Path) -> None:

@@ -249,6 +249,8 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.evaluate_recordings(f, r), TypeError, "recordings is one recording"),
         (lambda r, f: nl.evaluate_recordings(f, [3]), TypeError, r"recordings\[0\] is a int"),
         (lambda r, f: nl.evaluate_recordings(lambda _: [1.5], [r]), TypeError, "answer for a has 1 floats"),
+        (lambda r, f: nl.evaluate_recordings(lambda _: None, [r]), TypeError, "an answer is None; expected an array"),
+        (lambda r, f: nl.evaluate_recordings(lambda _: 3.5, [r]), TypeError, "answer for a has 1 floats"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="beats"), ValueError, "task='beats'; expected one of"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="denoising"), ValueError, "target is not given"),
         (lambda r, f: nl.evaluate_recordings(f, [r], task="classes"), ValueError, "names of the classes"),

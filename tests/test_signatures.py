@@ -39,7 +39,8 @@ class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
 collate_fn(items)
 compare_recordings(a, b, *, n_resamples=10000, seed=42)
 compose_augmentations(*parts)
-confusion_matrix(state, data, *, batch_size=32, gpu_id=None, sampling_frequency=None, channels=None, units=None)
+confusion_matrix(state, data, *, batch_size=32, gpu_id=None, enable_progress_bar=False, sampling_frequency=None,
+    channels=None, units=None)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,

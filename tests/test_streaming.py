@@ -200,6 +200,7 @@ def test_events_are_of_binary_models_that_name_them() -> None:
         (make({"normalization": "zscore"}), {}, "train with normalization='dataset'"),
         (make({"sampling_frequency": 100.0}, steps=[{"name": "lowpass", "frequency": 30.0}]), {}, "'causal': True"),
         (make(bidirectional=True), {}, "give look_ahead, .* bidirectional=False"),
+        (make(task="regression", residual=True), {}, "residual=False, or take what export_onnx"),
         (make(), {"look_ahead": 1.0}, "answers at once"),
         (make({"sampling_frequency": None}, bidirectional=True), {"look_ahead": 1.0}, "sampling_frequency"),
         (make(bidirectional=True), {"look_ahead": 0}, "look_ahead=0"),

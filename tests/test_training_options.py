@@ -72,14 +72,22 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"limit_train_batches": 0}, ValueError, "limit_train_batches=0: there would be nothing to train on"),
         ({"limit_val_batches": 0.0}, ValueError, "limit_val_batches=0.0: weights are chosen by validation"),
         ({"max_steps": 0}, ValueError, "max_steps=0"),
+        ({"max_steps": -5}, ValueError, "Lightning's Trainer: .*max_steps"),
+        ({"max_time": "a night"}, ValueError, "Lightning's Trainer: .*a night"),
+        ({"precision": "bf17"}, ValueError, "Precision 'bf17' is invalid"),
+        ({"strategy": "ddpp"}, ValueError, "ddpp"),
+        ({"accumulate_grad_batches": 0}, ValueError, "accumulate_grad_batches=0"),
+        ({"gradient_clip_val": -1.0}, ValueError, "gradient_clip_val=-1.0"),
+        ({"layer_learning_rates": {"fc": 1.0}}, ValueError, "fc, where no weight .* of gru_layers.0.*, fc_out"),
     ],
 )
-def test_a_wrong_argument_is_named_before_training(options: dict, error: type, words: str, results: Path) -> None:
-    state = make_state(GRU)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_wrong_argument_is_named_before_training(
+    options: dict, error: type, words: str, dry_run: bool, results: Path
+) -> None:
+    state, given = make_state(GRU), {"epochs": 1, "batch_size": 2, "save": True, "dry_run": dry_run} | options
     with pytest.raises(error, match=words):
-        nl.train(
-            state, data(state), data(state, 3), **({"epochs": 1, "batch_size": 2, "save": True} | options), **QUIET
-        )
+        nl.train(state, data(state), data(state, 3), **given, **QUIET)
     assert not results.exists()
 
 

@@ -85,8 +85,7 @@ def gru_seq2seq(
         (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
     residual : bool
         Whether outputs are added to the signal, as it comes out of the steps and is normalized: a denoiser then learns
-        what to change, and starts from changing nothing. For a regression with as many outputs as features. Kept in
-        `preprocessing["residual"]`.
+        what to change. For a regression with as many outputs as features. Kept in `preprocessing["residual"]`.
     seed : int
         Where the weights are drawn from; the global random state stays as it is.
 
@@ -179,8 +178,8 @@ def gru_seq2one(
     model_name : str
         Names the model's results directory.
     fold : int
-        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
-        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps. Kept in
+        `preprocessing["fold"]`.
     steps : sequence of dict, optional
         Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
         "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,

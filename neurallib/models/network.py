@@ -204,7 +204,8 @@ def weights_of(network: Network) -> dict[str, Tensor]:
         others = listing(sorted(set(weights).difference(network._names)))
         raise ValueError(
             f"network has no parameter {listing(missing)}, and has {others} beside its own: pruning, weight norm and "
-            "other parametrizations rename them. torch.nn.utils.prune.remove gives the name back, and "
-            "torch.func.functional_call(network, weights, (x, lengths)) takes weights made in any way."
+            "other parametrizations rename them. torch.nn.utils.prune.remove or parametrize.remove_parametrizations "
+            "gives the name back, and torch.func.functional_call(network, weights, (x, lengths)) with another network "
+            "of build_network takes weights made in any way."
         )
     return weights

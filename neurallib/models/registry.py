@@ -164,7 +164,7 @@ def state_from_network(state: State, network: torch.nn.Module) -> State:
     state : State
         What the network was built from; stays as it is.
     network : nn.Module
-        From `build_network`, trained since; also within torch.compile, an AveragedModel, or another wrapper.
+        From `build_network`, trained since; also within torch.compile, or a wrapper's `module`, `model` or `network`.
 
     Returns
     -------

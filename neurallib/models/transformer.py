@@ -167,8 +167,8 @@ def transformer_seq2one(
     model_name : str
         Names the model's results directory.
     fold : int
-        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
-        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
+        How many consecutive samples the network takes for the features of one step: it has so many fewer steps. Kept in
+        `preprocessing["fold"]`.
     steps : sequence of dict, optional
         Filters before normalization, as `gru_seq2seq` describes them. Kept in `preprocessing["steps"]`.
     seed : int

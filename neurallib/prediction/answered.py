@@ -63,6 +63,8 @@ def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Reco
 
 def values_of(answer: Any) -> np.ndarray:
     """The numbers of an answer."""
+    if answer is None:
+        raise TypeError("an answer is None; expected an array, or a dict with 'output': does the function return it?")
     if not isinstance(answer, Mapping):
         return np.asarray(answer)
     for name in ("output", "events"):  # of predict_recording
@@ -97,7 +99,7 @@ def intervals_of(
     those of a yes or with one of the names."""
     n_steps, rate = len(recording["signal"]), float(recording["sampling_frequency"])
     said, what = answer if isinstance(answer, Mapping) else {}, f"the {what} {name_of(recording)}"
-    values = None if said and "output" not in said else as_numbers(said.get("output", answer), what)
+    values = None if said and "output" not in said else np.atleast_1d(as_numbers(said.get("output", answer), what))
     if values is None or not said and (values.size == 0 or values.ndim == 2 and len(values) != n_steps):
         if "name" in said:
             chosen = np.array([name in (names or said["name"]) for name in said["name"]], bool)
@@ -125,7 +127,7 @@ def _pairs(found: Mapping[str, Any], chosen: np.ndarray) -> np.ndarray:
 
 def as_events(answer: Any, recording: Recording) -> np.ndarray:
     """Events as sorted samples; probabilities become events first."""
-    values = values_of(answer)
+    values = np.atleast_1d(values_of(answer))
     if values.dtype.kind == "f" and len(values):
         if len(values) != len(recording["signal"]):
             expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"

@@ -28,6 +28,7 @@ def confusion_matrix(
     *,
     batch_size: int = 32,
     gpu_id: int | None = None,
+    enable_progress_bar: bool = False,
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
@@ -44,11 +45,13 @@ def confusion_matrix(
         Signals a batch; the numbers do not depend on it.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
+    enable_progress_bar : bool
+        Show the progress.
     sampling_frequency : float, optional
         Hz, of the signals, where it may be another than the state's; by default, as of channels and units, what the
         manifest of `make_dataset` says of a folder.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 
@@ -89,5 +92,7 @@ def confusion_matrix(
         return metrics.confusion()
 
     handed = handed_of(state, data, sampling_frequency, channels, units)
-    tables = of_each_share("confusion_matrix", state, data, "data", True, handed, table)
+    tables = of_each_share(
+        "confusion_matrix", state, data, "data", True, handed, table, enable_progress_bar=enable_progress_bar
+    )
     return np.asarray(sum(tables))

@@ -66,7 +66,7 @@ def evaluate(
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 
@@ -158,7 +158,7 @@ def predict(
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 
@@ -229,7 +229,7 @@ def iter_predict(
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 

@@ -101,8 +101,8 @@ def predict_recording(
     Raises
     ------
     TypeError, ValueError
-        If an argument is wrong, a channel is missing, units do not convert, the recording has no value at all, or has
-        a rate and the state knows none.
+        If an argument is wrong, a channel is missing, units do not convert, the recording has no value at all, or one
+        of recording and state alone says its rate.
 
     See Also
     --------
@@ -152,6 +152,7 @@ def predict_recording(
         values = np.concatenate([rows for _, rows in parts])
         if file is not None:
             write_array(file, values)
+            values = np.load(file, mmap_mode="r")
     elif file is None:
         values = np.full((n_steps, task.n_outputs), np.nan, np.float32)
         for own, rows in parts:

@@ -77,7 +77,7 @@ def test_on_test_set(
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of them.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names.
+        Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
 
@@ -192,7 +192,7 @@ def test_on_single_signal(
     sampling_frequency : float, optional
         Hz, of the signal. Where the state was trained at another, it is resampled, and the answer is for its own steps.
     channels : sequence of str, optional
-        Names of its channels: the state's are picked by their names.
+        Names of its channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of its channels, or of all: converted to the state's, with a warning.
 

@@ -29,7 +29,10 @@ def check_streamable(state: State, look_ahead: float | None) -> None:
             "with 'causal': True in each step, as load_pretrained(\"ecg_r_peaks_stream\") was."
         )
     if known["residual"]:
-        raise ValueError("preprocessing['residual'], outputs added to the signal, is not done to a stream.")
+        raise ValueError(
+            "preprocessing['residual'], outputs added to the signal, is not done to a stream: train with "
+            "residual=False, or take what export_onnx(..., stateful=True) writes."
+        )
     if known["normalization"] in OWN:
         raise ValueError(
             f"the state normalizes each signal or window by all of it ({known['normalization']!r}), which a stream "

@@ -52,7 +52,7 @@ def segments_of(recording: Mapping[str, Any], handed: Handed) -> list[tuple[int,
         def is_empty(k: int) -> bool:
             return len(runs_where(signal, lambda rows: np.isfinite(rows[:, k]))) == 0
 
-        names = of_each(recording, "channels", list(map(str, numbers)))
+        names = of_each(recording, "channels", [f"channel {k}" for k in numbers])
         empty = [names[k] for k in handed.conversion.columns or numbers if is_empty(k)]
         which = listing(empty) if empty else "some channel"
         raise ValueError(f"recording['signal'] holds no value: every step is nan, or infinite, in {which}.")

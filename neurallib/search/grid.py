@@ -134,6 +134,10 @@ def grid_search(
             raise TypeError(f"{name} is a {type(given).__name__}; expected a mapping of names to values.")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor={executor!r}; expected a ProcessPoolExecutor or what has its `submit`.")
+    if missing := sorted({"path_x", "path_y"} - train_params.keys()):
+        raise TypeError(f"train_params lacks {listing(missing)}; expected the arguments of train_from_scratch.")
+    if own := sorted({"state", "dry_run"} & train_params.keys()):
+        raise TypeError(f"train_params holds {listing(own)}, which the search gives each trial itself.")
     options = _options(architecture, hparams_options)
     varied = [name for name, values in options.items() if len(values) > 1]
     directory = _search_directory(architecture, options, train_params)

@@ -49,7 +49,7 @@ class TrialResult(TypedDict):
     hparams : dict
         The factory's arguments, as they were asked for.
     validation_loss : float
-        The lowest; infinity where there is none.
+        Of the weights that were kept: the lowest, unless another `monitor` chose them; infinity where there is none.
     best_epoch : int or None
         The epoch that had it, from 1.
     epochs : int or None

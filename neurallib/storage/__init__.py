@@ -12,7 +12,8 @@ hparams.yaml                hyperparameters             last.ckpt          Light
 training_info.json          what was trained, on what,  run.json           what the run began with, to resume it
                             how well, and its history   tensorboard_logs/  where enabled
                                                         predictions/       where asked for
-preprocessing.json          scales, rate, channels, units, window, and the names of outputs
+preprocessing.json          scales, rate, channels, units,  README.md          a model card
+                            window, names of outputs    lightning_logs/    hparams.yaml where NeuralLib looks for it
 ```
 
 Directories, manifests of data sets and saved streams say their format. Every version reads those of all before it, and

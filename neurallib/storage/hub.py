@@ -37,8 +37,9 @@ def load_from_hub(
 ) -> State:
     """A state from a repository that `push_to_hub` or the original NeuralLib wrote.
 
-    Downloads the weights, hparams.yaml and training_info.json of one commit, and those alone; what the cache has is
-    not downloaded again. Without a connection, or with HF_HUB_OFFLINE=1, the cache alone is used.
+    Downloads the weights, hparams.yaml, training_info.json and, where there is one, preprocessing.json of one commit,
+    and those alone; what the cache has is not downloaded again. Without a connection, or with HF_HUB_OFFLINE=1, the
+    cache alone is used.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def push_to_hub(
     base_model: str | None = None,
     description: str | None = None,
 ) -> str:
-    """Publish a model in one commit: weights, hparams.yaml, training_info.json, loss plot and model card.
+    """Publish a model in one commit: what `save_checkpoint` writes, the loss plot and a model card.
 
     The original NeuralLib reads the same repository; a warning names what it has no words for. Paths of this machine
     and training information of your own, which `save_training_information` takes, are left out of what is published.

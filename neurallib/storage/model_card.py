@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -131,6 +132,7 @@ def model_card(
         raise TypeError(f"metrics is a {type(metrics).__name__}; expected numbers by name, as `evaluate` gives them.")
     if intervals is not None and not isinstance(intervals, Mapping):
         raise TypeError(f"intervals is a {type(intervals).__name__}; expected (low, high) by the name of a metric.")
+    _check_measured(metrics or {}, intervals or {})
     if metrics:
         if measured_on is None:
             raise ValueError("measured_on is missing: metrics say nothing without the data they were measured on.")
@@ -159,6 +161,17 @@ def model_card(
     data[DIGEST] = digest(state["weights"])
     data.license, data.datasets, data.base_model = license, list(datasets or ()) or None, base_model
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+
+
+def _check_measured(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> None:
+    """Raise TypeError unless metrics are numbers, and intervals pairs of them."""
+    way = "of evaluate_recordings give result['gross'] and result['intervals']['gross']"
+    for name, value in metrics.items():
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"metrics[{name!r}] is a {type(value).__name__}; expected a number: {way}.")
+    for name, pair in intervals.items():
+        if not is_list(pair) or len(pair) != 2 or not all(isinstance(side, numbers.Real) for side in pair):
+            raise TypeError(f"intervals[{name!r}] is a {type(pair).__name__}; expected (low, high): {way}.")
 
 
 def check_card(path: Path, state: State) -> None:

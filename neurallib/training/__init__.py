@@ -27,7 +27,8 @@ whatever `monitor` chose the weights by.
 
 Runs that are stopped
 ---------------------
-A directory can be loaded from its first finished epoch on, however its run ends, with a warning that it did not finish.
+A directory can be loaded from its first finished epoch on, however its run ends; of one that goes on or was killed a
+warning tells that.
 `resume=` of the training functions goes on where a run was stopped, by Ctrl-C, a scheduler's SIGTERM, `max_time`, a
 full disk or SIGKILL, and ends bit by bit with what it would have ended with; what it began with, data and versions
 included, has to be the same, and what is not is told.
@@ -35,7 +36,7 @@ included, has to be the same, and what is not is told.
 ```python
 state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=2)
 state = nl.train_from_scratch(state, "data/x", "data/y", resume=True)  # the newest such run that is unfinished, or anew
-nl.find_unfinished()  # their directories, each of which `resume=` takes
+[run["directory"] for run in nl.find_unfinished()]  # each of which `resume=` takes
 ```
 
 Between epochs `last.ckpt` is written as often as costs little; `checkpoint_every=500` (steps) or a `timedelta` writes

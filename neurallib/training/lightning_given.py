@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
+from neurallib.training.isolation import isolated
 from neurallib.training.trainer_options import check_trainer_options
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
+_PLAIN = (int, float, str, list, dict, datetime.timedelta)  # objects may be made for one Trainer alone
 
 
 def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -42,3 +47,18 @@ def check_loggers(loggers: Any) -> None:
     if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
         came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
         raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
+
+
+def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless Lightning can make a Trainer of a run's placement and options: one is made."""
+    if not options and placement["strategy"] in ("auto", "ddp"):
+        return
+    given = {**placement, **options, "plugins": None}
+    plain: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, _PLAIN)}
+    plain |= dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    try:
+        with isolated(0), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pl.Trainer(**plain)
+    except MisconfigurationException as error:
+        raise ValueError(f"Lightning's Trainer: {error}") from error

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurallib.checks import boolean, number, takes
 from neurallib.functions import function_name
 from neurallib.measures.losses import Loss
-from neurallib.names import did_you_mean, hinted, is_named, listing
+from neurallib.names import did_you_mean, hinted, is_named, known_layers, listing
 from neurallib.state import Batch, Hparams
 from neurallib.training.schedules import SCHEDULES, Schedule, build_schedule
 
@@ -236,7 +236,8 @@ def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates
     if not groups:
         raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
     if idle := [pattern for pattern in layer_learning_rates if pattern not in groups]:
-        raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn.")
+        those = known_layers([name for group in groups.values() for name in group], idle[0])
+        raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn; of {those}")
     rates = {"others": hparams["learning_rate"]} | dict(layer_learning_rates)
     return [
         Group(pattern, group, number("learning rate", rates[pattern], 0, low_open=True))

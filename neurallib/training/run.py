@@ -105,7 +105,7 @@ class Fit(NamedTuple):
         """What is said where there are no weights to keep."""
         if not self.val_losses and not self.diverged:
             return "training ended before its first validation, so there are no weights to keep."
-        reason = "diverged in its first epoch" if monitored == "loss" or self.diverged else "has no weights to choose"
+        reason = "diverged" if monitored == "loss" or self.diverged else "has no weights to choose"
         told = f" {self.diverged[0].upper()}{self.diverged[1:]}." if self.diverged else ""
         if not told and monitored != "loss":
             told = f" Does val_data have the labels that {monitored} needs?"

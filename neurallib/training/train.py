@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
 from neurallib.measures.losses import Loss
-from neurallib.models.registry import check_weights
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
@@ -241,7 +240,7 @@ def train(
     """
     resume, save = as_resume(resume), boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import check_given
+    from neurallib.training.lightning_given import check_given, check_trainer
     from neurallib.training.resuming import check_resumable, opened
 
     start = with_names(check_state(state), outputs, train_data)
@@ -249,7 +248,7 @@ def train(
     options = checked_options(start, given)
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
-    check_weights(start)
+    check_trainer(options["placement"], options["trainer_options"])
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from neurallib.architectures import ARCHITECTURES
+from neurallib.checks import integer, number
 from neurallib.names import did_you_mean
 
 _OWN = {
@@ -17,7 +18,7 @@ _OWN = {
     "num_sanity_val_steps": "all data are checked before training",
     "log_every_n_steps": "every step is logged",
     "use_distributed_sampler": "processes share the batches out already",
-    "default_root_dir": "set NEURALLIB_RESULTS_DIR",
+    "default_root_dir": "give results_directory",
     "check_val_every_n_epoch": "every epoch ends with validation",
     "val_check_interval": "every epoch ends with validation",
     "barebones": "what it leaves out is left out already",
@@ -38,6 +39,10 @@ _NOT_NONE_OF = {
     "limit_val_batches": "weights are chosen by validation",
     "max_steps": "there would be no step of the optimizer",
 }
+_OF_A_STATE = {  # hyperparameters that can be changed where the weights are there
+    name: f"of a state that is there it is state['hparams'][{name!r}]"
+    for name in ("learning_rate", "dropout", "model_name")
+} | dict.fromkeys(("task", "num_classes", "multi_label", "n_outputs"), "replace_head changes it of one that is there")
 _OF_THE_ORIGINAL = {
     "min_max_norm_sig": "normalization='minmax' normalizes each signal, and the state remembers it",
 }
@@ -66,6 +71,10 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
             raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
+        if name == "accumulate_grad_batches":
+            integer(name, options[name])
+        if name == "gradient_clip_val" and options[name] is not None:
+            number(name, options[name], 0)
         if name in _NOT_HERE:
             raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
         if name == "profiler" and isinstance(options[name], str):
@@ -77,10 +86,8 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is an argument of the original NeuralLib; here {_OF_THE_ORIGINAL[name]}.")
         if name not in known:
             if any(name in inspect.signature(entry.factory).parameters for entry in ARCHITECTURES.values()):
-                raise TypeError(
-                    f"{name!r} is a hyperparameter: give it to the factory that makes the state; of a state that is "
-                    f"there it is state['hparams'][{name!r}]."
-                )
+                way = _OF_A_STATE.get(name, "the weights of one that is there are made for its own")
+                raise TypeError(f"{name!r} is a hyperparameter: give it to the factory that makes the state; {way}.")
             raise TypeError(
                 f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
                 f"Lightning's Trainer.{did_you_mean(name, known)}"

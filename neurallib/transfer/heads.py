@@ -31,9 +31,9 @@ def replace_head(
     task : str, optional
         "classification" or "regression"; by default the state's own.
     num_classes : int, optional
-        K of a classification; by default 1 (binary), or of the same task the state's.
+        K of a classification; by default the state's, or 1 (binary) where it did regression.
     multi_label : bool, optional
-        Whether its classes may hold together; by default not, or of the same task as in the state.
+        Whether its classes may hold together; by default not, or as in the state where no other task is asked for.
     n_outputs : int, optional
         K of a regression; by default what its factory takes, or of the same task the state's.
     seed : int
@@ -74,8 +74,10 @@ def replace_head(
     asked = {name: value for name, value in given.items() if value is not None}
     if unknown := [name for name in asked if name not in hyperparameters(entry.factory)]:
         raise ValueError(f"{state['architecture']} has no {listing(unknown)}.")
-    same = set(asked) <= {"task"} and task in (None, old.get("task"))
-    words = {name: old[name] for name in (_TASK if same else _TASK[:1]) if name in old} | asked
+    same_task = task in (None, old.get("task"))
+    same = same_task and set(asked) <= {"task"}
+    kept = _TASK if same else _TASK[:2] if same_task else ()
+    words = {name: old[name] for name in kept if name in old} | asked
     body = {name: value for name, value in old.items() if name not in _TASK}
     body |= {"fc_out_bool": True} if "fc_out_bool" in old else {}
     inside = folding(state["preprocessing"])

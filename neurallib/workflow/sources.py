@@ -14,6 +14,8 @@ from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.warn import warn
 from neurallib.workflow.on_folders import PathLike
 
+_ARGUMENTS = ("sampling_frequency", "channels", "units", "normalization", "target_normalization")  # of retrain
+
 
 def source_of(state: State | None, checkpoints_directory: PathLike | None, hugging_face_model: str | None) -> State:
     """What retraining begins with: the source, under what a state beside it says.
@@ -64,9 +66,10 @@ def _preprocessing_of(state: State, source: State) -> Preprocessing:
         if known[name] is None and name != "residual":  # without which nothing was added
             known[name] = said
         elif said is not None and not np.array_equal(known[name], said):
+            way = "Leave it None in the state" + "; what is to change is an argument of retrain" * (name in _ARGUMENTS)
             raise ValueError(
                 f"state['preprocessing'][{name!r}]={repr(said)[:80]}, its source's is {repr(known[name])[:80]}: the "
-                "weights learnt with that. Leave it None in the state; what is to change is an argument of retrain."
+                f"weights learnt with that. {way}."
             )
     return new_preprocessing(known)
 
