@@ -248,7 +248,8 @@ def _told_if_broken(trials: Sequence[Trial], results: Sequence[TrialResult]) -> 
     except BrokenExecutor as error:
         raise RuntimeError(
             f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
-            "Call grid_search again with another one: it goes on with those."
+            "Call grid_search again with another one: it goes on with those. A script makes processes under "
+            "`if __name__ == \"__main__\":`, for each of them imports it."
         ) from error
 
 
