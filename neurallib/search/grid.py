@@ -56,7 +56,8 @@ def grid_search(
 
     A search that was interrupted goes on where it stopped: finished trials of the same architecture, hyperparameters,
     training parameters and data files are not trained again. Failed ones are. Searches that run at the same time in the
-    same directory share their trials.
+    same directory share their trials. Files are known by name, size and time, which `cp -p` and `rsync -a` keep where
+    each job copies the data.
 
     Parameters
     ----------
