@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import json
 import os
@@ -22,6 +21,8 @@ import numpy as np
 import yaml
 from torch import Tensor
 
+from neurallib.locks import lock
+
 TEMPORARY, YOUNG = ".writing", 10.0  # how temporary names end; seconds after which one that is not locked is old
 MAX_JSON, MAX_YAML = 1 << 24, 1 << 18  # bytes of a file, and characters of YAML with its aliases written out
 MAX_DEPTH, MAX_DIGITS = 200, 308  # of lists within lists, and of a number: float64 ends there
@@ -29,7 +30,7 @@ MAX_DEPTH, MAX_DIGITS = 200, 308  # of lists within lists, and of a number: floa
 
 def open_regular(path: Path) -> BinaryIO:
     """A file opened for reading; ValueError where it is none of bytes: a pipe would block, a device never ends."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ValueError(f"{path} is no regular file.")
@@ -57,17 +58,17 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}.", suffix=TEMPORARY)
         temporary = Path(name)
-        with open(handle, "rb") as file:
-            with contextlib.suppress(OSError):  # of a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
+        try:
+            with open(handle, "rb") as file:
+                with contextlib.suppress(OSError):  # of a file system without locks
+                    lock(file)
                 yield temporary
                 os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
-                os.replace(temporary, path)
-                _sync(path.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+            os.replace(temporary, path)  # Windows moves and removes no file that is open
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         others = error.filename not in (None, str(temporary)) and temporary != path  # one that is read meanwhile
         if error.errno is None or others:
@@ -78,10 +79,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def sweep(directory: Path) -> None:
     """Remove what writes of processes that were killed have left in a directory."""
     for path in directory.glob(f".*{TEMPORARY}"):
-        with contextlib.suppress(OSError), open_regular(path) as file:  # somebody writes it, or has swept it
-            if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+        with contextlib.suppress(OSError):  # somebody writes it, or has swept it
+            with open_regular(path) as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime <= YOUNG:
+                    continue
+                lock(file)
+            path.unlink()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -91,10 +94,10 @@ def _swept(directory: Path) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Have a directory remember a new name whatever comes, where the file system can; one that nobody may read is left
-    alone."""
+    """Have a directory remember a new name whatever comes, where the file system can; one that nobody may open, as on
+    Windows, is left alone."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     except PermissionError:
         return
     try:
@@ -150,7 +153,7 @@ def as_plain(value: Any) -> Any:
     raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON cannot hold.")
 
 
-def short(error: BaseException) -> str:
+def short(error: object) -> str:
     """What an error says, which may repeat what a file holds, or its kind where it says nothing."""
     told = str(error) or type(error).__name__
     return told if len(told) <= 2000 else f"{told[:2000]} ..."

@@ -35,7 +35,8 @@ def _after_fork() -> None:
     _lost = _lost or _used
 
 
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def check_threads(n_threads: int | None = None) -> None:

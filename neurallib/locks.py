@@ -4,12 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
+import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from neurallib.warn import warn
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # on Windows, which has locks of bytes, and removes no file that is open
+    fcntl: Any = None
+else:
+    fcntl = _fcntl
+
+_BEYOND = 1 << 30  # the byte that Windows locks: nobody else may read or write one that is
+
+
+def lock(file: BinaryIO, wait: bool = False) -> None:
+    """Lock an open file until it is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        Without `wait`, where somebody else holds it.
+    OSError
+        Of a file system without locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    import msvcrt
+
+    windows: Any = msvcrt
+    file.seek(_BEYOND)
+    try:
+        while not _is_locked(windows, file):
+            if not wait:
+                raise BlockingIOError(errno.EAGAIN, "somebody else holds it")
+            time.sleep(0.1)
+    finally:
+        file.seek(0)
+
+
+def _is_locked(windows: Any, file: BinaryIO) -> bool:
+    """Whether Windows has locked the byte where the file is."""
+    try:
+        windows.locking(file.fileno(), windows.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -21,23 +68,27 @@ def held(path: Path, wait: bool = True) -> Iterator[None]:
     BlockingIOError
         Without `wait`, where somebody else holds it.
     """
-    with _locked(path, wait) as file:
+    file = _locked(path, wait)
+    try:
         told = f"process {os.getpid()} on {socket.gethostname()} since {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
         with contextlib.suppress(OSError):  # a full disk: it is held all the same
             file.truncate(0)
             file.write(told.encode())
             file.flush()
-        try:
-            yield
-        finally:
+        yield
+    finally:
+        if fcntl is None:
+            file.close()
+        with contextlib.suppress(OSError):  # on Windows who waits has opened it
             path.unlink(missing_ok=True)
+        file.close()
 
 
 def holder(path: Path) -> str | None:
     """Who holds the file, in words; None where nobody does."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
         except BlockingIOError:
             return file.read(200).decode(errors="replace") or "another process"
         except OSError:  # of a file system without locks
@@ -50,12 +101,14 @@ def _locked(path: Path, wait: bool) -> BinaryIO:
     while True:
         file = open(path, "ab")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait)
         except BlockingIOError:
             file.close()
             raise
-        except OSError:  # of a file system without locks
+        except OSError as error:
+            told = f"the file system of {path.parent} has no locks ({error.strerror})"
+            warn(f"{told}: who else works there at the same time is not noticed.")
             return file
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+        if fcntl is None or path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             return file
         file.close()

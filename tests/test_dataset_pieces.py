@@ -1,6 +1,7 @@
-"""Pieces of recordings in a data set: how short one may be, when each is, and whose and in which part."""
+"""Pieces of recordings in a data set: how short one may be, when each is, whose and in which part, and by whom."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,20 @@ def test_a_beat_of_the_last_sample_is_that_of_the_last_one_at_another_rate(tmp_p
     entry = made(tmp_path, given, sampling_frequency=125, target=beat)["a"]
     y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
     assert np.flatnonzero(y).tolist() == [50, 2499]
+
+
+def ended(recording: Any) -> float:
+    os._exit(1)
+
+
+def test_a_process_that_ends_says_what_its_script_may_lack(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="a worker of n_workers=2 ended .* under `if __name__ == "):
+        made(tmp_path, target=ended, n_workers=2)
+
+
+def test_names_that_are_one_file_where_case_makes_no_difference_are_refused(tmp_path: Path) -> None:
+    both = recording("a"), recording("A")
+    assert len(made(tmp_path / "tells", *both)) == 5
+    (tmp_path / "one" / "X").mkdir(parents=True)  # as a file system says that takes it for x
+    with pytest.raises(ValueError, match="recordings has 'a' and 'A', whose files would be the same in .*one"):
+        made(tmp_path / "one", *both)

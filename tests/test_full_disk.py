@@ -1,5 +1,5 @@
 """What cannot be written: what does not matter is told and ends nothing; a checkpoint is an error that hands the
-trained state out, after all else was saved."""
+trained state out, after all else was saved. So is a warning where warnings are errors."""
 
 import builtins
 import errno
@@ -43,7 +43,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def run(**options: Any) -> nl.State:
     state = make_state(GRU)
-    return nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4, save=True, **(QUIET | options))
+    return nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4, **({"save": True} | QUIET | options))
 
 
 @pytest.mark.parametrize("name", ["loss_plot.png", "README.md"])
@@ -109,6 +109,19 @@ def test_a_best_checkpoint_that_is_never_written_is_told_after_the_weights_were(
         run()
     state = error.value.state  # type: ignore[attr-defined]
     assert same_weights(nl.load_checkpoint(state["training_info"]["checkpoints_directory"]), state)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("save", [False, True])
+def test_a_warning_that_is_an_error_hands_out_the_trained_state(save: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurallib.training.record.constant_loss", lambda *_: 0.0)
+    with pytest.raises(UserWarning, match="the best model is no better than a constant") as warning:
+        run(save=save)
+    state = warning.value.state  # type: ignore[attr-defined]
+    assert state["training_info"]["epochs"] == 3
+    if save:
+        assert same_weights(nl.load_checkpoint(state["training_info"]["checkpoints_directory"]), state)
+        assert nl.find_unfinished() == []
 
 
 def test_predictions_that_cannot_be_written_are_returned(full: Callable[..., None], tmp_path: Path) -> None:

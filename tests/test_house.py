@@ -17,7 +17,7 @@ PACKAGE = Path(nl.__file__).parent
 # or the open floor where it lies in none) what stands before it.
 FLOORS = """
 version warn state names extras checks progress reading sequences
-forks functions architectures steps tasks files weight_files formats locks processes devices recurrence.__init__
+forks functions architectures steps tasks locks files weight_files formats processes devices recurrence.__init__
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
@@ -41,8 +41,8 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
-training.__init__ training.schedules training.optimization training.monitoring training.run training.measuring
-    training.placing training.options training.isolation training.seldom training.divergence training.company
+training.__init__ training.schedules training.optimization training.monitoring training.run training.placing
+    training.measuring training.options training.isolation training.seldom training.divergence training.company
     training.trainer_options training.history training.description training.record training.saving training.ending
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches

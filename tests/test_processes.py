@@ -176,8 +176,11 @@ def test_a_program_in_no_file_cannot_be_started_again(monkeypatch: pytest.Monkey
         nl.train(state, pairs, pairs, epochs=1, batch_size=2, dry_run=True, devices=2)
 
 
-def test_a_run_by_itself_writes_whatever_slurm_says_of_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROCID", "NTASKS", "NTASKS_PER_NODE", "LOCALID", "NODEID", "JOB_ID"):
+@pytest.mark.parametrize("names", [("PROCID", "NTASKS", "NTASKS_PER_NODE", "LOCALID", "NODEID"), ("NTASKS",)])
+def test_a_run_by_itself_writes_whatever_slurm_says_of_ranks_and_tasks(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*names, "JOB_ID"):
         monkeypatch.setenv(f"SLURM_{name}", "4")
     monkeypatch.setenv("SLURM_JOB_NAME", "workers")
     state = make_state(GRU)

@@ -144,8 +144,9 @@ def test_unfinished_runs_are_listed(tmp_path: Path) -> None:
     run(tmp_path)
     directory = stopped((2, 1), tmp_path)
     (one,) = nl.find_unfinished(tmp_path)
-    assert one["directory"] == str(directory) and one["model_name"] == "GRUseq2seq" and one["status"] == "running"
+    assert one["directory"] == str(directory) and one["model_name"] == "GRUseq2seq"
     assert (one["epochs"], one["of_epochs"]) == (2, 5)
+    assert (one["status"], one["error"]) == ("failed", "RuntimeError: stopped")
     (directory / "run.json").write_text("{")
     assert nl.find_unfinished(tmp_path) == []
 
@@ -187,9 +188,9 @@ def test_an_unfinished_directory_gives_its_best_weights_and_says_so(tmp_path: Pa
     with pytest.raises(RuntimeError, match="stopped"):
         run(tmp_path, epochs=5, schedule="step", resume=directory)
     best = torch.load(directory / "best.ckpt", weights_only=True)
-    with pytest.warns(UserWarning, match="did not finish"):
+    with pytest.warns(UserWarning, match="did not finish .RuntimeError: stopped.: its best"):
         state = nl.load_checkpoint(directory)
-    assert state["training_info"]["best_epoch"] == best["epoch"] + 1 and state["training_info"]["status"] == "running"
+    assert state["training_info"]["best_epoch"] == best["epoch"] + 1 and state["training_info"]["status"] == "failed"
     with pytest.warns(UserWarning, match="did not finish"):
         path, _ = nl.get_weights_and_info_from_checkpoints(directory)
     for name, weight in torch.load(path, weights_only=True).items():

@@ -123,9 +123,18 @@ def test_a_schedule_that_counts_batches_goes_on_with_each_step(schedule: Any, n_
     assert rates == pytest.approx(expected)
 
 
-def test_a_cycle_that_would_end_before_the_run_is_told_when_it_begins() -> None:
-    with pytest.raises(ValueError, match="total_steps=15; this run takes 16 steps .* in 4 epochs: give 16, or 4"):
-        rates_of(schedule=lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=15))
+@pytest.mark.parametrize(
+    ("n_steps", "options"),
+    [(16, {}), (8, {"accumulate_grad_batches": 2}), (7, {"max_steps": 7}), (8, {"limit_train_batches": 2})],
+    ids=["all", "micro-batches", "max_steps", "some batches"],
+)
+def test_a_cycle_that_would_end_before_the_run_is_told_before_it_begins(
+    n_steps: int, options: dict[str, Any], results: Path
+) -> None:
+    told = f"total_steps={n_steps - 1}; this run takes {n_steps} steps .* in 4 epochs: give {n_steps}, or 4"
+    with pytest.raises(ValueError, match=told):
+        rates_of(schedule=lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=n_steps - 1), save=True, **options)
+    assert not results.exists() or "limit_train_batches" in options  # of which Lightning alone knows how many they are
 
 
 def sgd(network: torch.nn.Module, hparams: dict) -> torch.optim.Optimizer:

@@ -78,14 +78,19 @@ def test_training_is_quiet_without_its_progress_bar(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_progress_bar_is_drawn_on_a_terminal_and_not_into_a_log_file(
-    terminal: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_the_progress_bar_is_drawn_on_a_terminal_and_not_into_a_log_file_which_has_epochs(
+    terminal: bool, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level("INFO", "neurallib")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     state = make_state(GRU)
-    nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4)
+    trained = nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4)
     shown = capsys.readouterr().err
     assert "epoch 1" in shown if terminal else shown == ""
+    losses = trained["training_info"]["val_losses"]
+    for epoch in (1, 3):  # the others once in ten seconds
+        assert (f"epoch {epoch} of 3: " in caplog.text) != terminal
+        assert (f"val_loss {losses[epoch - 1]:.4g}" in caplog.text) != terminal
 
 
 def test_early_stopping_ends_training_and_the_best_weights_come_back() -> None:

@@ -56,7 +56,8 @@ def grid_search(
 
     A search that was interrupted goes on where it stopped: finished trials of the same architecture, hyperparameters,
     training parameters and data files are not trained again. Failed ones are. Searches that run at the same time in the
-    same directory share their trials.
+    same directory share their trials. Files are known by name, size and time, which `cp -p` and `rsync -a` keep where
+    each job copies the data.
 
     Parameters
     ----------
@@ -252,7 +253,8 @@ def _told_if_broken(trials: Sequence[Trial], results: Sequence[TrialResult]) -> 
     except BrokenExecutor as error:
         raise RuntimeError(
             f"the executor broke with {len(trials) - len(results)} of {len(trials)} trials to do ({error}). "
-            "Call grid_search again with another one: it goes on with those."
+            "Call grid_search again with another one: it goes on with those. A script makes processes under "
+            "`if __name__ == \"__main__\":`, for each of them imports it."
         ) from error
 
 

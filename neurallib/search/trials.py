@@ -157,7 +157,7 @@ def _train(trial: Trial) -> TrialResult:
         "finished", trial.hparams, trial=trial.digest, **told, n_weights=count_parameters(state["weights"]),
         checkpoints_directory=info["checkpoints_directory"],
     )  # fmt: skip
-    within = os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])
+    within = Path(os.path.relpath(info["checkpoints_directory"], trial.train_params["results_directory"])).as_posix()
     with dispensable(trial.record):
         write_json(trial.record, {**result, "checkpoints_directory": within})  # the results may be moved together
     return result

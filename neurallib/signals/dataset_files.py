@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.forks import end_with_parent
+from neurallib.progress import progress
 from neurallib.signals.annotations import looked_for, unwanted
 from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
@@ -91,6 +93,37 @@ def make_files(job: Job) -> dict[str, Any]:
         "missing": {} if files else _missing(recording),
         "files": files,
     }
+
+
+def made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """What the manifest says of each recording, whose files are then written, by one process or several.
+
+    Raises
+    ------
+    RuntimeError
+        If one of several processes ended.
+    """
+    if n_workers == 1 or len(jobs) < 2:
+        for job in progress(jobs, bar, "recordings", unit="recording"):
+            yield job, make_files(job)
+        return
+    import multiprocessing
+    from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")  # a fork after torch has used threads hangs
+    with ProcessPoolExecutor(min(n_workers, len(jobs)), context, initializer=end_with_parent) as pool:
+        try:
+            futures = [(job, pool.submit(make_files, job)) for job in jobs]
+            for job, future in progress(futures, bar, "recordings", unit="recording"):
+                yield job, future.result()
+        except BrokenExecutor as error:
+            raise RuntimeError(
+                f"a worker of n_workers={n_workers} ended before its recording was made. Each of them imports the "
+                "script that calls make_dataset, which has to do so under `if __name__ == \"__main__\":`; or else it "
+                "was killed, as for want of memory. What is made is kept: call make_dataset again."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _missing(recording: Recording) -> dict[str, float]:

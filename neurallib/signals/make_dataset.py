@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neurallib.checks import as_path, boolean, integer, number
 from neurallib.files import sweep
-from neurallib.forks import end_with_parent
 from neurallib.names import hinted, listing
-from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_channels import channels_of
-from neurallib.signals.dataset_files import Job, is_made, make_files
+from neurallib.signals.dataset_files import Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
@@ -112,6 +110,8 @@ def make_dataset(
         If an argument is wrong, a recording cannot be read, lacks a channel or has another rate, other channels or
         units of something else than the first, a name comes twice, a target does not fit, nothing could be written, or
         the folder holds what this function did not make.
+    RuntimeError
+        If one of several processes ended.
 
     See Also
     --------
@@ -162,6 +162,7 @@ def make_dataset(
     ]  # fmt: skip
     manifest = {job.name: old[job.name] for job in jobs if is_made(job, old.get(job.name))}
     outdated = _outdated(root, {*old, *sources}, keep=manifest)
+    _check_case(root, sources)
     _write(root, manifest, sources)  # first: who is killed in between leaves no file under an earlier one's name
     for file in outdated:
         file.unlink()
@@ -240,32 +241,24 @@ def _outdated(root: Path, known: set[str], keep: Mapping[str, Any]) -> list[Path
     return outdated
 
 
+def _check_case(root: Path, names: Mapping[str, Any]) -> None:
+    """Raise ValueError where names differ in case alone and the file system takes them for one."""
+    if not (root / "X").exists():
+        return
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"recordings has {other!r} and {name!r}, whose files would be the same in {root}.")
+
+
 def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) -> None:
     """Make the files of each recording, and write down each that is finished."""
     written = time.monotonic()
-    for job, entry in _made(jobs, n_workers, bar):
+    for job, entry in made(jobs, n_workers, bar):
         manifest[job.name] = entry
         if time.monotonic() - written > _SECONDS:
             _write(job.root, manifest, {each.name: None for each in jobs})
             written = time.monotonic()
-
-
-def _made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dict[str, Any]]]:
-    if n_workers == 1 or len(jobs) < 2:
-        for job in progress(jobs, bar, "recordings", unit="recording"):
-            yield job, make_files(job)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    context = multiprocessing.get_context("spawn")  # a fork after torch has used threads hangs
-    with ProcessPoolExecutor(min(n_workers, len(jobs)), context, initializer=end_with_parent) as pool:
-        futures = [(job, pool.submit(make_files, job)) for job in jobs]
-        try:
-            for job, future in progress(futures, bar, "recordings", unit="recording"):
-                yield job, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path, boolean, is_list
-from neurallib.files import read_json
+from neurallib.files import read_json, short
 from neurallib.locks import holder
 from neurallib.names import hinted, listing
 from neurallib.state import State
-from neurallib.storage.training_info import INFO, RUNNING
+from neurallib.storage.training_info import FAILED, INFO, RUNNING
 from neurallib.warn import warn
 
 SAFETENSORS, PTH = "model_weights.safetensors", "model_weights.pth"
@@ -126,8 +126,8 @@ def weights_path(directory: Path) -> Path:
 
 
 def is_running(directory: Path) -> bool:
-    """Whether the run of a directory has not come to its end: it goes on, or was killed."""
-    return (directory / INFO).is_file() and read_json(directory / INFO).get("status") == RUNNING
+    """Whether the run of a directory has not come to its end: it goes on, was killed, or an error ended it."""
+    return (directory / INFO).is_file() and read_json(directory / INFO).get("status") in (RUNNING, FAILED)
 
 
 def tell_if_running(directory: Path) -> bool:
@@ -136,7 +136,9 @@ def tell_if_running(directory: Path) -> bool:
         return False
     who, so_far = holder(directory / LOCK), "its best weights so far are taken"
     if who is None:
-        warn(f"the run of {directory} did not finish: {so_far}. It goes on with resume={str(directory)!r}.")
+        error = read_json(directory / INFO).get("error")
+        why = f" ({short(error)})" if error else ""
+        warn(f"the run of {directory} did not finish{why}: {so_far}. It goes on with resume={str(directory)!r}.")
     else:
         warn(f"the run of {directory} has not finished, it is trained by {who}: {so_far}.")
     return True

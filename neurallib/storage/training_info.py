@@ -16,6 +16,7 @@ from neurallib.warn import warn
 INFO = "training_info.json"
 FORMAT = "checkpoint_format"  # of a directory, told in this file of it; no part of a state
 RUNNING = "running"  # the status of a run that has not ended, or was killed
+FAILED = "failed"  # of one that an error ended, which "error" tells
 OUT_OF_TIME = "out of time"  # of one that max_time ended before its epochs were done
 
 

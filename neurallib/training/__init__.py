@@ -46,6 +46,19 @@ run, as `epochs` do. A run that finished goes on where more of them are asked fo
 grid search that was killed goes on in the middle of a trial. Two processes do not train in one directory: the second is
 told which has it. `benchmarks/kill_training.py 200` kills trainings at random moments and inside their writes.
 
+A job on Slurm that goes on where its last one was stopped, with `resume=True` in the script; its log has epochs after
+`logging.basicConfig(level=logging.INFO)`:
+
+```bash
+#!/bin/bash
+#SBATCH --ntasks=1 --cpus-per-task=8 --time=04:00:00 --signal=TERM@120 --requeue
+export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK  # or torch may take all that the machine has
+srun python my_training.py
+```
+
+An error within a run leaves it "failed", with the error, in `find_unfinished`; it is resumed like the others. On a file
+system without locks a warning says that nobody can tell who else trains there.
+
 Several devices and machines
 ----------------------------
 `devices=`, `num_nodes=` and `strategy=` of the training functions: a process for each device, each with batches of

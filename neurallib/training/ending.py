@@ -25,7 +25,7 @@ def saved(trained: State, result: Fit) -> State:
 
 
 def _written(trained: State, result: Fit) -> State:
-    """The state, written; an error that a checkpoint could not be written hands it out."""
+    """The state, written; or the error that a checkpoint could not be written, after all else was."""
     error = result.unsaved
     if result.directory is not None:
         try:
@@ -35,6 +35,5 @@ def _written(trained: State, result: Fit) -> State:
         with dispensable(result.directory / CARD):
             save_model_card(trained, result.directory)
     if error is not None:
-        error.state = trained  # type: ignore[attr-defined]
         raise error
     return trained

@@ -38,7 +38,7 @@ from neurallib.training.isolation import isolated
 from neurallib.training.measuring import run_terms
 from neurallib.training.optimization import build_optimizer, training_step
 from neurallib.training.placing import calm_sigterm, seed_process
-from neurallib.training.replacements import Bar, NoProfiler, board
+from neurallib.training.replacements import Bar, board, replaced
 from neurallib.training.resuming import Opened
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
@@ -252,18 +252,22 @@ def fit(run: Run, opened: Opened) -> Fit:
         raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
     if not result.best_weights:
         raise RuntimeError(result.why_nothing(run.monitor.name))
+    return result
+
+
+def tell_end(run: Run, result: Fit) -> None:
+    """Warn of a run that ended otherwise than after its last epoch."""
     if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
         reason = "hands its weights over after the last epoch, which this run did not reach"
         warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
-    if diverged:
-        warn(f"training diverged: {diverged}. The best weights before (epoch {result.best_epoch}) are kept.")
-    if interrupted:
+    if result.diverged:
+        warn(f"training diverged: {result.diverged}. The best weights before (epoch {result.best_epoch}) are kept.")
+    if result.interrupted:
         epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
         warn(f"training was interrupted in epoch {epoch}: {best}.")
     if result.cut_at is not None:
         more = "; resume= goes on from there" if run.save else ""
         warn(f"max_time ended training at {result.cut_at} of {run.epochs} epochs{more}.")
-    return result
 
 
 def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
@@ -291,5 +295,5 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=opened.directory,
-        **({"profiler": NoProfiler()} | run.placement | dict(run.trainer_options)),
+        **(replaced(run.placement) | run.placement | dict(run.trainer_options)),
     )

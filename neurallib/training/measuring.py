@@ -16,8 +16,10 @@ from neurallib.models.registry import build_network
 from neurallib.sequences import valid_mask, zero_padding
 from neurallib.signals.batches import collate_fn
 from neurallib.tasks import Task, activate, describe
-from neurallib.training.optimization import loss_words
+from neurallib.training.optimization import build_optimizer, loss_words
+from neurallib.training.placing import is_distributed
 from neurallib.training.run import Run
+from neurallib.training.schedules import build_schedule, is_each_step
 from neurallib.warn import warn
 
 BatchTerms = Callable[..., tuple[Tensor, Tensor]]
@@ -114,7 +116,7 @@ def measured(run: Run) -> dict[str, float]:
 
 def try_functions(run: Run) -> None:
     """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained, and
-    see that the validation data tell what is monitored.
+    see that a schedule of one's own is long enough and that the validation data tell what is monitored.
 
     Raises
     ------
@@ -122,6 +124,8 @@ def try_functions(run: Run) -> None:
         If one does not give what it should, or the monitored measure is nan; what they raise themselves comes through.
     """
     task, generator = describe(run.state), torch.Generator().manual_seed(0)
+    if callable(run.schedule):
+        _try_schedule(run)
     if run.loss is not None:
         batch = collate_fn([run.val_set[i] for i in range(min(2, len(run.val_set)))])
         logits = _made_up(batch["y"], task, generator).requires_grad_()
@@ -143,6 +147,24 @@ def try_functions(run: Run) -> None:
         if np.isnan(values[name]) and name not in run.metrics:
             way = "validate with data of every class, or monitor the loss"
             raise ValueError(f"monitor={name!r}: val_data lacks labels that {name} needs, which would be nan; {way}.")
+
+
+def _try_schedule(run: Run) -> None:
+    """Raise ValueError where a schedule is too short for the run, whose steps its numbers alone decide; of others
+    Lightning says how many they are when it begins."""
+    from pytorch_lightning.callbacks import GradientAccumulationScheduler
+
+    options = run.trainer_options
+    others = any(isinstance(callback, GradientAccumulationScheduler) for callback in run.callbacks)
+    others |= not options.keys().isdisjoint({"limit_train_batches", "overfit_batches", "fast_dev_run"})
+    if others or is_distributed(run.placement):
+        return
+    n_steps = run.epochs * math.ceil(len(run.batches(True)) / options.get("accumulate_grad_batches", 1))
+    if (most := options.get("max_steps", -1)) != -1:
+        n_steps = min(n_steps, most)
+    network, hparams = build_network(run.state), run.state["hparams"]
+    optimizer = build_optimizer(network, hparams, run.layer_learning_rates, True, run.optimizer)
+    is_each_step(build_schedule(run.schedule, optimizer, n_steps), n_steps, run.epochs)
 
 
 def _tell_if_padding_counts(loss: Loss, logits: Tensor, y: Tensor, lengths: Tensor) -> None:

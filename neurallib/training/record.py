@@ -116,13 +116,18 @@ def better_of(run: Run, fit: Fit) -> Fit:
     value = before[monitor.name]
     if monitor.is_better(fit.value, value):
         return fit
-    warn(
-        f"retraining never beat its source: its {monitor.best_words} is {fit.value:.6g} (epoch {fit.best_epoch}), "
-        f"the source's {value:.6g}. The source's weights are what comes back."
-    )
     return fit._replace(
         best_weights=run.state["weights"], best_epoch=0, validation_loss=before["loss"], value=value
     )
+
+
+def tell_if_worse(run: Run, fit: Fit, better: Fit) -> None:
+    """Warn of retraining whose source is the `better_of` it and its source."""
+    if better is not fit:
+        warn(
+            f"retraining never beat its source: its {run.monitor.best_words} is {fit.value:.6g} (epoch "
+            f"{fit.best_epoch}), the source's {better.value:.6g}. The source's weights are what comes back."
+        )
 
 
 def tell_if_constant(run: Run, fit: Fit) -> None:

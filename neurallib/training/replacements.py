@@ -1,27 +1,38 @@
-"""What takes the place of Lightning's own: a bar and a logger that cost little and end no run, and no profiler."""
+"""What takes the place of Lightning's own: a bar and a logger that cost little and end no run, no profiler, and no
+cluster where a run is by itself."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from neurallib.progress import counter
+from neurallib.training.placing import is_distributed
 from neurallib.warn import dispensable
+
+_LOGGED_EACH = 10.0  # seconds
+_log = logging.getLogger(__name__)
 
 
 class Bar(ProgressBar):
-    """One line that counts the batches; Lightning's own bars take longer than a small network's step."""
+    """One line that counts the batches; Lightning's own bars take longer than a small network's step. Where no bar is
+    drawn, as in a job's log file, epochs are told to `logging`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._shown, self._bar, self._due, self._words = True, None, 0.0, ""
+        self._logged = -_LOGGED_EACH
 
     def enable(self) -> None:
         self._shown = True
@@ -41,6 +52,12 @@ class Bar(ProgressBar):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self._show(", validating", batch_idx + 1, self.total_val_batches)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        now, last = time.monotonic(), trainer.current_epoch + 1 == trainer.max_epochs
+        if self._bar is not None and self._bar.disable and (last or now - self._logged >= _LOGGED_EACH):
+            self._logged, told = now, ", ".join(f"{name} {value:.4g}" for name, value in self._numbers().items())
+            _log.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, told)
 
     def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
         self._due = 0.0
@@ -88,6 +105,13 @@ def board(directory: Path, step: int) -> Board:
     if step:
         settings |= {"version": 0, "purge_step": step}
     return Board(directory, "tensorboard_logs", **settings)
+
+
+def replaced(placement: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer's arguments for what takes the place of its own; several tasks of a Slurm job are others' where a run
+    is by itself."""
+    others = not is_distributed(placement) and os.environ.get("SLURM_NTASKS", "1") != "1"
+    return {"profiler": NoProfiler()} | ({"plugins": [LightningEnvironment()]} if others else {})
 
 
 class NoProfiler(PassThroughProfiler):

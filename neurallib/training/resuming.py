@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from neurallib.files import read_json, sweep, write_json
+from neurallib.files import read_json, short, sweep, write_json
 from neurallib.locks import held, holder
 from neurallib.names import listing
 from neurallib.state import changed
@@ -23,7 +23,7 @@ from neurallib.storage.directories import (
     results_path,
 )
 from neurallib.storage.original import LOGGED, log_hparams
-from neurallib.storage.training_info import INFO, OUT_OF_TIME, RUNNING, read_training_information
+from neurallib.storage.training_info import FAILED, INFO, OUT_OF_TIME, RUNNING, read_training_information
 from neurallib.training.description import description, differences
 from neurallib.training.run import Run
 from neurallib.training.saving import LAST
@@ -31,7 +31,7 @@ from neurallib.warn import dispensable, warn
 from neurallib.weight_files import read_torch
 
 LENGTHS = ("options.epochs", "trainer_options.max_steps")
-UNFINISHED = (RUNNING, "interrupted", OUT_OF_TIME)
+UNFINISHED = (RUNNING, FAILED, "interrupted", OUT_OF_TIME)
 Resume = bool | Path
 
 
@@ -80,7 +80,12 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
             found = Opened(directory)
         if first and found is not None and not found.finished:
             _begin(run, told, found)
-        yield found or Opened()
+        try:
+            yield found or Opened()
+        except Exception as error:
+            if first and found is not None:
+                _note(found.directory, error)
+            raise
 
 
 def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
@@ -92,6 +97,14 @@ def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
         raise RuntimeError(f"{directory} is trained in by {who}; it can be resumed when that has ended.") from None
 
 
+def _note(directory: Any, error: Exception) -> None:
+    """Write down what has ended a run, where a file can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        info = read_json(directory / INFO)
+        if info.get("status") == RUNNING:
+            write_json(directory / INFO, info | {"status": FAILED, "error": f"{type(error).__name__}: {short(error)}"})
+
+
 def _begin(run: Run, told: Mapping[str, Any], found: Opened) -> None:
     """Write what there is to write before training: from now on whoever opens the directory knows what it is of."""
     directory: Any = found.directory
@@ -99,6 +112,7 @@ def _begin(run: Run, told: Mapping[str, Any], found: Opened) -> None:
     info: dict[str, Any] = {"retraining": run.retraining, "epochs": 0, "train_dataset": run.dataset_name}
     if (directory / INFO).is_file():
         info = read_training_information(directory / INFO)
+        info.pop("error", None)
     writers = files_beside(changed(run.state, training_info=info | {"status": RUNNING}), directory)
     for name, write in writers.items():
         with dispensable(directory / name):
@@ -224,8 +238,9 @@ def find_unfinished(results_directory: str | Path | None = None) -> list[dict[st
     -------
     list of dict
         Oldest first. "directory", which `resume=` of `train_from_scratch`, `retrain` and `train` takes; "model_name";
-        "epochs", finished ones, of "of_epochs"; "status": "running" of a run that was killed, "interrupted" of one that
-        Ctrl-C ended, "out of time" of one that `max_time` ended; "since", when something was last written.
+        "epochs", finished ones, of "of_epochs"; "status": "running" of a run that was killed, "failed" of one that an
+        error ended, which "error" tells, "interrupted" of one that Ctrl-C ended, "out of time" of one that `max_time`
+        ended; "since", when something was last written.
 
     Raises
     ------
@@ -264,5 +279,5 @@ def _unfinished(home: Path) -> list[dict[str, Any]]:
         if (status := info.get("status")) in UNFINISHED:
             since = datetime.datetime.fromtimestamp(written).isoformat(timespec="seconds")
             told = {"directory": str(directory), "model_name": home.parent.name, "epochs": info.get("epochs", 0)}
-            found.append(told | {"of_epochs": of_epochs, "status": status, "since": since})
+            found.append(told | {"of_epochs": of_epochs, "status": status, "error": info.get("error"), "since": since})
     return sorted(found, key=lambda one: str(one["since"]))

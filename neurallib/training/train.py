@@ -20,7 +20,7 @@ from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.options import as_resume, checked_options, with_names
 from neurallib.training.parts import known_class_weight, prepare_parts
 from neurallib.training.placing import is_first
-from neurallib.training.record import better_of, tell_if_alike, tell_if_constant, trained_state
+from neurallib.training.record import better_of, tell_if_alike, tell_if_constant, tell_if_worse, trained_state
 from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
 
@@ -182,7 +182,7 @@ def train(
     enable_tensorboard : bool
         Write TensorBoard logs into the checkpoints directory; needs `save`.
     enable_progress_bar : bool
-        Show the progress, on a terminal or in a notebook.
+        Show the progress, on a terminal or in a notebook; in a log file `logging` has epochs, at its level INFO.
     dry_run : bool
         Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
@@ -219,7 +219,7 @@ def train(
         run, with a warning that names step and signals, and the best weights are kept.
     OSError
         If a checkpoint cannot be written: raised at the end, after all else was saved, and the trained state is its
-        attribute `state`.
+        attribute `state`. So it is of a warning about what was trained, where warnings are errors.
 
     See Also
     --------
@@ -261,11 +261,21 @@ def train(
 def _trained(run: Run, found: Opened) -> State:
     """The state that the run ends with."""
     from neurallib.training.ending import saved
-    from neurallib.training.lightning import fit
+    from neurallib.training.lightning import fit, tell_end
 
     if found.finished:
         return load_checkpoint(found.directory or "")
-    result = better_of(run, fit(run, found))
-    tell_if_constant(run, result)
-    tell_if_alike(run, result)
-    return saved(trained_state(run, result), result)
+    ended = fit(run, found)
+    result = better_of(run, ended)
+    trained = trained_state(run, result)
+    try:
+        try:
+            return saved(trained, result)
+        finally:  # so that nothing is lost where warnings are errors
+            tell_end(run, ended)
+            tell_if_worse(run, ended, result)
+            tell_if_constant(run, result)
+            tell_if_alike(run, result)
+    except Exception as error:
+        error.state = trained  # type: ignore[attr-defined]
+        raise

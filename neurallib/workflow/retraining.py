@@ -188,7 +188,7 @@ def retrain(
         How often last.ckpt is written within an epoch: after so many steps of the optimizer, or so much time. By
         default between epochs alone, as often as that costs a small share of the time.
     enable_progress_bar : bool
-        Show the progress.
+        Show the progress, on a terminal or in a notebook; in a log file `logging` has epochs, at its level INFO.
     dry_run : bool
         Check every argument, file and signal, train and write nothing, and return the state as it would start.
     callbacks : sequence of Lightning Callback
