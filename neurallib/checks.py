@@ -137,6 +137,13 @@ def as_list(value: Any) -> Any:
     return value.tolist() if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else value
 
 
+def several(name: str, value: Any, expected: str = "a list of names") -> Any:
+    """`value`, an array as a list; TypeError where it is one text, whose letters are no names."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} is one text, {value!r}; expected {expected}.")
+    return as_list(value)
+
+
 def is_list(value: Any) -> bool:
     """Whether `value` gives one setting a layer rather than one for all."""
     return isinstance(value, (list, tuple, Sequence)) and not isinstance(value, str)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, integer, number, seconds
+from neurallib.checks import boolean, choice, integer, number, seconds, several
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
 from neurallib.signals.recording_parts import as_recording, events_of, name_of
@@ -96,7 +96,7 @@ def event_target(
     choice("shape", shape, ("window", "gaussian"))
     marked = _marked(recording)
     steps = seconds("width", width) * marked["sampling_frequency"]
-    names = None if symbols is None else _names(symbols)
+    names = None if symbols is None else list(several("symbols", symbols, "a list of symbols"))
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
         tell_if_no_beat(marked, samples)
@@ -230,12 +230,6 @@ def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
     return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
 
 
-def _names(symbols: Iterable[str]) -> list[str]:
-    if isinstance(symbols, str):
-        raise TypeError(f"symbols is one text, {symbols!r}; expected a list of symbols.")
-    return list(symbols)
-
-
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
     """int64 [T], the class of each sample, -1 where it is unknown; a warning where no event is of any."""
     class_of = _classes(classes, boolean("binary", binary))
@@ -265,8 +259,7 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
 
 def _classes(classes: Classes, binary: bool) -> dict[str, int]:
     """The class of each symbol, as text, which symbols are."""
-    if isinstance(classes, str):
-        raise TypeError(f"classes is one text, {classes!r}; expected a list of symbols, or a mapping from them.")
+    several("classes", classes, "a list of symbols, or a mapping from them")
     if isinstance(classes, Mapping):
         given = {str(symbol): value for symbol, value in classes.items()}
     else:
