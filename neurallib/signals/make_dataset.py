@@ -17,7 +17,7 @@ from neurallib.progress import progress
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_channels import channels_of
-from neurallib.signals.dataset_files import Job, is_made, make_files
+from neurallib.signals.dataset_files import LEAST, Job, is_made, make_files
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
@@ -280,7 +280,7 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         for name, shares in lacking.items()
     )
     if len(empty) == len(manifest):
-        raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
+        raise ValueError(f"no recording has {manifest[min(manifest)]['window'] or LEAST:g} s without gaps: {listing(empty)}.")
     if empty:
         warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
     if mixed := sorted(name for name, entry in manifest.items() if entry.get("mixed")):
