@@ -94,9 +94,9 @@ def event_target(
     array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
     """
     choice("shape", shape, ("window", "gaussian"))
+    names = None if symbols is None else list(several("symbols", symbols, "a list of symbols"))
     marked = _marked(recording)
     steps = seconds("width", width) * marked["sampling_frequency"]
-    names = None if symbols is None else list(several("symbols", symbols, "a list of symbols"))
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
         tell_if_no_beat(marked, samples)
@@ -158,7 +158,7 @@ def interval_target(
     >>> nl.interval_target(recording, ["rest", "fist"])
     array([-1,  0,  0,  0,  1,  1, -1, -1])
     """
-    target = _class_steps(_marked(recording), classes, background, binary)
+    target = _class_steps(recording, classes, background, binary)
     return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
 
 
@@ -207,7 +207,7 @@ def label_target(
     array(1)
     """
     number("least", least, 0, 1)
-    steps = _class_steps(_marked(recording), classes, background, binary)
+    steps = _class_steps(recording, classes, background, binary)
     counts = np.bincount(steps[steps >= 0], minlength=1)
     best = int(counts.argmax())
     known = counts[best] > 0 and counts[best] >= least * len(steps)
@@ -233,6 +233,7 @@ def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
     """int64 [T], the class of each sample, -1 where it is unknown; a warning where no event is of any."""
     class_of = _classes(classes, boolean("binary", binary))
+    recording = _marked(recording)
     two = {"maximum": 1} if binary else {}
     if background is not None:
         integer("background", background, minimum=-1, **two)
