@@ -132,9 +132,23 @@ def takes(name: str, function: Callable[..., Any], n: int, expected: str) -> Non
             raise TypeError(f"{name}={called} is no function {expected}: {error}.") from error
 
 
+def unasked(path: Path, **given: Any) -> None:
+    """Raise ValueError where one of these is given, none of which is for such a file."""
+    if wrong := [name for name, value in given.items() if value is not None]:
+        known = "annotator= is for WFDB and EDF, time= and labels= are for text"
+        raise ValueError(f"{wrong[0]}={given[wrong[0]]!r} is not for {path}: {known}.")
+
+
 def as_list(value: Any) -> Any:
     """An array or a column of pandas, such as np.unique(labels), as a list; anything else as it is."""
     return value.tolist() if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else value
+
+
+def several(name: str, value: Any, expected: str = "a list of names") -> Any:
+    """`value`, an array as a list; TypeError where it is one text, whose letters are no names."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} is one text, {value!r}; expected {expected}.")
+    return as_list(value)
 
 
 def is_list(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import as_path, number
+from neurallib.checks import as_path, number, several
 from neurallib.files import atomic_write
 from neurallib.names import hinted
+from neurallib.signals.peaks import samples_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def plot_prediction(
     output_names : sequence of str, optional
         Names of the prediction's columns [K], for a legend, such as `state["postprocessing"]["outputs"]`.
     target : array-like or Tensor, optional
-        [T] or [T, K], what the prediction should be: lighter lines behind it; nan where it is not known.
+        [T] or [T, K], what the prediction should be: lighter lines behind it, or alone; nan where it is not known.
     path : path, optional
         Write a picture there, of the kind that its ending names (.png, .pdf, .svg, ...), atomically.
 
@@ -72,7 +73,7 @@ def plot_prediction(
     Raises
     ------
     TypeError
-        If `sampling_frequency` or `threshold` is no number.
+        If `sampling_frequency` or `threshold` is no number, or another argument is of another type.
     ValueError
         If shapes do not fit each other, a peak lies outside the signal, or the ending names no kind of picture.
 
@@ -97,28 +98,31 @@ def plot_prediction(
         if given is not None and len(given) != n_steps:
             raise ValueError(f"{name} has {len(given)} steps; expected {n_steps}, as the signal has.")
     rate = 1.0 if sampling_frequency is None else number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    figure, panels = panels_of(1 if outputs is None else 2, height=3.4 if outputs is None else 4.6)
+    alone = outputs is None and wanted is None
+    figure, panels = panels_of(1 if alone else 2, height=3.4 if alone else 4.6)
     top = panels[0]
     draw(top, values, rate, INK, 0.9)
     ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": GREEN}
     dot: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": ORANGE}
     for peaks, label, style in ((true_peaks, "true", ring), (found_peaks, "found", dot)):
         if peaks is not None:
-            samples = _peaks(f"{label}_peaks", peaks, n_steps)
+            samples = samples_within(f"{label}_peaks", peaks, n_steps)
             top.plot(samples / rate, values[samples, 0], linestyle="none", label=f"{label} ({len(samples)})", **style)
     top.set_ylabel(signal_label)
-    if outputs is not None:
-        draw(panels[1], outputs, rate, BLUE, 1.1)
-        if output_names is not None:
-            _name_lines(panels[1], output_names)
+    if not alone:
+        if outputs is not None:
+            draw(panels[1], outputs, rate, BLUE, 1.1)
+        first = len(panels[1].lines)
         if wanted is not None:
-            first = len(panels[1].lines)
             draw(panels[1], wanted, rate, BLUE, 2.5)
             for line in panels[1].lines[first:]:
                 line.set(alpha=0.3, zorder=1)
+        if output_names is not None:
+            _name_lines(panels[1], panels[1].lines[: first or None], list(several("output_names", output_names)))
         if threshold is not None:
             panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
-        if 0 <= outputs.min() and outputs.max() <= 1:
+        shown = wanted if outputs is None else outputs
+        if shown is not None and 0 <= np.fmin.reduce(shown, axis=None) and np.fmax.reduce(shown, axis=None) <= 1:
             panels[1].set_ylim(-0.03, 1.03)
         panels[1].set_ylabel(prediction_label)
     panels[-1].set_xlabel("samples" if sampling_frequency is None else "time (s)")
@@ -168,10 +172,10 @@ def draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: flo
             axes.plot(np.arange(len(values)) / rate, channel, color=colour, linewidth=linewidth)
 
 
-def _name_lines(axes: Axes, names: Sequence[str]) -> None:
-    if len(names) != len(axes.lines):
-        raise ValueError(f"output_names={list(names)}; expected {len(axes.lines)}, one for each column of prediction.")
-    axes.legend(axes.lines, names, frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 0.99))
+def _name_lines(axes: Axes, lines: Sequence[Any], names: Sequence[str]) -> None:
+    if len(names) != len(lines):
+        raise ValueError(f"output_names={names}; expected {len(lines)}, one for each column of prediction.")
+    axes.legend(lines, names, frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 0.99))
 
 
 def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
@@ -193,6 +197,8 @@ def _columns(name: str, values: Any) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if isinstance(values, Mapping):
+        raise TypeError(f"{name} is a {type(values).__name__}; expected an array: plot_recording takes a recording.")
     array = np.asarray(values)
     try:
         array = array if array.dtype.kind in "fiu" else array.astype(np.float64)
@@ -201,17 +207,6 @@ def _columns(name: str, values: Any) -> np.ndarray:
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected [T] or [T, C], neither of them 0.")
     return array[:, None] if array.ndim == 1 else array
-
-
-def _peaks(name: str, peaks: ArrayLike, n_steps: int) -> np.ndarray:
-    samples = np.asarray(peaks)
-    if samples.ndim != 1 or (len(samples) and samples.dtype.kind not in "iu"):
-        raise ValueError(f"{name} has shape {samples.shape} and dtype {samples.dtype}; expected samples [n].")
-    samples = samples.astype(np.int64)
-    outside = samples[(samples < 0) | (samples >= n_steps)]
-    if len(outside):
-        raise ValueError(f"{name} holds {outside[0]}; expected samples from 0 to {n_steps - 1}.")
-    return samples
 
 
 def _colours(n: int, first: str) -> list[str]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import number, several
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.annotations import beats_in
-from neurallib.signals.peaks import as_samples
+from neurallib.signals.peaks import samples_within
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
 from neurallib.signals.smoothing import as_numbers, class_names, exclude_each_other, most_probable
 
@@ -94,7 +94,7 @@ def plot_recording(
     (3, 'found (90)')
     """
     recording = as_recording(recording)
-    rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
+    rate, n_steps, names = float(recording["sampling_frequency"]), len(recording["signal"]), several("names", names)
     row = number("seconds_per_row", seconds_per_row, 0, low_open=True)
     low, high = _window(start, stop, rate, n_steps)
     starts = list(range(low, high, max(1, round(row * rate))))
@@ -104,8 +104,8 @@ def plot_recording(
             "give start and stop, or more seconds_per_row."
         )
     marks = {
-        "true": beats_in(recording) if true is None else _inside("true", true, n_steps),
-        "found": None if found is None else _inside("found", found, n_steps),
+        "true": beats_in(recording) if true is None else samples_within("true", true, n_steps),
+        "found": None if found is None else samples_within("found", found, n_steps),
     }
     tracks = _channels(recording, low, high)
     if isinstance(output, Mapping) and names is None:
@@ -270,14 +270,6 @@ def _window(start: Any, stop: Any, rate: float, n_steps: int) -> tuple[int, int]
     if low >= high:
         raise ValueError(f"from start={start} to stop={stop} there is nothing of {n_steps / rate:g} s.")
     return low, high
-
-
-def _inside(name: str, events: ArrayLike, n_steps: int) -> np.ndarray:
-    samples = as_samples(name, events)
-    outside = samples[(samples < 0) | (samples >= n_steps)]
-    if len(outside):
-        raise ValueError(f"{name} holds {outside[0]}; expected samples from 0 to {n_steps - 1}.")
-    return samples
 
 
 def _clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurallib.measures.tables import worst_first
+from neurallib.measures.tables import check_result, worst_first
 from neurallib.names import hinted, listing
 from neurallib.plots import BLUE, ORANGE, empty_figure, saved
 
@@ -42,8 +42,10 @@ def plot_record_scores(
 
     Raises
     ------
+    TypeError
+        If `result` is none.
     ValueError
-        If the result has no such measure, or the ending names no kind of picture.
+        If it has no such measure, or the ending names no kind of picture.
 
     See Also
     --------
@@ -57,6 +59,7 @@ def plot_record_scores(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['ben', 'ann', 'average', 'gross']
     """
+    check_result("result", result)
     usual = {"events": "f1", "intervals": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db"}
     if measure is None:
         wanted = usual.get(result["task"], "mae")

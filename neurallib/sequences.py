@@ -60,7 +60,7 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        [B, T, C]; its own inverse.
+        As `x`. Flipped once more it is `x` again.
 
     See Also
     --------

@@ -153,6 +153,8 @@ def test_intervals_of_probabilities_are_named_and_smoothed() -> None:
     assert yes["class"].tolist() == [0, 1, 0] and yes["name"] == ["0", "1", "0"]
     sure = nl.find_intervals([[0.2], [0.9], [0.7], [0.1]], 1, threshold=0.8, names=["seizure"])
     assert sure["sample"].tolist() == [0, 1, 2] and sure["name"] == ["no", "seizure", "no"]
+    unknown = nl.find_intervals([0.0, 2.0, 2.0, np.nan, 1.0], 1)
+    assert unknown["class"].tolist() == [0, 2, 1] and unknown["sample"].tolist() == [0, 1, 4]
 
 
 @pytest.mark.parametrize("kind", [float, int])
@@ -210,7 +212,7 @@ def test_smoothed_classes_are_those_of_the_majority() -> None:
 
 def test_heart_rates_are_nan_across_gaps_alone() -> None:
     peaks = [0, 100, 200, 300, 400]
-    for gaps in ([[150, 160]], [[150, 160], [155, 170]]):
+    for gaps in ([[150, 160]], [[150, 160], [155, 170]], [[150.0, 160.0], [50.0, 50.0]]):
         np.testing.assert_array_equal(nl.rr_intervals(peaks, 100, gaps=gaps)["rr"], [1, np.nan, 1, 1])
     mask = np.zeros(500, bool)
     mask[[150, 450]] = True
@@ -227,6 +229,8 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
     nl.rr_intervals(beats, 100, gaps=[[1000, 3900]])
     nl.rr_intervals([0, 100, 200, 700], 100)  # a pause of five
     nl.rr_intervals([0, 900], 100)
+    with pytest.warns(UserWarning, match="max_gap=3000: it is in seconds; 3000 ms are 3"):
+        nl.rr_intervals(beats, 100, max_gap=3000)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +240,9 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_events(np.zeros((5, 2)), 10), ValueError, r"output has shape \(5, 2\)"),
         (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
+        (lambda: nl.find_intervals([0.2, 2.0], 10), ValueError, "output goes from 0.2 to 2; expected probabilities"),
+        (lambda: nl.find_intervals([0, 1], 10, names="yes"), TypeError, "names is one text, 'yes'"),
+        (lambda: nl.find_events([[0.1], [0.1, 0.2]], 10), ValueError, "output is no array of numbers"),
         (lambda: nl.find_intervals([0, 3], 10, names=["a"]), ValueError, "output holds class 3; names has 1"),
         (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
         (lambda: nl.find_intervals([0, 1], 10, threshold=0.3), ValueError, "threshold=0.3 .* output holds classes"),
@@ -243,6 +250,8 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_intervals([0, 1], 0), ValueError, "sampling_frequency=0; expected"),
         (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
         (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),
+        (lambda: nl.rr_intervals([4, 9], 10, gaps=[[8, 5]]), ValueError, "gaps has one from 8 to 5; expected where"),
+        (lambda: nl.rr_intervals([4, 9], 10, gaps=[[0.5, 0.8]]), TypeError, "gaps has dtype float64; expected whole"),
         (lambda: nl.rr_intervals([4, 9], 10, gaps=[3, 4]), ValueError, r"gaps has shape \(2,\)"),
         (lambda: nl.find_r_peaks(known_detector(10.0), {"name": "a"}), ValueError, "recording has no signal"),
         (lambda: nl.find_r_peaks(known_detector(10.0), ecg_recording()[0], channel="MLI"), ValueError, "has V, II"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from augmenting import RATE, beats, drawn
 
 import neurallib as nl
@@ -104,3 +107,40 @@ def test_a_gap_takes_no_label_of_what_lasts_longer_and_no_value_of_a_regression(
     assert all((y[:, 0] == seizure[:, 0]).all() and 17 <= y[:, 1].sum() <= 18 for y in fewer)
     for y in (stages, force):
         assert all((drawn(lost, seed, (x, y))[1] == y).all() for seed in range(20))
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: nl.augment_noise(np.zeros((900, 2))), r"an array of shape \(900, 2\); .*: \[noise\] of one"),
+        (lambda: nl.augment_noise([]), "noise is empty; expected a list of records"),
+        (lambda: nl.augment_noise([np.zeros((2, 900))]), r"noise\[0\] has shape \(2, 900\); .* time first"),
+        (lambda: nl.augment_noise([{"signal": np.zeros(9), "sampling_frequency": RATE}]), "is a recording"),
+        (lambda: nl.augment_hum(RATE, frequencies=50), "frequencies=50; expected a list"),
+        (lambda: nl.augment_hum(100), r"frequencies=\(50.0, 60.0\); signals of 100 Hz hold what is below 50 Hz"),
+        (lambda: nl.compose_augmentations(nl.augment_noise), "part 0=augment_noise is no function .* by a call"),
+        (lambda: nl.compose_augmentations([nl.augment_noise()]), "part 0 is a list; .* compose_augmentations"),
+    ],
+)
+def test_what_cannot_disturb_is_told_before_training(make: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        make()
+
+
+def test_hum_that_a_recorder_would_not_let_through_is_left_out() -> None:
+    x, y = np.sin(np.arange(1100) / 10)[:, None], np.zeros(1100)
+    hums = [(drawn(nl.augment_hum(110), seed, (x, y))[0] - x)[:, 0] for seed in range(8)]
+    assert {int(np.abs(np.fft.rfft(hum)).argmax()) for hum in hums} == {500}  # of 10 s: 50 Hz, never 60
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: nl.augment_dropout(RATE, duration=(300, 2500)), "duration=2500: it is in seconds"),
+        (lambda: nl.augment_rhythm(RATE, kept=120), "kept=120: it is in seconds"),
+        (lambda: nl.augment_pacing(RATE, atrial=(120, 220)), "atrial=220: it is in seconds"),
+    ],
+)
+def test_milliseconds_are_told(make: Any, told: str) -> None:
+    with pytest.warns(UserWarning, match=told):
+        make()

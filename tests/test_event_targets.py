@@ -215,6 +215,34 @@ def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> No
         made(tmp_path / "rare", rare, b={"events": recording([(300, "seizure", 3.0)])["events"]}, window=2)
 
 
+def test_classes_are_whole_numbers_and_those_of_a_binary_target_no_and_yes() -> None:
+    marked = recording([(10, "W", 1.0), (30, "N2", 1.0)])
+    for target in (nl.interval_target, nl.label_target):
+        for wrong in (1.5, "1", -2):
+            with pytest.raises((TypeError, ValueError), match="the class of 'W'=.*; expected an integer of at least"):
+                target(marked, {"W": wrong})
+        with pytest.raises(TypeError, match="background=0.5 is a float; expected an integer"):
+            target(marked, ["N2"], background=0.5)
+        with pytest.raises(ValueError, match="the class of 'N2'=2; expected an integer of at least -1 and at most 1"):
+            target(marked, {"W": 1, "N2": 2}, background=0, binary=True)
+
+
+def test_what_is_no_recording_or_says_nothing_of_events_is_told() -> None:
+    targets = (nl.beats, nl.event_target, lambda given: nl.interval_target(given, ["W"]),
+               lambda given: nl.label_target(given, ["W"]))  # fmt: skip
+    for target in targets:
+        with pytest.raises(TypeError, match="recording is a path, 'a.npz'; .*read_recording reads one"):
+            target("a.npz")
+        with pytest.raises(ValueError, match="a has no 'events'; expected them, {} where nothing is marked"):
+            target({name: value for name, value in recording([]).items() if name != "events"})
+        target(recording([]) | {"events": {}})
+
+
+def test_a_width_that_looks_like_milliseconds_is_told() -> None:
+    with pytest.warns(UserWarning, match="width=50: it is in seconds; 50 ms are 0.05"):
+        nl.event_target(recording([(20, "N", 0)]), width=50)
+
+
 def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) -> None:
     signal = np.arange(1000.0)[:, None]
     signal[500:520] = np.nan  # with a piece before and one behind
@@ -223,11 +251,12 @@ def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) 
         return {"events": recording([(100 + 600 * i, symbol, 1.0) for i, symbol in enumerate(symbols)])["events"]}
 
     seizures = functools.partial(nl.interval_target, classes=["seizure"], background=0, binary=True)
-    for i, each_window in enumerate((False, True)):
+    label = functools.partial(nl.label_target, classes=["seizure"], background=0, binary=True)
+    for i, (target, each_window) in enumerate([(seizures, False), (seizures, True), (label, True)]):
         given = {"a": others("blink", "seizure"), "b": others("blink"), "c": others("blink"), "signal": signal}
         for _ in range(2):  # also where all is there already
             with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of cl") as told:
-                made(tmp_path / f"{i}", seizures, window=2, each_window=each_window, **given)
+                made(tmp_path / f"{i}", target, window=2, each_window=each_window, **given)
             assert len(told) == 1
     recordings = [{"name": name, "signal": np.zeros((1000, 1)), "sampling_frequency": 100.0} | given[name]
                   for name in "abc"]  # fmt: skip

@@ -246,3 +246,29 @@ def test_a_cache_names_no_commit_of_another_folder(content: bytes, offline: Clie
     (repository / "refs/main").write_bytes(content)
     with pytest.raises((ValueError, ConnectionError), match="models--owner--cached|owner/cached"):
         offline(load_from_hub, "owner/cached")
+
+
+def test_what_is_asked_for_that_such_a_file_has_not_is_told(record: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", signal=np.zeros(50), sampling_frequency=10)
+    (tmp_path / "a.csv").write_text("ecg\n" + "0\n" * 50)
+    for path, asked in (
+        (record, {"time": "t"}), (tmp_path / "a.npz", {"labels": "stage"}), (tmp_path / "a.csv", {"annotator": "atr"}),
+    ):  # fmt: skip
+        told = f"{next(iter(asked))}=.* is not for .*{path.name}: annotator= is for WFDB and EDF"
+        with pytest.raises(ValueError, match=told):
+            nl.read_recording(path, sampling_frequency=10, **asked)
+
+
+def test_events_of_an_archive_that_are_not_as_many_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", signal=np.zeros(50), sampling_frequency=10, sample=[1, 2], symbol=["N"])
+    with pytest.raises(ValueError, match="a.npz has events of 2 samples, 1 symbols and 2 durations; expected as many"):
+        nl.read_recording(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(("step", "unit"), [(10, "ms"), (4000, "us"), (4_000_000, "ns")])
+def test_the_unit_of_time_that_is_asked_about_makes_a_rate(step: int, unit: str, tmp_path: Path) -> None:
+    rows = [f"{step * i},{i % 7}" for i in range(200)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,ecg", *rows]))
+    with pytest.warns(UserWarning, match=rf"Is it time=\('time', '{unit}'\)\?"):
+        nl.read_recording(tmp_path / "a.csv")
+    assert 50 < nl.read_recording(tmp_path / "a.csv", time=("time", unit))["sampling_frequency"] < 300

@@ -25,13 +25,13 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.normalization
     signals.conversion signals.arrays signals.folders signals.manifest signals.weights signals.sources
     signals.targets signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
-    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.peaks signals.smoothing
+    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
     signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
     signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
-    plots plots_losses
+plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
     measures.delays measures.by_person measures.detection measures.intervals measures.sides measures.tables
     measures.ranking measures.classes measures.values measures.denoising measures.comparing

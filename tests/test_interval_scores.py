@@ -92,7 +92,16 @@ def test_events_and_what_find_intervals_gives_are_taken_as_they_come() -> None:
     assert math.isnan(nl.interval_scores([], found, names=["apnoea"])["false_positives_per_hour"])
     with pytest.warns(UserWarning, match="found has intervals of apnoea, no: none of them is one of names, seizure"):
         assert nl.interval_scores([(1, 2)], found, names=["seizure"])["sensitivity"] == 0
-    nl.interval_scores([(1, 2)], nl.find_intervals([0, 0], 1.0), names=["1"])
+    for names in (["1"], [1], np.array([1])):
+        assert nl.interval_scores([(1, 2)], nl.find_intervals([0, 1], 1.0), names=names)["f1"] == 1
+
+
+def test_frames_of_pandas_are_taken_as_their_columns() -> None:
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    frame = pd.DataFrame({"sample": [100, 150], "symbol": ["OA", "N"], "duration": [10.0, 0]})
+    for table in (frame, pd.DataFrame({"onset": [10.0], "duration": [10.0], "name": ["OA"]}, index=["a"])):
+        assert nl.interval_scores(table, [(12, 13)], names=["OA"], sampling_frequency=10)["f1"] == 1
+    assert nl.interval_scores(pd.DataFrame([[12, 13]]), [(12, 13)])["f1"] == 1
 
 
 @pytest.mark.parametrize(

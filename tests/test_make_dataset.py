@@ -255,7 +255,8 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"window": 0}, ValueError, "window=0"),
         ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
         ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),
-        ({"window": 30}, ValueError, "no recording has a window, or a second, without gaps"),
+        ({"window": 30}, ValueError, "no recording has 30 s without gaps: "),
+        ({"read_options": {"stop": 2}}, ValueError, "read_options has stop; recordings in memory are read already"),
         ({"n_workers": 0}, ValueError, "n_workers=0"),
     ],
 )

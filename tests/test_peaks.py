@@ -71,7 +71,8 @@ def test_any_kind_and_shape_of_one_output_gives_the_same_peaks() -> None:
     "arguments, message",
     [
         ((np.array([-3.0, 2.0]),), r"from -3 to 2; expected probabilities in \[0, 1\]. Logits"),
-        ((np.array([0.1, np.nan]),), "expected probabilities"),
+        ((np.array([0.1, np.nan]),), "output holds nan, as of gaps; .* find_events takes gaps"),
+        (([np.zeros(5), np.zeros(4)],), "output is no array of numbers"),
         ((np.zeros((5, 2)),), r"shape \(5, 2\); expected \[T\]"),
         ((np.zeros((2, 5, 1)),), r"shape \(2, 5, 1\)"),
         ((np.array(0.5),), r"shape \(\); expected \[T\]"),

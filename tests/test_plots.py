@@ -150,16 +150,27 @@ def test_drawing_needs_no_pyplot() -> None:
         ((np.zeros((2, 3, 4)),), {}, r"signal has shape \(2, 3, 4\)"),
         ((np.zeros(5), np.zeros(4)), {}, "prediction has 4 steps; expected 5"),
         ((np.zeros(5),), {"true_peaks": [5]}, "true_peaks holds 5; expected samples from 0 to 4"),
-        ((np.zeros(5),), {"found_peaks": [1.5]}, "found_peaks has shape"),
+        ((np.zeros(5),), {"found_peaks": [1.5]}, "found_peaks has dtype float64; expected whole numbers of samples"),
+        ((np.zeros(5),), {"found_peaks": {"sample": [1]}}, "found_peaks is a dict of sample; .*, such as its 'sample'"),
+        ((np.zeros(5), np.zeros(5)), {"output_names": "beat"}, "output_names is one text, 'beat'"),
+        (({"signal": np.zeros(5)},), {}, "signal is a dict; expected an array: plot_recording takes a recording"),
         ((np.zeros(5),), {"sampling_frequency": 0}, "sampling_frequency=0"),
         ((np.zeros(5),), {"path": "picture.xyz"}, "ends in '.xyz'; expected one of"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(arguments: tuple, settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         plot_prediction(*arguments, **settings)
     with pytest.raises(ValueError, match="val_losses has shape"):
         plot_losses([1], [[1]])  # type: ignore[list-item]
+
+
+def test_a_target_stands_alone_where_there_is_no_prediction_and_peaks_may_be_whole_floats() -> None:
+    figure = plot_prediction(np.zeros(5), target=[0, 1, 1, np.nan, 0], output_names=["beat"], true_peaks=[1.0, 2.0])
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["beat"]
+    np.testing.assert_array_equal(figure.axes[1].lines[0].get_ydata(), [0, 1, 1, np.nan, 0])
+    assert figure.axes[0].lines[1].get_xdata().tolist() == [1, 2]
 
 
 def test_a_target_stands_behind_the_prediction_and_is_as_long() -> None:

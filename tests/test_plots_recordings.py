@@ -151,13 +151,16 @@ def test_the_worst_has_the_most_of_an_error_and_the_least_of_all_else() -> None:
         ({"seconds_per_row": 0.5}, "95 s make 190 rows of 0.5 s; expected 120 at the most"),
         ({"start": 100}, "from start=100 to stop=None there is nothing"),
         ({"output": np.arange(9500) % 3, "names": ["a"]}, "names has 1; expected 3"),
+        ({"names": "beat"}, "names is one text, 'beat'; expected a list of names"),
         ({"path": "r.xyz"}, "ends in '.xyz'"),
     ],
 )
 def test_what_cannot_be_shown_is_named(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         nl.plot_recording(recording(), **options)
     scores = nl.class_scores([[0, 1]], [[0, 1]])
+    with pytest.raises(TypeError, match="result is a dict of 'sensitivity', .*; expected what evaluate_recordings"):
+        nl.plot_record_scores(nl.peak_scores([1], [1], sampling_frequency=1))
     with pytest.raises(ValueError, match="measure='f2'; this result has accuracy"):
         nl.plot_record_scores(scores, measure="f2")
 

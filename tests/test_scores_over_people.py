@@ -214,6 +214,7 @@ def test_two_models_of_values_are_compared_by_person() -> None:
         (([["a"]], [[1]], {}), TypeError, "true of recording 0 holds <U1"),
         (([[math.nan]], [[1]], {}), ValueError, "no value is known on both sides"),
         ((np.ones((4, 2)), np.ones((4, 2)), {"people": "aabb", "names": ["a", "a"]}), ValueError, "expected 2 differ"),
+        ((np.ones((4, 2)), np.ones((4, 2)), {"people": "aabb", "names": "ab"}), TypeError, "names is one text, 'ab'"),
     ],
 )
 def test_values_that_cannot_be_scored_are_named(given: Any, error: type[Exception], message: str) -> None:

@@ -93,7 +93,7 @@ def class_scores(
     if names is not None and len(names) > 2 >= k and all(each.shape == (len(names),) for each in whole):
         one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
         raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
-    names = [str(i) for i in range(k)] if names is None else class_names([str(name) for name in names])
+    names = [str(i) for i in range(k)] if names is None else class_names(names)
     tables = [confusion(*pair, len(names)) for pair in pairs]
     everyone, place = in_order(sides.people)
     order = ranked(sides.true, sides.found, place, everyone, names)

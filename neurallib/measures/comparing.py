@@ -13,6 +13,7 @@ from neurallib.measures.denoising import denoising_measures
 from neurallib.measures.detection import detection_measures
 from neurallib.measures.intervals import interval_measures
 from neurallib.measures.ranking import paired_ranking
+from neurallib.measures.tables import check_result
 from neurallib.measures.values import value_measures
 from neurallib.names import hinted, listing
 from neurallib.warn import warn
@@ -69,9 +70,7 @@ def compare_recordings(
     (0.25, 0.25)
     """
     for name, given in (("a", a), ("b", b)):
-        if not isinstance(given, Mapping) or "sums" not in given or "records" not in given:
-            expected = "expected what evaluate_recordings, class_scores or value_scores gives"
-            raise TypeError(f"{name} is a {type(given).__name__}; {expected}.")
+        check_result(name, given)
     if a["task"] != b["task"] or a.get("names") != b.get("names"):
         raise ValueError(f"a is of {a['task']} and b of {b['task']}; expected the same task, with the same classes.")
     keys = [[(row["name"], row["person"]) for row in side["records"]] for side in (a, b)]

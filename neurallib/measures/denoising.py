@@ -48,7 +48,7 @@ def denoising_scores(
         both about their means; "rmse"; "ssd", the sum of squared differences; "mad", the largest absolute difference;
         "prd", 100 sqrt(ssd / sum((denoised - mean(clean))^2)); "cosine_similarity". With peaks "peaks_kept", the share
         of the clean signal's that the denoised one has, and "peaks_added", the share of the denoised one's that the
-        clean one has not. nan is what would divide by zero.
+        clean one has not. Without an error an SNR is inf; nan is what cannot be told, such as 0 / 0.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import number
+from neurallib.checks import number, several
 from neurallib.measures.detection import found_measures, merged
 from neurallib.names import hinted, listing
 from neurallib.signals.recording_parts import events_of
@@ -48,8 +48,8 @@ def interval_scores(
     Parameters
     ----------
     true, found : dict or array-like
-        What `find_intervals` gives, the events of a recording, of which those count that last, or [n, 2] seconds from
-        and to. What overlaps on one side is one interval.
+        What `find_intervals` gives or a frame of pandas with these columns, the events of a recording, of which those
+        count that last, or [n, 2] seconds from and to. What overlaps on one side is one interval.
     names : sequence of str, optional
         Which intervals count, by name or symbol, all as one kind; needed where a dict says names.
     sampling_frequency : float, optional
@@ -146,8 +146,9 @@ def rules_of(
 
 def as_intervals(given: Any, what: str, names: Sequence[str] | None, rate: float | None) -> np.ndarray:
     """float64 [n, 2], seconds from and to, in the order of time, of the intervals that count."""
-    if isinstance(names, str):
-        raise TypeError(f"names is one text, {names!r}; expected a list of names.")
+    names = None if names is None else [str(name) for name in several("names", names)]
+    if {"onset", "sample"} & set(getattr(given, "columns", ())):  # a frame of pandas, as of a file of annotations
+        given = dict(given)
     if not isinstance(given, Mapping):
         pairs = np.asarray(given)
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs

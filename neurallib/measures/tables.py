@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurallib.signals.arrays import kind_of
+
 SHORT = {
     "true_positives": "TP", "false_positives": "FP", "false_negatives": "FN", "sensitivity": "Se",
     "positive_predictive_value": "PPV", "f1": "F1", "false_positives_per_hour": "FP/h", "timing_bias_ms": "bias (ms)",
@@ -13,6 +15,13 @@ SHORT = {
 }  # fmt: skip
 LOW_IS_GOOD = ("false_positives_per_hour", "mae", "rmse", "ssd", "mad", "prd", "sd", "timing_sd_ms", "peaks_added")
 NEAR_0_IS_GOOD = ("bias", "timing_bias_ms")
+
+
+def check_result(name: str, given: Any) -> None:
+    """Raise TypeError unless it is what a function gives that scores recordings."""
+    if not isinstance(given, Mapping) or not {"task", "sums", "records"} <= set(given):
+        held = f"{kind_of(given)}; expected what evaluate_recordings, class_scores or value_scores gives"
+        raise TypeError(f"{name} is {held}.")
 
 
 def markdown(result: Mapping[str, Any], columns: Sequence[str], measure: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import boolean, choice, number, seconds
+from neurallib.checks import boolean, choice, number, seconds, several
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
@@ -155,8 +155,7 @@ def evaluate_recordings(
     tasks = ANSWERED if known is None else tasks_of(known)
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
-    if isinstance(names, str):
-        raise TypeError(f"names is one text, {names!r}; expected a list of names.")
+    names = several("names", names)
     names = names if known is None else _names(known, task, names, target is not None)
     check_skip(skip)
     boolean("skip_flutter", skip_flutter)

@@ -55,15 +55,21 @@ def as_augmentation(function: Any, seed: int) -> Augmentation | None:
     """What `train` is given as `augment`, or TypeError."""
     if function is None:
         return None
+    check_augment("augment", function)
+    return Augmentation(function, seed)
+
+
+def check_augment(name: str, function: Any, more: str = "") -> None:
+    """Raise TypeError unless it is a function that augments; `more` is expected as well."""
     expected = "(x [T, C], y, generator) -> (x, y)"
     if not callable(function):
-        raise TypeError(f"augment is a {type(function).__name__}; expected a function {expected}.")
+        way = ": compose_augmentations(*them) makes one of several" if isinstance(function, (list, tuple)) else ""
+        raise TypeError(f"{name} is a {type(function).__name__}; expected a function {expected}{more}{way}.")
     try:
-        takes("augment", function, 3, expected)
+        takes(name, function, 3, expected)
     except TypeError as error:
         made = "Those of the library are made by a call, such as augment=nl.augment_noise()."
         raise TypeError(f"{error} {made}") from error
-    return Augmentation(function, seed)
 
 
 def as_floats(x: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import integer, interval, number
+from neurallib.checks import integer, interval, number, seconds
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, at_places, between, is_per_step, label_runs
+from neurallib.signals.augmentation import Augment, Pair, at_places, between, check_augment, is_per_step, label_runs
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
@@ -187,6 +187,7 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
     """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     interval("duration", duration, 0)
+    seconds("duration", duration[1], long=100)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         size = min(len(x), max(1, round(generator.uniform(*duration) * rate)))
@@ -294,6 +295,5 @@ def _are_labels(y: np.ndarray) -> bool:
 
 def _part(i: int, part: Any) -> tuple[float, Augment]:
     probability, function = part if isinstance(part, tuple) and len(part) == 2 else (1.0, part)
-    if not callable(function):
-        raise TypeError(f"part {i} is {part!r}; expected a function (x, y, generator) -> (x, y), or (probability, it).")
+    check_augment(f"part {i}", function, ", or (probability, it)")
     return number(f"the probability of part {i}", probability, 0, 1), function

@@ -195,7 +195,8 @@ def _columns(known: list[str] | None, given: list[str] | None, n_features: int) 
     if missing := [name for name in known if name not in given]:
         raise ValueError(
             f"channels lacks {listing(missing)}: the state was trained on {listing(known)}, given are {listing(given)}."
-            f" Where {missing[0]!r} has another name, read_recording(..., channels=[({missing[0]!r}, its name)])."
+            f" Where {missing[0]!r} has another name, call it so, as read_recording(..., "
+            f"channels=[({missing[0]!r}, its name)]) does."
         )
     return [given.index(name) for name in known]
 

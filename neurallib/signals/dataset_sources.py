@@ -61,7 +61,16 @@ def _name(item: Any, i: int) -> str:
 
 
 def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any]) -> First:
-    """What the first of some recordings says of its signal, as it is asked for; the signal itself is not read."""
+    """What the first of some recordings says of its signal, as it is asked for; the signal itself is not read.
+
+    Raises
+    ------
+    ValueError
+        If there are options for reading recordings that are all in memory.
+    """
+    unread = [option for option in reading if option not in ("channels", "units")]
+    if unread and all(isinstance(source, Mapping) for source in sources.values()):
+        raise ValueError(f"read_options has {listing(unread)}; recordings in memory are read already: leave it out.")
     name, source = next(iter(sources.items()))
     if isinstance(source, Mapping):
         read = read_source(name, {**source, "signal": source["signal"][:1]}, reading)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, interval, number
+from neurallib.checks import as_list, boolean, choice, interval, is_list, number
 from neurallib.names import hinted
+from neurallib.signals.arrays import as_numbers, is_recording, kind_of
 from neurallib.signals.augmentation import Augment, Pair, heights
 
 REFERENCES = ("beats", "signal")
@@ -68,7 +69,7 @@ def augment_noise(
     >>> round(float(10 * np.log10(x.var() / (noisy - x).var())), 1)
     10.0
     """
-    records = None if noise is None else [_record(i, one) for i, one in enumerate(noise)]
+    records = None if noise is None else _records(noise)
     loudness = [record.std(axis=0) for record in records or ()]  # of the whole, which takes longer than a piece
     interval("snr", snr, -np.inf)
     interval("speed", speed, 0)
@@ -156,7 +157,7 @@ def augment_hum(
     sampling_frequency : float
         Hz, of the signals.
     frequencies : sequence of float
-        Hz, of which one is drawn for each signal.
+        Hz, of which one is drawn for each signal; those from half the sampling frequency on are left out.
     snr : (float, float)
         dB, between which the signal-to-noise ratio is drawn anew for each signal.
     reference : str
@@ -190,20 +191,37 @@ def augment_hum(
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     interval("snr", snr, -np.inf)
     choice("reference", reference, REFERENCES)
+    if not is_list(known := as_list(frequencies)):
+        raise TypeError(f"frequencies={frequencies!r}; expected a list of them.")
+    heard = [each for each in known if number("a frequency of hum", each, 0, low_open=True) < rate / 2]
+    if not heard:
+        raise ValueError(f"frequencies={frequencies!r}; signals of {rate:g} Hz hold what is below {rate / 2:g} Hz.")
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        phase = 2 * np.pi * generator.choice(frequencies) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
+        phase = 2 * np.pi * generator.choice(heard) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
         return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
 
     return augment
 
 
-def _record(i: int, noise: Any) -> np.ndarray:
-    values: np.ndarray = np.asarray(noise, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"noise[{i}] has shape {values.shape}; expected [n] or [n, C], finite, of the signals' rate.")
-    return values
+def _records(noise: Any) -> list[np.ndarray]:
+    """Records of noise, float64 [n, C] each."""
+    expected = "expected a list of records, arrays [n] or [n, C] of the signals' rate"
+    if isinstance(noise, (str, Mapping)) or not isinstance(noise, Iterable) or getattr(noise, "ndim", 3) < 3:
+        held = f"an array of shape {np.shape(noise)}" if hasattr(noise, "shape") else kind_of(noise)
+        raise TypeError(f"noise is {held}; {expected}: [noise] of one, list(noise) of a stack [N, n].")
+    records = []
+    for i, one in enumerate(noise):
+        if is_recording(one):
+            raise TypeError(f"noise[{i}] is a recording; {expected}, as is its 'signal'.")
+        values = as_numbers(one, f"noise[{i}]").astype(np.float64)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or len(values) < 2 or values.shape[1] > len(values):
+            raise ValueError(f"noise[{i}] has shape {values.shape}; {expected}, time first.")
+        records.append(values)
+    if not records:
+        raise ValueError(f"noise is empty; {expected}.")
+    return records
 
 
 def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:

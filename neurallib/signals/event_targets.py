@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, number
+from neurallib.checks import boolean, choice, integer, number, seconds, several
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
-from neurallib.signals.recording_parts import events_of, name_of
+from neurallib.signals.recording_parts import as_recording, events_of, name_of
 from neurallib.signals.recordings import Recording
 
 Classes = Sequence[str | int] | Mapping[Any, int]
@@ -31,10 +31,9 @@ def beats(recording: Recording) -> np.ndarray:
 
     Raises
     ------
-    KeyError
-        If `recording` is none.
     TypeError, ValueError
-        If its events are no dict of samples and as many symbols, or moments of which none has a symbol of a beat.
+        If `recording` is none, or its events are no dict of samples and as many symbols, or moments of which none has a
+        symbol of a beat.
 
     See Also
     --------
@@ -48,7 +47,7 @@ def beats(recording: Recording) -> np.ndarray:
     >>> nl.beats({"events": events})
     array([ 90, 460])
     """
-    return beats_of(_with_events(recording))
+    return beats_of(_marked(recording, whole=False))
 
 
 @hinted
@@ -95,15 +94,15 @@ def event_target(
     array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
     """
     choice("shape", shape, ("window", "gaussian"))
-    steps = number("width", width, 0) * recording["sampling_frequency"]
-    names = None if symbols is None else _names(symbols)
-    marked = _with_events(recording)
+    names = None if symbols is None else list(several("symbols", symbols, "a list of symbols"))
+    marked = _marked(recording)
+    steps = seconds("width", width) * marked["sampling_frequency"]
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
         tell_if_no_beat(marked, samples)
     else:
         tell_if_none(marked, names, "symbols")
-    n_steps = len(recording["signal"])
+    n_steps = len(marked["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
     for shift in range(-reach, reach + 1):
@@ -142,7 +141,8 @@ def interval_target(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another kind, `classes` is empty or the background alone, or no event of them lasts.
+        If an argument is of another kind, `classes` is empty, the background alone or, of a binary target, more than
+        two, or no event of them lasts.
 
     See Also
     --------
@@ -158,8 +158,7 @@ def interval_target(
     >>> nl.interval_target(recording, ["rest", "fist"])
     array([-1,  0,  0,  0,  1,  1, -1, -1])
     """
-    target = _class_steps(recording, classes, background, boolean("binary", binary))
-    tell_if_none(recording, _classes(classes, binary), "classes")
+    target = _class_steps(recording, classes, background, binary)
     return np.where(target < 0, np.nan, target).astype(np.float32) if binary else target
 
 
@@ -208,7 +207,7 @@ def label_target(
     array(1)
     """
     number("least", least, 0, 1)
-    steps = _class_steps(recording, classes, background, boolean("binary", binary))
+    steps = _class_steps(recording, classes, background, binary)
     counts = np.bincount(steps[steps >= 0], minlength=1)
     best = int(counts.argmax())
     known = counts[best] > 0 and counts[best] >= least * len(steps)
@@ -217,26 +216,29 @@ def label_target(
     return np.array(best if known else -1, dtype=np.int64)
 
 
-def _with_events(recording: Recording) -> Recording:
-    """The recording; KeyError where it says nothing of events, not even that there are none."""
-    recording["events"]
-    return recording
+def _marked(recording: Any, whole: bool = True) -> Any:
+    """The recording, with its signal and rate where it has to be `whole`; an error where it is none, or says nothing of
+    events, not even that there are none."""
+    known = as_recording(recording) if whole or not isinstance(recording, Mapping) else recording
+    if "events" not in known:
+        raise ValueError(f"{name_of(known)} has no 'events'; expected them, {{}} where nothing is marked.")
+    return known
 
 
 def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
-    rows = zip(*events_of(_with_events(recording)), strict=True)
+    rows = zip(*events_of(recording), strict=True)
     return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
 
 
-def _names(symbols: Iterable[str]) -> list[str]:
-    if isinstance(symbols, str):
-        raise TypeError(f"symbols is one text, {symbols!r}; expected a list of symbols.")
-    return list(symbols)
-
-
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
-    """int64 [T], the class of each sample, -1 where it is unknown."""
-    class_of = _classes(classes, binary)
+    """int64 [T], the class of each sample, -1 where it is unknown; a warning where no event is of any."""
+    class_of = _classes(classes, boolean("binary", binary))
+    recording = _marked(recording)
+    two = {"maximum": 1} if binary else {}
+    if background is not None:
+        integer("background", background, minimum=-1, **two)
+    for symbol, value in class_of.items():
+        integer(f"the class of {symbol!r}", value, minimum=-1, **two)
     if set(class_of.values()) == {background}:
         raise ValueError(f"background={background} is the class of {listing(class_of)} as well; expected another.")
     if not isinstance(classes, Mapping) and background in class_of.values():
@@ -252,13 +254,13 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
     for start, symbol, duration in marked:
         if duration > 0:
             target[start : max(start, round(start + duration * rate))] = class_of[symbol]
+    tell_if_none(recording, class_of, "classes")
     return target
 
 
 def _classes(classes: Classes, binary: bool) -> dict[str, int]:
     """The class of each symbol, as text, which symbols are."""
-    if isinstance(classes, str):
-        raise TypeError(f"classes is one text, {classes!r}; expected a list of symbols, or a mapping from them.")
+    several("classes", classes, "a list of symbols, or a mapping from them")
     if isinstance(classes, Mapping):
         given = {str(symbol): value for symbol, value in classes.items()}
     else:

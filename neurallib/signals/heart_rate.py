@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import number
+from neurallib.checks import number, seconds
 from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
 from neurallib.warn import warn
@@ -49,7 +49,8 @@ def rr_intervals(
     TypeError
         If peaks or gaps are not whole numbers, or another argument is no number.
     ValueError
-        If two peaks are on one sample, `gaps` has another shape, or an argument is out of its range.
+        If two peaks are on one sample, `gaps` has another shape or ends before it begins, or an argument is out of its
+        range.
 
     See Also
     --------
@@ -74,7 +75,8 @@ def rr_intervals(
         ended = np.searchsorted(np.sort(stop), samples[:-1], "right")
         rr[begun > ended] = np.nan
     if max_gap is not None:
-        rr[rr > number("max_gap", max_gap, 0, low_open=True)] = np.nan
+        number("max_gap", max_gap, 0, low_open=True)
+        rr[rr > seconds("max_gap", max_gap, long=100)] = np.nan
     elif len(told := rr[np.isfinite(rr)]) and (long := rr > LONG * np.median(told)).any():
         longest = int(np.nanargmax(rr))
         warn(
@@ -95,7 +97,9 @@ def _gaps(gaps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if values.ndim != 2 or values.shape[1] != 2:
         raise ValueError(f"gaps has shape {values.shape}; expected bool [T], or samples [g, 2].")
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"gaps has dtype {values.dtype}; expected bool, or whole numbers of samples.")
+    values = np.stack([as_samples("gaps", side) for side in values.T], axis=1)
+    if (back := values[:, 1] < values[:, 0]).any():
+        start, stop = values[back][0]
+        raise ValueError(f"gaps has one from {start} to {stop}; expected where each ends behind where it begins.")
     values = values[values[:, 1] > values[:, 0]]
     return np.sort(values[:, 0]), values[:, 1]

@@ -36,7 +36,7 @@ def find_intervals(
     ----------
     output : array-like, Tensor or dict
         Probabilities [T, K], 1 together, of which the highest names the class; probabilities of yes, [T] or [T, 1] of
-        floats, with the classes 0 and 1 (above `threshold`); or classes [T] of whole numbers. nan and -1 are unknown:
+        floats, with the classes 0 and 1 (above `threshold`); or classes [T], whole numbers. nan and -1 are unknown:
         in no interval. Or what `predict_recording` gives, of a state with one output a window too, which it says the
         samples of: values that are missing for up to half a second, over which a line was heard, part no interval.
     sampling_frequency : float, optional
@@ -88,6 +88,8 @@ def find_intervals(
     number("threshold", threshold, 0, 1)
     values = as_numbers(told["output"] if "output" in told else output)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim == 1 and values.dtype.kind == "f" and np.fmax.reduce(values, initial=0) > 1 and _are_whole(values):
+        values = np.where(np.isnan(values), -1, values).astype(np.int64)
     if values.ndim not in (1, 2):
         raise ValueError(f"output has shape {values.shape}; expected [T] or [T, K].")
     if values.ndim == 2 or values.dtype.kind == "f":
@@ -108,8 +110,13 @@ def find_intervals(
     known = [str(k) for k in range(classes.max(initial=-1) + 1)] if names is None else class_names(names)
     if names is not None and classes.max(initial=-1) >= len(known):
         raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
-    named = [str(known[k]) for k in classes]
+    named = [known[k] for k in classes]
     return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    """Whether floats [T] are classes, some of which may not be known."""
+    return not any((part % 1 > 0).any() for part in np.array_split(values, len(values) // PART + 1))
 
 
 def _of_steps(values: np.ndarray, told: Mapping[str, Any], half: int, threshold: float) -> np.ndarray:

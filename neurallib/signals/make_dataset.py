@@ -15,7 +15,7 @@ from neurallib.names import hinted, listing
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_channels import channels_of
-from neurallib.signals.dataset_files import Job, is_made, made
+from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
@@ -273,7 +273,8 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         for name, shares in lacking.items()
     )
     if len(empty) == len(manifest):
-        raise ValueError(f"no recording has a window, or a second, without gaps: {listing(empty)}.")
+        least = manifest[min(manifest)]["window"] or LEAST
+        raise ValueError(f"no recording has {least:g} s without gaps: {listing(empty)}.")
     if empty:
         warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
     if mixed := sorted(name for name, entry in manifest.items() if entry.get("mixed")):
@@ -287,7 +288,6 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
             others.setdefault(told, []).append(name)
     tell_unwanted(others)
     check_units(manifest)
-    shapes = {(entry["sampling_frequency"], len(entry["channels"])) for entry in manifest.values() if entry["files"]}
-    if len(shapes) > 1:
+    if len(shapes := {(e["sampling_frequency"], len(e["channels"])) for e in manifest.values() if e["files"]}) > 1:
         said = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))
         raise ValueError(f"{root / MANIFEST}: rates or channels differ: {said}. Give sampling_frequency and channels.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurallib.checks import interval, number
+from neurallib.checks import interval, number, seconds
 from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment, Pair, at_places, between, heights, is_per_step, label_runs
 
@@ -59,7 +59,7 @@ def augment_rhythm(
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     interval("factor", factor, 0)
     interval("irregularity", irregularity, 0)
-    reach = round(number("kept", kept, 0) * rate)
+    reach = round(seconds("kept", kept) * rate)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         if not is_per_step(x, y) or len(x) < 2:
@@ -180,6 +180,7 @@ def augment_pacing(
     interval("size", size, 0)
     for name, lag in (("ventricular", ventricular), ("atrial", atrial)):
         interval(name, lag, -np.inf)
+        seconds(name, max(0, lag[1]))
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
         runs = label_runs(y) if is_per_step(x, y) else []

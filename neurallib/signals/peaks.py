@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.checks import boolean, integer, number
-from neurallib.names import hinted
-from neurallib.signals.arrays import as_array
+from neurallib.names import hinted, listing
+from neurallib.signals.smoothing import as_numbers, as_probabilities
 
 _PART = 1 << 20  # steps that are looked at together
 
@@ -114,10 +115,7 @@ def peak_labels(peaks: ArrayLike, n_steps: int, half_width: int = 0) -> np.ndarr
     """
     n_steps = integer("n_steps", n_steps)
     half_width = integer("half_width", half_width, minimum=0)
-    samples = as_samples("peaks", peaks)
-    outside = samples[(samples < 0) | (samples >= n_steps)]
-    if len(outside):
-        raise ValueError(f"peaks holds {outside[0]}; expected samples from 0 to {n_steps - 1} (n_steps={n_steps}).")
+    samples = samples_within("peaks", peaks, n_steps)
     near = samples[:, None] + np.arange(-half_width, half_width + 1)
     labels = np.zeros(n_steps, dtype=np.float32)
     labels[near[(near >= 0) & (near < n_steps)]] = 1
@@ -126,6 +124,8 @@ def peak_labels(peaks: ArrayLike, n_steps: int, half_width: int = 0) -> np.ndarr
 
 def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     """`peaks` as int64 [n]."""
+    if isinstance(peaks, Mapping):
+        raise TypeError(f"{name} is a dict of {listing(map(str, peaks))}; expected samples, such as its 'sample'.")
     values = np.asarray(peaks)
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one dimension of samples.")
@@ -136,6 +136,15 @@ def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     return values.astype(np.int64)
 
 
+def samples_within(name: str, peaks: ArrayLike, n_steps: int) -> np.ndarray:
+    """The same, of a signal of so many steps."""
+    samples = as_samples(name, peaks)
+    outside = samples[(samples < 0) | (samples >= n_steps)]
+    if len(outside):
+        raise ValueError(f"{name} holds {outside[0]}; expected samples from 0 to {n_steps - 1}.")
+    return samples
+
+
 def _above(values: np.ndarray, threshold: float) -> np.ndarray:
     """The indices, int64, of the values above the threshold; compared in float64, a part at a time."""
     parts = ((i, values[i : i + _PART].astype(np.float64)) for i in range(0, max(len(values), 1), _PART))
@@ -144,9 +153,7 @@ def _above(values: np.ndarray, threshold: float) -> np.ndarray:
 
 def _probabilities(output: Any) -> np.ndarray:
     """`output` as [T]; a long one is not copied."""
-    values = as_array(output)
-    if values.dtype.kind not in "fiub":
-        raise TypeError(f"output has dtype {values.dtype}; expected probabilities.")
+    values = as_numbers(output)
     shape = values.shape
     if len(shape) == 3 and shape[0] == 1:
         values = values[0]
@@ -156,9 +163,6 @@ def _probabilities(output: Any) -> np.ndarray:
         raise ValueError(
             f"output has shape {shape}; expected [T], [T, 1] or [1, T, 1]: one signal, one probability a step."
         )
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(
-            f"output goes from {values.min():g} to {values.max():g}; expected probabilities in [0, 1]. "
-            "Logits become probabilities through a sigmoid, which predict applies by itself."
-        )
+    if np.isnan(as_probabilities(values)).any():
+        raise ValueError("output holds nan, as of gaps; expected probabilities: find_events takes gaps as well.")
     return values

@@ -115,9 +115,9 @@ def part_of(
     people: Sequence[str], val: Size | None, test: Size | None, classes: Sequence[Any] | None, seed: int
 ) -> list[Hashable]:
     """The part of each signal: "train", "val" or "test"."""
-    everyone, wanted = sorted(set(people)), dict[Hashable, _Wanted]()
-    for part, given in (("val", val), ("test", test)):
-        wanted[part] = _wanted(part, SHARES[part] if given is None else given, everyone)
+    everyone, asked = sorted(set(people)), {"val": val, "test": test}
+    asked = {part: SHARES[part] if given is None else given for part, given in asked.items()}
+    wanted: dict[Hashable, _Wanted] = {part: _wanted(part, given, everyone) for part, given in asked.items()}
     if both := wanted["val"].people & wanted["test"].people:
         raise ValueError(f"val and test both list {listing(sorted(both))}; expected a person in one of them alone.")
     listed = wanted["val"].people | wanted["test"].people
@@ -128,7 +128,7 @@ def part_of(
         for part, size in wanted.items()
     }
     if sum(shares.values()) >= 1 and any(shares.values()):
-        raise ValueError(f"val={val} and test={test} leave nothing for training; expected a sum below 1.")
+        raise ValueError(f"val={asked['val']} and test={asked['test']} leave none of {n_free} people for training.")
     wanted = {part: size._replace(share=shares[part]) for part, size in wanted.items()}
     rest = _Wanted(1 - sum(shares.values()), 1, len(everyone))
     return _divide(people, {"train": rest, **wanted}, classes, seed)

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from neurallib.checks import as_path, boolean, number
+from neurallib.checks import as_path, boolean, number, unasked
 from neurallib.names import did_you_mean, hinted, listing
 from neurallib.signals import edf, tables, wfdb_records
 from neurallib.signals.lazy import (
@@ -64,8 +64,7 @@ class Recording(TypedDict):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> signal, r_peaks = nl.synthetic_ecg(duration=10, sampling_frequency=360, seed=1)
     >>> beats = {"sample": r_peaks, "symbol": ["N"] * len(r_peaks), "duration": np.zeros(len(r_peaks))}
     >>> recording: nl.Recording = {
@@ -152,7 +151,7 @@ def read_recording(
         If an argument is of another kind.
     ValueError
         If the file is cut or no recording, a channel is not there, channels have different rates, a unit cannot be
-        converted, the rate is not known, or an event lies beyond the end; names the file.
+        converted, the rate is not known, an event lies beyond the end, or an option is for other files; names it.
 
     See Also
     --------
@@ -173,10 +172,8 @@ def read_recording(
     """
     path = as_path("path", path)
     first, last = number("start", start, 0), None if stop is None else number("stop", stop, start, low_open=True)
-    if sampling_frequency is not None:
-        number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    if lazy is not None:
-        boolean("lazy", lazy)
+    number("sampling_frequency", 1 if sampling_frequency is None else sampling_frequency, 0, low_open=True)
+    boolean("lazy", lazy is None or lazy)
     if path.name.startswith("._"):
         raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
@@ -277,6 +274,7 @@ def _contents(
     if path.is_dir() and not beside:
         raise ValueError(f"{path} is a folder; expected a file: list_recordings gives those of a folder.")
     if path.suffix == ".hea" or beside and (stem != path or not path.is_file()):
+        unasked(path, time=time, labels=labels)
         return wfdb_records.read_wfdb(stem, annotator), stem.name, str(stem)
     if not path.is_file():
         if path.is_symlink():
@@ -289,11 +287,14 @@ def _contents(
     if not head:
         raise ValueError(f"{path} is empty.")
     if head in edf.MAGIC:
+        unasked(path, time=time, labels=labels)
         contents = edf.read_edf(path)
         if annotator is not None:
             contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator), path))
     elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
+        unasked(path, annotator=annotator, time=time, labels=labels)
         contents = tables.read_numpy(path, sampling_frequency, head[:2] != b"PK")
     else:
+        unasked(path, annotator=annotator)
         contents = tables.read_table(path, sampling_frequency, time, labels, channels)
     return contents, path.stem, str(path)

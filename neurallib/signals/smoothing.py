@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import LONG, seconds
+from neurallib.checks import LONG, seconds, several
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 
@@ -49,7 +49,10 @@ def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
     if isinstance(output, Mapping):
         raise TypeError(f"{name} is a dict of {listing(map(str, output))}; expected an array, such as its 'output'.")
-    values = as_array(output)
+    try:
+        values = as_array(output)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     return values
@@ -75,7 +78,8 @@ def most_probable(values: np.ndarray) -> np.ndarray:
 
 def class_names(names: Sequence[str]) -> list[str]:
     """The names of classes; a single one is that of yes, as a binary state has it, and stands behind "no"."""
-    return ["no", *names] if len(names) == 1 else list(names)
+    known = [str(name) for name in several("names", names)]
+    return ["no", *known] if len(known) == 1 else known
 
 
 def exclude_each_other(values: np.ndarray) -> bool:

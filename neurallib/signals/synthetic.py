@@ -58,7 +58,7 @@ def synthetic_ecg(
     ectopic_fraction : float
         Share of the beats, in [0, 0.5], that come early, wide and followed by a pause, as ventricular ectopic beats.
     amplitude : float
-        Height of the R wave, mV.
+        Height of the R wave over the line between beats, mV.
     amplitude_variation : float
         Relative standard deviation of the height from beat to beat, in [0, 0.5], half of its power with the
         respiration.

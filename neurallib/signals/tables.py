@@ -65,8 +65,8 @@ def read_table(
             times = of_packets(signal, times)
             values, rate = on_a_grid(values, times, sampling_frequency, str(path))
         if rate < SLOW and clock is None and sampling_frequency is None and start_time is None:
-            name = names[clocks[0]]
-            warn(f"{path} is read as {rate:.3g} Hz: {name!r} says no unit of time. Is it time=({name!r}, 'ms')?")
+            name, unit = names[clocks[0]], next((each for each in ("ms", "us") if rate > SLOW * CLOCKS[each]), "ns")
+            warn(f"{path} is read as {rate:.3g} Hz: {name!r} says no unit of time. Is it time=({name!r}, {unit!r})?")
         times = times - times[0]
     else:
         rate = float(told or 0)
@@ -125,6 +125,9 @@ def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | Non
         raise ValueError(f"{path} has an event at sample {cut[0]:g}; {expected}.")
     symbols = np.ravel(said.get("symbol", [""] * len(samples)))
     durations = np.ravel(said.get("duration", np.zeros(len(samples))))
+    if not len(samples) == len(symbols) == len(durations):
+        n = f"{len(samples)} samples, {len(symbols)} symbols and {len(durations)} durations"
+        raise ValueError(f"{path} has events of {n}; expected as many of each.")
     return Contents(
         channels=channels,
         units=units,
