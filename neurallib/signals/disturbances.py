@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, interval, number
+from neurallib.checks import boolean, choice, interval, number, several
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, heights
+from neurallib.signals.arrays import as_numbers, is_recording
+from neurallib.signals.augmentation import Augment, Pair, heights, checked
 
 REFERENCES = ("beats", "signal")
 
@@ -68,7 +69,7 @@ def augment_noise(
     >>> round(float(10 * np.log10(x.var() / (noisy - x).var())), 1)
     10.0
     """
-    records = None if noise is None else [_record(i, one) for i, one in enumerate(noise)]
+    records = None if noise is None else _records(noise)
     loudness = [record.std(axis=0) for record in records or ()]  # of the whole, which takes longer than a piece
     interval("snr", snr, -np.inf)
     interval("speed", speed, 0)
@@ -83,7 +84,7 @@ def augment_noise(
             added *= np.exp(-0.5 * ((np.arange(len(x)) - middle) / width) ** 2)[:, None]
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -138,7 +139,7 @@ def augment_motion(
         added = np.stack([make(len(x), rate, generator) for _ in range(x.shape[1])], axis=1)
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -188,21 +189,34 @@ def augment_hum(
     50
     """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    hums = several("frequencies", frequencies, 0)
     interval("snr", snr, -np.inf)
     choice("reference", reference, REFERENCES)
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Pair:
-        phase = 2 * np.pi * generator.choice(frequencies) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
+        phase = 2 * np.pi * generator.choice(hums) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
         return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
+
+
+def _records(noise: Any) -> list[np.ndarray]:
+    if isinstance(noise, (str, Mapping)) or not isinstance(noise, Iterable) or getattr(noise, "ndim", 3) < 3:
+        came = f"one array of shape {tuple(noise.shape)}" if hasattr(noise, "shape") else f"a {type(noise).__name__}"
+        raise TypeError(f"noise is {came}; expected a list of signals [n] or [n, C], such as [noise].")
+    records = [_record(i, one) for i, one in enumerate(noise)]
+    if not records:
+        raise ValueError("noise is empty; expected a list of signals, or None, which is white noise.")
+    return records
 
 
 def _record(i: int, noise: Any) -> np.ndarray:
-    values: np.ndarray = np.asarray(noise, dtype=np.float64)
+    if is_recording(noise):
+        raise TypeError(f"noise[{i}] is a recording; expected its signal, at the sampling frequency of the signals.")
+    values = as_numbers(noise, f"noise[{i}]").astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"noise[{i}] has shape {values.shape}; expected [n] or [n, C], finite, of the signals' rate.")
+    if values.ndim != 2 or len(values) < 2 or values.size == 0:
+        raise ValueError(f"noise[{i}] has shape {values.shape}; expected [n] or [n, C] of the signals' rate.")
     return values
 
 

@@ -49,7 +49,7 @@ def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
     if isinstance(output, Mapping):
         raise TypeError(f"{name} is a dict of {listing(map(str, output))}; expected an array, such as its 'output'.")
-    values = as_array(output)
+    values = as_array(output, name)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     return values
