@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, number
+from neurallib.checks import boolean, choice, names_of, number
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
 from neurallib.signals.recording_parts import events_of, name_of
@@ -96,7 +96,7 @@ def event_target(
     """
     choice("shape", shape, ("window", "gaussian"))
     steps = number("width", width, 0) * recording["sampling_frequency"]
-    names = None if symbols is None else _names(symbols)
+    names = None if symbols is None else names_of("symbols", symbols, "symbols", in_order=False)
     marked = _with_events(recording)
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
@@ -228,12 +228,6 @@ def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
     return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
 
 
-def _names(symbols: Iterable[str]) -> list[str]:
-    if isinstance(symbols, str):
-        raise TypeError(f"symbols is one text, {symbols!r}; expected a list of symbols.")
-    return list(symbols)
-
-
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
     """int64 [T], the class of each sample, -1 where it is unknown."""
     class_of = _classes(classes, binary)
@@ -257,13 +251,11 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
 
 def _classes(classes: Classes, binary: bool) -> dict[str, int]:
     """The class of each symbol, as text, which symbols are."""
-    if isinstance(classes, str):
-        raise TypeError(f"classes is one text, {classes!r}; expected a list of symbols, or a mapping from them.")
     if isinstance(classes, Mapping):
         given = {str(symbol): value for symbol, value in classes.items()}
     else:
-        first = int(binary and len(classes) == 1)
-        given = {str(symbol): i for i, symbol in enumerate(classes, first)}
+        symbols = names_of("classes", classes, "symbols, or a mapping from them")
+        given = {symbol: i for i, symbol in enumerate(symbols, int(binary and len(symbols) == 1))}
     if not given:
         raise ValueError("classes is empty; expected the symbols of events.")
     return given

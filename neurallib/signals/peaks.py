@@ -126,10 +126,10 @@ def peak_labels(peaks: ArrayLike, n_steps: int, half_width: int = 0) -> np.ndarr
 
 def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     """`peaks` as int64 [n]."""
-    values = np.asarray(peaks)
+    values = as_array(peaks, name)
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one dimension of samples.")
-    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+    if values.dtype.kind == "f" and (np.isfinite(values) & (values == np.rint(values))).all():
         values = values.astype(np.int64)
     if len(values) and values.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {values.dtype}; expected whole numbers of samples.")
@@ -144,7 +144,7 @@ def _above(values: np.ndarray, threshold: float) -> np.ndarray:
 
 def _probabilities(output: Any) -> np.ndarray:
     """`output` as [T]; a long one is not copied."""
-    values = as_array(output)
+    values = as_array(output, "output")
     if values.dtype.kind not in "fiub":
         raise TypeError(f"output has dtype {values.dtype}; expected probabilities.")
     shape = values.shape
