@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import number
+from neurallib.checks import boolean, choice, integer, is_list, items, names_of, number, text
 from neurallib.names import as_list, did_you_mean, listing, weights_named
 from neurallib.state import (
     Hparams,
@@ -197,7 +197,8 @@ def check_state(state: Any, name: str = "state") -> State:
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
-    _check_values(f"{name}['preprocessing']", before)
+    _check_hparams(f"{name}['hparams']", state["hparams"])
+    _check_values(f"{name}['preprocessing']", before, state["hparams"]["n_features"])
     if weights:
         state = {**state, "weights": {**state["weights"], **weights}}  # by hand
     if len(before) < len(Preprocessing.__annotations__) or len(behind) < len(Postprocessing.__annotations__):
@@ -234,14 +235,32 @@ def _as_weight(name: str, weight: Any) -> Tensor:
     return weight.detach().to("cpu", torch.float32)
 
 
-def _check_values(name: str, before: Mapping[str, Any]) -> None:
-    """What a hand may have put into a preprocessing and nothing would stumble over."""
+def _check_values(name: str, before: Mapping[str, Any], n_features: int) -> None:
+    """What a hand may have put into a preprocessing and nothing would stumble over, or only what knows no names."""
     for key in ("sampling_frequency", "window"):
         if before.get(key) is not None:
             number(f"{name}[{key!r}]", before[key], 0, low_open=True)
     for key in ("channels", "units"):
-        if isinstance(before.get(key), str):
-            raise TypeError(f"{name}[{key!r}] is {before[key]!r}; expected a list, one for each channel.")
+        told = before.get(key)
+        if told is not None and len(names_of(f"{name}[{key!r}]", told)) != n_features:
+            raise ValueError(f"{name}[{key!r}] is {list(told)}; expected one for each of {n_features} channels.")
+    if before.get("steps") and not all(isinstance(step, _MAPPING) for step in items("steps", before["steps"], "dicts")):
+        raise TypeError(f"{name}['steps'] is {before['steps']!r}; expected a list of dicts, as a factory makes it.")
+    for key in ("normalization", "target_normalization"):
+        if not isinstance(before.get(key), (str, type(None))):
+            text(f"{name}[{key!r}]", before[key])
+
+
+def _check_hparams(name: str, hparams: Hparams) -> None:
+    """The same of hyperparameters, where weights of other shapes would not tell."""
+    integer(f"{name}['n_features']", hparams["n_features"])
+    if hparams.get("task", "regression") != "regression":
+        choice(f"{name}['task']", hparams["task"], ("classification", "regression"))
+        integer(f"{name}['num_classes']", hparams["num_classes"])
+        boolean(f"{name}['multi_label']", hparams["multi_label"])
+    dropout = hparams.get("dropout", 0.0)
+    for each in dropout if is_list(dropout) else [dropout]:
+        number(f"{name}['dropout']", each, 0, 1, high_open=True)
 
 
 def _only(text: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import inspect
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ def _given(name: str, value: Any) -> str:
     return f"{name}{f'={shown}' if len(shown) <= 80 else ''} is a {type(value).__name__}"
 
 
+def _came(name: str, value: Any) -> str:
+    """What came, of which the type need not be wrong."""
+    return f"{name}={value!r}" if isinstance(value, str) or len(repr(value)) <= 80 else _given(name, value)
+
+
 def _item(name: str, value: Any) -> str:
     """The way out where it is an array of one number, as files hold them."""
     return f", such as {name}.item()" if math.prod(getattr(value, "shape", (0,))) == 1 else ""
@@ -31,9 +36,9 @@ def _item(name: str, value: Any) -> str:
 def choice(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     options = list(options)
-    if value not in options:
+    if type(value).__hash__ is None or value not in options:  # an array cannot say whether it is one of them
         known = ", ".join(map(repr, options))
-        raise ValueError(f"{name}={value!r}; expected one of {known}.{did_you_mean(value, options)}")
+        raise ValueError(f"{_came(name, value)}; expected one of {known}.{did_you_mean(value, options)}")
 
 
 def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
@@ -78,10 +83,18 @@ def seconds(name: str, value: Any, long: float = LONG) -> float:
 def interval(name: str, value: Any, low: float) -> None:
     """Raise unless `value` is two finite numbers above `low`, the lower one first."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise TypeError(f"{name}={value!r}; expected two numbers, from which to which it is drawn.")
+        raise TypeError(f"{_came(name, value)}; expected two numbers, from which to which it is drawn.")
     first, last = (number(name, side, low, low_open=True) for side in value)
     if first > last:
         raise ValueError(f"{name}={value!r}; expected the lower number first.")
+
+
+def several(name: str, value: Any, low: float) -> list[float]:
+    """Return `value` as floats, or raise unless it is a list of finite numbers above `low`, one at least."""
+    values = as_list(value)
+    if not is_list(values) or not values:
+        raise TypeError(f"{_came(name, value)}; expected a list of numbers.")
+    return [number(name, each, low, low_open=True) for each in values]
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -139,16 +152,31 @@ def unasked(path: Path, **given: Any) -> None:
         raise ValueError(f"{wrong[0]}={given[wrong[0]]!r} is not for {path}: {known}.")
 
 
+def items(name: str, value: Any, expected: str) -> list[Any]:
+    """Return what `value` holds in its order, or raise TypeError: texts, mappings and sets are no lists."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} is one text, {value!r}; expected a list of {expected}.")
+    if isinstance(value, (bytes, Mapping, Set)) or not isinstance(value, Iterable):
+        raise TypeError(f"{_given(name, value)}; expected a list of {expected}.")
+    if getattr(value, "shape", (1,)) == ():
+        raise TypeError(f"{name} is one value of no length; expected a list of {expected}.")
+    return list(value)
+
+
+def names_of(name: str, value: Any, expected: str = "names", *, in_order: bool = True) -> list[str]:
+    """Return several names as texts, or raise unless they are a list of texts or whole numbers; a set where their order
+    says nothing."""
+    listed = sorted(value, key=str) if isinstance(value, Set) and not in_order else as_list(value)
+    names = items(name, listed, expected)
+    for each in names:
+        if isinstance(each, bool) or not isinstance(each, (str, numbers.Integral)):
+            raise TypeError(f"{_given(f'a name in {name}', each)}; expected a text.")
+    return list(map(str, names))
+
+
 def as_list(value: Any) -> Any:
     """An array or a column of pandas, such as np.unique(labels), as a list; anything else as it is."""
     return value.tolist() if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else value
-
-
-def several(name: str, value: Any, expected: str = "a list of names") -> Any:
-    """`value`, an array as a list; TypeError where it is one text, whose letters are no names."""
-    if isinstance(value, str):
-        raise TypeError(f"{name} is one text, {value!r}; expected {expected}.")
-    return as_list(value)
 
 
 def is_list(value: Any) -> bool:

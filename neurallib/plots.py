@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import as_path, number, several
+from neurallib.checks import as_path, names_of, number
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.signals.peaks import samples_within
@@ -118,7 +118,7 @@ def plot_prediction(
             for line in panels[1].lines[first:]:
                 line.set(alpha=0.3, zorder=1)
         if output_names is not None:
-            _name_lines(panels[1], panels[1].lines[: first or None], list(several("output_names", output_names)))
+            _name_lines(panels[1], panels[1].lines[: first or None], names_of("output_names", output_names))
         if threshold is not None:
             panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
         shown = wanted if outputs is None else outputs

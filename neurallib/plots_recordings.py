@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import number, several
+from neurallib.checks import names_of, number
 from neurallib.names import hinted
 from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.annotations import beats_in
@@ -94,7 +94,8 @@ def plot_recording(
     (3, 'found (90)')
     """
     recording = as_recording(recording)
-    rate, n_steps, names = float(recording["sampling_frequency"]), len(recording["signal"]), several("names", names)
+    rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
+    names = None if names is None else names_of("names", names)
     row = number("seconds_per_row", seconds_per_row, 0, low_open=True)
     low, high = _window(start, stop, rate, n_steps)
     starts = list(range(low, high, max(1, round(row * rate))))

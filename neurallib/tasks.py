@@ -86,7 +86,8 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
     if task == "regression":
         if multi_label:
             raise ValueError("multi_label=True is for task='classification'; this task is 'regression'.")
-        if num_classes not in (*NOT_APPLICABLE, 1):
+        left_out = num_classes is None or isinstance(num_classes, str) and num_classes in NOT_APPLICABLE
+        if not left_out and integer("num_classes", num_classes) != 1:
             raise ValueError(f"num_classes={num_classes!r} is for task='classification'; leave it out for regression.")
         return {"task": task, "num_classes": None, "multi_label": False}
     k = integer("num_classes", num_classes)

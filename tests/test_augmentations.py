@@ -264,7 +264,7 @@ def test_a_target_of_the_whole_signal_stays_as_it_is() -> None:
         (lambda: nl.augment_lead(mix=2), "mix=2"),
         (lambda: nl.augment_resampling(RATE, (0, 50)), "rate=0"),
         (lambda: nl.compose_augmentations((1.5, nl.augment_crop(3))), "probability of part 0"),
-        (lambda: nl.compose_augmentations("crop"), "part 0 is a str; expected a"),
+        (lambda: nl.compose_augmentations("crop"), "part 0 is a str; expected a function"),
     ],
 )
 def test_what_cannot_be_is_told(make: Any, message: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from augmenting import RATE, beats, drawn
 
 import neurallib as nl
@@ -109,24 +111,6 @@ def test_a_gap_takes_no_label_of_what_lasts_longer_and_no_value_of_a_regression(
         assert all((drawn(lost, seed, (x, y))[1] == y).all() for seed in range(20))
 
 
-@pytest.mark.parametrize(
-    "make, told",
-    [
-        (lambda: nl.augment_noise(np.zeros((900, 2))), r"an array of shape \(900, 2\); .*: \[noise\] of one"),
-        (lambda: nl.augment_noise([]), "noise is empty; expected a list of records"),
-        (lambda: nl.augment_noise([np.zeros((2, 900))]), r"noise\[0\] has shape \(2, 900\); .* time first"),
-        (lambda: nl.augment_noise([{"signal": np.zeros(9), "sampling_frequency": RATE}]), "is a recording"),
-        (lambda: nl.augment_hum(RATE, frequencies=50), "frequencies=50; expected a list"),
-        (lambda: nl.augment_hum(100), r"frequencies=\(50.0, 60.0\); signals of 100 Hz hold what is below 50 Hz"),
-        (lambda: nl.compose_augmentations(nl.augment_noise), "part 0=augment_noise is no function .* by a call"),
-        (lambda: nl.compose_augmentations([nl.augment_noise()]), "part 0 is a list; .* compose_augmentations"),
-    ],
-)
-def test_what_cannot_disturb_is_told_before_training(make: Any, told: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=told):
-        make()
-
-
 def test_hum_that_a_recorder_would_not_let_through_is_left_out() -> None:
     x, y = np.sin(np.arange(1100) / 10)[:, None], np.zeros(1100)
     hums = [(drawn(nl.augment_hum(110), seed, (x, y))[0] - x)[:, 0] for seed in range(8)]
@@ -143,4 +127,75 @@ def test_hum_that_a_recorder_would_not_let_through_is_left_out() -> None:
 )
 def test_milliseconds_are_told(make: Any, told: str) -> None:
     with pytest.warns(UserWarning, match=told):
+        make()
+
+
+MADE: dict[str, Callable[[], Any]] = {
+    "channels": nl.augment_channels,
+    "crop": lambda: nl.augment_crop(20),
+    "dropout": lambda: nl.augment_dropout(RATE),
+    "hum": lambda: nl.augment_hum(RATE),
+    "lead": nl.augment_lead,
+    "motion": lambda: nl.augment_motion(RATE),
+    "noise": nl.augment_noise,
+    "pacing": lambda: nl.augment_pacing(RATE),
+    "resampling": lambda: nl.augment_resampling(RATE, (90, 100)),
+    "rhythm": lambda: nl.augment_rhythm(RATE),
+    "scale": nl.augment_scale,
+    "stretch": nl.augment_stretch,
+}
+NUMBERS = np.random.default_rng(0)
+WRONG_PAIRS: dict[str, tuple[Any, Any, Any, str]] = {
+    "one channel [T]": (np.zeros(400), np.zeros(400), NUMBERS, r"x has shape \(400,\); expected \[T, C\].*\[:, None\]"),
+    "a batch": (np.zeros((2, 400, 1)), np.zeros(400), NUMBERS, r"x has shape \(2, 400, 1\)"),
+    "no step": (np.zeros((0, 1)), np.zeros(0), NUMBERS, r"x has shape \(0, 1\)"),
+    "words": (np.full((400, 1), "a"), np.zeros(400), NUMBERS, "x holds <U1; expected"),
+    "no target": (np.zeros((400, 1)), None, NUMBERS, "y is a NoneType; expected an array"),
+    "no generator": (np.zeros((400, 1)), np.zeros(400), None, "generator is a NoneType; expected one, as np.random"),
+    "a seed": (np.zeros((400, 1)), np.zeros(400), 3, "generator is a int"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_PAIRS)
+@pytest.mark.parametrize("made", MADE)
+def test_what_is_no_signal_with_target_and_generator_is_told(made: str, what: str) -> None:
+    x, y, generator, words = WRONG_PAIRS[what]
+    with pytest.raises((TypeError, ValueError), match=words):
+        MADE[made]()(x, y, generator)
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_lists_and_tensors_are_signals_too(made: str) -> None:
+    x, y = beats(400)
+    expected = drawn(MADE[made](), pair=(x, y))
+    for as_given in (np.ndarray.tolist, lambda values: torch.from_numpy(values).requires_grad_(values is x)):
+        given = MADE[made]()(as_given(x), as_given(y), np.random.default_rng(0))
+        assert all(np.array_equal(a, b) for a, b in zip(given, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nl.augment_noise(np.zeros((60, 2))), r"one array of shape \(60, 2\); expected a list .* \[noise\]"),
+        (lambda: nl.augment_noise("em.npy"), "noise is a str; expected a list of signals"),  # type: ignore[arg-type]
+        (lambda: nl.augment_noise([]), "noise is empty; expected a list of signals, or None"),
+        (lambda: nl.augment_noise(["em.npy"]), r"noise\[0\] is a path or text"),  # type: ignore[list-item]
+        (lambda: nl.augment_noise([np.full(9, "a")]), r"noise\[0\] holds <U1"),
+        (lambda: nl.augment_noise([{"signal": np.zeros(9), "sampling_frequency": 1.0}]),  # type: ignore[list-item]
+         r"noise\[0\] is a recording; expected its signal"),
+        (lambda: nl.augment_noise(reference=np.zeros(99)), "reference is a ndarray; expected one of"),  # type: ignore
+        (lambda: nl.augment_hum(RATE, frequencies=50), "frequencies=50; expected a list"),  # type: ignore[arg-type]
+        (lambda: nl.augment_noise([np.zeros((2, 900))]), r"noise\[0\] has shape \(2, 900\); .* time first"),
+        (lambda: nl.augment_hum(100), r"frequencies=\(50.0, 60.0\); signals of 100 Hz hold what is below 50 Hz"),
+        (lambda: nl.compose_augmentations([nl.augment_noise()]),  # type: ignore[arg-type]
+         "part 0 is a list; .* compose_augmentations"),
+        (lambda: nl.augment_hum(RATE, frequencies=[]), r"frequencies=\[\]; expected a list of numbers"),
+        (lambda: nl.augment_hum(RATE, frequencies=[50, np.nan]), "frequencies=nan; expected a finite number"),
+        (lambda: nl.augment_hum(RATE, frequencies=[-50]), "frequencies=-50; expected a finite number"),
+        (lambda: nl.compose_augmentations(nl.augment_noise), "part 0=augment_noise .* made by a call"),  # type: ignore
+        (lambda: drawn(nl.compose_augmentations(lambda x, y, _: x)), "what part 0 gave is a ndarray; expected a pair"),
+    ],
+)  # fmt: skip
+def test_what_an_augmentation_cannot_be_made_of_is_told(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
         make()

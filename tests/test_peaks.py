@@ -90,3 +90,9 @@ def test_bad_output_or_setting_is_named(arguments: tuple, message: str) -> None:
 def test_a_single_number_is_no_output() -> None:
     with pytest.raises(ValueError, match=r"output has shape \(\); expected \[T\]"):
         post_process_peaks_binary(np.float64(0.7))  # type: ignore[arg-type]
+
+
+def test_samples_that_are_infinite_are_told() -> None:
+    for peaks in ([1, np.inf], torch.tensor([1.0, np.nan]), np.ma.masked_array([1, 2], mask=[True, False])):
+        with pytest.raises(TypeError, match="peaks has dtype float(64|32); expected whole numbers"):
+            peak_labels(peaks, 9)

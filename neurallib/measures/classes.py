@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neurallib.checks import names_of
 from neurallib.measures.by_person import Measures, Scored, joined, summary, with_own
 from neurallib.measures.ranking import Ranked, ranked, ranking
 from neurallib.measures.sides import Sides, as_sides, in_order
@@ -84,6 +85,7 @@ def class_scores(
            [1, 3]]), 0.72, 0.875)
     """
     sides = as_sides(true, found, people)
+    names = None if names is None else names_of("names", names)
     if people is not None and len(sides.true) > 1 and _is_one_hot(sides):
         expected = "expected the class of each, true.argmax(axis=1), and people="
         raise ValueError(f"true is one-hot, 1 for one of {len(sides.true[0])} classes of each recording; {expected}.")
@@ -117,7 +119,7 @@ def known_pairs(
     step, where these are what was found."""
     sides = []
     for name, given in (("true", true), ("found", found)):
-        values = as_array(given)
+        values = as_array(given, f"the {name} classes of {which}")
         if values.dtype.kind not in "iufb":
             way = ", such as names.index(label)" if values.dtype.kind in "UO" else ""
             raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers{way}.")

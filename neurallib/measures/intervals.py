@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import number, several
+from neurallib.checks import names_of, number
 from neurallib.measures.detection import found_measures, merged
 from neurallib.names import hinted, listing
+from neurallib.signals.arrays import as_array, as_numbers
 from neurallib.signals.recording_parts import events_of
 from neurallib.warn import warn
 
@@ -146,17 +147,17 @@ def rules_of(
 
 def as_intervals(given: Any, what: str, names: Sequence[str] | None, rate: float | None) -> np.ndarray:
     """float64 [n, 2], seconds from and to, in the order of time, of the intervals that count."""
-    names = None if names is None else [str(name) for name in several("names", names)]
+    names = None if names is None else names_of("names", names, in_order=False)
     if {"onset", "sample"} & set(getattr(given, "columns", ())):  # a frame of pandas, as of a file of annotations
         given = dict(given)
     if not isinstance(given, Mapping):
-        pairs = np.asarray(given)
+        pairs = as_array(given, what)
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs
         if pairs.dtype.kind not in "iuf" or pairs.ndim != 2 or pairs.shape[1] != 2:
             expected = "expected [n, 2], seconds from and to, what find_intervals gives, or the events of a recording"
             raise TypeError(f"{what} has shape {pairs.shape} of {pairs.dtype}; {expected}.")
     elif {"onset", "duration", "name"} <= set(given):
-        pairs = _of_names(given, list(map(str, given["name"])), what, names)
+        pairs = _of_names(given, names_of(f"the names of {what}", given["name"]), what, names)
     else:
         if "sample" not in given:
             expected = "expected what find_intervals gives, or the events of a recording, recording['events']"
@@ -175,7 +176,10 @@ def as_intervals(given: Any, what: str, names: Sequence[str] | None, rate: float
 
 def _of_names(given: Mapping[str, Any], own: list[str], what: str, names: Sequence[str] | None) -> np.ndarray:
     """Of intervals those that have one of the names; a warning where none has, but others than "no"."""
-    starts, lasts = (np.asarray(given[key], np.float64) for key in ("onset", "duration"))
+    starts, lasts = (as_numbers(given[key], f"{key} of {what}", gaps=True) for key in ("onset", "duration"))
+    if starts.ndim != 1 or not starts.shape == lasts.shape == (len(own),):
+        held = f"onset of shape {starts.shape}, duration of {lasts.shape} and {len(own)} names"
+        raise ValueError(f"{what} has {held}; expected one of each for each interval.")
     if own and names is None:
         raise ValueError(f"{what} has intervals of {listing(sorted(set(own)))}; expected names=, of those that count.")
     chosen = np.array([name in (names or ()) for name in own], bool) if own else np.ones(len(starts), bool)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.checks import items
 from neurallib.signals.arrays import as_array
 from neurallib.signals.people import people_of
 from neurallib.signals.sources import check_order, without_frames
@@ -25,7 +26,7 @@ def as_sides(true: Any, found: Any, people: Any) -> Sides:
     """Both sides; with people they may be one of each recording, which becomes a recording of one step."""
     check_order("true and found", true, found)
     check_order("true and people", true, people)
-    of_true, of_found = _each(true), _each(found)
+    of_true, of_found = _each("true", true), _each("found", found)
     n, m = len(of_true), len(of_found)
     if n != m or not n:
         raise ValueError(f"true has {n} recordings and found {m}; expected as many, one at least.")
@@ -44,6 +45,7 @@ def in_order(people: Sequence[str]) -> tuple[list[str], np.ndarray]:
     return everyone, np.array([place[who] for who in people], np.int64)
 
 
-def _each(given: Any) -> list[np.ndarray]:
+def _each(name: str, given: Any) -> list[np.ndarray]:
     given = without_frames(given)
-    return [as_array(one) for one in (as_array(given) if hasattr(given, "shape") else given)]
+    given = items(name, as_array(given, name) if hasattr(given, "shape") else given, "one array for each recording")
+    return [as_array(one, f"{name}[{i}]") for i, one in enumerate(given)]

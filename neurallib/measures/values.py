@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import several
+from neurallib.checks import names_of
 from neurallib.measures.by_person import Measures, Scored, summary, with_own
 from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
@@ -82,9 +82,10 @@ def value_scores(
     (2.0, 1.5, 2.0)
     """
     sides = as_sides(true, found, people)
+    names = None if names is None else names_of("names", names)
     pairs = _columns(sides, names, people is not None)
     k = pairs[0][0].shape[1]
-    told = [str(i) for i in range(k)] if names is None else [str(name) for name in several("names", names)]
+    told = [str(i) for i in range(k)] if names is None else names
     if len(told) != k or len(set(told)) < k:
         raise ValueError(f"names is {listing(told)}; expected {k} different ones, one for each output.")
     everyone, place = in_order(sides.people)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import boolean, choice, number, seconds, several
+from neurallib.checks import as_list, boolean, choice, items, names_of, number, seconds
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
@@ -155,7 +155,7 @@ def evaluate_recordings(
     tasks = ANSWERED if known is None else tasks_of(known)
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
-    names = several("names", names)
+    names = None if names is None else names_of("names", names, in_order=task == "classes")
     names = names if known is None else _names(known, task, names, target is not None)
     check_skip(skip)
     boolean("skip_flutter", skip_flutter)
@@ -167,6 +167,7 @@ def evaluate_recordings(
         skip=skip,
     )
     answer = cast(Function, model if state is None else partial(answer_of_state, state, task, gpu_id))
+    tolerances = items("tolerances", as_list(tolerances), "seconds")
     if task != "events" and (tolerance, *tolerances) != (0.150, *TOLERANCES):
         way = "interval_options={'tolerance': (before, after)}" if task == "intervals" else "none of them"
         raise ValueError(f"tolerance and tolerances are of events, and task={task!r}; expected {way}.")

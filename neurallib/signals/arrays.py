@@ -56,10 +56,23 @@ def write_array(path: Path, values: np.ndarray) -> None:
         np.save(file, values, allow_pickle=False)
 
 
-def as_array(given: Any) -> np.ndarray:
-    """Anything as an array, a Tensor wherever it lies among them; what is masked is nan, and an array is not copied."""
+def as_array(given: Any, name: str = "what came") -> np.ndarray:
+    """Anything as an array, a Tensor wherever it lies among them; what is masked is nan, and an array is not copied.
+
+    Raises
+    ------
+    ValueError
+        If it is none, such as lists of different lengths or a tensor without numbers; the error calls it `name`.
+    """
+    try:
+        return _as_array(given)
+    except (TypeError, ValueError, RuntimeError) as error:  # of numpy, torch and pandas
+        raise ValueError(f"{name} is no array of numbers: {str(error).partition(chr(10))[0]}") from error
+
+
+def _as_array(given: Any) -> np.ndarray:
     if isinstance(given, Tensor):
-        given = given.detach().cpu()
+        given = given.detach().cpu().resolve_conj()
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
     if np.ma.is_masked(given) and given.dtype.kind in "biuf":
         given = given.astype(given.dtype if given.dtype.kind == "f" else np.float64).filled(np.nan)
@@ -89,10 +102,7 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     if isinstance(given, Mapping):
         way = ": predict_recording takes a recording" if is_recording(given) else ""
         raise TypeError(f"{name} is {kind_of(given)}; expected an array of numbers{way}.")
-    try:
-        array = as_array(given)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
+    array = as_array(given, name)
     if array.dtype == object and not array.ndim:
         raise TypeError(f"{name} is a {type(given).__name__}; expected an array of numbers.")
     array = _of_objects(array, name) if array.dtype == object else array

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from neurallib.checks import takes
+from neurallib.checks import number, takes
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.targets import as_target
 from neurallib.tasks import Task
@@ -28,7 +29,7 @@ class Augmentation(NamedTuple):
     def draw(
         self, x: np.ndarray, y: Tensor, *, place: int, epoch: int, task: Task, name: str
     ) -> tuple[np.ndarray, Tensor]:
-        """The signal at `place` in the data as it is in an epoch, checked; the function gets arrays of its own.
+        """The signal at `place` in the data as it is in an epoch, known; the function gets arrays of its own.
 
         Raises
         ------
@@ -40,8 +41,7 @@ class Augmentation(NamedTuple):
         with noted(f"augment was given {name} in epoch {epoch + 1}."):
             given = self.function(as_floats(x), y.numpy().copy(), generator)
         what = f"{name} as augment gave it in epoch {epoch + 1}"
-        if not isinstance(given, (tuple, list)) or len(given) != 2:
-            raise TypeError(f"{what} is a {type(given).__name__}; expected a pair (x, y).")
+        given = as_pair(given, what)
         new_x = as_numbers(given[0], f"x of {what}")
         if new_x.ndim != 2 or new_x.shape[1] != x.shape[1] or len(new_x) == 0:
             raise ValueError(f"x of {what} has shape {new_x.shape}; expected (T, {x.shape[1]}), one step at least.")
@@ -53,14 +53,11 @@ class Augmentation(NamedTuple):
 
 def as_augmentation(function: Any, seed: int) -> Augmentation | None:
     """What `train` is given as `augment`, or TypeError."""
-    if function is None:
-        return None
-    check_augment("augment", function)
-    return Augmentation(function, seed)
+    return None if function is None else Augmentation(as_function("augment", function), seed)
 
 
-def check_augment(name: str, function: Any, more: str = "") -> None:
-    """Raise TypeError unless it is a function that augments; `more` is expected as well."""
+def as_function(name: str, function: Any, more: str = "") -> Augment:
+    """A function that augments, or TypeError; `more` is expected as well."""
     expected = "(x [T, C], y, generator) -> (x, y)"
     if not callable(function):
         way = ": compose_augmentations(*them) makes one of several" if isinstance(function, (list, tuple)) else ""
@@ -68,8 +65,45 @@ def check_augment(name: str, function: Any, more: str = "") -> None:
     try:
         takes(name, function, 3, expected)
     except TypeError as error:
-        made = "Those of the library are made by a call, such as augment=nl.augment_noise()."
-        raise TypeError(f"{error} {made}") from error
+        raise TypeError(f"{error} Those of the library are made by a call, such as nl.augment_noise().") from error
+    made: Augment = function
+    return made
+
+
+def as_part(i: int, part: Any) -> tuple[float, Augment]:
+    """How often one of several augmentations is applied, and the augmentation."""
+    probability, function = part if isinstance(part, tuple) and len(part) == 2 else (1.0, part)
+    known = as_function(f"part {i}", function, ", or (probability, it)")
+
+    @functools.wraps(known)
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[Any, Any]:
+        return as_pair(known(x, y, generator), f"what part {i} gave")
+
+    return number(f"the probability of part {i}", probability, 0, 1), augment
+
+
+def as_pair(given: Any, what: str) -> tuple[Any, Any]:
+    """What an augmentation gave, or TypeError."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise TypeError(f"{what} is a {type(given).__name__}; expected a pair (x, y).")
+    return given[0], given[1]
+
+
+def checked(function: Augment) -> Augment:
+    """An augmentation that tells what is no signal [T, C] with a target and a generator, where numpy would make
+    something of it."""
+
+    @functools.wraps(function)
+    def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[Any, Any]:
+        signal, target = as_numbers(x, "x", gaps=True), as_numbers(y, "y", gaps=True)
+        if signal.ndim != 2 or signal.size == 0:
+            way = ": x[:, None] of a signal [T]" if signal.ndim == 1 else ""
+            raise ValueError(f"x has shape {signal.shape}; expected [T, C], neither of them 0{way}.")
+        if not isinstance(generator, np.random.Generator):
+            raise TypeError(f"generator is a {type(generator).__name__}; expected one, as np.random.default_rng(0) is.")
+        return function(signal, target, generator)
+
+    return augment
 
 
 def as_floats(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurallib.checks import integer, interval, number, seconds
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, at_places, between, check_augment, is_per_step, label_runs
+from neurallib.signals.augmentation import Augment, Pair, as_part, at_places, between, is_per_step, label_runs, checked
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
@@ -41,7 +41,7 @@ def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
     >>> x.shape, y.shape
     ((500, 1), (500, 1))
     """
-    functions = [_part(i, part) for i, part in enumerate(parts)]
+    functions = [as_part(i, part) for i, part in enumerate(parts)]
 
     def augment(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Any:
         for probability, function in functions:
@@ -105,7 +105,7 @@ def augment_scale(
             gain = -gain
         return x * gain, y
 
-    return augment
+    return checked(augment)
 
 
 def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
@@ -146,7 +146,7 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
         n_steps = max(1, round(len(x) * between(factor, generator)))
         return at_places(x, y, np.linspace(0, len(x) - 1, n_steps))
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -201,7 +201,7 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
                     column[low:high] = 0
         return x, y
 
-    return augment
+    return checked(augment)
 
 
 def augment_crop(n_steps: int) -> Augment:
@@ -240,7 +240,7 @@ def augment_crop(n_steps: int) -> Augment:
         kept = slice(start, start + size)
         return x[kept], y[kept] if is_per_step(x, y) else y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -285,15 +285,9 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         kept[generator.integers(x.shape[1])] = True  # one is left
         return np.where(kept, x, 0), y
 
-    return augment
+    return checked(augment)
 
 
 def _are_labels(y: np.ndarray) -> bool:
     """Whether a target may tell of events: classes, or yes and no from 0 to 1."""
     return y.dtype.kind != "f" or bool(((y >= 0) & (y <= 1) | np.isnan(y)).all())
-
-
-def _part(i: int, part: Any) -> tuple[float, Augment]:
-    probability, function = part if isinstance(part, tuple) and len(part) == 2 else (1.0, part)
-    check_augment(f"part {i}", function, ", or (probability, it)")
-    return number(f"the probability of part {i}", probability, 0, 1), function

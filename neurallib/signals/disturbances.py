@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import as_list, boolean, choice, interval, is_list, number
+from neurallib.checks import boolean, choice, interval, number, several
 from neurallib.names import hinted
 from neurallib.signals.arrays import as_numbers, is_recording, kind_of
-from neurallib.signals.augmentation import Augment, Pair, heights
+from neurallib.signals.augmentation import Augment, Pair, checked, heights
 
 REFERENCES = ("beats", "signal")
 
@@ -84,7 +84,7 @@ def augment_noise(
             added *= np.exp(-0.5 * ((np.arange(len(x)) - middle) / width) ** 2)[:, None]
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -139,7 +139,7 @@ def augment_motion(
         added = np.stack([make(len(x), rate, generator) for _ in range(x.shape[1])], axis=1)
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -189,11 +189,10 @@ def augment_hum(
     50
     """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
+    hums = several("frequencies", frequencies, 0)
     interval("snr", snr, -np.inf)
     choice("reference", reference, REFERENCES)
-    if not is_list(known := as_list(frequencies)):
-        raise TypeError(f"frequencies={frequencies!r}; expected a list of them.")
-    heard = [each for each in known if number("a frequency of hum", each, 0, low_open=True) < rate / 2]
+    heard = [each for each in hums if each < rate / 2]
     if not heard:
         raise ValueError(f"frequencies={frequencies!r}; signals of {rate:g} Hz hold what is below {rate / 2:g} Hz.")
 
@@ -201,27 +200,29 @@ def augment_hum(
         phase = 2 * np.pi * generator.choice(heard) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
         return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
 
-    return augment
+    return checked(augment)
 
 
 def _records(noise: Any) -> list[np.ndarray]:
-    """Records of noise, float64 [n, C] each."""
-    expected = "expected a list of records, arrays [n] or [n, C] of the signals' rate"
     if isinstance(noise, (str, Mapping)) or not isinstance(noise, Iterable) or getattr(noise, "ndim", 3) < 3:
-        held = f"an array of shape {np.shape(noise)}" if hasattr(noise, "shape") else kind_of(noise)
-        raise TypeError(f"noise is {held}; {expected}: [noise] of one, list(noise) of a stack [N, n].")
-    records = []
-    for i, one in enumerate(noise):
-        if is_recording(one):
-            raise TypeError(f"noise[{i}] is a recording; {expected}, as is its 'signal'.")
-        values = as_numbers(one, f"noise[{i}]").astype(np.float64)
-        values = values[:, None] if values.ndim == 1 else values
-        if values.ndim != 2 or len(values) < 2 or values.shape[1] > len(values):
-            raise ValueError(f"noise[{i}] has shape {values.shape}; {expected}, time first.")
-        records.append(values)
+        came = f"one array of shape {tuple(noise.shape)}" if hasattr(noise, "shape") else kind_of(noise)
+        way = "[noise] of one, list(noise) of a stack [N, n]"
+        raise TypeError(f"noise is {came}; expected a list of signals [n] or [n, C]: {way}.")
+    records = [_record(i, one) for i, one in enumerate(noise)]
     if not records:
-        raise ValueError(f"noise is empty; {expected}.")
+        raise ValueError("noise is empty; expected a list of signals, or None, which is white noise.")
     return records
+
+
+def _record(i: int, noise: Any) -> np.ndarray:
+    if is_recording(noise):
+        raise TypeError(f"noise[{i}] is a recording; expected its signal, at the sampling frequency of the signals.")
+    values = as_numbers(noise, f"noise[{i}]").astype(np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) < 2 or not 0 < values.shape[1] <= len(values):
+        expected = "expected [n] or [n, C] of the signals' rate, time first"
+        raise ValueError(f"noise[{i}] has shape {values.shape}; {expected}.")
+    return values
 
 
 def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:

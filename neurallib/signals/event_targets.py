@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import boolean, choice, integer, number, seconds, several
+from neurallib.checks import boolean, choice, integer, names_of, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
 from neurallib.signals.recording_parts import as_recording, events_of, name_of
@@ -94,7 +94,7 @@ def event_target(
     array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
     """
     choice("shape", shape, ("window", "gaussian"))
-    names = None if symbols is None else list(several("symbols", symbols, "a list of symbols"))
+    names = None if symbols is None else names_of("symbols", symbols, "symbols", in_order=False)
     marked = _marked(recording)
     steps = seconds("width", width) * marked["sampling_frequency"]
     samples = beats_of(marked) if names is None else samples_of(marked, names)
@@ -260,12 +260,11 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
 
 def _classes(classes: Classes, binary: bool) -> dict[str, int]:
     """The class of each symbol, as text, which symbols are."""
-    several("classes", classes, "a list of symbols, or a mapping from them")
     if isinstance(classes, Mapping):
         given = {str(symbol): value for symbol, value in classes.items()}
     else:
-        first = int(binary and len(classes) == 1)
-        given = {str(symbol): i for i, symbol in enumerate(classes, first)}
+        symbols = names_of("classes", classes, "symbols, or a mapping from them")
+        given = {symbol: i for i, symbol in enumerate(symbols, int(binary and len(symbols) == 1))}
     if not given:
         raise ValueError("classes is empty; expected the symbols of events.")
     return given

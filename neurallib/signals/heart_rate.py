@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import number, seconds
 from neurallib.names import hinted
+from neurallib.signals.arrays import as_array
 from neurallib.signals.peaks import as_samples
 from neurallib.warn import warn
 
@@ -89,7 +90,7 @@ def rr_intervals(
 
 def _gaps(gaps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Sorted starts, and stops, of gaps that hold something."""
-    values = np.asarray(gaps)
+    values = as_array(gaps, "gaps")
     if values.dtype == bool and values.ndim == 1:
         change = np.diff(np.concatenate([[0], values.astype(np.int8), [0]]))
         return np.flatnonzero(change == 1), np.flatnonzero(change == -1)

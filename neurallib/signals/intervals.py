@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import LONG, number
+from neurallib.checks import LONG, names_of, number
 from neurallib.names import hinted
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.smoothing import (
@@ -97,6 +97,7 @@ def find_intervals(
     if values.ndim == 2 and not exclude_each_other(values):
         each = "of labels that may hold together, one at a time: find_intervals(output[:, 0], ...)"
         raise ValueError(f"the {values.shape[1]} columns of output are not 1 together, as classes are; {each}.")
+    names = None if names is None else names_of("names", names)
     of_yes = values.ndim == 1 and values.dtype.kind == "f"
     if threshold != 0.5 and not of_yes:
         raise ValueError(f"threshold={threshold} is of probabilities of yes, [T] or [T, 1]; output holds classes.")

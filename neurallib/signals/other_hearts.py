@@ -6,7 +6,16 @@ import numpy as np
 
 from neurallib.checks import interval, number, seconds
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, at_places, between, heights, is_per_step, label_runs
+from neurallib.signals.augmentation import (
+    Augment,
+    Pair,
+    at_places,
+    between,
+    heights,
+    is_per_step,
+    label_runs,
+    checked,
+)
 
 
 @hinted
@@ -73,7 +82,7 @@ def augment_rhythm(
         place = np.cumsum(step) - step
         return at_places(x, y, np.interp(np.arange(int(place[-1]) + 1), place, np.arange(len(x))))
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -125,7 +134,7 @@ def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0)
         spectrum[1:] *= np.exp(-1j * angle)
         return np.fft.irfft(spectrum, n=2 * len(x), axis=0)[: len(x)], y
 
-    return augment
+    return checked(augment)
 
 
 @hinted
@@ -199,7 +208,7 @@ def augment_pacing(
         back = np.convolve(spike, np.concatenate([[0.0], after]))[: len(x)]
         return x + ((spike - share * back)[:, None] * height).astype(x.dtype), y
 
-    return augment
+    return checked(augment)
 
 
 def _between_steps(places: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -250,4 +259,4 @@ def augment_resampling(sampling_frequency: float, rate: tuple[float, float]) -> 
         at = np.arange(-generator.random() * every, len(x) - 1 + every, every)
         return np.stack([np.interp(steps, at, np.interp(at, steps, column)) for column in x.T], axis=1), y
 
-    return augment
+    return checked(augment)

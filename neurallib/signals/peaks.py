@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurallib.checks import boolean, integer, number
 from neurallib.names import hinted, listing
+from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import as_numbers, as_probabilities
 
 _PART = 1 << 20  # steps that are looked at together
@@ -126,10 +127,10 @@ def as_samples(name: str, peaks: ArrayLike) -> np.ndarray:
     """`peaks` as int64 [n]."""
     if isinstance(peaks, Mapping):
         raise TypeError(f"{name} is a dict of {listing(map(str, peaks))}; expected samples, such as its 'sample'.")
-    values = np.asarray(peaks)
+    values = as_array(peaks, name)
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected one dimension of samples.")
-    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+    if values.dtype.kind == "f" and (np.isfinite(values) & (values == np.rint(values))).all():
         values = values.astype(np.int64)
     if len(values) and values.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {values.dtype}; expected whole numbers of samples.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import LONG, seconds, several
+from neurallib.checks import LONG, names_of, seconds
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 
@@ -49,10 +49,7 @@ def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
     if isinstance(output, Mapping):
         raise TypeError(f"{name} is a dict of {listing(map(str, output))}; expected an array, such as its 'output'.")
-    try:
-        values = as_array(output)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
+    values = as_array(output, name)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     return values
@@ -78,7 +75,7 @@ def most_probable(values: np.ndarray) -> np.ndarray:
 
 def class_names(names: Sequence[str]) -> list[str]:
     """The names of classes; a single one is that of yes, as a binary state has it, and stands behind "no"."""
-    known = [str(name) for name in several("names", names)]
+    known = names_of("names", names)
     return ["no", *known] if len(known) == 1 else known
 
 
