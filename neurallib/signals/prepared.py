@@ -20,6 +20,7 @@ from neurallib.signals.arrays import as_numbers, is_recording, kind_of
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
+from neurallib.signals.layout import Layout
 from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
@@ -79,6 +80,7 @@ class PreparedData(Dataset[Item]):
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []
         self.sums: list[int] | None = None
+        self.layout: Layout | None = None  # which looks whether they lie on their side
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
@@ -167,6 +169,8 @@ class PreparedData(Dataset[Item]):
             elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
+            if self.layout is not None:
+                self.layout.add(i, x)
             if self.sums is not None:
                 self.sums.append(array_sum(y.numpy(), array_sum(x)))
             for correction in corrections:
@@ -193,6 +197,8 @@ class PreparedData(Dataset[Item]):
                     self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        if self.layout is not None:
+            self.layout.tell()
         if drawn:
             warn(
                 f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "
