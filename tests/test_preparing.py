@@ -180,8 +180,11 @@ def test_signals_on_their_side_are_told_and_features_of_few_steps_are_not() -> N
     shared = rng.standard_normal((30, 5, 1)) + 0.3 * rng.standard_normal((30, 5, 128))
     bands = np.concatenate([band_limited((30, 5, 16), seed) for seed in range(8)], axis=2)  # of 16 channels each
     scales = band_limited((30, 20, 128)).cumsum(axis=1)  # an axis of its own, and steps that are time all the same
-    for features in (powers, powers * np.linspace(1, 100, 128), shared, bands, scales, np.ones((30, 5, 128))):
-        nl.prepare(state, (features, labels))  # and no warning
+    levels = np.repeat([1.0] * 7 + [20.0], 16)  # of bands, one of which outweighs the others
+    noise = rng.standard_normal((120, 5, 129))
+    little = noise[..., 1:] + 0.3 * noise[..., :-1]  # as bins of a spectrum that overlap
+    for features in (powers, shared, bands, bands * levels, scales, little, np.ones((30, 5, 128))):
+        nl.prepare(state, (features, np.zeros(len(features), int)))  # and no warning
 
 
 def test_signals_that_are_too_short_at_their_rate_seem_to_lie_on_their_side() -> None:

@@ -16,7 +16,7 @@ from neurallib.forks import check_threads
 from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
-from neurallib.signals.arrays import as_numbers, is_recording, kind_of
+from neurallib.signals.arrays import as_numbers, check_plain, is_recording, kind_of
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
@@ -235,6 +235,7 @@ class PreparedData(Dataset[Item]):
 
     def _ordered(self, given: Any, name: str) -> Any:
         """A signal whose columns, where they have names, are in the order of the state's channels or the first's."""
+        check_plain(given, name)
         columns = list(getattr(given, "columns", ()))
         if columns and all(isinstance(column, str) for column in columns):
             self.columns = self.columns or columns
@@ -279,7 +280,9 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         one = " One signal is an array, such as np.array(signal)." if x.shape in ((), (n,)) else ""
-        one = one if x.ndim < 3 else " A stack [N, T, C] is handed in by itself, not within a list."
+        one += " Signals [T] of one channel are for a state of n_features=1." if x.ndim == 1 and len(x) > 1 else ""
+        stack = " A stack [N, T, C] is handed in by itself, not within a list"
+        one = one if x.ndim < 3 else f"{stack}; np.squeeze(x, 1) takes an axis of 1 away, as of [N, 1, C, T]."
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.{one}")
     return x, corrections
 
