@@ -21,7 +21,7 @@ from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.layout import Layout
-from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
+from neurallib.signals.normalization import OWN, Scale, as_input, by_window, spread_of, target_scale, tell_size
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts, events_in
@@ -161,6 +161,7 @@ class PreparedData(Dataset[Item]):
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
         drawn: list[str] = []  # what reading draws anew
         owns: dict[int, Scale | None] = {}  # which statistics have found already
+        sizes: list[float] = []  # after normalization by that of the training data
         is_regression = self._has_targets and self.task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
@@ -191,12 +192,15 @@ class PreparedData(Dataset[Item]):
                     owns[i] = own
             elif fits or is_regression:
                 item = self._item(i, x, y)
+                if self.preprocessing["normalization"] == "dataset":
+                    sizes.append(spread_of(item[0].numpy()))
                 if is_regression:
                     self.targets.add(item[1].numpy().reshape(-1, self.task.n_outputs))
                 if fits:
                     self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        tell_size(sizes)
         if self.layout is not None:
             self.layout.tell()
         if drawn:
