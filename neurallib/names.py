@@ -11,6 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 _CALLED = dict.fromkeys(("fs", "sr", "rate", "hz", "sample_rate", "sampling_rate", "srate"), "sampling_frequency") | {
     "lr": "learning_rate", "device": "gpu_id", "n_jobs": "n_workers", "verbose": "enable_progress_bar",
+    "groups": "people person", "subjects": "people person", "y_true": "true", "y_pred": "found",
+    "validation_data": "val_data", "train_dataset": "train_data", "val_dataset": "val_data",
 }  # fmt: skip  # what other libraries call it
 WRAPPERS = ("module.", "model.", "network.")
 P = ParamSpec("P")
@@ -27,8 +29,9 @@ def listing(names: Iterable[str], limit: int = 8) -> str:
 def did_you_mean(given: Any, known: Iterable[Any], n: int = 1) -> str:
     """The end of an error: the `n` known names at the most that a wrong one is near to, whatever its case."""
     by_lower = {str(name).lower(): str(name) for name in known}
-    if (called := _CALLED.get(str(given).lower(), "")) in by_lower:
-        return f" Did you mean {called!r}?"
+    for called in _CALLED.get(str(given).lower(), "").split():
+        if called in by_lower:
+            return f" Did you mean {called!r}?"
     near = difflib.get_close_matches(str(given).lower(), by_lower, n=n, cutoff=0.55)
     return f" Did you mean {' or '.join(repr(by_lower[name]) for name in near)}?" if near else ""
 

@@ -48,3 +48,27 @@ def test_an_event_as_far_away_as_the_tolerance_is_found(apart: int, hit: int) ->
     result = nl.evaluate_recordings(lambda _: [100 + apart], [r], tolerance=0.29, tolerances=[0.29])
     scores = nl.peak_scores([100], [100 + apart], sampling_frequency=100, tolerance=0.29)
     assert result["gross"]["sensitivity"] == result["tolerance_curve"][0]["sensitivity"] == scores["sensitivity"] == hit
+
+
+def test_labels_that_may_hold_together_are_told_from_recordings_of_few_steps() -> None:
+    rng = np.random.default_rng(0)
+    true, found = rng.integers(0, 2, (30, 3)), rng.random((30, 3))
+    for given, people in ((found, None), (found.round(), None), (found, ["a", "b", "c"] * 10)):
+        with pytest.warns(UserWarning, match=r"30 recordings of 3 steps. Of 3 labels .* true\[:, \[k\]\] and found"):
+            nl.class_scores(true, given, people=people)
+    with pytest.raises(ValueError, match=r"true is one-hot, 1 for one of 3 classes"):
+        nl.class_scores(np.eye(3)[true.argmax(axis=1)], np.eye(3)[found.argmax(axis=1)])
+    nl.class_scores(rng.integers(0, 2, (30, 40)), rng.random((30, 40)))  # and no warning
+    nl.class_scores(rng.integers(0, 3, (30, 3)), rng.integers(0, 3, (30, 3)))
+    nl.class_scores(list(true), found)
+    nl.class_scores(true[:, [0]], found[:, [0]])
+
+
+def test_codes_are_no_classes() -> None:
+    true, found, people = np.array([0, 1] * 4), np.array([0, 1, 1, 1] * 2), [*"aabbccdd"]
+    with pytest.raises(ValueError, match=r"classes begin with 769; .* np\.unique\(codes, return_inverse=True\)\[1\]"):
+        nl.class_scores(true + 769, found + 769, people=people)
+    with pytest.raises(ValueError, match="classes are -1 and 1, where -1 is one not known; .* true > 0"):
+        nl.class_scores(2 * true - 1, 2 * found - 1, people=people)
+    assert nl.class_scores(true + 1, found + 1, people=people)["gross"]["accuracy"] == 0.75
+    assert nl.class_scores([[1, 1, -1]], [[1, -1, 0]])["gross"]["accuracy"] == 1

@@ -178,6 +178,7 @@ def test_none_is_as_it_comes_and_what_is_asked_for_is_not_decided() -> None:
 
 
 @pytest.mark.parametrize("normalization", ["dataset", "zscore"])
+@pytest.mark.filterwarnings("ignore:signals are about")
 def test_validation_data_decide_nothing(normalization: str) -> None:
     pairs = denoising(30, np.exp(rng().normal(size=30)))
     options = STILL | {"normalization": normalization, "dry_run": True}

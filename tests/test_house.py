@@ -24,7 +24,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
     signals.normalization
     signals.conversion signals.arrays signals.folders signals.manifest signals.weights signals.sources
-    signals.targets signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
+    signals.targets signals.layout signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
     signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf

@@ -151,8 +151,9 @@ def test_soft_labels_weigh_the_loss_and_count_as_yes_from_a_half_on() -> None:
         (SEQ2SEQ, -1, r"the label -1; binary"),
         (Case("GRUseq2seq", "multilabel"), 2, r"the label 2; multilabel with num_classes=3 expects values from 0 to 1"),
         (Case("GRUseq2seq", "multiclass"), 3, r"the label 3; .* whole numbers from 0 to 2, or -1 where it is not"),
+        (Case("GRUseq2seq", "multiclass"), 769, r"the label 769; .*y = np\.unique\(codes, return_inverse=True\)"),
         (Case("GRUseq2seq", "multiclass"), -100, "the label -100; "),
-        (Case("GRUseq2seq", "multiclass"), 0.5, "the label 0.5; "),
+        (Case("GRUseq2seq", "multiclass"), 0.5, r"the label 0.5; .* not known\.$"),
         (Case("GRUseq2seq", "multiclass"), np.nan, "the label nan; .* or -1 where it is not known"),
         (Case("GRUseq2seq", "regression"), np.inf, "holds inf at .*expected finite numbers"),
         (SEQ2SEQ, np.inf, "holds inf at .*expected finite numbers"),
@@ -182,8 +183,12 @@ def test_a_label_out_of_range_is_named_with_its_file_and_what_is_expected(
         (Case("GRUseq2seq", "multiclass"), np.zeros((9, 2)), r"expects \(9,\) or \(9, 1\) or \(1, 9\)\.$"),
         (Case("GRUseq2seq", "regression"), np.zeros((8, 2)), r"shape \(8, 2\), x 9 steps; .*\.$(?<!there are\.)"),
         (Case("GRUseq2seq", "regression"), np.zeros((9, 3)), "n_outputs=2 says how many values there are"),
+        (Case("GRUseq2one", "binary"), np.eye(2)[1], r"one-hot labels of no and yes that of yes is y\[\.\.\., 1\]"),
+        (Case("GRUseq2one", "multiclass"), np.arange(9) % 3, "is what gru_seq2seq learns; if x is 9 signals of one"),
+        (Case("GRUseq2seq", "multiclass"), 1, r"is what gru_seq2one gives; a label a step is np\.full\(9, y\)"),
     ],
-    ids=["text", "texts", "None", "one-hot", "one-hot by step", "two columns", "fewer steps", "more outputs"],
+    ids=["text", "texts", "None", "one-hot", "one-hot by step", "two columns", "fewer steps", "more outputs",
+         "one-hot of two", "a label a row", "a label a signal"],
 )  # fmt: skip
 def test_a_target_of_another_form_is_told_what_to_do(case: Case, y: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):

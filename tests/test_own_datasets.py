@@ -1,6 +1,6 @@
 """Datasets of one's own: what they keep in memory, what is prepared within them, and errors that they raise."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -74,3 +74,51 @@ def test_rows_that_are_no_pairs_are_told_by_what_they_hold(item: Any, words: str
         nl.evaluate(state, [item])
     with pytest.raises(TypeError, match=words.split(", such")[0].split(", which")[0]):
         nl.collate_fn([item])
+
+
+class Epochs:
+    """As MNE-Python has them: what is iterated over are arrays [C, T], what is asked for by number are epochs."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> "Epochs":
+        return Epochs(self.x[i : i + 1])
+
+    def get_data(self) -> np.ndarray:
+        return self.x
+
+
+def test_objects_that_keep_their_arrays_are_told_how_to_give_them() -> None:
+    state = make_state(Case("GRUseq2seq", "binary"))
+    epochs, y = Epochs(np.zeros((3, 2, 9))), np.zeros((3, 9))
+    calls: list[Callable[[], Any]] = [
+        lambda: nl.evaluate(state, epochs),
+        lambda: nl.evaluate(state, (epochs, y)),
+        lambda: nl.predict(state, epochs),
+        lambda: nl.predict(state, [epochs]),
+        lambda: nl.predict_recording(state, epochs),  # type: ignore[arg-type]
+        lambda: nl.make_dataset(epochs, "data", target=nl.beats),  # type: ignore[arg-type]
+        lambda: nl.make_dataset([epochs], "data", target=nl.beats),  # type: ignore[list-item]
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"is a Epochs; expected arrays: of epochs np\.swapaxes\(x\.get_data"):
+            call()
+
+
+def test_what_an_array_has_too_much_is_told() -> None:
+    state = make_state(Case("GRUseq2one", "binary"))
+    y, padded = np.zeros((3, 1)), np.zeros((9, 2))
+    with pytest.raises(ValueError, match=r"np\.squeeze\(x, 1\) takes an axis of 1 away, as of \[N, 1, C, T\]"):
+        nl.prepare(state, (np.zeros((3, 1, 2, 9)), y))
+    padded[5:] = np.nan
+    with pytest.raises(ValueError, match=r"holds nan at \[5, 0\]; .* Take off what pads it, x\[:5\], and"):
+        nl.prepare(state, [(padded, [0])])
+    padded[8] = 0
+    with pytest.raises(ValueError, match="Repair or leave it out"):
+        nl.prepare(state, [(padded, [0])])
+    with pytest.raises(ValueError, match=r"Signals \[T\] of one channel are for a state of n_features=1"):
+        nl.prepare(state, list(zip(np.zeros((3, 9)), y, strict=True)))

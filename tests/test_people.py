@@ -228,7 +228,7 @@ def test_a_split_that_cannot_be_is_named(options: dict[str, Any], message: str) 
         (["a", 3, "b"], re.escape("recordings[1] is 3; expected a list of names")),
         ([Path("a.edf")], r"expected a list of names, .*read_recording\(path\), which knows its person, or path.stem"),
         ([{"person": "a"}], re.escape("recordings[0] is {'person': 'a'}; expected")),
-        (["a", "b", "b", "c"], "recordings holds b twice"),
+        (["a", "b", "b", "c"], r"recordings holds b twice; expected names, such as str\(i\), and person="),
         (["a", "b"], "recordings are of 2 people; expected at least 3: 1 for train, 1 for val, 1 for test"),
     ],
 )

@@ -152,3 +152,45 @@ def test_what_is_prepared_is_not_prepared_once_more() -> None:
     ):
         with pytest.raises(TypeError, match=r"(data|signals) is what prepare\(state, data\) gives, normalized already"):
             call()
+
+
+def band_limited(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Noise whose last axis is like time: neighbours go together, as in a signal of the body."""
+    noise = np.random.default_rng(seed).standard_normal((*shape[:-1], shape[-1] + 8))
+    return np.stack([noise[..., i : i + shape[-1]] for i in range(9)]).sum(axis=0)
+
+
+def test_signals_on_their_side_are_told_and_features_of_few_steps_are_not() -> None:
+    epochs = band_limited((30, 8, 128))  # [N, C, T], as MNE-Python has them
+    labels = np.zeros(30, int)
+    state = nl.gru_seq2one(n_features=128, hid_dim=4, n_layers=1, task="classification", num_classes=2)
+    words = r"signals of 8 steps and 128 features seem to lie on their side: .*np.swapaxes\(x, 1, 2\).*n_features=8"
+    with pytest.warns(UserWarning, match=words):
+        nl.prepare(state, (epochs, labels))
+    with pytest.warns(UserWarning, match=words):
+        nl.predict(state, epochs)
+    channels = np.arange(8.0)[:, None]
+    with pytest.warns(UserWarning, match=words):  # where a channel rests, and how large it is, hide nothing
+        nl.prepare(state, (epochs * (1 + channels) + 100 * channels, labels))
+    with pytest.warns(UserWarning, match="of 1 steps and 128 features"):
+        nl.prepare(state, (epochs[:, :1], labels))
+
+    rng = np.random.default_rng(0)
+    powers = np.exp(rng.standard_normal((30, 5, 128)))
+    shared = rng.standard_normal((30, 5, 1)) + 0.3 * rng.standard_normal((30, 5, 128))
+    bands = np.concatenate([band_limited((30, 5, 16), seed) for seed in range(8)], axis=2)  # of 16 channels each
+    scales = band_limited((30, 20, 128)).cumsum(axis=1)  # an axis of its own, and steps that are time all the same
+    levels = np.repeat([1.0] * 7 + [20.0], 16)  # of bands, one of which outweighs the others
+    noise = rng.standard_normal((120, 5, 129))
+    little = noise[..., 1:] + 0.3 * noise[..., :-1]  # as bins of a spectrum that overlap
+    for features in (powers, shared, bands, bands * levels, scales, little, np.ones((30, 5, 128))):
+        nl.prepare(state, (features, np.zeros(len(features), int)))  # and no warning
+
+
+def test_signals_that_are_too_short_at_their_rate_seem_to_lie_on_their_side() -> None:
+    emg = np.random.default_rng(0).standard_normal((6, 8, 100))
+    state = nl.gru_seq2one(n_features=100, hid_dim=4, n_layers=1, task="classification", num_classes=2)
+    pair = (emg, np.arange(6) % 2)
+    nl.prepare(state, pair)
+    with pytest.warns(UserWarning, match=r"8 steps and 100 features .*: at 200 Hz they last 0\.04 s"):
+        nl.train(state, pair, pair, epochs=1, batch_size=6, sampling_frequency=200, dry_run=True)

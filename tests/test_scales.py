@@ -238,3 +238,15 @@ def test_scales_that_do_not_fit_are_named(change: Callable[[dict], object], word
     for use in (nl.evaluate, nl.prepare, lambda state, pairs: nl.predict(state, [pairs[0][0]])):
         with pytest.raises(ValueError, match=words):
             use(state, pairs)
+
+
+def test_signals_in_another_unit_than_those_learnt_on_are_told() -> None:
+    (state, pairs), (by_itself, _) = (trained("bpm", normalization=kind) for kind in ("dataset", "zscore"))
+    signals = [x for x, _ in pairs]
+    for factor, told in ((1e-3, r"0\.0007"), (1e6, r"7e\+05")):
+        others = [factor * x for x in signals]
+        with pytest.warns(UserWarning, match=rf"signals are about {told} times as large .* in another unit\? units="):
+            nl.predict(state, others)
+        nl.predict(by_itself, others)  # and no warning
+    for factor in (0.0, 0.05, 20.0):
+        nl.predict(state, [factor * x for x in signals])

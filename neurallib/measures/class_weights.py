@@ -70,7 +70,9 @@ def tell_absent(task: Task, counts: np.ndarray) -> None:
     names = np.array(("yes",) if task.kind == "binary" and task.names is None else task.output_names)
     sides = {"no": holds == 0, "every": (holds == known) & (known > 0)}
     if told := [f"{word} label of train_data is {listing(names[side])}" for word, side in sides.items() if side.any()]:
-        warn(f"{' and '.join(told)}: what is the same in all signals cannot be learnt from them.")
+        one = task.kind == "multiclass" and sides["every"].any()
+        way = " A label of -1 is one that is not known; of classes -1 and 1 give y > 0." if one else ""
+        warn(f"{' and '.join(told)}: what is the same in all signals cannot be learnt from them.{way}")
 
 
 def _balanced(task: Task, counts: np.ndarray, steps: np.ndarray) -> list[float]:

@@ -16,6 +16,11 @@ from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
+from neurallib.warn import warn
+
+_FEW = 4  # recordings, that may be of few steps
+_FEW_STEPS = 20
+_CODES = 10  # a lowest class from which on classes are no numbers from 0
 
 
 @hinted
@@ -63,8 +68,8 @@ def class_scores(
     TypeError
         If classes are no numbers.
     ValueError
-        If lengths do not fit each other, a class has no name, no class is known, or they are labels that may hold
-        together.
+        If lengths do not fit each other, a class has no name, no class is known, classes are codes such as 769 and
+        770, or they are labels that may hold together.
 
     See Also
     --------
@@ -86,15 +91,22 @@ def class_scores(
     """
     sides = as_sides(true, found, people)
     names = None if names is None else names_of("names", names)
-    if people is not None and len(sides.true) > 1 and _is_one_hot(sides):
+    if len(sides.true) > 1 and _is_one_hot(sides, people is not None):
         expected = "expected the class of each, true.argmax(axis=1), and people="
         raise ValueError(f"true is one-hot, 1 for one of {len(sides.true[0])} classes of each recording; {expected}.")
     pairs = [known_pairs(a, b, name) for a, b, name in zip(*sides[:3], strict=True)]
+    _check_codes(sides, pairs, names)
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
     whole = [*sides.true, *sides.found]
     if names is not None and len(names) > 2 >= k and all(each.shape == (len(names),) for each in whole):
         one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
         raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
+    n = whole[0].size if hasattr(true, "shape") else 0  # a list is of recordings
+    if k == 2 and n in range(2, _FEW_STEPS) and _are_many_rows(sides, n):
+        warn(
+            f"true and found are taken as {len(sides.true)} recordings of {n} steps. Of {n} labels of each, which may "
+            "hold together, give one at a time: true[:, [k]] and found[:, [k]]."
+        )
     names = [str(i) for i in range(k)] if names is None else class_names(names)
     tables = [confusion(*pair, len(names)) for pair in pairs]
     everyone, place = in_order(sides.people)
@@ -102,13 +114,31 @@ def class_scores(
     return class_result(tables, sides.people, names, n_bootstrap, seed, order)
 
 
-def _is_one_hot(sides: Sides) -> bool:
-    """Whether each has a row of one 1 for its class, and as many probabilities that exclude each other."""
+def _check_codes(sides: Sides, pairs: Sequence[tuple[np.ndarray, np.ndarray]], names: Any) -> None:
+    """Raise ValueError where classes are codes, such as 769 and 770 or -1 and 1, and no whole numbers from 0."""
+    lowest = min((int(side.min()) for pair in pairs for side in pair if side.size), default=0)
+    if names is None and lowest >= _CODES:
+        made = "np.unique(codes, return_inverse=True)[1]"
+        raise ValueError(f"classes begin with {lowest}; expected whole numbers from 0, as {made} makes them of codes.")
+    signs = [(side == 1) | (side == -1) for side in (*sides.true, *sides.found)]
+    both = all(any((side == -1).any() for side in some) for some in (sides.true, sides.found))
+    if both and all(sign.all() for sign in signs):
+        raise ValueError("classes are -1 and 1, where -1 is one not known; expected 0 and 1: true > 0, found > 0.")
+
+
+def _are_many_rows(sides: Sides, n: int) -> bool:
+    """Whether there are more recordings than steps, `n` in each of them."""
+    return len(sides.true) > max(n, _FEW) and {each.shape for each in (*sides.true, *sides.found)} == {(n,)}
+
+
+def _is_one_hot(sides: Sides, of_people: bool) -> bool:
+    """Whether each has a row of one 1 for its class, and as many probabilities that exclude each other, or a 1."""
     if sides.true[0].size < 2 or {each.shape for each in [*sides.true, *sides.found]} != {(len(sides.true[0]),)}:
         return False
     rows, probabilities = np.stack(sides.true), np.stack(sides.found)
     one = rows.dtype.kind in "iufb" and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()
-    shared = probabilities.dtype.kind == "f" and (probabilities % 1 != 0).any() and (probabilities >= 0).all()
+    soft = of_people and probabilities.dtype.kind == "f" and (probabilities % 1 != 0).any()
+    shared = (probabilities >= 0).all() and (soft or _are_many_rows(sides, rows.shape[1]))
     return bool(one and shared and exclude_each_other(probabilities))
 
 

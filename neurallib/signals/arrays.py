@@ -88,6 +88,16 @@ def is_recording(given: Any) -> bool:
     return isinstance(given, Mapping) and {"signal", "sampling_frequency"} <= given.keys()
 
 
+def check_plain(given: Any, name: str) -> None:
+    """Raise TypeError where `given` is no array but has one to give, [N, C, T] or [C, T], as MNE-Python's objects."""
+    if callable(getattr(given, "get_data", None)):
+        raise TypeError(
+            f"{name} is a {type(given).__name__}; expected arrays: of epochs np.swapaxes(x.get_data(), 1, 2), which is "
+            "[N, T, C], of a raw recording x {'signal': x.get_data().T, 'sampling_frequency': x.info['sfreq'], "
+            "'channels': x.ch_names, 'units': 'V'}."
+        )
+
+
 def kind_of(given: Any) -> str:
     """What came in the place of an array or a pair, in words."""
     if isinstance(given, Mapping) and given and not is_recording(given):
@@ -113,7 +123,9 @@ def as_numbers(given: Any, name: str, *, gaps: bool = False) -> np.ndarray:
     finite = None if array.dtype.kind != "f" else ~np.isinf(array) if gaps else np.isfinite(array)
     if finite is not None and np.count_nonzero(finite) < array.size:
         at = np.argwhere(~finite)[0].tolist()
-        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. Repair or leave it out.")
+        padded = array.ndim == 2 and 0 < at[0] and not finite[at[0] :].any()
+        way = f"Take off what pads it, x[:{at[0]}], and give signals in a list" if padded else "Repair or leave it out"
+        raise ValueError(f"{name} holds {array[tuple(at)]} at {at}; expected finite numbers. {way}.")
     if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size:
         largest = max(abs(float(end.reduce(array, axis=None))) for end in (np.fmin, np.fmax))
         if largest > float(np.finfo(np.float32).max):

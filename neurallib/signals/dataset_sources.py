@@ -12,6 +12,7 @@ import numpy as np
 from neurallib.checks import as_path
 from neurallib.functions import content_sum
 from neurallib.names import listing
+from neurallib.signals.arrays import check_plain
 from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.lazy import events_between, in_units, picked, picked_names
 from neurallib.signals.recording_parts import complete
@@ -33,6 +34,7 @@ def named_sources(recordings: Any) -> dict[str, Any]:
         recordings = list_recordings(recordings)
     if hasattr(recordings, "tolist") and np.ndim(recordings) == 1:  # a column of a table
         recordings = recordings.tolist()
+    check_plain(recordings, "recordings")
     if isinstance(recordings, Mapping):
         if "signal" in recordings:
             raise TypeError("recordings is one recording; expected a list of them.")
@@ -54,6 +56,7 @@ def named_sources(recordings: Any) -> dict[str, Any]:
 def _name(item: Any, i: int) -> str:
     if isinstance(item, Mapping) and isinstance(item.get("name"), str):
         return str(item["name"])
+    check_plain(item, f"recordings[{i}]")
     if not isinstance(item, (str, os.PathLike)):
         raise TypeError(f"recordings[{i}] is a {type(item).__name__}; expected a path, or a recording with a name.")
     path = as_path("recordings", item)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from neurallib.checks import choice
 from neurallib.steps import apply_steps, n_inputs
 from neurallib.tasks import Task
+from neurallib.warn import warn
+
+_FAR = 100.0  # times, which no person's signals are as large as another's; units differ by 1,000
 
 
 class Scale(NamedTuple):
@@ -136,6 +139,23 @@ def as_input(
 def by_window(preprocessing: Mapping[str, Any]) -> bool:
     """Whether a signal that is taken in windows is made an input window by window."""
     return preprocessing["normalization"] in OWN or bool(preprocessing["steps"])
+
+
+def spread_of(x: np.ndarray) -> float:
+    """The standard deviation of most channels of a signal [T, C]; 0 of what is constant, whatever its rounding."""
+    return float(np.median(np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 0.0)))
+
+
+def tell_size(sizes: Sequence[float]) -> None:
+    """A word where signals that are normalized as the training data were are far larger or smaller; `sizes` are what
+    `spread_of` gives of each, which was about 1."""
+    there = [size for size in sizes if size > 0]
+    size = float(np.median(there)) if there else 1.0
+    if not 1 / _FAR < size < _FAR:
+        warn(
+            f"signals are about {size:.1g} times as large as those that the state learnt on: are they in another unit? "
+            "units= says which, where it was said in training too."
+        )
 
 
 def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | None:

@@ -260,8 +260,8 @@ def _named(recordings: Any) -> tuple[list[Any], list[str]]:
     if not names:
         raise ValueError(f"recordings is empty; expected {expected}.")
     given = Counter(name for name, item in zip(names, items, strict=True) if isinstance(item, str))
-    if len(given) < given.total():
-        raise ValueError(f"recordings holds {listing(sorted(name for name in given if given[name] > 1))} twice.")
+    if twice := sorted(name for name, n in given.items() if n > 1):
+        raise ValueError(f"recordings holds {listing(twice)} twice; expected names, such as str(i), and person=.")
     return items, names
 
 

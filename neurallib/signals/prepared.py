@@ -16,11 +16,12 @@ from neurallib.forks import check_threads
 from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
-from neurallib.signals.arrays import as_numbers, is_recording, kind_of
+from neurallib.signals.arrays import as_numbers, check_plain, is_recording, kind_of
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
+from neurallib.signals.layout import Layout
+from neurallib.signals.normalization import OWN, Scale, as_input, by_window, spread_of, target_scale, tell_size
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts, events_in
@@ -79,6 +80,7 @@ class PreparedData(Dataset[Item]):
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []
         self.sums: list[int] | None = None
+        self.layout: Layout | None = None  # which looks whether they lie on their side
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
         self._own: dict[int, Scale] = {}  # of the signals by which targets are normalized
@@ -159,6 +161,7 @@ class PreparedData(Dataset[Item]):
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
         drawn: list[str] = []  # what reading draws anew
         owns: dict[int, Scale | None] = {}  # which statistics have found already
+        sizes: list[float] = []  # after normalization by that of the training data
         is_regression = self._has_targets and self.task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
@@ -167,6 +170,8 @@ class PreparedData(Dataset[Item]):
             elif statistics is not None or i in twice:
                 x = np.array(x)  # what is looked at later may be a mapped file, or a buffer that is filled again
             self.lengths.append(len(x))
+            if self.layout is not None:
+                self.layout.add(i, x)
             if self.sums is not None:
                 self.sums.append(array_sum(y.numpy(), array_sum(x)))
             for correction in corrections:
@@ -187,12 +192,17 @@ class PreparedData(Dataset[Item]):
                     owns[i] = own
             elif fits or is_regression:
                 item = self._item(i, x, y)
+                if self.preprocessing["normalization"] == "dataset":
+                    sizes.append(spread_of(item[0].numpy()))
                 if is_regression:
                     self.targets.add(item[1].numpy().reshape(-1, self.task.n_outputs))
                 if fits:
                     self._kept[i] = item
         for correction, names in corrected.items():
             warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        tell_size(sizes)
+        if self.layout is not None:
+            self.layout.tell()
         if drawn:
             warn(
                 f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "
@@ -229,6 +239,7 @@ class PreparedData(Dataset[Item]):
 
     def _ordered(self, given: Any, name: str) -> Any:
         """A signal whose columns, where they have names, are in the order of the state's channels or the first's."""
+        check_plain(given, name)
         columns = list(getattr(given, "columns", ()))
         if columns and all(isinstance(column, str) for column in columns):
             self.columns = self.columns or columns
@@ -273,7 +284,9 @@ def _signal(given: Any, handed: Conversion, task: Task, name: str) -> tuple[np.n
         x, corrections = x.T, [f"x is [{n}, T], transposed to [T, {n}],"]
     if x.ndim != 2 or x.shape[1] != n or len(x) == 0:
         one = " One signal is an array, such as np.array(signal)." if x.shape in ((), (n,)) else ""
-        one = one if x.ndim < 3 else " A stack [N, T, C] is handed in by itself, not within a list."
+        one += " Signals [T] of one channel are for a state of n_features=1." if x.ndim == 1 and len(x) > 1 else ""
+        stack = " A stack [N, T, C] is handed in by itself, not within a list"
+        one = one if x.ndim < 3 else f"{stack}; np.squeeze(x, 1) takes an axis of 1 away, as of [N, 1, C, T]."
         raise ValueError(f"x of {name} has shape {np.shape(given)}; expected (T, {n}) with at least one step.{one}")
     return x, corrections
 

@@ -10,6 +10,7 @@ from neurallib.names import hinted
 from neurallib.signals.augmentation import Augmentation
 from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
+from neurallib.signals.layout import Layout
 from neurallib.signals.manifest import SAID, handed_at_rate, people_said
 from neurallib.signals.normalization import check_normalization
 from neurallib.signals.prepared import PreparedData
@@ -146,6 +147,9 @@ def _checked(
     statistics = Statistics(task, known, people_said(data)) if decide else None
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
     prepared.sums = [] if with_sums else None
+    learnt = state["training_info"].get("train_steps")
+    if not (isinstance(learnt, int) and learnt <= task.n_features):  # else it was told when it learnt on such
+        prepared.layout = Layout(len(items), known["sampling_frequency"] if learnt is None else None)
     prepared.check(
         integer("memory_budget", memory_budget, minimum=0),
         enable_progress_bar,

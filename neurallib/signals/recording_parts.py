@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurallib.checks import number
 from neurallib.names import did_you_mean, listing
-from neurallib.signals.arrays import as_array
+from neurallib.signals.arrays import as_array, check_plain
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import LazySignal
 
@@ -38,6 +38,7 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
     """The recording, or an error unless it is one: a dict with a signal [T, C] and, where it has to be `rated`, its
     sampling frequency. A tensor, a list or a DataFrame, whose columns are the channels, becomes an array."""
     check_no_path(recording, what)
+    check_plain(recording, what)
     if not isinstance(recording, Mapping):
         expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
         raise TypeError(f"{what} is a {type(recording).__name__}; {expected}.")

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
 from neurallib.names import listing
-from neurallib.signals.arrays import as_array
+from neurallib.signals.arrays import as_array, check_plain
 from neurallib.signals.folders import SignalFolder, as_folder
 from neurallib.state import Pair
 from neurallib.warn import warn
@@ -55,6 +55,8 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
     if isinstance(data, (str, bytes, os.PathLike)):
         way = "open_folder reads folders, np.load files"
         raise TypeError(f"{name} is a path or text, {data!r}; expected {expected}: {way}.")
+    for given in data if isinstance(data, tuple) else (data,):
+        check_plain(given, name)
     if isinstance(data, DataLoader):
         raise TypeError(f"{name} is a DataLoader; expected the data before they are batched, such as loader.dataset.")
     if any(getattr(whole, "is_prepared", False) for whole in _wholes(data)):
@@ -73,7 +75,8 @@ def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: 
         items = _paired(data[0], data[1], name, n_features) or [(_one(whole[0], name), data[1])]
     elif _is_array(data):
         if has_targets:
-            raise TypeError(f"{name} is an array of shape {tuple(data.shape)}; expected {expected}: it has no targets.")
+            told = f"{name} is an array of shape {tuple(data.shape)}; expected {expected}"
+            raise TypeError(f"{told}: it has no targets, which (x, y) has.")
         stacked = _is_stack(data, n_features)
         items = data if stacked else [_one(whole, name)]
         if stacked and data.ndim == 2 and len(data) > 16 * data.shape[1]:  # more likely [T, C] of other channels

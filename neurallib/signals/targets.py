@@ -28,7 +28,7 @@ def as_target(given: Any, n_steps: int, task: Task, name: str) -> tuple[Tensor, 
     wanted, quiet, others = _shapes(n_steps, task)
     if y.shape != wanted and y.shape not in (*quiet, *others):
         expected = " or ".join(str(shape) for shape in dict.fromkeys((wanted, *quiet, *others)))
-        hint = _hint(y.shape, wanted, task)
+        hint = _hint(y.shape, wanted, task, n_steps)
         raise ValueError(f"y of {name} has shape {y.shape}, x {n_steps} steps; {task} expects {expected}.{hint}")
     corrections = []
     if y.shape != wanted and y.shape not in quiet:
@@ -74,9 +74,11 @@ def check_labels(y: np.ndarray, task: Task, name: str) -> None:
     else:
         wrong, expected = (y < 0) | (y > 1), "values from 0 to 1, or nan"
     if wrong.any():
+        whole = not (y != np.floor(y)).any()
+        way = " Of other codes: names, y = np.unique(codes, return_inverse=True)." if whole else ""
         raise ValueError(
             f"y of {name} holds the label {y[wrong].flat[0]:g}; {task.kind} with num_classes={task.n_outputs} expects "
-            f"{expected} where it is not known."
+            f"{expected} where it is not known.{way}"
         )
 
 
@@ -93,11 +95,18 @@ def meaning(y: np.ndarray, task: Task) -> np.ndarray:
     return mean
 
 
-def _hint(shape: _Shape, wanted: _Shape, task: Task) -> str:
+def _hint(shape: _Shape, wanted: _Shape, task: Task, n_steps: int) -> str:
     """What to do about a target of another shape."""
     if task.kind == "multiclass" and shape == (*wanted, task.n_outputs):
         several = "of labels that may hold together the factory takes multi_label=True"
         return f" Of one-hot labels the classes are y.argmax(axis=-1); {several}."
+    if task.kind == "binary" and shape == (*wanted[:-1], 2):
+        return " Of one-hot labels of no and yes that of yes is y[..., 1]."
+    if task.seq2one and shape == (n_steps,):
+        others = f"if x is {n_steps} signals of one channel, they are for a state of n_features=1"
+        return f" A label a step is what gru_seq2seq learns; {others}."
+    if not task.seq2one and shape in ((), (1,)):
+        return f" One output a signal is what gru_seq2one gives; a label a step is np.full({n_steps}, y)."
     if task.kind == "regression" and (task.seq2one or len(shape) == 2 and shape[0] == wanted[0]):
         return f" The factory's n_outputs={task.n_outputs} says how many values there are."
     return ""
