@@ -11,6 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 _CALLED = dict.fromkeys(("fs", "sr", "rate", "hz", "sample_rate", "sampling_rate", "srate"), "sampling_frequency") | {
     "lr": "learning_rate", "device": "gpu_id", "n_jobs": "n_workers", "verbose": "enable_progress_bar",
+    "sensitivity": "recall", "metric": "measure", "plot_roc": "plot_curves", "plot_roc_curve": "plot_curves",
+    "plot_calibration": "plot_curves", "plot_bland_altman": "plot_agreement", "plot_confusion_matrix": "plot_confusion",
 }  # fmt: skip  # what other libraries call it
 WRAPPERS = ("module.", "model.", "network.")
 P = ParamSpec("P")
