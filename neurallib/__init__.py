@@ -24,8 +24,8 @@ Each run has a directory.
 
 Predicting and measuring
 ------------------------
-    predict, iter_predict, predict_recording, evaluate, confusion_matrix, evaluate_recordings, compare_recordings,
-    test_on_test_set, test_on_single_signal
+    predict, iter_predict, predict_recording, evaluate, confusion_matrix, threshold_curves, choose_threshold,
+    evaluate_recordings, compare_recordings, test_on_test_set, test_on_single_signal
 
 From outputs to answers
 -----------------------
@@ -63,7 +63,7 @@ Transfer learning
 
 Pictures
 --------
-    plot_recording, plot_prediction, plot_losses, plot_record_scores
+    plot_recording, plot_prediction, plot_losses, plot_record_scores, plot_confusion, plot_curves, plot_agreement
 
 A loop of your own
 ------------------
@@ -133,7 +133,7 @@ if TYPE_CHECKING:
     from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
     from neurallib.transfer.reuse import reuse_layers, transfer_hparams
     from neurallib.transfer.heads import replace_head
-    from neurallib.prediction.confusion import confusion_matrix
+    from neurallib.prediction.confusion import confusion_matrix, threshold_curves
     from neurallib.prediction.long_recordings import predict_recording
     from neurallib.prediction.streaming import init_stream, stream_step
     from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
@@ -149,13 +149,15 @@ if TYPE_CHECKING:
     from neurallib.signals.make_dataset import make_dataset
     from neurallib.measures.events import match_peaks, peak_scores
     from neurallib.measures.intervals import interval_scores
+    from neurallib.measures.curves import choose_threshold
     from neurallib.measures.classes import class_scores
     from neurallib.measures.values import value_scores
     from neurallib.measures.denoising import denoising_scores
     from neurallib.measures.comparing import compare_recordings
     from neurallib.prediction.recordings import evaluate_recordings
     from neurallib.plots_recordings import plot_recording
-    from neurallib.plots_scores import plot_record_scores
+    from neurallib.plots_scores import plot_agreement, plot_record_scores
+    from neurallib.plots_classes import plot_confusion, plot_curves
     from neurallib.plots import plot_prediction
     from neurallib.plots_losses import plot_losses
     from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
@@ -186,7 +188,7 @@ _LATER = {
     "transfer.freezing": "freeze freezing_plan unfreeze",
     "transfer.reuse": "reuse_layers transfer_hparams",
     "transfer.heads": "replace_head",
-    "prediction.confusion": "confusion_matrix",
+    "prediction.confusion": "confusion_matrix threshold_curves",
     "prediction.long_recordings": "predict_recording",
     "prediction.streaming": "init_stream stream_step",
     "signals.peaks": "peak_labels post_process_peaks_binary",
@@ -202,13 +204,15 @@ _LATER = {
     "signals.make_dataset": "make_dataset",
     "measures.events": "match_peaks peak_scores",
     "measures.intervals": "interval_scores",
+    "measures.curves": "choose_threshold",
     "measures.classes": "class_scores",
     "measures.values": "value_scores",
     "measures.denoising": "denoising_scores",
     "measures.comparing": "compare_recordings",
     "prediction.recordings": "evaluate_recordings",
     "plots_recordings": "plot_recording",
-    "plots_scores": "plot_record_scores",
+    "plots_scores": "plot_agreement plot_record_scores",
+    "plots_classes": "plot_confusion plot_curves",
     "plots": "plot_prediction",
     "plots_losses": "plot_losses",
     "prediction.on_folders": "test_on_single_signal test_on_test_set",
@@ -226,23 +230,24 @@ __all__ = [
     "__version__", "ARCHITECTURES", "Architecture", "Batch", "Network", "Recording", "SignalFolder", "State",
     "TrialResult", "beats", "augment_channels", "augment_crop", "augment_dropout", "augment_hum", "augment_lead",
     "augment_motion", "augment_noise", "augment_pacing", "augment_resampling", "augment_rhythm", "augment_scale",
-    "augment_stretch", "build_network", "class_scores", "collate_fn", "compare_recordings", "compose_augmentations",
-    "configure_device", "confusion_matrix",
-    "create_checkpoints_directory", "cross_validate", "denoise_recording", "denoising_scores", "evaluate",
-    "evaluate_recordings", "event_target", "export_onnx", "find_events", "find_intervals", "find_r_peaks",
-    "find_unfinished", "flip_valid", "freeze", "freezing_plan", "get_hparams_from_checkpoints",
-    "get_hparams_from_hugging", "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging",
-    "grid_search", "gru_encoder_decoder", "gru_seq2one", "gru_seq2seq", "init_stream", "interval_scores",
-    "interval_target", "iter_predict", "label_target", "list_architectures", "list_pretrained",
-    "list_production_models", "list_recordings", "load_checkpoint", "load_from_hub", "load_pretrained", "loss_function",
-    "make_dataset", "make_loader", "make_optimizer", "match_peaks", "open_folder", "peak_labels", "peak_scores",
-    "plot_losses", "plot_prediction", "plot_record_scores", "plot_recording", "post_process_peaks_binary", "predict",
-    "predict_recording", "prepare", "push_to_hub", "read_recording", "replace_head", "retrain", "reuse_layers",
-    "rr_intervals", "save_checkpoint", "save_model_card", "save_training_information",
-    "save_training_information_to_file", "split_people", "state_from_network", "stream_step", "synthetic_ecg",
-    "test_on_single_signal", "test_on_test_set", "train", "train_from_scratch", "training_step", "transfer_hparams",
-    "transformer_encoder_decoder", "transformer_seq2one", "transformer_seq2seq", "unfreeze", "valid_mask",
-    "validate_architecture_name", "validate_training_context", "value_scores",
+    "augment_stretch", "build_network", "choose_threshold", "class_scores", "collate_fn", "compare_recordings",
+    "compose_augmentations", "configure_device", "confusion_matrix", "create_checkpoints_directory",
+    "cross_validate", "denoise_recording", "denoising_scores", "evaluate", "evaluate_recordings", "event_target",
+    "export_onnx", "find_events", "find_intervals", "find_r_peaks", "find_unfinished", "flip_valid", "freeze",
+    "freezing_plan", "get_hparams_from_checkpoints", "get_hparams_from_hugging",
+    "get_weights_and_info_from_checkpoints", "get_weights_and_info_from_hugging", "grid_search",
+    "gru_encoder_decoder", "gru_seq2one", "gru_seq2seq", "init_stream", "interval_scores", "interval_target",
+    "iter_predict", "label_target", "list_architectures", "list_pretrained", "list_production_models",
+    "list_recordings", "load_checkpoint", "load_from_hub", "load_pretrained", "loss_function", "make_dataset",
+    "make_loader", "make_optimizer", "match_peaks", "open_folder", "peak_labels", "peak_scores", "plot_agreement",
+    "plot_confusion", "plot_curves", "plot_losses", "plot_prediction", "plot_record_scores", "plot_recording",
+    "post_process_peaks_binary", "predict", "predict_recording", "prepare", "push_to_hub", "read_recording",
+    "replace_head", "retrain", "reuse_layers", "rr_intervals", "save_checkpoint", "save_model_card",
+    "save_training_information", "save_training_information_to_file", "split_people", "state_from_network",
+    "stream_step", "synthetic_ecg", "test_on_single_signal", "test_on_test_set", "threshold_curves", "train",
+    "train_from_scratch", "training_step", "transfer_hparams", "transformer_encoder_decoder", "transformer_seq2one",
+    "transformer_seq2seq", "unfreeze", "valid_mask", "validate_architecture_name", "validate_training_context",
+    "value_scores",
 ]  # fmt: skip
 
 

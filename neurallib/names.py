@@ -13,6 +13,8 @@ _CALLED = dict.fromkeys(("fs", "sr", "rate", "hz", "sample_rate", "sampling_rate
     "lr": "learning_rate", "device": "gpu_id", "n_jobs": "n_workers", "verbose": "enable_progress_bar",
     "groups": "people person", "subjects": "people person", "y_true": "true", "y_pred": "found",
     "validation_data": "val_data", "train_dataset": "train_data", "val_dataset": "val_data",
+    "sensitivity": "recall", "metric": "measure", "plot_roc": "plot_curves", "plot_roc_curve": "plot_curves",
+    "plot_calibration": "plot_curves", "plot_bland_altman": "plot_agreement", "plot_confusion_matrix": "plot_confusion",
 }  # fmt: skip  # what other libraries call it
 WRAPPERS = ("module.", "model.", "network.")
 P = ParamSpec("P")

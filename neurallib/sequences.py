@@ -60,7 +60,7 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        As `x`. Flipped once more it is `x` again.
+        Of the shape of `x`. Flipped once more it is `x` again.
 
     See Also
     --------

@@ -1,10 +1,12 @@
-"""What is documented, as programs that run: examples of docstrings, and blocks of code of a Markdown file."""
+"""What is documented, as programs that run: examples of docstrings, and blocks of code of a Markdown file; and as the
+sections of a docstring."""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import importlib
+import inspect
 import os
 import re
 import warnings
@@ -121,3 +123,36 @@ def run_blocks(code: list[Block], directory: Path) -> None:
     warnings.filterwarnings("ignore", "dataset_name and trained_for left out")  # as the shortest call does
     for block in code:
         exec(compile(block.code, f"<under '{block.heading}'>", "exec"), names)
+
+
+class Entry(NamedTuple):
+    """An entry of a section: `names : kind` and the indented text below it."""
+
+    names: list[str]
+    kind: str
+    text: str
+
+
+def sections(thing: Any) -> dict[str, list[Entry]]:
+    """The sections of a docstring in NumPy style; what stands before the first is ""."""
+    title, found = "", {"": [""]}
+    lines = (inspect.getdoc(thing) or "").splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if below and set(below) == {"-"}:
+            assert len(below) == len(line), f"{line} is underlined by {below}"
+            title, found[line] = line, []
+        elif not (line and set(line) == {"-"}):
+            found[title].append(line)
+    return {title: _entries(body) for title, body in found.items()}
+
+
+def _entries(lines: list[str]) -> list[Entry]:
+    entries: list[Entry] = []
+    for line in lines:
+        if line.startswith(" ") and entries:
+            names, kind, text = entries[-1]
+            entries[-1] = Entry(names, kind, f"{text} {line.strip()}".strip())
+        elif line:
+            names, _, kind = line.partition(" : ")
+            entries.append(Entry(names.split(", "), kind, ""))
+    return entries

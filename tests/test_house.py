@@ -32,9 +32,10 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses
-measures.__init__ measures.class_weights measures.losses measures.auroc measures.metrics measures.events
+measures.__init__ measures.class_weights measures.losses measures.auroc measures.thresholds measures.metrics
+    measures.events
     measures.delays measures.by_person measures.detection measures.intervals measures.sides measures.tables
-    measures.ranking measures.classes measures.values measures.denoising measures.comparing
+    measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
     measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
     storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
     storage.card_parts storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub
@@ -51,7 +52,7 @@ training.__init__ training.schedules training.optimization training.monitoring t
     prediction.streaming
     prediction.long_recordings prediction.certainty prediction.leads prediction.r_peaks prediction.beat_averages
     prediction.denoised prediction.skipping prediction.answered prediction.judging
-    prediction.recordings plots_recordings plots_scores
+    prediction.recordings plots_recordings plots_scores plots_classes
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid

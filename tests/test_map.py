@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from test_signatures import FUNCTIONS, sections
+from documentation import sections
+from test_signatures import FUNCTIONS
 
 import neurallib as nl
 

@@ -4,9 +4,10 @@ import builtins
 import doctest
 import inspect
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from documentation import Entry, sections
 
 import neurallib as nl
 
@@ -35,19 +36,20 @@ augment_rhythm(sampling_frequency, factor=(0.4, 2.5), *, irregularity=(0.8, 1.25
 augment_scale(factor=(0.5, 2.0), *, drift=None, inversion=0.0)
 augment_stretch(factor=(0.8, 1.25))
 build_network(state, device='cpu')
-class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42)
+choose_threshold(curves, *, measure='f1', recall=0.0, specificity=0.0, precision=0.0)
+class_scores(true, found, *, people=None, names=None, n_bootstrap=1000, seed=42, threshold=0.5)
 collate_fn(items)
 compare_recordings(a, b, *, n_resamples=10000, seed=42)
 compose_augmentations(*parts)
 confusion_matrix(state, data, *, batch_size=32, gpu_id=None, enable_progress_bar=False, sampling_frequency=None,
-    channels=None, units=None)
+    channels=None, units=None, threshold=0.5)
 configure_device(gpu_id=None)
 create_checkpoints_directory(state, retraining, results_directory=None)
 cross_validate(state, data, people, *, folds=5, epochs, batch_size, val=0.15, labels=None, seed=42, gpu_id=None,
     enable_progress_bar=True, **training_options)
 denoise_recording(state, recording, *, channels=None, average_beats=None, gpu_id=None, enable_progress_bar=False)
 evaluate(state, data, *, batch_size=32, gpu_id=None, memory_budget=134217728, enable_progress_bar=False,
-    sampling_frequency=None, channels=None, units=None)
+    sampling_frequency=None, channels=None, units=None, threshold=0.5)
 denoising_scores(clean, noisy, denoised, *, peaks=None, sampling_frequency=None, tolerance=0.15)
 evaluate_recordings(model, recordings, *, task=None, target=None, tolerance=0.15,
     tolerances=(0.025, 0.05, 0.075, 0.1, 0.125, 0.15), skip_start=0.0, skip_flutter=True, skip_gaps=True, skip=None,
@@ -100,6 +102,9 @@ match_peaks(true, found, tolerance)
 open_folder(path_x, path_y, part, *, all_samples=True, samples=None, window_size=None, overlap=0.0)
 peak_labels(peaks, n_steps, half_width=0)
 peak_scores(true, found, *, sampling_frequency, tolerance=0.15)
+plot_agreement(result, *, path=None)
+plot_confusion(table, *, names=None, path=None)
+plot_curves(curves, *, threshold=None, path=None)
 plot_losses(train_losses, val_losses, path=None, *, history=None)
 plot_prediction(signal, prediction=None, *, sampling_frequency=None, true_peaks=None, found_peaks=None, threshold=0.5,
     title=None, signal_label='signal', prediction_label='probability', output_names=None, target=None, path=None)
@@ -146,6 +151,8 @@ test_on_single_signal(state, X, checkpoints_dir=None, gpu_id=None, post_process_
     channels=None, units=None)
 test_on_test_set(state, path_x, path_y, all_samples=True, samples=None, checkpoints_dir=None, gpu_id=None,
     save_predictions=False, post_process_fn=None, batch_size=32, enable_progress_bar=False, sampling_frequency=None,
+    channels=None, units=None)
+threshold_curves(state, data, *, batch_size=32, gpu_id=None, enable_progress_bar=False, sampling_frequency=None,
     channels=None, units=None)
 train(state, train_data, val_data, *, epochs, batch_size, patience=None, seed=42, gpu_id=None, normalization='auto',
     target_normalization='auto', sampling_frequency=None, channels=None, units=None, outputs=None, class_weight=None,
@@ -202,39 +209,6 @@ def signature(thing: Any) -> str:
         return f"({', '.join(fields)})"
     given = inspect.signature(thing).parameters.values()
     return str(inspect.Signature([parameter.replace(annotation=inspect.Parameter.empty) for parameter in given]))
-
-
-class Entry(NamedTuple):
-    """An entry of a section: `names : kind` and the indented text below it."""
-
-    names: list[str]
-    kind: str
-    text: str
-
-
-def sections(thing: Any) -> dict[str, list[Entry]]:
-    """The sections of a docstring in NumPy style; what stands before the first is ""."""
-    title, found = "", {"": [""]}
-    lines = (inspect.getdoc(thing) or "").splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if below and set(below) == {"-"}:
-            assert len(below) == len(line), f"{line} is underlined by {below}"
-            title, found[line] = line, []
-        elif not (line and set(line) == {"-"}):
-            found[title].append(line)
-    return {title: _entries(body) for title, body in found.items()}
-
-
-def _entries(lines: list[str]) -> list[Entry]:
-    entries: list[Entry] = []
-    for line in lines:
-        if line.startswith(" ") and entries:
-            names, kind, text = entries[-1]
-            entries[-1] = Entry(names, kind, f"{text} {line.strip()}".strip())
-        elif line:
-            names, _, kind = line.partition(" : ")
-            entries.append(Entry(names.split(", "), kind, ""))
-    return entries
 
 
 def of_its_own(section: list[Entry]) -> bool:

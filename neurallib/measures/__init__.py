@@ -18,6 +18,18 @@ What is of one class, label or output is called `f1_2`, or `f1_` and its name.
 A baseline is what the best constant reaches: the most frequent class, the mean. nan is what the data do not tell, such
 as the recall of a class that does not occur. `confusion_matrix` counts which class is taken for which.
 
+Yes is a probability above 0.5, or above what is given as `threshold`. One is chosen on validation data, where
+`threshold_curves` tells what each would give, and `plot_curves` shows it:
+
+```python
+curves = nl.threshold_curves(state, val)  # ROC, precision by recall, calibration
+above = nl.choose_threshold(curves)  # the best F1; of several labels one for each
+above = nl.choose_threshold(curves, measure="specificity", recall=0.95)  # the most specific of those as sensitive
+measured = nl.evaluate(state, test, threshold=above)
+nl.plot_curves(nl.threshold_curves(state, test), threshold=above, path="curves.png")
+nl.plot_confusion(nl.confusion_matrix(state, test, threshold=above), path="confusion.png")
+```
+
 Recordings
 ----------
 `evaluate` counts steps. What a recording's answer is worth `evaluate_recordings` tells, by recording, of all and on
@@ -25,7 +37,8 @@ average, with intervals over people: moments such as beats are matched within a 
 such as apnoeas, seizures and episodes of a rhythm, is scored by its overlap (`task="intervals"`, `names=["apnoea"]`,
 which are symbols of annotations and names of classes), and classes are counted by step or window (`task="classes"`).
 `class_scores` (AUROC too) and `value_scores` (bias and limits of agreement too) do so of what `predict` or
-`cross_validate` predicts. `compare_recordings` tells two models' scores apart. Of one recording `peak_scores` and
+`cross_validate` predicts, and `plot_confusion`, `plot_curves` and `plot_agreement` (Bland and Altman) show what these
+give. `compare_recordings` tells two models' scores apart. Of one recording `peak_scores` and
 `interval_scores` do the same:
 
 ```python

@@ -48,6 +48,15 @@ class Auroc:
             return [_ranked(probabilities[:, k], positive[:, k]) for k in range(probabilities.shape[1])]
         return [np.zeros((2, 1), dtype=np.int64)] * len(self._counts)
 
+    def levels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each class the lowest and the highest probability of each bin of `sides`, float32 [bins]."""
+        if self._counts.shape[2]:
+            return [_edges()] * len(self._counts)
+        if self._kept:
+            probabilities = np.concatenate([part for part, _ in self._kept])
+            return [(values, values) for values in map(np.unique, probabilities.T)]
+        return [(np.zeros(1, np.float32), np.zeros(1, np.float32))] * len(self._counts)
+
     def _bin(self) -> None:
         """Move what is kept into the bins."""
         if not self._counts.shape[2]:
@@ -84,6 +93,18 @@ def _bins(probabilities: np.ndarray) -> np.ndarray:
     distance = np.where(low, probabilities, np.float32(1) - probabilities).astype(np.float32)
     bins: np.ndarray = np.clip((distance.view(np.int32) >> (23 - _MANTISSA)) - _FIRST, 0, _HALF - 1)
     return np.where(low, bins, 2 * _HALF - 1 - bins).astype(np.int64)
+
+
+def _edges() -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest probability of each bin."""
+    distance = (np.arange(_FIRST, _FIRST + _HALF + 1, dtype=np.int32) << (23 - _MANTISSA)).view(np.float32)
+    distance[0] = 0
+    far = 1 - distance[::-1].astype(np.float64)
+    up_to = far.astype(np.float32)
+    up_to = np.where(up_to > far, np.nextafter(up_to, np.float32(0)), up_to)  # the last one so far from 1
+    lowest = np.clip(np.nextafter(up_to[:-1], np.float32(2)), np.float32(0.5), np.float32(1))
+    highest = np.nextafter(distance[1:], np.float32(0))
+    return np.concatenate([distance[:-1], lowest]), np.concatenate([highest, up_to[1:]])
 
 
 def _ranked(probabilities: np.ndarray, positive: np.ndarray) -> np.ndarray:

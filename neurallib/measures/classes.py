@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import names_of
+from neurallib.checks import names_of, number
 from neurallib.measures.by_person import Measures, Scored, joined, summary, with_own
 from neurallib.measures.ranking import Ranked, ranked, ranking
 from neurallib.measures.sides import Sides, as_sides, in_order
@@ -32,6 +32,7 @@ def class_scores(
     names: Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,
+    threshold: float = 0.5,
 ) -> dict[str, Any]:
     """How well found classes meet the true ones: by person, of all steps, and on average over people.
 
@@ -39,8 +40,8 @@ def class_scores(
     ----------
     true, found : sequence of array-like
         Of each recording the classes [T] as whole numbers from 0; `found` may hold probabilities [T, K], or of
-        the second of two classes [T] or [T, 1] (above 0.5). With `people` also one class for each recording [N], found
-        [N] or [N, K]. Steps whose true class is -1 or nan, or whose found class is, are left out. Of labels that may
+        the second of two classes [T] or [T, 1]. With `people` also one class for each recording [N], found [N] or
+        [N, K]. Steps whose true class is -1 or nan, or whose found class is, are left out. Of labels that may
         hold together give one at a time: true[:, [k]], found[:, [k]].
     people : sequence of str, optional
         Who each recording is of; by default each is a person of its own.
@@ -50,6 +51,8 @@ def class_scores(
         How often people are drawn again for the 95 % intervals.
     seed : int
         Of these draws.
+    threshold : float
+        In [0, 1], of probabilities of two classes: the second is found above it, as `choose_threshold` gives it.
 
     Returns
     -------
@@ -69,11 +72,13 @@ def class_scores(
         If classes are no numbers.
     ValueError
         If lengths do not fit each other, a class has no name, no class is known, classes are codes such as 769 and
-        770, or they are labels that may hold together.
+        770, they are labels that may hold together, or a threshold is given of something else than probabilities of
+        two classes.
 
     See Also
     --------
     evaluate_recordings : the same of a state or function on recordings.
+    plot_confusion, plot_curves : pictures of them.
     value_scores : of values, such as heart rates.
     compare_recordings : whether one model is better than another.
 
@@ -94,7 +99,8 @@ def class_scores(
     if len(sides.true) > 1 and _is_one_hot(sides, people is not None):
         expected = "expected the class of each, true.argmax(axis=1), and people="
         raise ValueError(f"true is one-hot, 1 for one of {len(sides.true[0])} classes of each recording; {expected}.")
-    pairs = [known_pairs(a, b, name) for a, b, name in zip(*sides[:3], strict=True)]
+    number("threshold", threshold, 0, 1)
+    pairs = [known_pairs(a, b, name, threshold=threshold) for a, b, name in zip(*sides[:3], strict=True)]
     _check_codes(sides, pairs, names)
     k = max(int(side.max(initial=0)) for pair in pairs for side in pair) + 1
     whole = [*sides.true, *sides.found]
@@ -111,6 +117,8 @@ def class_scores(
     tables = [confusion(*pair, len(names)) for pair in pairs]
     everyone, place = in_order(sides.people)
     order = ranked(sides.true, sides.found, place, everyone, names)
+    if threshold != 0.5 and (order is None or order.p.shape[1] > 1):
+        raise ValueError(f"threshold={threshold} is of probabilities of two classes; found holds something else.")
     return class_result(tables, sides.people, names, n_bootstrap, seed, order)
 
 
@@ -143,7 +151,7 @@ def _is_one_hot(sides: Sides, of_people: bool) -> bool:
 
 
 def known_pairs(
-    true: ArrayLike, found: ArrayLike, which: str, windows: np.ndarray | None = None
+    true: ArrayLike, found: ArrayLike, which: str, windows: np.ndarray | None = None, threshold: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """True and found classes, int64 [n], of the steps where both are known; or of windows [n, 2], from and to which
     step, where these are what was found."""
@@ -154,7 +162,7 @@ def known_pairs(
             way = ", such as names.index(label)" if values.dtype.kind in "UO" else ""
             raise TypeError(f"the {name} classes of {which} have dtype {values.dtype}; expected whole numbers{way}.")
         if values.ndim == 2 and values.shape[1] > 1 and name == "found":
-            values = most_probable(values)
+            values = values[:, 1] if values.shape[1] == 2 and threshold != 0.5 else most_probable(values)
         values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
         if values.ndim != 1:
             one = ": of a single recording [true]; with people= one class for each recording"
@@ -162,7 +170,7 @@ def known_pairs(
             raise ValueError(f"the {name} classes of {which} have shape {values.shape}; expected [T]{way}.")
         whole = np.where(np.isnan(values), -1, values)
         if name == "found" and (whole <= 1).all() and ((whole == -1) | (whole >= 0)).all():
-            whole = np.where(whole < 0, -1, whole > 0.5)
+            whole = np.where(whole < 0, -1, whole > threshold)
         if (whole != np.floor(whole)).any():
             expected = "expected one class a step, or of what is found probabilities of yes"
             raise ValueError(f"the {name} classes of {which} are no whole numbers; {expected}.")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neurallib.measures.auroc import Auroc, area, average_precision
 from neurallib.measures.losses import known_labels
+from neurallib.measures.thresholds import as_thresholds, at_thresholds, f1, mean_told, precision, yes_or_no
 from neurallib.sequences import valid_mask
 from neurallib.tasks import Task
 
@@ -25,9 +26,10 @@ class Metrics:
     occur) is nan, and has no part in a mean over classes.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, threshold: Any = 0.5) -> None:
+        above = as_thresholds(threshold, task)
         kinds: dict[str, Any] = {"regression": _Values, "multiclass": _Classes}
-        self._task, self._seen = task, kinds.get(task.kind, _Labels)(task.n_outputs)
+        self._task, self._seen = task, kinds[task.kind](task.n_outputs) if task.kind in kinds else _Labels(above)
 
     def update(self, outputs: Tensor, y: Tensor, lengths: Tensor) -> None:
         """Take in a batch: probabilities or values [B, T, K] (or [B, K]), targets and lengths as in a batch."""
@@ -62,44 +64,53 @@ class Metrics:
         table: np.ndarray = self._seen.table
         return table[0] if self._task.kind == "binary" else table
 
+    def curves(self) -> dict[str, Any]:
+        """Of a classification, what `threshold_curves` gives."""
+        seen, names, kind = self._seen, self._task.output_names, self._task.kind
+        ranks: Auroc = seen.auroc
+        curves = {
+            name: at_thresholds(sides[0], sides[1], *levels) | _areas(sides)
+            for name, sides, levels in zip(names, ranks.sides(), ranks.levels(), strict=True)
+        }
+        of = ["the class that is found"] if kind == "multiclass" else names
+        calibration = dict(zip(of, seen.calibration.by_bin(), strict=True))
+        return {"kind": kind, "names": list(names), "curves": curves, "calibration": calibration}
+
 
 class _Labels:
     """One or several labels, each its own yes or no."""
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, threshold: np.ndarray) -> None:
+        self._threshold, k = threshold, len(threshold)
         self.table = np.zeros((k, 2, 2), np.int64)  # [label, truth, found]
-        self._auroc, self._calibration = Auroc(k), _Calibration(k)
+        self.auroc, self.calibration = Auroc(k), _Calibration(k)
 
     def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
         """Take in probabilities, labels and which of them are known, each [N, K]."""
-        found, yes = outputs > 0.5, y >= 0.5  # an unknown label is no yes
+        found, yes = outputs > self._threshold, y >= 0.5  # an unknown label is no yes
         truths = np.stack([(known & ~yes).sum(0), yes.sum(0)], -1)
         positive = np.stack([(found & known & ~yes).sum(0), (found & yes).sum(0)], -1)
         self.table += np.stack([truths - positive, positive], -1)
-        self._auroc.update(outputs, np.where(known, yes, -1) if not known.all() else yes)
-        self._calibration.update(outputs, y, known)
+        self.auroc.update(outputs, np.where(known, yes, -1) if not known.all() else yes)
+        self.calibration.update(outputs, y, known)
 
     def add(self, other: _Labels) -> None:
         """Take in what another has seen."""
         self.table += other.table
-        self._auroc.add(other._auroc)
-        self._calibration.add(other._calibration)
+        self.auroc.add(other.auroc)
+        self.calibration.add(other.calibration)
 
     def values(self) -> tuple[_Named, _Named]:
         (tn, fp), (fn, tp) = np.moveaxis(self.table, 0, -1)
-        each = {"accuracy": (tp + tn) / (tp + tn + fp + fn)}
-        each |= {"balanced_accuracy": _mean([tp / (tp + fn), tn / (tn + fp)])}
-        each |= {"precision": _precision(tp, fp, fn), "recall": tp / (tp + fn), "specificity": tn / (tn + fp)}
-        each |= {"f1": _f1(tp, fp, fn)}
-        sides = self._auroc.sides()
-        each |= {"auroc": np.array([area(*pair) for pair in sides])}
-        each |= {"average_precision": np.array([average_precision(*pair) for pair in sides])}
-        each |= {"calibration_error": self._calibration.value()}
-        whole = {name: _mean(values) for name, values in each.items()}
+        each = yes_or_no(tp, fp, fn, tn)
+        areas = [_areas(pair) for pair in self.auroc.sides()]
+        each |= {name: np.array([one[name] for one in areas]) for name in areas[0]}
+        each |= {"calibration_error": self.calibration.value()}
+        whole = {name: mean_told(values) for name, values in each.items()}
         whole["accuracy"] = (tp + tn).sum() / self.table.sum()
         whole["baseline_accuracy"] = self.table.sum(2).max(1).sum() / self.table.sum()
         if len(tp) == 1:
-            whole["f1_macro"] = _mean([*_f1(tp, fp, fn), *_f1(tn, fn, fp)])
+            whole["f1_macro"] = mean_told([*f1(tp, fp, fn), *f1(tn, fn, fp)])
             return whole, {}
         return {"f1_macro" if name == "f1" else name: value for name, value in whole.items()}, each
 
@@ -109,35 +120,35 @@ class _Classes:
 
     def __init__(self, k: int) -> None:
         self.table = np.zeros((k, k), np.int64)  # [truth, found]
-        self._auroc, self._calibration = Auroc(k), _Calibration(1)
+        self.auroc, self.calibration = Auroc(k), _Calibration(1)
 
     def update(self, outputs: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
         """Take in probabilities [N, K] and classes [N], all of them known."""
         k, y, found = outputs.shape[1], y.astype(np.int64), outputs.argmax(1)
         self.table += np.bincount(y * k + found, minlength=k * k).reshape(k, k)
-        self._auroc.update(outputs, y[:, None] == np.arange(k))
+        self.auroc.update(outputs, y[:, None] == np.arange(k))
         right = (found == y)[:, None]
-        self._calibration.update(outputs.max(1, keepdims=True), right, np.ones_like(right))
+        self.calibration.update(outputs.max(1, keepdims=True), right, np.ones_like(right))
 
     def add(self, other: _Classes) -> None:
         """Take in what another has seen."""
         self.table += other.table
-        self._auroc.add(other._auroc)
-        self._calibration.add(other._calibration)
+        self.auroc.add(other.auroc)
+        self.calibration.add(other.calibration)
 
     def values(self) -> tuple[_Named, _Named]:
         tp, n, true, found = self.table.diagonal(), self.table.sum(), self.table.sum(1), self.table.sum(0)
         by_chance = (true / n * (found / n)).sum()
-        each = {"precision": _precision(tp, found - tp, true - tp), "recall": tp / true}
-        each |= {"f1": _f1(tp, found - tp, true - tp)}
-        each |= {"auroc": np.array([area(*pair) for pair in self._auroc.sides()])}
+        each = {"precision": precision(tp, found - tp, true - tp), "recall": tp / true}
+        each |= {"f1": f1(tp, found - tp, true - tp)}
+        each |= {"auroc": np.array([area(*pair) for pair in self.auroc.sides()])}
         whole = {
             "accuracy": tp.sum() / n,
-            "balanced_accuracy": _mean(each["recall"]),
-            "f1_macro": _mean(each["f1"]),
+            "balanced_accuracy": mean_told(each["recall"]),
+            "f1_macro": mean_told(each["f1"]),
             "cohen_kappa": (tp.sum() / n - by_chance) / (1 - by_chance),
-            "auroc": _mean(each["auroc"]),
-            "calibration_error": self._calibration.value()[0],
+            "auroc": mean_told(each["auroc"]),
+            "calibration_error": self.calibration.value()[0],
             "baseline_accuracy": true.max() / n,
         }
         return whole, each
@@ -188,7 +199,7 @@ class _Values:
             "baseline_mse": bb / n,
         }
         whole = {name: (values * n)[n > 0].sum() / n.sum() for name, values in each.items()}
-        whole |= {name: _mean(each[name]) for name in ("r2", "pearson")}
+        whole |= {name: mean_told(each[name]) for name in ("r2", "pearson")}
         return whole, each if len(n) > 1 else {}
 
 
@@ -216,18 +227,15 @@ class _Calibration:
         error: np.ndarray = np.abs(confidence - right).sum(1) / n.sum(1)
         return error
 
+    def by_bin(self) -> list[dict[str, Any]]:
+        """Of each column its bins [15]: the mean confidence, how often that was right, and how many; and the error."""
+        with np.errstate(invalid="ignore"):
+            means = self._sums[1:] / self._sums[0]
+        parts = zip(*means, self._sums[0].astype(np.int64), self.value(), strict=True)
+        names = ("probability", "share", "n", "calibration_error")
+        return [dict(zip(names, (*bins, float(error)), strict=True)) for *bins, error in parts]
 
-def _precision(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """0 where a class that occurs is never found."""
-    return np.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))
 
-
-def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return np.asarray(2 * tp / (2 * tp + fp + fn))
-
-
-def _mean(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    """Over the first axis, of what can be told."""
-    values = np.asarray(values)
-    told = ~np.isnan(values)
-    return np.asarray(np.where(told, values, 0).sum(0) / told.sum(0))
+def _areas(sides: np.ndarray) -> dict[str, float]:
+    """Of negatives and positives [2, bins]."""
+    return {"auroc": float(area(*sides)), "average_precision": float(average_precision(*sides))}

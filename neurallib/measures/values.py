@@ -51,7 +51,8 @@ def value_scores(
     dict
         "records", a dict a person with its "name", "person", "values" (how many) and measures; "gross", the measures of
         all values together; "average", their means over people; "intervals" of both, {measure: (low, high)}; "names";
-        "table", a text in Markdown; "task" and "sums", for `compare_recordings`. Measures are "mae" and "rmse"; "bias",
+        "table", a text in Markdown; "task" and "sums", for `compare_recordings`, and "pairs", the true and found values
+        of each recording, float64 [T, K] each, for `plot_agreement`. Measures are "mae" and "rmse"; "bias",
         the mean of found minus true, and "sd", its standard deviation (of n - 1); "agreement_low" and "agreement_high",
         the limits of agreement, bias -+ 1.96 sd [1]_; "r2" and "pearson". Of more than one output the name of each is
         behind them. nan is what the data do not tell, such as r2 where all true values are the same.
@@ -67,6 +68,7 @@ def value_scores(
     See Also
     --------
     evaluate : the measures of a state on data.
+    plot_agreement : a picture of them.
     compare_recordings : whether one model is better than another.
 
     References
@@ -100,7 +102,7 @@ def value_scores(
     scored = Scored(flat, own, everyone)
     result: dict[str, Any] = {"task": "values", "records": with_own(rows, own)}
     result |= summary(scored, lambda some: value_measures(some, told), n_bootstrap, seed)
-    result |= {"names": told, "sums": flat}
+    result |= {"names": told, "sums": flat, "pairs": pairs}
     result["table"] = markdown(result, ["values", *own], next(iter(own)))
     return result
 

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurallib.checks import integer
+from neurallib.devices import configure_device
+from neurallib.measures.losses import LossTerms
 from neurallib.models.folding import forward_of
 from neurallib.models.registry import check_weights
 from neurallib.prediction.doubt import check_rate, sums_of
@@ -81,6 +84,31 @@ def answers(
         yield made
     if untold:
         check_rate(sums, data.preprocessing["sampling_frequency"])
+
+
+def outputs_and_losses(
+    state: State,
+    data: PreparedData,
+    batch_size: int,
+    raw: bool,
+    gpu_id: int | None,
+    enable_progress_bar: bool,
+    terms: LossTerms | None = None,
+) -> tuple[list[np.ndarray], list[float]]:
+    """The outputs for prepared signals in their order; with `terms` also the loss of each that has a known label."""
+    batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
+    task = data.task
+    outputs: dict[int, np.ndarray] = {}
+    losses: dict[int, float] = {}
+    for some in answers(state, data, batch_size, device, enable_progress_bar):
+        rows, lengths = (some.logits.cpu() if raw else some.outputs(task)).numpy(), some.lengths.tolist()
+        cut = list(rows) if task.seq2one else [row[:n].copy() for row, n in zip(rows, lengths, strict=True)]
+        outputs |= zip(some.places, cut, strict=True)
+        if terms is not None:
+            total, count = terms(some.logits, some.y, some.lengths)
+            parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
+            losses |= {place: part / n for place, part, n in parts if n}
+    return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]
 
 
 def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> Answers:

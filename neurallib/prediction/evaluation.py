@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
 from neurallib.measures.delays import check_delay
-from neurallib.measures.losses import LossTerms, loss_terms
+from neurallib.measures.losses import loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
 from neurallib.names import hinted
-from neurallib.prediction.applying import answers
+from neurallib.prediction.applying import answers, outputs_and_losses
 from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.conversion import Handed
 from neurallib.signals.manifest import handed_of
@@ -40,6 +41,7 @@ def evaluate(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
+    threshold: ArrayLike = 0.5,
 ) -> dict[str, float]:
     """The loss of a state on data, and the metrics of its task.
 
@@ -69,6 +71,8 @@ def evaluate(
         Names of their channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of their channels, or of all: converted to the state's, with a warning.
+    threshold : float or array-like
+        In [0, 1]: yes is a probability above it. Of several labels also one for each [K], as `choose_threshold` gives.
 
     Returns
     -------
@@ -87,6 +91,7 @@ def evaluate(
     See Also
     --------
     predict : the outputs themselves.
+    threshold_curves : what other thresholds would give.
     class_scores, value_scores : the same and more of outputs by person, with intervals over people.
     test_on_test_set : the same for a data folder's test set.
 
@@ -103,10 +108,11 @@ def evaluate(
     handed = handed_of(state, data, sampling_frequency, channels, units)
     task = describe(state)
     terms = loss_terms(task, state["training_info"].get("class_weight"))
+    metrics = Metrics(task, threshold)
 
     def measured(prepared: PreparedData, bar: bool) -> tuple[Tensor, Metrics]:
         check_delay(state, prepared)
-        sums, metrics = torch.zeros(2, dtype=torch.float64), Metrics(task)
+        sums = torch.zeros(2, dtype=torch.float64)
         for some in answers(state, prepared, batch_size, device, bar):
             sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
             metrics.update(some.outputs(task), some.truth, some.lengths.cpu())
@@ -273,28 +279,3 @@ def _one_by_one(
         prepared = prepare_handed(state, block, "signals", False, handed, first=first)
         yield from outputs_and_losses(state, prepared, batch_size, raw, gpu_id, False)[0]
         first += len(block)
-
-
-def outputs_and_losses(
-    state: State,
-    data: PreparedData,
-    batch_size: int,
-    raw: bool,
-    gpu_id: int | None,
-    enable_progress_bar: bool,
-    terms: LossTerms | None = None,
-) -> tuple[list[np.ndarray], list[float]]:
-    """The outputs for prepared signals in their order; with `terms` also the loss of each that has a known label."""
-    batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
-    task = data.task
-    outputs: dict[int, np.ndarray] = {}
-    losses: dict[int, float] = {}
-    for some in answers(state, data, batch_size, device, enable_progress_bar):
-        rows, lengths = (some.logits.cpu() if raw else some.outputs(task)).numpy(), some.lengths.tolist()
-        cut = list(rows) if task.seq2one else [row[:n].copy() for row, n in zip(rows, lengths, strict=True)]
-        outputs |= zip(some.places, cut, strict=True)
-        if terms is not None:
-            total, count = terms(some.logits, some.y, some.lengths)
-            parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
-            losses |= {place: part / n for place, part, n in parts if n}
-    return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]

@@ -15,7 +15,8 @@ from neurallib.checks import as_path, boolean
 from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
 from neurallib.names import hinted
-from neurallib.prediction.evaluation import outputs_and_losses, predict
+from neurallib.prediction.applying import outputs_and_losses
+from neurallib.prediction.evaluation import predict
 from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
 from neurallib.signals.arrays import as_numbers, write_array
