@@ -147,9 +147,11 @@ def new_postprocessing(known: Mapping[str, Any] | None = None) -> Postprocessing
 
 
 def changed(state: State, **changes: Any) -> State:
-    """A new state with some of its values changed; `state` stays as it is, and shares nothing with it."""
-    kept = {name: value for name, value in state.items() if name not in changes}
-    return cast(State, {**state, **copy.deepcopy(kept), **changes})
+    """A new state with some of its values changed; `state` stays as it is, and shares nothing with it. Weights that are
+    given are taken as they are."""
+    given = {name: changes.pop(name) for name in ("weights",) if name in changes}
+    copied = copy.deepcopy({name: value for name, value in {**state, **changes}.items() if name not in given})
+    return cast(State, {**state, **copied, **given})
 
 
 def copy_weights(weights: Weights) -> dict[str, Tensor]:

@@ -209,6 +209,10 @@ def test_bidir_per_layer_is_repeated_when_short_and_cut_when_long() -> None:
     with pytest.warns(UserWarning, match="last value is repeated"):
         state = nl.gru_seq2seq(**sizes, bidir_per_layer=[True, False])
     assert state["hparams"]["bidir_per_layer"] == [True, False, False]
+    with pytest.warns(UserWarning, match="last value is repeated"):
+        assert nl.gru_seq2seq(**sizes, bidir_per_layer=[0, 1])["hparams"]["bidir_per_layer"] == [False, True, True]
+    with pytest.raises(ValueError, match=r"bidir_per_layer=\[\]; expected a list"):
+        nl.gru_seq2seq(**sizes, bidir_per_layer=[])
     with pytest.warns(UserWarning, match="cut"):
         state = nl.gru_seq2seq(**sizes, bidir_per_layer=[True, False, True, True])
     assert state["hparams"]["bidir_per_layer"] == [True, False, True]
@@ -240,6 +244,8 @@ def test_a_state_read_from_files_is_the_state_that_was_written(case: Case) -> No
     assert back["hparams"] == state["hparams"]
     check_weights(back)
     assert all(torch.equal(back["weights"][name], weight) for name, weight in state["weights"].items())
+    other, x = {**state, "weights": dict(reversed(state["weights"].items()))}, torch.randn(2, 5, 2)
+    assert torch.equal(*(nl.build_network(each).eval()(x) for each in (state, other))), "whatever order they stand in"
 
 
 def test_what_published_files_leave_out_is_inferred() -> None:

@@ -83,6 +83,9 @@ def test_gaps_of_a_long_signal_stay_gaps_in_its_picture() -> None:
     signal[40_000:60_000] = np.nan
     y = np.asarray(nl.plot_prediction(signal).axes[0].lines[0].get_ydata())
     assert 0.15 < np.isnan(y).mean() < 0.25
+    signal[:40_000:2] = np.nan  # between which it is seen
+    y = np.asarray(nl.plot_prediction(signal).axes[0].lines[0].get_ydata())
+    assert 0.15 < np.isnan(y).mean() < 0.25
 
 
 def test_peaks_of_a_long_output_take_little_beside_it() -> None:

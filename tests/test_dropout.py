@@ -1,5 +1,7 @@
 """Dropout: where it stands, at which rate, and that it is drawn anew at every step and from every seed."""
 
+from typing import Any
+
 import pytest
 import torch
 from cases import QUIET, Case, make_pairs, make_state
@@ -8,6 +10,7 @@ from watching import Watch
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
+from neurallib.names import weights_named
 
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
@@ -64,6 +67,42 @@ def test_dropout_of_the_gru_encoder_decoder_stands_between_the_layers_of_each() 
     rates = {"encoder.weight_ih_l0": 0, "encoder.weight_ih_l1": 0.6, "decoder.weight_ih_l1": 0.6, "fc_out.weight": 0}
     for reader, rate in rates.items():
         assert dropped(network, torch.randn(1, 1, 2), reader) == pytest.approx(rate, abs=0.1)
+
+
+LAYERS: dict[str, tuple[dict[str, Any], str, list[str]]] = {  # one that drops, and what else takes gradients
+    "GRUseq2seq": ({"n_layers": 1, "hid_dim": 9, "bidir_per_layer": [True]}, "gru_layers.0", []),
+    "GRUseq2one": ({"n_layers": 1, "hid_dim": 9}, "gru_layers.0", []),
+    "GRUED": ({"enc_layers": 2, "dec_layers": 1}, "encoder.*_l0*", ["encoder.*_l1*"]),
+    "GRUED ": ({"enc_layers": 1, "dec_layers": 2}, "decoder.*_l0", ["decoder.*_l1"]),
+    "Transformerseq2one": ({"num_encoder_layers": 1}, "encoder.layers.0", []),
+    "Transformerseq2seq": ({"num_encoder_layers": 1}, "*coder.layers.0", ["input_projection"]),
+    "TransformerED": ({"num_decoder_layers": 1}, "*coder.layers.0", ["input_projection"]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_drops_as_long_as_any_of_its_weights_learns(name: str) -> None:
+    sizes, layer, others = LAYERS[name]
+    state = make_state(Case(name.strip(), "regression"), **sizes, dropout=0.5)
+    x = torch.randn(2, 6, 2)
+
+    def draws(frozen: list[str]) -> bool:
+        network = nl.build_network({**state, "frozen": frozen})
+        return not torch.equal(network(x, None, x), network(x, None, x))
+
+    whole = weights_named(state["weights"], layer)
+    for frozen in ([], whole[1:], whole[:-1], *([one, "fc_out"] for one in others)):
+        assert draws(frozen), frozen
+    assert not draws([layer])
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name.startswith("Transformer")])
+def test_dropout_stands_within_the_feed_forward_part_too(architecture: str) -> None:
+    case, x = Case(architecture, "regression"), torch.randn(1, 1, 2)
+    plain, dropping = (nl.build_network(make_state(case, dim_feedforward=400, dropout=rate)) for rate in (0.0, 0.6))
+    for reader in (name for name in plain.state_dict() if name.endswith("linear2.weight")):
+        silent = dropped(plain, x, reader)  # ReLU's
+        assert dropped(dropping, x, reader) == pytest.approx(1 - 0.4 * (1 - silent), abs=0.12), reader
 
 
 @each_architecture

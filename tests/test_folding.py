@@ -58,6 +58,9 @@ def test_lengths_that_fold_does_not_divide_and_padding_change_nothing(case: Case
 
 @each_architecture
 def test_teacher_forcing_folds_the_target(architecture: str) -> None:
+    one = nl.build_network(make_state(Case(architecture, "regression"), fold=4, n_outputs=1)).eval()
+    x, y = torch.randn(2, 9, 2), torch.randn(2, 9)
+    assert torch.equal(one(x, None, y), one(x, None, y[..., None]))
     state = make_state(Case(architecture, "regression"), fold=4)
     batch, network = make_batch(state, [9, 6]), nl.build_network(state).eval()
     logits = network(batch["x"], batch["lengths"], batch["y"])

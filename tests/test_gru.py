@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import Case, make_state
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -90,10 +91,41 @@ def test_encoder_hands_both_directions_to_the_decoder_layer_beside_it(
     torch.testing.assert_close(nl.build_network(state).eval()(x, None, y), expected, rtol=1e-5, atol=1e-6)
 
 
+GRU_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+@pytest.mark.parametrize("architecture", ["GRUseq2seq", "GRUseq2one", "GRUED"])
+def test_weights_start_as_those_of_torchs_modules(architecture: str) -> None:
+    """Uniformly, as widely as a layer has units, whatever it reads."""
+    sizes = {"enc_hid_dim": 25, "dec_hid_dim": 36} if architecture == "GRUED" else {"hid_dim": [25, 36], "n_layers": 2}
+    state = make_state(Case(architecture, "regression"), **sizes, n_features=400)
+    for name, weight in state["weights"].items():
+        units = weight.shape[-1] if "gru" not in name and "coder" not in name else len(weight) // 3
+        if name == "fc_out.bias":
+            units = state["weights"]["fc_out.weight"].shape[1]
+        elif name.startswith("bridge") and name.endswith("bias"):
+            units = state["weights"][name.replace("bias", "weight")].shape[1]
+        bound = units**-0.5
+        assert 0.85 * bound < weight.abs().max() <= bound, name
+        assert weight.abs().mean() == pytest.approx(bound / 2, rel=0.3), name
+
+
 def test_encoder_and_decoder_of_different_sizes_are_bridged_and_learn() -> None:
     state = nl.gru_encoder_decoder(n_features=1, enc_hid_dim=4, dec_hid_dim=6, enc_layers=2, dec_layers=1)
-    network = nl.build_network(state)
     x = torch.randn(2, 5, 1)
+    weights, h = {name: 5 * weight for name, weight in state["weights"].items()}, torch.zeros(2, 4)
+    network = nl.build_network({**state, "weights": weights})
+    below = x
+    for k in range(2):
+        steps, h = [], torch.zeros(2, 4)
+        for t in range(5):
+            h = torch.gru_cell(below[:, t], h, *(weights[f"encoder.{name}_l{k}"] for name in GRU_NAMES))
+            steps.append(h)
+        below = torch.stack(steps, dim=1)
+    bridged = nn.functional.linear(h, weights["bridge.0.weight"], weights["bridge.0.bias"]).tanh()
+    decoder = [weights[f"decoder.{name}_l0"] for name in GRU_NAMES]
+    first = network(x, None, x, features=True)[:, 0]
+    torch.testing.assert_close(first, torch.gru_cell(torch.zeros(2, 1), bridged, *decoder), rtol=1e-4, atol=1e-5)
     network(x, None, x).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 

@@ -9,7 +9,7 @@ import torch
 from cases import N_FEATURES, QUIET, Case, as_loaded, make_batch, make_pairs, make_state, same_state, write_folders
 
 import neurallib as nl
-from neurallib.models.registry import ARCHITECTURES
+from neurallib.models.registry import ARCHITECTURES, state_from_files
 from neurallib.tasks import describe
 
 each = pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -85,6 +85,15 @@ def test_an_encoder_decoder_learns_by_the_outputs_that_it_will_read(architecture
     torch.testing.assert_close(taught, generated, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["GRUED", "TransformerED"])
+def test_an_encoder_decoder_reads_targets_that_are_not_known_as_zeros(architecture: str) -> None:
+    network, x = nl.build_network(regression(architecture, None)).eval(), torch.randn(2, 6, N_FEATURES)
+    known = torch.randn_like(x)
+    known[0, 2:4], known[1, 1, 0] = 0, 0
+    unknown = known.masked_fill(known == 0, torch.nan)
+    torch.testing.assert_close(network(x, None, unknown), network(x, None, known))
+
+
 def test_without_an_output_layer_the_last_layer_is_as_wide_as_the_outputs() -> None:
     sizes = {"n_features": 2, "task": "regression", "fc_out_bool": False, "n_layers": 1, "n_outputs": 3}
     assert nl.predict(nl.gru_seq2seq(hid_dim=3, **sizes), [np.zeros((5, 2))])[0].shape == (5, 3)
@@ -94,6 +103,33 @@ def test_without_an_output_layer_the_last_layer_is_as_wide_as_the_outputs() -> N
         nl.gru_encoder_decoder(n_features=2, enc_hid_dim=2, dec_hid_dim=2, fc_out_bool=False, n_outputs=3)
     made = nl.gru_encoder_decoder(n_features=2, enc_hid_dim=2, dec_hid_dim=3, fc_out_bool=False, n_outputs=3)
     assert nl.predict(made, [np.zeros((5, 2))])[0].shape == (5, 3)
+    both = nl.gru_seq2seq(hid_dim=2, bidirectional=True, **sizes | {"n_outputs": 4})
+    assert nl.predict(both, [np.zeros((5, 2))])[0].shape == (5, 4)
+    folded = [  # which makes the outputs of all its samples at once, and those of a signal once
+        nl.gru_seq2seq(hid_dim=6, fold=2, **sizes), nl.gru_seq2one(hid_dim=3, fold=2, **sizes),
+        nl.gru_encoder_decoder(n_features=2, enc_hid_dim=2, dec_hid_dim=6, fc_out_bool=False, n_outputs=3, fold=2),
+    ]  # fmt: skip
+    assert [nl.predict(state, [np.zeros((5, 2))])[0].shape for state in folded] == [(5, 3), (3,), (5, 3)]
+    with pytest.raises(ValueError, match="it has 3 units, expected 6"):
+        nl.gru_seq2seq(hid_dim=3, fold=2, **sizes)
+    with pytest.warns(UserWarning, match="classification keeps fc_out"):
+        kept = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1, fc_out_bool=False)
+    assert kept["hparams"]["fc_out_bool"] and "fc_out.weight" in kept["weights"]
+
+
+@pytest.mark.parametrize("known", [{"fc_out_bool": False, "n_outputs": 3}, {"n_outputs": 3}, {}], ids=str)
+def test_sizes_that_a_file_leaves_out_are_read_off_its_weights(known: dict[str, Any]) -> None:
+    sizes = {"n_features": 2, "hid_dim": [4, 3], "n_layers": 2, "task": "regression"}
+    for bidirectional in ([False, False], [True, False]):
+        state = nl.gru_seq2seq(**sizes, **known, bidir_per_layer=bidirectional)
+        back = state_from_files("GRUseq2seq", {"task": "regression"}, state["weights"])
+        for name in ("n_features", "hid_dim", "n_layers", "n_outputs", "fc_out_bool", "bidir_per_layer"):
+            assert back["hparams"].get(name) == state["hparams"].get(name), name
+    classes = nl.gru_seq2seq(n_features=2, hid_dim=4, n_layers=1, num_classes=3)
+    back = state_from_files("GRUseq2seq", {"dropout": 0.25, "num_classes": 3}, classes["weights"])
+    assert back["hparams"]["num_classes"] == 3 and back["hparams"]["dropout"] == 0.25
+    told = state_from_files("GRUseq2seq", {"hid_dim": 4}, classes["weights"])
+    assert told["hparams"]["hid_dim"] == 4, "what a file says stays as it says it"
 
 
 def test_a_target_of_another_number_of_values_is_told_of_n_outputs() -> None:

@@ -45,6 +45,8 @@ def test_losses_over_more_than_a_decade_stand_on_a_scale_of_ones_twos_and_fives(
     axes = plot_losses([20, 1], [30, 2]).axes[0]
     axes.figure.draw_without_rendering()
     shown = [text.get_text() for text in axes.get_yticklabels()]
+    assert axes.get_xlabel() == "epoch" and [line.get_marker() for line in axes.lines] == ["o"] * 3
+    assert "None" in [line.get_marker() for line in plot_losses([1] * 31, [1] * 31).axes[0].lines]
     assert axes.get_yscale() == "log" and {"1", "2", "5", "10", "20"} <= set(shown)
     assert not {"3", "4", "30"} & set(shown) and len(axes.yaxis.get_minorticklocs()) == 0
     for train, val in (([10, 1], [9, 2]), ([20, 0], [30, 1]), ([], [])):
@@ -55,6 +57,7 @@ def test_best_epoch_is_never_one_whose_loss_is_not_finite() -> None:
     lines = plot_losses([1, 2, 3], [np.nan, 2, np.inf]).axes[0].lines
     np.testing.assert_array_equal(lines[2].get_xydata(), [[2, 2]])
     assert len(plot_losses([1], [np.nan]).axes[0].lines) == 2
+    assert plot_losses([1, 2], [2, -np.inf]).axes[0].lines[2].get_xydata().tolist() == [[1, 2]]
 
 
 def test_the_runs_before_are_drawn_before_and_what_tells_no_losses_is_left_out() -> None:
@@ -66,6 +69,10 @@ def test_the_runs_before_are_drawn_before_and_what_tells_no_losses_is_left_out()
     assert curves[:4] == [[[1, 4], [2, 3]], [[1, 5], [2, 4]], [[3, 2]], [[3, 0.1]]]
     assert curves[4:6] == [[[4, 1], [5, 0.5]], [[4, 0.9], [5, 0.7]]]
     ends = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert figure.axes[0].get_xlabel() == "epoch of 3 runs"
+    assert figure.axes[0].lines[-1].get_xydata().tolist() == [[5, 0.7]]
+    one_sided = plot_losses([1], [1], history={"train_losses": [2, 1]}).axes[0]
+    assert one_sided.lines[0].get_xydata().tolist() == [[1, 2], [2, 1]]
     assert ends == [2.5, 3.5] and figure.axes[0].get_xlim() == (0.5, 5.5)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
         "training", "validation", "lowest: 0.7 in epoch 2 of run 3",
@@ -95,6 +102,34 @@ def test_prediction_shows_signal_peaks_and_output_in_seconds(tmp_path: Path) -> 
     assert matplotlib.image.imread(tmp_path / "p.png").shape[2] == 4
 
 
+def test_lines_of_a_prediction_are_told_apart_by_name_colour_and_threshold() -> None:
+    output = np.stack([np.linspace(0, 1, 50), np.full(50, 0.5)], axis=1)
+    for threshold in (0.3, 0.0, None):
+        figure = plot_prediction(
+            np.zeros(50), output, sampling_frequency=10, true_peaks=[3], found_peaks=[4], threshold=threshold,
+            output_names=["apnoea", "arousal"], title="a night", prediction_label="P",
+        )  # fmt: skip
+        top, bottom = figure.axes
+        first, second, *others = bottom.lines
+        named = dict(zip(bottom.get_legend().get_lines(), bottom.get_legend().get_texts(), strict=True))
+        told = {text.get_text(): line.get_color() for line, text in named.items()}
+        assert told == {"apnoea": first.get_color(), "arousal": second.get_color()} and len(set(told.values())) == 2
+        assert [list(line.get_ydata()) for line in others] == [[threshold] * 2] * (threshold is not None)
+        assert bottom.get_ylabel() == "P" and top.get_title(loc="left") == "a night"
+    _, true, found = top.lines
+    assert true.get_markerfacecolor() == "none" and true.get_markersize() > found.get_markersize(), "a point in a ring"
+    assert top.get_xlim() == bottom.get_xlim() and -0.2 < bottom.get_xlim()[0] < 0 and 4.9 < bottom.get_xlim()[1] < 5.1
+    for wide in ([0, 2], [-1, 1]):
+        low, high = plot_prediction(np.zeros(2), np.array(wide)).axes[1].get_ylim()
+        assert low <= wide[0] and high >= wide[1]
+    for peaks in ({"true_peaks": [1]}, {"found_peaks": [1]}):
+        assert plot_prediction(np.zeros(5), **peaks).axes[0].get_legend() is not None  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="output_names=.*; expected 2, one for each column"):
+        plot_prediction(np.zeros(50), output, output_names=["apnoea"])
+    colours = [line.get_color() for line in plot_prediction(np.zeros((5, 8))).axes[0].lines]
+    assert len(set(colours)) == 6 and colours[6:] == colours[:2]
+
+
 def test_the_signal_has_twice_the_height_of_the_output_below_it() -> None:
     figure = plot_prediction(np.zeros(50), np.zeros(50))
     figure.draw_without_rendering()
@@ -111,6 +146,8 @@ def test_without_prediction_there_is_one_panel_in_samples() -> None:
 def test_tensors_that_need_gradients_are_drawn() -> None:
     signal = torch.randn(20, 1, requires_grad=True)
     assert len(plot_prediction(signal, signal.sigmoid()).axes) == 2
+    half = plot_prediction(signal.bfloat16(), (signal > 0).numpy()).axes
+    np.testing.assert_allclose(half[0].lines[0].get_ydata(), signal.detach().numpy()[:, 0], rtol=0.01)
 
 
 @pytest.mark.parametrize("ending", ["pdf", "svg", "PNG"])
@@ -163,6 +200,8 @@ def test_what_cannot_be_drawn_is_named(arguments: tuple, settings: dict, message
         plot_prediction(*arguments, **settings)
     with pytest.raises(ValueError, match="val_losses has shape"):
         plot_losses([1], [[1]])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="train_losses is a list; expected one number an epoch"):
+        plot_losses(["lost"], [1])  # type: ignore[list-item]
 
 
 def test_a_target_stands_alone_where_there_is_no_prediction_and_peaks_may_be_whole_floats() -> None:

@@ -48,6 +48,52 @@ def test_a_window_is_shown_alone_and_the_first_channel_stands_highest() -> None:
     assert min(first.get_ydata()) > max(second.get_ydata())
     assert marks(figure, "true") == [[2.0], []]
     assert [axes.xaxis.get_tick_params()["bottom"] for axes in figure.axes] == [False, True]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true (1)"], "those that are shown"
+    assert len(nl.plot_recording(recording(), start=90, stop=1000).axes[0].lines[0].get_xdata()) == 500
+
+
+def test_output_of_a_window_is_that_of_its_time() -> None:
+    """Of each kind, in rows that do not begin where the recording does."""
+    probability, classes = np.linspace(0, 1, 9500), np.repeat([1, 0, 1], [4500, 1500, 3500])
+    figure = nl.plot_recording(recording(), probability, target=probability**2, start=40, stop=65, seconds_per_row=10)
+    assert [[len(line.get_xdata()) for line in axes.lines] for axes in figure.axes] == [[1000] * 4] * 2 + [[500] * 4]
+    for first, axes in zip((4000, 5000, 6000), figure.axes, strict=True):
+        levels, part = axes.lines[-1].get_ydata(), probability[first : first + 1000]
+        bottom, height = -3 + 0.04, 0.42  # beneath two channels and the target
+        np.testing.assert_allclose(levels, bottom + height * part[: len(levels)])
+        assert axes.get_xlim() == (0, 10) and axes.get_ylim() == (-3, 0)
+    assert axes.lines[-1].get_color() != axes.lines[-2].get_color(), "output and target"
+    figure = nl.plot_recording(recording(), classes, start=40, stop=70, seconds_per_row=30, true=[4100, 6999])
+    bands = figure.axes[0].collections
+    colours = [tuple(band.get_facecolor()[0]) for band in bands]
+    assert [band.get_paths()[0].get_extents().x0 for band in bands] == [5, 0] and colours[0] != colours[1]
+    shown = figure.legends[0]
+    patches = [tuple(handle.get_facecolor()) for handle in shown.legend_handles[1:]]
+    assert patches == colours, "the legend has the colours of the bands"
+    assert marks(figure, "true") == [[1.0, 29.99]] and shown.get_texts()[0].get_text() == "true (2)"
+    yes = nl.plot_recording(recording(), classes > 0, stop=20)
+    assert len(yes.axes[0].collections) == 1
+    for values in (probability[:, None], np.stack([1 + probability, -probability], axis=1)):  # which are 1 together
+        assert not nl.plot_recording(recording(), values).axes[0].collections
+    short = {"signal": np.zeros((116, 1)), "sampling_frequency": RATE}
+    assert len(nl.plot_recording(short, seconds_per_row=0.29).axes) == 4
+
+
+def test_a_flat_channel_and_gaps_are_drawn_as_such() -> None:
+    signal = np.stack([np.full(3000, 5.0), np.sin(np.arange(3000) / 50)], axis=1)
+    signal[100:200] = np.nan
+    one = {"name": "flat", "signal": signal, "sampling_frequency": RATE}
+    (axes,) = nl.plot_recording(one, np.full(3000, 2.0), found=[]).axes
+    flat, wave, output = axes.lines
+    assert np.nanmax(flat.get_ydata()) == np.nanmin(flat.get_ydata()) == pytest.approx(-0.5)
+    assert np.isnan(flat.get_ydata()[100:200]).all() and np.ptp(wave.get_ydata()[200:]) > 0.9
+    assert len(set(output.get_ydata())) == 1 and -2.5 < output.get_ydata()[0] < -2
+    assert [text.get_text() for text in axes.texts] == ["channel 0", "channel 1", "output (0 high)"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["found (0)"]
+    places = [text.get_position()[1] for text in axes.texts]
+    assert places == [-0.5, -1.5, -2.25]
+    hours = nl.plot_recording({"signal": np.zeros((400_000, 1)), "sampling_frequency": RATE}, start=3670, stop=3735)
+    assert [each.get_ylabel().strip() for each in hours.axes] == ["1:01:10", "1:01:40", "1:02:10"]
 
 
 def test_only_what_is_shown_is_read() -> None:
@@ -74,6 +120,7 @@ def test_classes_are_bands_of_runs_with_their_names_and_target_beside_output() -
     spans = [[path.get_extents().x0 for path in band.get_paths()] for band in first]
     assert spans == [[0.0], [20.0], [0.0], [20.0]]  # target, then output: W, then N2
     assert [path.get_extents().x0 for path in second[0].get_paths()] == [10.0]  # N1; the unknown is blank
+    assert [text.get_position()[1] for text in figure.axes[0].texts] == pytest.approx([-0.5, -1.5, -2.15, -2.45])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[-3:] == ["W", "N1", "N2"] and [t.get_text() for t in figure.axes[0].texts][2:] == ["target", "output"]
 
@@ -117,7 +164,7 @@ def test_the_one_name_of_a_band_of_yes_and_no_is_that_of_yes() -> None:
         assert named == ["no", "artefact"][: output.max() + 1]
 
 
-def test_records_are_drawn_worst_first() -> None:
+def test_records_are_drawn_worst_first(tmp_path: Path) -> None:
     rows = {"a": 0.9, "b": 0.5, "c": 0.7}
     true = np.arange(100, 2000, 100)
     recordings = [
@@ -125,7 +172,9 @@ def test_records_are_drawn_worst_first() -> None:
          "events": {"sample": true, "symbol": ["N"] * len(true)}} for name in rows
     ]  # fmt: skip
     result = nl.evaluate_recordings(lambda r: true[: int(rows[r["name"]] * len(true))], recordings)
-    axes = nl.plot_record_scores(result).axes[0]
+    axes = nl.plot_record_scores(result, path=tmp_path / "scores.png").axes[0]
+    assert matplotlib.image.imread(tmp_path / "scores.png").std() > 0 and axes.get_xlabel() == "f1"
+    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the worst stands highest"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a", "average", "gross"]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), sorted(row["f1"] for row in result["records"]))
     for k, kind in enumerate(("average", "gross")):
@@ -133,6 +182,18 @@ def test_records_are_drawn_worst_first() -> None:
         assert [*interval.get_xdata(), *point.get_xdata()] == [*result["intervals"][kind]["f1"], result[kind]["f1"]]
         assert {*interval.get_ydata(), *point.get_ydata()} == {3 + k}
     assert nl.plot_record_scores(result, measure="false_positives_per_hour").axes[0].get_xlabel().startswith("false")
+
+
+def test_each_task_has_its_usual_measure() -> None:
+    usual = {"events": "f1", "intervals": "f1", "classes": "cohen_kappa", "denoising": "snr_improvement_db",
+             "regression": "mae heart rate (bpm)"}  # fmt: skip
+    for task, measure in usual.items():
+        told = {"accuracy": 0.5, measure: 0.25}
+        result = {"task": task, "records": [{"name": "a", **told}], "average": told, "gross": {"accuracy": 0.5},
+                  "intervals": {"average": dict.fromkeys(told, (0, 1))}}  # fmt: skip
+        axes = nl.plot_record_scores(result).axes[0]
+        assert axes.get_xlabel() == measure
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "average"], "it has no gross one"
 
 
 def test_the_worst_has_the_most_of_an_error_and_the_least_of_all_else() -> None:
@@ -147,6 +208,7 @@ def test_the_worst_has_the_most_of_an_error_and_the_least_of_all_else() -> None:
     "options, message",
     [
         ({"output": np.zeros(5)}, "output has shape .5,.; expected 9500 steps"),
+        ({"output": np.zeros(9501)}, "output has shape .9501,.; expected 9500 steps"),
         ({"found": [9500]}, "found holds 9500; expected samples from 0 to 9499"),
         ({"seconds_per_row": 0.5}, "95 s make 190 rows of 0.5 s; expected 120 at the most"),
         ({"start": 100}, "from start=100 to stop=None there is nothing"),
@@ -172,7 +234,7 @@ def test_the_axis_tells_of_rows_and_their_times_where_there_are_some() -> None:
         assert axes[-1].get_xlabel() == told
         assert [each.get_ylabel().strip() for each in axes] == (clocks or ["0:00:00", "0:00:30"])
     (later,) = nl.plot_recording(recording(), start=30, stop=50).axes
-    assert later.get_ylabel().strip() == "0:00:30"
+    assert later.get_ylabel().strip() == "0:00:30" and later.get_xlabel() == rows
 
 
 def test_one_word_is_the_unit_of_all_channels_and_the_name_of_one() -> None:

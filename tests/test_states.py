@@ -14,6 +14,7 @@ from torch.nn.utils.prune import l1_unstructured
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES, check_state
+from neurallib.state import Preprocessing
 
 GRU = make_state(Case("GRUseq2seq", "binary"))
 PAIRS = make_pairs(GRU, [5, 6])
@@ -105,6 +106,8 @@ def test_none_is_no_state(entrance: str, tmp_path: Path) -> None:
 def test_every_state_that_a_factory_makes_is_one(case: Case) -> None:
     state = make_state(case)
     assert check_state(state) is state
+    assert state["preprocessing"] == dict.fromkeys(Preprocessing.__annotations__), "nothing is known, of all there is"
+    assert state["postprocessing"] == {"outputs": None, "events": {}}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -13,7 +13,7 @@ from scipy.signal import butter, sosfiltfilt
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
-from neurallib.steps import apply_steps, check_steps, n_inputs
+from neurallib.steps import FLOOR, apply_steps, check_steps, n_inputs
 
 RATE = 125.0
 HIGH, BAND = {"name": "highpass", "frequency": 0.5}, {"name": "band", "low": 5.0, "high": 30.0, "beside": True}
@@ -100,6 +100,24 @@ def test_a_local_gain_makes_loud_and_quiet_stretches_alike() -> None:
     assert not apply_steps(np.zeros((50, 1)), [GAIN], RATE).any()
 
 
+@pytest.mark.parametrize("order", [2, 4])
+def test_a_local_gain_is_the_band_over_its_own_rms_around_each_step(order: int) -> None:
+    x, known = noise(300) * [1, 100], {"low": 5.0, "high": 30.0, "order": order}
+    band = apply_steps(x, [{"name": "band"} | known], RATE)
+    around = np.pad(band**2, ((25, 25), (0, 0)), mode="edge")  # of 0.4 s, half on either side
+    power = np.lib.stride_tricks.sliding_window_view(around, 51, axis=0).mean(axis=-1)
+    expected = band / (np.sqrt(power) + FLOOR * np.sqrt((band**2).mean(axis=0)))
+    np.testing.assert_allclose(apply_steps(x, [{"name": "local_gain", "duration": 0.4} | known], RATE), expected)
+
+
+def test_steps_are_those_that_were_given_and_what_is_no_yes_is_no() -> None:
+    given: dict[str, Any] = {"name": "highpass", "frequency": 0.5, "beside": False, "causal": False}
+    state, plain = stepping(steps=[given]), stepping(steps=[HIGH])
+    given["frequency"] = 20.0
+    assert nl.build_network(state)(torch.zeros(1, 5, 2)).shape == (1, 5, 1)
+    np.testing.assert_array_equal(nl.predict(state, [noise()])[0], nl.predict(plain, [noise()])[0])
+
+
 @each_case
 def test_a_state_with_steps_trains_and_comes_back_from_its_files(case: Case, tmp_path: Path) -> None:
     state = stepping(case, fold=2)
@@ -173,7 +191,9 @@ def test_block_scale_is_the_size_of_most_parts_and_not_of_one_artefact() -> None
         ([{"name": "band", "low": 5.0}], r"steps\[0\] lacks high"),
         ([HIGH, {"name": "band", "low": 30.0, "high": 5.0}], r"steps\[1\] goes from"),
         ([{"name": "highpass", "frequncy": 1.0}], "Did you mean 'frequency'"),
-        ([{"name": "highpass", "frequency": -1.0}], "frequency"),
+        ([{"name": "highpass", "frequency": 0}], r"frequency.*\(0, inf\)"),
+        ([{"name": "band", "low": 5.0, "high": 5.0}], r"steps\[0\] goes from"),
+        ([{"name": "highpass", "frequency": 1.0, "order": 11}], "order.*at most 10"),
         ([{"name": "highpass", "frequency": 1.0, "beside": 1}], "beside"),
         ([{"name": "highpass", "frequency": 1.0, "ends": "evn"}], "Did you mean 'even'"),
         ("highpass", "expected a list of dicts"),
@@ -188,9 +208,10 @@ def test_filters_need_a_rate_that_holds_their_frequencies() -> None:
     state = make_state(Case("GRUseq2seq", "binary"), steps=[BAND])
     with pytest.raises(ValueError, match="sampling frequency is not known"):
         nl.predict(state, [noise()])
-    state["preprocessing"]["sampling_frequency"] = 50.0
-    with pytest.raises(ValueError, match="at 30 Hz; signals of 50 Hz"):
-        nl.predict(state, [noise()])
+    for rate in (50.0, 60.0):
+        state["preprocessing"]["sampling_frequency"] = rate
+        with pytest.raises(ValueError, match=f"at 30 Hz; signals of {rate:g} Hz"):
+            nl.predict(state, [noise()])
 
 
 def test_a_network_without_the_step_does_not_fit() -> None:

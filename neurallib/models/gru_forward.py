@@ -89,7 +89,8 @@ def read_off_weights(hparams: Hparams, weights: Weights) -> Hparams:
         n_features = weights["gru_layers.0.weight_ih_l0"].shape[1]
         sizes = {"n_features": n_features, "hid_dim": hidden, "n_layers": len(hidden)}
         sizes["fc_out_bool"] = "fc_out.bias" in weights
-        k = len(weights["fc_out.bias"]) if sizes["fc_out_bool"] else n_features
+        last = sum(hidden[-1:]) * (1 + (f"gru_layers.{len(hidden) - 1}.bias_hh_l0_reverse" in weights))
+        k = len(weights["fc_out.bias"]) if sizes["fc_out_bool"] else last
         if hparams.get("task") != "regression":
             sizes["num_classes"] = k
         elif k != n_features:
