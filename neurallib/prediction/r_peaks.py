@@ -17,7 +17,7 @@ from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import R_PEAK, describe
@@ -82,7 +82,7 @@ def find_r_peaks(
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
         "ecg_r_peaks", hears all channels that have names of ECG leads ("II", "V5", "ECG 1"), which takes as many times
-        as long; where none has, the first, with a warning.
+        as long; where none has, the first that does not only rise, as times do, with a warning.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     enable_progress_bar : bool
@@ -166,6 +166,8 @@ def find_r_peaks(
             return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
+    if column not in signals_of(recording):
+        warn("the channel does nothing but rise, as times and counters do: what is found in it is no event.")
     rate = float(recording["sampling_frequency"])
     answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
     parts = without_holes(answers.parts, answers.n_steps, 1)
@@ -184,7 +186,7 @@ def _leads(state: State, recording: Recording) -> list[int]:
     if n > 1 and not leads:
         names = recording.get("channels")
         said = "have no names" if names is None else f"are {listing(map(str, names))}: none has a name of an ECG lead"
-        leads = with_values(recording, range(n))[:1]
+        leads = with_values(recording, signals_of(recording) or range(n))[:1]
         which = f"channel {leads[0]}" if leads[0] else "the first"
         warn(f"the {n} channels {said}, and {which} is taken. find_r_peaks(..., channel=) picks another.")
     return leads
