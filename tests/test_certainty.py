@@ -70,6 +70,29 @@ def test_beats_stay_where_an_electrode_was_off_for_a_while(name: str) -> None:
         assert abs(there.sum() - all_there.sum()) <= 2
 
 
+@pytest.mark.parametrize("start", [0, 5500, 12_500])
+def test_no_beat_is_found_in_a_pause_whose_noise_is_nothing_beside_beats(start: int) -> None:
+    signal, true = heart()
+    state, stop = nl.load_pretrained("ecg_r_peaks"), start + 2500
+    pause = signal.copy()
+    pause[start:stop] = signal[start] + 0.01 * np.random.default_rng(0).standard_normal(2500)
+    inside = slice(start + 50 * (start > 0), stop - 50 * (stop < len(signal)))
+    for leads in ((pause,), (pause, -0.5 * pause)):
+        there, doubted = (np.isin(np.arange(len(signal))[inside], found(state, *leads, **options)).sum()
+                          for options in ({}, {"doubt": 2}))  # fmt: skip
+        assert there == 0 < doubted
+    both = found(state, pause, 0.5 * signal)
+    assert nl.peak_scores(true, both, sampling_frequency=RATE)["f1"] > 0.98, "another lead shows that there are beats"
+
+
+def test_beats_that_become_much_smaller_stay() -> None:
+    signal, _ = heart(noise=0.0)
+    signal[7500:] /= 30
+    state = nl.load_pretrained("ecg_r_peaks")
+    peaks = found(state, signal)
+    assert (peaks > 8000).sum() > 30 and np.array_equal(peaks, found(state, signal, doubt=2))
+
+
 def test_a_state_that_sets_no_limit_finds_all_and_a_word_tells_of_noise() -> None:
     state = nl.load_pretrained("ecg_r_peaks")
     del state["postprocessing"]["events"]["doubt"]

@@ -89,6 +89,14 @@ def test_channels_are_those_asked_for_else_leads_else_all(names: Any, channels: 
     assert changed == wanted
 
 
+def test_a_column_of_times_stays_as_it_is() -> None:
+    given = recording(None, 2)
+    given["signal"][:, 0] = np.arange(len(given["signal"])) / RATE
+    made = nl.denoise_recording(DENOISER, given)["signal"]
+    np.testing.assert_array_equal(made[:, 0], given["signal"][:, 0])
+    np.testing.assert_array_equal(made[:, 1], averaged(given, 1))
+
+
 def test_a_state_that_names_its_channel_is_asked_for_it_alone() -> None:
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, task="regression")
     state["preprocessing"] |= {"sampling_frequency": RATE, "channels": ["EMG"], "units": ["mV"]}

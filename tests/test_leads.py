@@ -170,6 +170,18 @@ def test_where_no_name_is_that_of_a_lead_the_first_channel_is_taken_with_a_word(
         assert np.array_equal(nl.find_r_peaks(STATE, recording), alone)
 
 
+def test_a_column_of_times_is_no_lead() -> None:
+    signal, _ = heart()
+    times = np.arange(len(signal)) / RATE
+    given = {"signal": np.stack([times, signal], axis=1), "sampling_frequency": RATE}
+    with pytest.warns(UserWarning, match="2 channels have no names, and channel 1 is taken"):
+        found = nl.find_r_peaks(STATE, given)
+    assert np.array_equal(found, nl.find_r_peaks(STATE, given, channel=1))
+    for asked in ((given, 0), ({**given, "signal": times}, None)):
+        with pytest.warns(UserWarning, match="does nothing but rise, as times and counters do"):
+            nl.find_r_peaks(STATE, asked[0], channel=asked[1])
+
+
 def test_a_state_that_does_not_say_that_it_finds_r_peaks_hears_the_first_channel() -> None:
     signal, _ = heart()
     other = STATE | {"postprocessing": STATE["postprocessing"] | {"outputs": ["pulse"]}}

@@ -14,7 +14,7 @@ from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, is_ecg_lead, n_channels_of, of_channel, of_each, signal_rows,
-    with_values,
+    signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -41,8 +41,9 @@ def denoise_recording(
     recording : dict
         A signal with its frequency and channels, in the form that `read_recording` gives; stays as it is.
     channels : sequence of str or int, optional
-        Which, by their names or numbers; by default those that the state names, else all. Of a recording whose channels
-        have names a state whose output is "ECG" takes those of ECG leads ("II", "V5", "ECG 1") and leaves the others.
+        Which, by their names or numbers; by default those that the state names, else all but times and counters. Of a
+        recording whose channels have names a state whose output is "ECG" takes those of ECG leads ("II", "V5", "ECG 1")
+        and leaves the others.
     average_beats : bool, optional
         Whether beats get back what all that are alike lost, and count less by what makes one of them other than those
         in much noise (below); by default of a state whose output is "ECG".
@@ -135,7 +136,7 @@ def _columns(state: State, recording: Recording, channels: Sequence[str | int] |
         return [column_of(recording, None, known["channels"])]
     names = recording.get("channels")
     if not names or ECG not in (state["postprocessing"]["outputs"] or ()):
-        return list(range(n_channels_of(recording["signal"])))
+        return signals_of(recording) or list(range(n_channels_of(recording["signal"])))
     if leads := ecg_leads(recording, known["units"][0] if known["units"] else None):
         return leads
     raise ValueError(f"channels are {listing(map(str, names))}: none has a name of an ECG lead; channels= picks some.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from neurallib.architectures import check_state
@@ -15,7 +17,7 @@ from neurallib.prediction.stretches import over_holes
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, with_values,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import R_PEAK, describe
@@ -28,6 +30,9 @@ _SPREADS = 1.5  # SD of the bell by which places count, from the event to as far
 _SPAN = 1 << 17  # samples whose events are looked at together
 _FAR = 0.4  # of as far as they may be moved, in the middle: from there on events are perhaps of no extremum
 _BESIDE = 2  # samples on either side that are lower than a top
+_WAVES = 0.06  # seconds on either side of an event within which its waves are measured
+_TINY = 1 / 16  # of the waves of its neighbours: smaller ones are of no beat (51,000 of DS1: at least 1 / 14)
+_COMPARED = 31  # events, itself in their middle but for the first and the last of a recording
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
 POLARITIES = ("auto", "positive", "negative")
 
@@ -69,13 +74,15 @@ def find_r_peaks(
     doubt : float, optional
         From 0 to 2: how much the state may be undecided, within 14 s, for each step that it takes for one of a beat.
         Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5 of
-        the models that come along; others are less sure. 2 leaves none out. By default as the state's events say; where
-        they say nothing all events stay, and a warning tells where a tenth of the recording has more than 1.7.
+        the models that come along; others are less sure. So are events whose waves, in each lead, are less than a 16th
+        of those of the 31 events about it (their median): noise in a pause. 2 leaves none out. By default as the
+        state's events say; where they say nothing all events stay, and a warning tells where a tenth of the recording
+        has more than 1.7.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
         "ecg_r_peaks", hears all channels that have names of ECG leads ("II", "V5", "ECG 1"), which takes as many times
-        as long; where none has, the first, with a warning.
+        as long; where none has, the first that does not only rise, as times do, with a warning.
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     enable_progress_bar : bool
@@ -154,13 +161,19 @@ def find_r_peaks(
             found, column = events_of_leads(
                 state, recording, leads, settings, doubt, gpu_id, beats, enable_progress_bar
             )
+            if doubt is not None and doubt < 2:
+                found = _beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
             return snapped(recording, found, snap, polarity, column, asked)
         recording = of_channel(recording, leads[0] if leads else column)
         column = 0
+    if column not in signals_of(recording):
+        warn("the channel does nothing but rise, as times and counters do: what is found in it is no event.")
     rate = float(recording["sampling_frequency"])
     answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
     parts = without_holes(answers.parts, answers.n_steps, 1)
     (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
+    if doubt is not None and doubt < 2:
+        found = _beside_neighbours(recording, found, [column])
     return snapped(recording, found, snap, polarity, column, asked)
 
 
@@ -173,7 +186,7 @@ def _leads(state: State, recording: Recording) -> list[int]:
     if n > 1 and not leads:
         names = recording.get("channels")
         said = "have no names" if names is None else f"are {listing(map(str, names))}: none has a name of an ECG lead"
-        leads = with_values(recording, range(n))[:1]
+        leads = with_values(recording, signals_of(recording) or range(n))[:1]
         which = f"channel {leads[0]}" if leads[0] else "the first"
         warn(f"the {n} channels {said}, and {which} is taken. find_r_peaks(..., channel=) picks another.")
     return leads
@@ -189,11 +202,9 @@ def snapped(
     reach = int(snap * rate + 1e-6)
     if reach == 0 or len(events) == 0:
         return events
-    blocks = np.split(events, np.flatnonzero(np.diff(events // _SPAN)) + 1)
     bell = np.exp(-0.5 * (_SPREADS * np.arange(-reach, reach + 1) / (snap * rate)) ** 2)
     sides = []
-    for block in blocks:
-        level = _around(recording, block, reach, column)
+    for level in _levels(recording, events, reach, column):
         sides.append((*_highest(level, bell), *_highest(-level, bell)))
     up, to_up, up_top, down, to_down, down_top = (np.concatenate(side) for side in zip(*sides, strict=True))
     told = np.isfinite(up)
@@ -213,6 +224,28 @@ def snapped(
     return np.unique(events + moves)
 
 
+def _beside_neighbours(recording: Recording, events: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    """Events but those whose waves are next to nothing beside their neighbours' in each of some channels: what a filter
+    that makes silence as large as beats, as a local gain does, lets a state hear in a pause or while a lead is off."""
+    from scipy.ndimage import median_filter
+
+    reach, tiny = round(_WAVES * float(recording["sampling_frequency"])), np.ones(len(events), dtype=bool)
+    for column in columns:
+        if not tiny.any():
+            break
+        blocks = _levels(recording, events, reach, column)
+        size = np.concatenate([np.fmax.reduce(level, axis=1) - np.fmin.reduce(level, axis=1) for level in blocks])
+        told = np.isfinite(size)
+        tiny &= told
+        n, half = told.sum(), _COMPARED // 2
+        if n > 2 * half:
+            usual = median_filter(size[told], _COMPARED)[np.clip(np.arange(n), half, n - 1 - half)]
+        else:
+            usual = np.median(size[told]) if n else np.inf
+        tiny[told] &= size[told] < _TINY * usual
+    return events[~tiny]
+
+
 def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How high each row goes, -inf where it has no value; where it is highest when places count by a bell, of several
     equal ones the middle; and whether it goes down from there to either side."""
@@ -226,6 +259,12 @@ def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarra
     row = np.arange(len(level))
     top = np.maximum(beside[row, place], beside[row, place + 2 * _BESIDE]) <= level[row, place]
     return level.max(axis=1), place, top
+
+
+def _levels(recording: Recording, events: np.ndarray, reach: int, column: int) -> Iterator[np.ndarray]:
+    """What `_around` gives, of some events after the others."""
+    for block in np.split(events, np.flatnonzero(np.diff(events // _SPAN)) + 1):
+        yield _around(recording, block, reach, column)
 
 
 def _around(recording: Recording, events: np.ndarray, reach: int, column: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from neurallib.signals.lazy import LazySignal
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together
+_RISING = 50, 1 << 14  # samples, least and most, in which times and counters do nothing but rise
 _PLAIN = {"channels", "units", "sampling_frequency"}  # numpy's arrays of them, as an .npz has them, are taken as well
 _RATES = set("fs sr hz rate freq frequency sfreq fsamp sample_rate samplerate sampling_rate samplingrate".split())
 # As PhysioNet and EDF name them, in lower case: standard, modified (MLII), chest (CM5, CC5, MCL1), of Holters (D3).
@@ -177,6 +178,14 @@ def with_values(recording: Recording, columns: Sequence[int]) -> list[int]:
         if there.all():
             break
     return [column for column, holds in zip(columns, there, strict=True) if holds] or list(columns[:1])
+
+
+def signals_of(recording: Recording) -> list[int]:
+    """The columns but those that do nothing but rise, as times and counters do and no signal."""
+    rows = rows_of(recording, 0, _RISING[1])
+    rising = (rows[1:] > rows[:-1]).all(axis=0)
+    columns: list[int] = np.flatnonzero(~rising | (len(rows) < _RISING[0])).tolist()
+    return columns
 
 
 def is_ecg_lead(name: str) -> bool:
