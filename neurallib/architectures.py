@@ -244,8 +244,10 @@ def _check_values(name: str, before: Mapping[str, Any], n_features: int) -> None
         told = before.get(key)
         if told is not None and len(names_of(f"{name}[{key!r}]", told)) != n_features:
             raise ValueError(f"{name}[{key!r}] is {list(told)}; expected one for each of {n_features} channels.")
-    if before.get("steps") and not all(isinstance(step, _MAPPING) for step in items("steps", before["steps"], "dicts")):
-        raise TypeError(f"{name}['steps'] is {before['steps']!r}; expected a list of dicts, as a factory makes it.")
+    of_steps = f"{name}['steps']"
+    steps = before.get("steps")
+    if steps and not all(isinstance(step, _MAPPING) for step in items(of_steps, steps, "dicts")):
+        raise TypeError(f"{of_steps} is {before['steps']!r}; expected a list of dicts, as a factory makes it.")
     for key in ("normalization", "target_normalization"):
         if not isinstance(before.get(key), (str, type(None))):
             text(f"{name}[{key!r}]", before[key])

@@ -7,7 +7,7 @@ import inspect
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def items(name: str, value: Any, expected: str) -> list[Any]:
     """Return what `value` holds in its order, or raise TypeError: texts, mappings and sets are no lists."""
     if isinstance(value, str):
         raise TypeError(f"{name} is one text, {value!r}; expected a list of {expected}.")
-    if isinstance(value, (bytes, Mapping, Set)) or not isinstance(value, Iterable):
+    if isinstance(value, (bytes, Mapping)) or is_unordered(value) or not isinstance(value, Iterable):
         raise TypeError(f"{_given(name, value)}; expected a list of {expected}.")
     if getattr(value, "shape", (1,)) == ():
         raise TypeError(f"{name} is one value of no length; expected a list of {expected}.")
@@ -166,7 +166,7 @@ def items(name: str, value: Any, expected: str) -> list[Any]:
 def names_of(name: str, value: Any, expected: str = "names", *, in_order: bool = True) -> list[str]:
     """Return several names as texts, or raise unless they are a list of texts or whole numbers; a set where their order
     says nothing."""
-    listed = sorted(value, key=str) if isinstance(value, Set) and not in_order else as_list(value)
+    listed = sorted(value, key=str) if is_unordered(value) and not in_order else as_list(value)
     names = items(name, listed, expected)
     for each in names:
         if isinstance(each, bool) or not isinstance(each, (str, numbers.Integral)):
@@ -177,6 +177,11 @@ def names_of(name: str, value: Any, expected: str = "names", *, in_order: bool =
 def as_list(value: Any) -> Any:
     """An array or a column of pandas, such as np.unique(labels), as a list; anything else as it is."""
     return value.tolist() if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else value
+
+
+def is_unordered(value: Any) -> bool:
+    """Whether `value` is a set; the keys of a mapping have an order."""
+    return isinstance(value, Set) and not isinstance(value, KeysView)
 
 
 def is_list(value: Any) -> bool:

@@ -65,6 +65,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 yield temporary
                 os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
+                os.utime(temporary)  # young, for who sweeps while it is locked no more
             os.replace(temporary, path)  # Windows moves and removes no file that is open
             _sync(path.parent)
         finally:
@@ -81,9 +82,9 @@ def sweep(directory: Path) -> None:
     for path in directory.glob(f".*{TEMPORARY}"):
         with contextlib.suppress(OSError):  # somebody writes it, or has swept it
             with open_regular(path) as file:
+                lock(file)
                 if time.time() - os.fstat(file.fileno()).st_mtime <= YOUNG:
                     continue
-                lock(file)
             path.unlink()
 
 

@@ -107,7 +107,11 @@ def _locked(path: Path, wait: bool) -> BinaryIO:
             raise
         except OSError as error:
             told = f"the file system of {path.parent} has no locks ({error.strerror})"
-            warn(f"{told}: who else works there at the same time is not noticed.")
+            try:
+                warn(f"{told}: who else works there at the same time is not noticed.")
+            except BaseException:  # an error where warnings are
+                file.close()
+                raise
             return file
         if fcntl is None or path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             return file

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neurallib.checks import names_of
 from neurallib.measures.curves import curves_of
 from neurallib.measures.thresholds import as_thresholds
 from neurallib.names import hinted, listing
@@ -156,7 +157,7 @@ def plot_curves(
             label=_told(curve["average_precision"], name), linewidth=1.4, **style,
         )  # fmt: skip
         if above is not None and not np.isnan(curve["auroc"]):
-            at = np.searchsorted(curve["threshold"], above[i], side="right") - 1
+            at = max(0, np.searchsorted(curve["threshold"], above[i], side="right") - 1)  # the first finds all
             for axes, point in ((roc, (false, recall)), (precise, (recall, curve["precision"]))):
                 axes.plot(point[0][at], point[1][at], "o", color=style["color"], markersize=7, zorder=3,
                           label=f"above {above[i]:.3g}")  # fmt: skip
@@ -206,7 +207,7 @@ def _counts(table: Any, names: Sequence[str] | None) -> tuple[np.ndarray, list[s
     k = len(counts) if counts.ndim else 0
     if not k or counts.shape not in ((k, k), (k, 2, 2)):
         raise ValueError(f"table has shape {counts.shape}; expected [K, K], or of several labels [K, 2, 2].")
-    known = [str(i) for i in range(k)] if names is None else [str(name) for name in names]
+    known = [str(i) for i in range(k)] if names is None else names_of("names", names)
     known = class_names(known) if counts.shape == (2, 2) else known
     if len(known) != k:
         raise ValueError(f"names is {listing(known)}; expected {k}, as table has shape {counts.shape}.")

@@ -247,6 +247,7 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
         (lambda: nl.find_intervals([0, 1], 10, threshold=0.3), ValueError, "threshold=0.3 .* output holds classes"),
         (lambda: nl.find_intervals([0.1], 10, threshold=3), ValueError, "threshold=3"),
+        (lambda: nl.find_intervals([0.0, 2.0, np.inf], 10), ValueError, "output goes from 0 to inf"),
         (lambda: nl.find_intervals([0, 1], 0), ValueError, "sampling_frequency=0; expected"),
         (lambda: nl.find_intervals(np.zeros((2, 2, 2)), 10), ValueError, r"output has shape \(2, 2, 2\)"),
         (lambda: nl.rr_intervals([4, 4], 10), ValueError, "peaks holds 4 twice"),

@@ -243,7 +243,7 @@ WRONG = {
     "words": (lambda x, y, _: (x, ["a"] * 6), TypeError, r"y of train_data\[0\] as augment"),
     "no function": ("noise", TypeError, r"augment is a str; expected a function"),
     "two arguments": (lambda x, y: (x, y), TypeError, r"augment=<lambda> is no function \(x \[T, C\], y, generator\)"),
-    "not called": (nl.augment_noise, TypeError, r"augment=augment_noise is .* such as augment=nl.augment_noise\(\)"),
+    "not called": (nl.augment_noise, TypeError, r"augment=augment_noise is .* such as nl.augment_noise\(\)"),
 }
 
 

@@ -54,13 +54,16 @@ def test_labels_that_may_hold_together_are_told_from_recordings_of_few_steps() -
     rng = np.random.default_rng(0)
     true, found = rng.integers(0, 2, (30, 3)), rng.random((30, 3))
     for given, people in ((found, None), (found.round(), None), (found, ["a", "b", "c"] * 10)):
-        with pytest.warns(UserWarning, match=r"30 recordings of 3 steps. Of 3 labels .* true\[:, \[k\]\] and found"):
+        words = r"30 recordings of 3 steps, as list.true. says. Of 3 labels .* true\[:, \[k\]\] and found"
+        with pytest.warns(UserWarning, match=words):
             nl.class_scores(true, given, people=people)
     with pytest.raises(ValueError, match=r"true is one-hot, 1 for one of 3 classes"):
         nl.class_scores(np.eye(3)[true.argmax(axis=1)], np.eye(3)[found.argmax(axis=1)])
     nl.class_scores(rng.integers(0, 2, (30, 40)), rng.random((30, 40)))  # and no warning
     nl.class_scores(rng.integers(0, 3, (30, 3)), rng.integers(0, 3, (30, 3)))
     nl.class_scores(list(true), found)
+    once = np.eye(9)[rng.integers(0, 9, 30)]
+    nl.class_scores(list(once), list(np.roll(once, 1, axis=1)))  # 30 recordings with one event each
     nl.class_scores(true[:, [0]], found[:, [0]])
 
 

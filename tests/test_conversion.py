@@ -272,7 +272,7 @@ def test_scales_of_the_data_are_in_the_states_units() -> None:
     options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "normalization": "dataset", **QUIET}
     with pytest.warns(UserWarning, match="converted to the state's, mV"):
         known = nl.train(state, pairs, pairs, units="uV", **options)["preprocessing"]
-    other = nl.train(state, [(x / 1000, y) for x, y in pairs], pairs, **options)["preprocessing"]
+    other = nl.train(state, *[[(x / 1000, y) for x, y in pairs]] * 2, **options)["preprocessing"]
     assert known["x_scale"] == pytest.approx(other["x_scale"], rel=1e-6)
     assert known["units"] == ["mV"]
 

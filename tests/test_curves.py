@@ -166,6 +166,8 @@ def test_class_scores_take_a_threshold_of_two_classes() -> None:
     for found in (p, p[:, None], np.stack([1 - p, p], axis=1)):
         scores = nl.class_scores([[0, 0, 1, 1]], [found], threshold=0.32)
         assert scores["confusion"].tolist() == [[2, 0], [0, 2]] and scores["gross"]["auroc"] == 1
+    certain = nl.class_scores([[0, 0, 1, 1]], [np.array([0.0, 1.0, 1.0, 1.0])], threshold=0.32)
+    assert certain["confusion"].tolist() == [[1, 1], [0, 2]]
     for found in ([0, 1, 1, 1], np.eye(3)[[0, 1, 2, 1]] * 0.7 + 0.1):
         with pytest.raises(ValueError, match="threshold=0.32 is of probabilities of two classes"):
             nl.class_scores([[0, 0, 1, 2][: len(found)]], [found], threshold=0.32)
@@ -193,6 +195,7 @@ def test_a_confusion_matrix_is_drawn_with_its_counts_and_names(tmp_path: Path) -
     [
         (np.ones((2, 3), int), None, r"table has shape \(2, 3\); expected \[K, K\]"),
         (np.ones((3, 3), int), ["a", "b"], "names is a, b; expected 3"),
+        (np.ones((2, 2), int), "ab", "names is one text, 'ab'; expected a list"),
         (np.ones((2, 2)), None, "table holds float64; expected whole numbers"),
         (nl.value_scores([[1, 2]], [[1, 3]]), None, "table holds task, records, .* and no confusion matrix"),
     ],
@@ -225,6 +228,8 @@ def test_pictures_of_curves_tell_the_measures_and_mark_thresholds(tmp_path: Path
         marks = [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"]
         np.testing.assert_allclose(marks, expected)
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
+    low = nl.plot_curves(nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]]), threshold=0.01).axes[0]
+    assert [line.get_xydata().tolist() for line in low.lines if line.get_marker() == "o"] == [[[1, 1]]], "all are found"
 
 
 def test_scores_of_probabilities_are_drawn_as_a_states_are() -> None:

@@ -180,7 +180,7 @@ def test_gaps_are_left_out_and_marked() -> None:
 def test_a_recording_without_a_value_and_a_wrong_one_are_told() -> None:
     state, given = known(), recording()
     for wrong, error, words in (
-        ({**given, "signal": np.full((100, 2), np.nan)}, ValueError, "or infinite, in 0, 1"),
+        ({**given, "signal": np.full((100, 2), np.nan)}, ValueError, "or infinite, in channel 0, channel 1"),
         ({**given, "signal": np.ones((9, 2)) * [1, np.nan], "channels": ["C3", "C4"]}, ValueError, "in C4"),
         ({**given, "signal": np.ones((100, 3))}, ValueError, "3 channels; expected 2"),
         ({**given, "signal": np.ones((0, 2))}, ValueError, r"shape \(0, 2\)"),

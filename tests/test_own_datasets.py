@@ -48,6 +48,19 @@ def test_what_is_prepared_is_noticed_within_parts_that_are_put_together() -> Non
         nl.evaluate(state, ConcatDataset([Mine(pairs), Subset(prepared, [0, 1])]))
 
 
+def test_a_dataset_may_have_a_method_of_any_name() -> None:
+    class Helped(Mine):
+        def get_data(self, i: int) -> Any:
+            return self.pairs[i]
+
+        def __getitem__(self, i: int) -> Any:
+            return self.get_data(i)
+
+    state = make_state(Case("GRUseq2seq", "binary"))
+    pairs = make_pairs(state, [6] * 4)
+    assert nl.evaluate(state, Helped(pairs)) == nl.evaluate(state, pairs)
+
+
 @pytest.mark.skipif(not hasattr(Exception, "add_note"), reason="errors have notes from Python 3.11 on")
 def test_an_error_of_a_dataset_says_which_item_was_asked_for() -> None:
     state = make_state(Case("GRUseq2seq", "binary"))
@@ -87,6 +100,8 @@ class Epochs:
 
     def __getitem__(self, i: int) -> "Epochs":
         return Epochs(self.x[i : i + 1])
+
+    ch_names = ("C3", "C4")
 
     def get_data(self) -> np.ndarray:
         return self.x

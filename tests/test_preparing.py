@@ -172,7 +172,7 @@ def test_signals_on_their_side_are_told_and_features_of_few_steps_are_not() -> N
     channels = np.arange(8.0)[:, None]
     with pytest.warns(UserWarning, match=words):  # where a channel rests, and how large it is, hide nothing
         nl.prepare(state, (epochs * (1 + channels) + 100 * channels, labels))
-    with pytest.warns(UserWarning, match="of 1 steps and 128 features"):
+    with pytest.warns(UserWarning, match="of 1 step and 128 features"):
         nl.prepare(state, (epochs[:, :1], labels))
 
     rng = np.random.default_rng(0)
@@ -194,3 +194,5 @@ def test_signals_that_are_too_short_at_their_rate_seem_to_lie_on_their_side() ->
     nl.prepare(state, pair)
     with pytest.warns(UserWarning, match=r"8 steps and 100 features .*: at 200 Hz they last 0\.04 s"):
         nl.train(state, pair, pair, epochs=1, batch_size=6, sampling_frequency=200, dry_run=True)
+    pieces = np.random.default_rng(0).standard_normal((6, 20, 100))  # 20 moments of 100 electrodes
+    nl.train(state, (pieces, pair[1]), (pieces, pair[1]), epochs=1, batch_size=6, sampling_frequency=1000, dry_run=True)

@@ -243,10 +243,27 @@ def test_scales_that_do_not_fit_are_named(change: Callable[[dict], object], word
 def test_signals_in_another_unit_than_those_learnt_on_are_told() -> None:
     (state, pairs), (by_itself, _) = (trained("bpm", normalization=kind) for kind in ("dataset", "zscore"))
     signals = [x for x, _ in pairs]
-    for factor, told in ((1e-3, r"0\.0007"), (1e6, r"7e\+05")):
+    for factor, told in ((1e-3, r"0\.001"), (1e6, r"1e\+06")):
         others = [factor * x for x in signals]
         with pytest.warns(UserWarning, match=rf"signals are about {told} times as large .* in another unit\? units="):
             nl.predict(state, others)
         nl.predict(by_itself, others)  # and no warning
     for factor in (0.0, 0.05, 20.0):
         nl.predict(state, [factor * x for x in signals])
+    nl.predict(state, [1e-4 * signals[0]])  # one electrode that was off
+
+
+def test_what_is_steady_or_taken_in_windows_is_in_the_unit_that_was_learnt_on() -> None:
+    rng = np.random.default_rng(0)
+    steady = [(36 + i / 10 + 0.005 * rng.normal(size=(60, 1)), np.array([i])) for i in range(10)]
+    one: dict[str, Any] = {"n_features": 1, "hid_dim": 4, "n_layers": 1, "task": "regression"}
+    learn: dict[str, Any] = {"epochs": 1, "batch_size": 4, "normalization": "dataset", **QUIET}
+    nl.evaluate(nl.train(nl.gru_seq2one(**one), steady, steady, **learn), steady)  # and no warning
+    high = [{"name": "highpass", "frequency": 0.5}]
+    state = nl.gru_seq2seq(**one, steps=high)
+    waves = [(300 * rng.normal(size=(n, 1)), np.zeros((n, 1))) for n in (200, 900)]
+    state = nl.train(state, waves[:1], waves[:1], **learn, sampling_frequency=100.0)
+    state["preprocessing"]["window"] = 2.0
+    nl.predict(state, [x for x, _ in waves])
+    bursts = [(1e-3 * rng.normal(size=(200, 1)) + (np.arange(200)[:, None] < 20), np.zeros((200, 1))) for _ in range(5)]
+    nl.evaluate(nl.train(nl.gru_seq2seq(**one), bursts, bursts, **learn), bursts)

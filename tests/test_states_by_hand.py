@@ -16,8 +16,8 @@ GRU = make_state(Case("GRUseq2seq", "binary"))
 BY_HAND: list[tuple[str, Any, str]] = [
     ("preprocessing", {"sampling_frequency": 0}, "sampling_frequency'.=0; expected"),
     ("preprocessing", {"window": 0.0}, "window'.=0.0; expected"),
-    ("preprocessing", {"channels": "II"}, "channels'. is 'II'; expected a list"),
-    ("preprocessing", {"units": "mV"}, "units'. is 'mV'; expected a list"),
+    ("preprocessing", {"channels": "II"}, "channels'. is one text, 'II'; expected a list"),
+    ("preprocessing", {"units": "mV"}, "units'. is one text, 'mV'; expected a list"),
     ("preprocessing", {"windw": 1.0}, "has 'windw'. Did you mean 'window'"),
     ("postprocessing", {"output": ["a"]}, "has 'output'. Did you mean 'outputs'"),
     ("training_info", [], "training_info'. is a list; expected a dict"),

@@ -96,7 +96,8 @@ def class_scores(
     """
     sides = as_sides(true, found, people)
     names = None if names is None else names_of("names", names)
-    if len(sides.true) > 1 and _is_one_hot(sides, people is not None):
+    is_stack = people is not None or hasattr(true, "shape")  # a list is of recordings
+    if is_stack and len(sides.true) > 1 and _is_one_hot(sides, people is not None):
         expected = "expected the class of each, true.argmax(axis=1), and people="
         raise ValueError(f"true is one-hot, 1 for one of {len(sides.true[0])} classes of each recording; {expected}.")
     number("threshold", threshold, 0, 1)
@@ -107,17 +108,18 @@ def class_scores(
     if names is not None and len(names) > 2 >= k and all(each.shape == (len(names),) for each in whole):
         one = "one at a time, true[:, [k]] and found[:, [k]], with names=['no', names[k]]"
         raise ValueError(f"true and found are 0 and 1 of {len(names)} labels that may hold together; expected {one}.")
-    n = whole[0].size if hasattr(true, "shape") else 0  # a list is of recordings
+    n = whole[0].size if hasattr(true, "shape") else 0
     if k == 2 and n in range(2, _FEW_STEPS) and _are_many_rows(sides, n):
         warn(
-            f"true and found are taken as {len(sides.true)} recordings of {n} steps. Of {n} labels of each, which may "
-            "hold together, give one at a time: true[:, [k]] and found[:, [k]]."
+            f"true and found are taken as {len(sides.true)} recordings of {n} steps, as list(true) says. Of {n} labels "
+            "of each, which may hold together, give one at a time: true[:, [k]] and found[:, [k]]."
         )
     names = [str(i) for i in range(k)] if names is None else class_names(names)
     tables = [confusion(*pair, len(names)) for pair in pairs]
     everyone, place = in_order(sides.people)
     order = ranked(sides.true, sides.found, place, everyone, names)
-    if threshold != 0.5 and (order is None or order.p.shape[1] > 1):
+    soft = all(one.dtype.kind == "f" and (one.ndim < 2 or one.shape[1] <= 2) for one in sides.found)
+    if threshold != 0.5 and not (soft and len(names) <= 2):
         raise ValueError(f"threshold={threshold} is of probabilities of two classes; found holds something else.")
     return class_result(tables, sides.people, names, n_bootstrap, seed, order)
 

@@ -70,7 +70,7 @@ def compare_recordings(
     (0.25, 0.25)
     """
     for name, given in (("a", a), ("b", b)):
-        check_result(name, given)
+        check_result(name, given, "sums")
     if a["task"] != b["task"] or a.get("names") != b.get("names"):
         raise ValueError(f"a is of {a['task']} and b of {b['task']}; expected the same task, with the same classes.")
     keys = [[(row["name"], row["person"]) for row in side["records"]] for side in (a, b)]

@@ -17,9 +17,9 @@ LOW_IS_GOOD = ("false_positives_per_hour", "mae", "rmse", "ssd", "mad", "prd", "
 NEAR_0_IS_GOOD = ("bias", "timing_bias_ms")
 
 
-def check_result(name: str, given: Any) -> None:
-    """Raise TypeError unless it is what a function gives that scores recordings."""
-    if not isinstance(given, Mapping) or not {"task", "sums", "records"} <= set(given):
+def check_result(name: str, given: Any, *more: str) -> None:
+    """Raise TypeError unless it is what a function gives that scores recordings, with `more` of it."""
+    if not isinstance(given, Mapping) or not {"task", "records", *more} <= set(given):
         held = f"{kind_of(given)}; expected what evaluate_recordings, class_scores or value_scores gives"
         raise TypeError(f"{name} is {held}.")
 

@@ -74,10 +74,10 @@ def find_r_peaks(
     doubt : float, optional
         From 0 to 2: how much the state may be undecided, within 14 s, for each step that it takes for one of a beat.
         Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5 of
-        the models that come along; others are less sure. So are events whose waves, in each lead, are less than a 16th
-        of those of the 31 events about it (their median): noise in a pause. 2 leaves none out. By default as the
-        state's events say; where they say nothing all events stay, and a warning tells where a tenth of the recording
-        has more than 1.7.
+        the models that come along; others are less sure. Left out without one are events whose waves, in each lead, are
+        less than a 16th of those of the 31 events about them (their median): noise in a pause. 2 leaves none out. By
+        default as the state's events say; where they say nothing all events stay, and a warning tells where a tenth of
+        the recording has more than 1.7.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as

@@ -90,7 +90,7 @@ def is_recording(given: Any) -> bool:
 
 def check_plain(given: Any, name: str) -> None:
     """Raise TypeError where `given` is no array but has one to give, [N, C, T] or [C, T], as MNE-Python's objects."""
-    if callable(getattr(given, "get_data", None)):
+    if callable(getattr(given, "get_data", None)) and hasattr(given, "ch_names"):
         raise TypeError(
             f"{name} is a {type(given).__name__}; expected arrays: of epochs np.swapaxes(x.get_data(), 1, 2), which is "
             "[N, T, C], of a raw recording x {'signal': x.get_data().T, 'sampling_frequency': x.info['sfreq'], "

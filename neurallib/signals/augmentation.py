@@ -29,7 +29,7 @@ class Augmentation(NamedTuple):
     def draw(
         self, x: np.ndarray, y: Tensor, *, place: int, epoch: int, task: Task, name: str
     ) -> tuple[np.ndarray, Tensor]:
-        """The signal at `place` in the data as it is in an epoch, known; the function gets arrays of its own.
+        """The signal at `place` in the data as it is in an epoch, checked; the function gets arrays of its own.
 
         Raises
         ------

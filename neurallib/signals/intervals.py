@@ -117,7 +117,8 @@ def find_intervals(
 
 def _are_whole(values: np.ndarray) -> bool:
     """Whether floats [T] are classes, some of which may not be known."""
-    return not any((part % 1 > 0).any() for part in np.array_split(values, len(values) // PART + 1))
+    parts = np.array_split(values, len(values) // PART + 1)
+    return all((np.isnan(part) | np.isfinite(part) & (part == np.rint(part))).all() for part in parts)
 
 
 def _of_steps(values: np.ndarray, told: Mapping[str, Any], half: int, threshold: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from neurallib.warn import warn
 
 _FEW = 16  # features, of which nothing is told
 _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
-_SHORT = 0.1  # s, of which nothing is recorded with so many channels
+_SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
 
 
@@ -31,14 +31,16 @@ class Layout:
         self._every = -(-n_signals // _SIGNALS)
         self._some: list[np.ndarray] | None = []
         self._room = _VALUES
-        self._longest = 0
+        self._n_steps = 0
 
     def add(self, i: int, x: np.ndarray) -> None:
-        """Take in the signal [T, C] of place `i`; none is looked at any more where one has more steps than features."""
-        if self._some is None or x.shape[1] < _FEW or len(x) > x.shape[1]:
+        """Take in the signal [T, C] of place `i`; none is looked at any more where one has more steps than features, or
+        another number of steps: on their side all have as many as there are channels."""
+        others = self._n_steps not in (0, len(x))
+        if self._some is None or others or x.shape[1] < _FEW or len(x) > x.shape[1]:
             self._some = None
             return
-        self._longest = max(self._longest, len(x))
+        self._n_steps = len(x)
         if i % self._every == 0 and x.size <= self._room:
             self._some.append(np.array(x, dtype=np.float64))
             self._room -= x.size
@@ -47,19 +49,20 @@ class Layout:
         """A word where the signals seem to lie on their side."""
         if not self._some:
             return
-        n, k = self._longest, self._some[0].shape[1]
-        if self._rate is not None and n < _SHORT * self._rate and k >= 2 * n:
+        n, k = self._n_steps, self._some[0].shape[1]
+        if self._rate is not None and n < _SHORT * self._rate and k >= max(2 * n, _LONG * self._rate):
             why = f"at {self._rate:g} Hz they last {n / self._rate:.2g} s"
         elif _on_its_side(self._some):
-            why = "its features go together as moments do, not its steps"
+            why = "their features go together as moments do, not their steps"
         else:
             return
         way = f"np.swapaxes(x, 1, 2) makes [N, T, C] of a stack, for a state with n_features={n}"
         if len(self._some) == 1 and n > 1:
             way = f"signal.T is one with n_features={n}; rows that are signals of one channel want n_features=1"
+        steps = f"{n} step{'s' * (n > 1)}"
         warn(
-            f"signals of {n} steps and {k} features seem to lie on their side: {why}. Time is the first axis of a "
-            f"signal, [T, C]: {way}. Features of {n} steps, such as a spectrum of each, may stay as they are."
+            f"signals of {steps} and {k} features seem to lie on their side: {why}. Time is the first axis of a "
+            f"signal, [T, C]: {way}. Features of {steps}, such as a spectrum of each, may stay as they are."
         )
 
 
@@ -69,10 +72,9 @@ def _on_its_side(signals: list[np.ndarray]) -> bool:
     near, alike = _neighbours(_standardised(rows - shared))
     if near < _NEAR or alike < _ALIKE:
         return False
-    n_steps = {len(signal) for signal in signals}
-    if len(n_steps) > 1 or max(n_steps) < 4:  # no steps to be compared, or too few pairs of them
+    if len(signals[0]) < 4:  # too few pairs of steps
         return True
-    stack = rows.reshape(len(signals), max(n_steps), -1)
+    stack = rows.reshape(len(signals), len(signals[0]), -1)
     near, alike = _neighbours(_standardised(np.concatenate(stack.swapaxes(1, 2))))
     return near < _NEAR_STEPS or alike < _ALIKE
 

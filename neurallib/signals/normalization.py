@@ -141,20 +141,27 @@ def by_window(preprocessing: Mapping[str, Any]) -> bool:
     return preprocessing["normalization"] in OWN or bool(preprocessing["steps"])
 
 
-def spread_of(x: np.ndarray) -> float:
-    """The standard deviation of most channels of a signal [T, C]; 0 of what is constant, whatever its rounding."""
-    return float(np.median(np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 0.0)))
+def spread_of(x: np.ndarray, preprocessing: Mapping[str, Any]) -> float:
+    """How far most channels of a signal [T, C] go that is normalized by the scale of the training data, of some of its
+    steps: about 1, as that scale is an interquartile range; 0 of what is constant. What is steady about a level of its
+    own, as a temperature, or mostly rests is not small where it is as far from the training data's middle."""
+    x = x[:: -(-len(x) // 1024)]
+    if 1 / _FAR < (usual := float(np.median(x.std(axis=0)))) < _FAR:
+        return usual
+    low, high = np.percentile(x, [25, 75], axis=0) / IQR_OF_NORMAL
+    level = np.divide(preprocessing["x_shift"], preprocessing["x_scale"])
+    own = np.minimum(np.sqrt(np.square(x + level).mean(axis=0)), 1.0)
+    return float(np.median(np.where(np.ptp(x, axis=0) > 0, np.maximum(high - low, own), 0.0)))
 
 
 def tell_size(sizes: Sequence[float]) -> None:
-    """A word where signals that are normalized as the training data were are far larger or smaller; `sizes` are what
-    `spread_of` gives of each, which was about 1."""
+    """A word where all signals that are normalized as the training data were are far larger, or several far smaller:
+    one may be silent. `sizes` are what `spread_of` gives of each."""
     there = [size for size in sizes if size > 0]
-    size = float(np.median(there)) if there else 1.0
-    if not 1 / _FAR < size < _FAR:
+    if there and (min(there) >= _FAR or len(there) > 1 and max(there) <= 1 / _FAR):
         warn(
-            f"signals are about {size:.1g} times as large as those that the state learnt on: are they in another unit? "
-            "units= says which, where it was said in training too."
+            f"signals are about {np.median(there):.1g} times as large as those that the state learnt on: are they in "
+            "another unit? units= says which, where it was said in training too."
         )
 
 

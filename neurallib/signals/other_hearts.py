@@ -7,15 +7,8 @@ import numpy as np
 from neurallib.checks import interval, number, seconds
 from neurallib.names import hinted
 from neurallib.signals.augmentation import (
-    Augment,
-    Pair,
-    at_places,
-    between,
-    heights,
-    is_per_step,
-    label_runs,
-    checked,
-)
+    Augment, Pair, at_places, between, checked, heights, is_per_step, label_runs,
+)  # fmt: skip
 
 
 @hinted

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numbers
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set, Sized
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import as_seed, integer, number
+from neurallib.checks import as_seed, integer, is_unordered, number
 from neurallib.names import did_you_mean, hinted, listing
 from neurallib.signals.arrays import by_label
 
@@ -154,7 +154,7 @@ def by_name(names: Sequence[str], given: Any, argument: str) -> list[Any]:
         return [given[name] for name in names]
     if callable(given):
         return [given(name) for name in names]
-    if not isinstance(given, Iterable) or not isinstance(given, Sized) or isinstance(given, Set):
+    if not isinstance(given, Iterable) or not isinstance(given, Sized) or is_unordered(given):
         expected = "a function of the name, a mapping, one value for each, or a regular expression"
         raise TypeError(f"{argument} is a {type(given).__name__}; expected {expected}.")
     if len(given) != len(names):

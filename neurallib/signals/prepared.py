@@ -192,8 +192,9 @@ class PreparedData(Dataset[Item]):
                     owns[i] = own
             elif fits or is_regression:
                 item = self._item(i, x, y)
-                if self.preprocessing["normalization"] == "dataset":
-                    sizes.append(spread_of(item[0].numpy()))
+                whole = self.cut(i) is None or not by_window(self.preprocessing)  # else it is no input yet
+                if whole and self.preprocessing["normalization"] == "dataset":
+                    sizes.append(spread_of(item[0].numpy(), self.preprocessing))
                 if is_regression:
                     self.targets.add(item[1].numpy().reshape(-1, self.task.n_outputs))
                 if fits:
@@ -203,6 +204,7 @@ class PreparedData(Dataset[Item]):
         tell_size(sizes)
         if self.layout is not None:
             self.layout.tell()
+            self.layout = None
         if drawn:
             warn(
                 f"{listing(drawn)} came out otherwise when read again: what reading draws is drawn once and kept for "

@@ -72,9 +72,9 @@ def _as_signal(signal: Any, what: str) -> Any:
     """An array, or what is sliced like one."""
     if hasattr(signal, "toarray"):
         raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C]: signal.toarray().")
+    if isinstance(signal, (list, tuple, Tensor)) or hasattr(signal, "to_numpy"):  # pandas, whose slices are columns
+        signal = as_array(signal, f"{what}, [T, C],")
     try:
-        if isinstance(signal, (list, tuple, Tensor)) or hasattr(signal, "to_numpy"):  # pandas, whose slices are columns
-            signal = as_array(signal)
         return signal.astype(np.float64) if getattr(signal, "dtype", None) == object else signal
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} is no array of numbers [T, C]: {error}.") from error

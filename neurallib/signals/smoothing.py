@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.checks import LONG, names_of, seconds
+from neurallib.checks import LONG, seconds
 from neurallib.names import listing
 from neurallib.signals.arrays import as_array
 
@@ -75,8 +75,7 @@ def most_probable(values: np.ndarray) -> np.ndarray:
 
 def class_names(names: Sequence[str]) -> list[str]:
     """The names of classes; a single one is that of yes, as a binary state has it, and stands behind "no"."""
-    known = names_of("names", names)
-    return ["no", *known] if len(known) == 1 else known
+    return ["no", *names] if len(names) == 1 else list(names)
 
 
 def exclude_each_other(values: np.ndarray) -> bool:

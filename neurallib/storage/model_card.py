@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, is_list, text
+from neurallib.checks import as_list, as_path, is_list, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.state import State
@@ -167,9 +167,10 @@ def _check_measured(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) ->
     """Raise TypeError unless metrics are numbers, and intervals pairs of them."""
     way = "of evaluate_recordings give result['gross'] and result['intervals']['gross']"
     for name, value in metrics.items():
-        if not isinstance(value, numbers.Real):
+        if not isinstance(value, numbers.Real) and getattr(value, "shape", None) != ():
             raise TypeError(f"metrics[{name!r}] is a {type(value).__name__}; expected a number: {way}.")
     for name, pair in intervals.items():
+        pair = as_list(pair)
         if not is_list(pair) or len(pair) != 2 or not all(isinstance(side, numbers.Real) for side in pair):
             raise TypeError(f"intervals[{name!r}] is a {type(pair).__name__}; expected (low, high): {way}.")
 

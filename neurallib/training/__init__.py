@@ -27,8 +27,8 @@ whatever `monitor` chose the weights by.
 
 Runs that are stopped
 ---------------------
-A directory can be loaded from its first finished epoch on, however its run ends; of one that goes on or was killed a
-warning tells that.
+A directory can be loaded from its first finished epoch on, however its run ends; of one that goes on, failed
+or was killed a warning tells that.
 `resume=` of the training functions goes on where a run was stopped, by Ctrl-C, a scheduler's SIGTERM, `max_time`, a
 full disk or SIGKILL, and ends bit by bit with what it would have ended with; what it began with, data and versions
 included, has to be the same, and what is not is told.

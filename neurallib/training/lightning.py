@@ -295,5 +295,5 @@ def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:
         log_every_n_steps=1 if run.callbacks else 0,  # for what callbacks log; it has the loggers flush each time
         use_distributed_sampler=False,
         default_root_dir=opened.directory,
-        **(replaced(run.placement) | run.placement | dict(run.trainer_options)),
+        **replaced({**run.placement, **run.trainer_options}),
     )

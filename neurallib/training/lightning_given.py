@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from neurallib.training.isolation import isolated
+from neurallib.training.replacements import replaced
 from neurallib.training.trainer_options import check_trainer_options
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
@@ -54,7 +55,7 @@ def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> N
     if not options and placement["strategy"] in ("auto", "ddp"):
         return
     given = {**placement, **options, "plugins": None}
-    plain: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, _PLAIN)}
+    plain = replaced({name: value for name, value in given.items() if isinstance(value, _PLAIN)})
     plain |= dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     try:
         with isolated(0), warnings.catch_warnings():

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from neurallib.checks import as_list
 from neurallib.progress import counter
 from neurallib.training.placing import is_distributed
 from neurallib.warn import dispensable
@@ -56,7 +57,8 @@ class Bar(ProgressBar):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         now, last = time.monotonic(), trainer.current_epoch + 1 == trainer.max_epochs
         if self._bar is not None and self._bar.disable and (last or now - self._logged >= _LOGGED_EACH):
-            self._logged, told = now, ", ".join(f"{name} {value:.4g}" for name, value in self._numbers().items())
+            self._logged, of = now, self._numbers()  # among them "v_num", whose version may be a text
+            told = ", ".join(f"{name} {value:.4g}" for name, value in of.items() if isinstance(value, float))
             _log.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, told)
 
     def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
@@ -107,11 +109,12 @@ def board(directory: Path, step: int) -> Board:
     return Board(directory, "tensorboard_logs", **settings)
 
 
-def replaced(placement: Mapping[str, Any]) -> dict[str, Any]:
-    """The Trainer's arguments for what takes the place of its own; several tasks of a Slurm job are others' where a run
-    is by itself."""
-    others = not is_distributed(placement) and os.environ.get("SLURM_NTASKS", "1") != "1"
-    return {"profiler": NoProfiler()} | ({"plugins": [LightningEnvironment()]} if others else {})
+def replaced(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer's arguments for what takes the place of its own, where `options`, placement among them, have none;
+    several tasks of a Slurm job are others' where a run is by itself."""
+    others = not is_distributed(options) and os.environ.get("SLURM_NTASKS", "1") != "1"
+    plugins = {"plugins": [LightningEnvironment(), *as_list(options.get("plugins") or ())]} if others else {}
+    return {"profiler": NoProfiler(), **options, **plugins}
 
 
 class NoProfiler(PassThroughProfiler):

@@ -246,9 +246,9 @@ def train(
     start = with_names(check_state(state), outputs, train_data)
     check_given(given, train)
     options = checked_options(start, given)
+    check_trainer(options["placement"], options["trainer_options"])
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
-    check_trainer(options["placement"], options["trainer_options"])
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:

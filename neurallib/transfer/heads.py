@@ -33,7 +33,7 @@ def replace_head(
     num_classes : int, optional
         K of a classification; by default the state's, or 1 (binary) where it did regression.
     multi_label : bool, optional
-        Whether its classes may hold together; by default not, or as in the state where no other task is asked for.
+        Whether its classes may hold together; by default not, or as in the state where nothing else is asked for.
     n_outputs : int, optional
         K of a regression; by default what its factory takes, or of the same task the state's.
     seed : int
