@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from cases import AS_IT_COMES, CASES, QUIET, Case, data, make_state, same_weights
+from pytorch_lightning.loggers import CSVLogger
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
@@ -79,12 +80,14 @@ def test_training_is_quiet_without_its_progress_bar(
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_progress_bar_is_drawn_on_a_terminal_and_not_into_a_log_file_which_has_epochs(
-    terminal: bool, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    terminal: bool, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     caplog.set_level("INFO", "neurallib")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     state = make_state(GRU)
-    trained = nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4)
+    loggers = [CSVLogger(tmp_path, version="a text"), CSVLogger(tmp_path, version=0)]
+    trained = nl.train(state, data(state), data(state, 3), epochs=3, batch_size=4, loggers=loggers)
     shown = capsys.readouterr().err
     assert "epoch 1" in shown if terminal else shown == ""
     losses = trained["training_info"]["val_losses"]
