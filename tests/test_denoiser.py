@@ -72,6 +72,7 @@ def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(t
         assert "expected one that was not" in error.value.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")
 @pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_recipe_goes_on_within_a_training_that_was_stopped(

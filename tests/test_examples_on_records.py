@@ -60,6 +60,7 @@ def test_parts_share_no_person_and_both_have_every_class(tmp_path: Path) -> None
         beat_classes.parts(records, 4, seed=0)
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:no R-peak is found")  # from scratch in eight epochs
 def test_a_detector_is_fine_tuned_with_a_minute_a_person(tmp_path: Path) -> None:
     annotated_records(tmp_path, 3)

@@ -53,9 +53,12 @@ def test_columns_of_a_frame_are_the_channels() -> None:
     assert nl.find_r_peaks(STATE, given).tolist() == PLAIN.tolist()
     assert nl.find_r_peaks(STATE, given, channel="II").tolist() == PLAIN.tolist()
     named = given | {"channels": ["II", "a", "b"]}
-    assert nl.find_r_peaks(STATE, named).tolist() != PLAIN.tolist(), "names that are given go first"
-    with pytest.warns(UserWarning, match="the 3 channels have no names"):
+    with pytest.warns(UserWarning, match="does nothing but rise"):
+        assert nl.find_r_peaks(STATE, named).tolist() != PLAIN.tolist(), "names that are given go first"
+    with pytest.warns(UserWarning) as told:
         nl.find_r_peaks(STATE, given | {"signal": frame.set_axis([0, 1, 2], axis=1)})
+    words = ("the 3 channels have no names, and channel 1 is taken", "in 100% of the recording")  # times are no lead
+    assert [str(warning.message).startswith(each) for warning, each in zip(told, words, strict=True)] == [True, True]
 
 
 def test_names_units_and_the_rate_may_be_arrays() -> None:

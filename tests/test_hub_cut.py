@@ -200,6 +200,7 @@ def test_a_directory_and_the_cache_never_stand_in_for_each_others_files(
     assert told == (("model 2", 2, ["beat 2"]) if lacks == "hparams.yaml" else ("model 1", 1, None))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("way", ["last", "last_taken"])
 def test_a_push_that_is_cut_at_any_byte_leaves_the_old_model_or_the_new_one(
     way: str, hub: Hub, online: Client

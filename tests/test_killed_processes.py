@@ -111,6 +111,7 @@ def test_sigterm_while_one_compiles_kernels_ends_all(tmp_path: Path) -> None:
     assert not {0, None} & set(codes(processes, MINUTE)), errors(tmp_path)
 
 
+@pytest.mark.nightly
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     (main,) = training(tmp_path, "starting", -1, 2, SCRIPT)
     await_told(tmp_path, 1)

@@ -86,6 +86,7 @@ assert nl.open_folder(root / "data/x", root / "data/y", "train")[0][1] == 1
 """
 
 
+@pytest.mark.nightly
 def test_files_are_locked_and_written_where_there_is_no_fcntl(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WINDOWS + PROGRAM, str(tmp_path)]
     environment = {"PYTHONPATH": str(Path(nl.__file__).parents[1])}

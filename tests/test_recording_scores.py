@@ -267,7 +267,7 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.class_scores([[0, 5]], [[0, 1]], names=["x"]), ValueError, "there is a class 5"),
         (lambda r, f: nl.class_scores([[-1]], [[1]]), ValueError, "no step has a known class"),
         (lambda r, f: nl.class_scores([["N"]], [["V"]]), TypeError, "<U1; expected whole numbers, such as"),
-        (lambda r, f: nl.class_scores([[0]], [[1]], names="aba"), ValueError, "names holds a twice"),
+        (lambda r, f: nl.class_scores([[0]], [[1]], names=[*"aba"]), ValueError, "names holds a twice"),
         (lambda r, f: nl.class_scores([[0]], [[1]], people=[math.nan]), ValueError, "person of 'recording 0' is nan"),
         (lambda r, f: nl.evaluate_recordings(f, [r | {"person": math.nan}]), ValueError, "person of 'a' is nan"),
         (lambda r, f: nl.denoising_scores(np.ones(3), np.ones(3), np.ones(4)), ValueError, r"denoised \(4, 1\)"),

@@ -29,6 +29,7 @@ def test_denormal_numbers_are_flushed_inside_and_left_alone_outside() -> None:
     assert torch.tensor(smallest) / 4 != 0  # this thread is as it was
 
 
+@pytest.mark.nightly
 def test_one_thread_is_one_thread_and_a_late_one_can_predict() -> None:
     script = """
         import sys, threading, numpy as np, torch, neurallib as nl

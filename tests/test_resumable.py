@@ -268,6 +268,7 @@ def told(change: tuple[str, str] = ("", ""), fix: int = 1, follows: bool = True)
         return described(script["function"], follows)
 
 
+@pytest.mark.nightly
 def test_function_is_told_otherwise_with_whatever_it_uses_of_its_module() -> None:
     first = told()
     assert told() == first == told(("import own", "import own, sys\nunused = 1"))
@@ -281,6 +282,7 @@ def test_function_is_told_otherwise_with_whatever_it_uses_of_its_module() -> Non
     assert {told(change, follows=False) for change in changes} == {told(follows=False)}  # a run that counts goes on
 
 
+@pytest.mark.nightly
 def test_function_is_told_alike_in_every_process(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def fix(x):\n    return 1\n")
     (tmp_path / "script.py").write_text(f"{TOLD}\nprint(described(function, True))")

@@ -68,6 +68,7 @@ def start(script: str, *arguments: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_a_fork_after_torch_has_used_threads_is_refused_with_the_way_out(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def test_preprocessing_is_the_targets_and_where_it_has_none_the_sources(
     assert (got["sampling_frequency"], got["normalization"]) == expected
 
 
-@pytest.mark.parametrize("name, value", [("channels", ["II"]), ("units", ["mV"]), ("window", 5.0)])
+@pytest.mark.parametrize("name, value", [("channels", ["II", "V1"]), ("units", ["mV", "V"]), ("window", 5.0)])
 def test_all_that_the_sources_layers_have_seen_of_signals_goes_along(name: str, value: object) -> None:
     target, source = models()
     source["preprocessing"][name] = value  # type: ignore[literal-required]

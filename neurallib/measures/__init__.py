@@ -22,6 +22,10 @@ Yes is a probability above 0.5, or above what is given as `threshold`. One is ch
 `threshold_curves` tells what each would give, and `plot_curves` shows it:
 
 ```python
+ecg = [nl.synthetic_ecg(duration=10, sampling_frequency=100, seed=i) for i in range(8)]
+pairs = [(signal[:, None], nl.peak_labels(r_peaks, len(signal), 5)[:, None]) for signal, r_peaks in ecg]
+val, test = pairs[:4], pairs[4:]
+state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=1)  # which training would make better
 curves = nl.threshold_curves(state, val)  # ROC, precision by recall, calibration
 above = nl.choose_threshold(curves)  # the best F1; of several labels one for each
 above = nl.choose_threshold(curves, measure="specificity", recall=0.95)  # the most specific of those as sensitive

@@ -73,7 +73,10 @@ def _as_signal(signal: Any, what: str) -> Any:
     if hasattr(signal, "toarray"):
         raise TypeError(f"{what} is a {type(signal).__name__}; expected an array [T, C]: signal.toarray().")
     if isinstance(signal, (list, tuple, Tensor)) or hasattr(signal, "to_numpy"):  # pandas, whose slices are columns
-        signal = as_array(signal, f"{what}, [T, C],")
+        try:
+            signal = as_array(signal, what)
+        except ValueError as error:
+            raise TypeError(str(error)) from error
     try:
         return signal.astype(np.float64) if getattr(signal, "dtype", None) == object else signal
     except (TypeError, ValueError) as error:
