@@ -155,25 +155,22 @@ def find_r_peaks(
     given = {"threshold": threshold, "min_distance": min_distance, "smoothing": smoothing}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings, beats = event_settings(state) | chosen, beats and not chosen and doubt == said.get("doubt")
-    if task.n_features == 1 and known is None:  # of any lead
-        leads = _leads(state, recording) if channel is None else []
-        if len(leads) > 1:
-            found, column = events_of_leads(
-                state, recording, leads, settings, doubt, gpu_id, beats, enable_progress_bar
-            )
-            if doubt is not None and doubt < 2:
-                found = _beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
-            return snapped(recording, found, snap, polarity, column, asked)
-        recording = of_channel(recording, leads[0] if leads else column)
-        column = 0
-    if column not in signals_of(recording):
-        warn("the channel does nothing but rise, as times and counters do: what is found in it is no event.")
-    rate = float(recording["sampling_frequency"])
-    answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
-    parts = without_holes(answers.parts, answers.n_steps, 1)
-    (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
+    is_of_any_lead = task.n_features == 1 and known is None
+    leads = _leads(state, recording) if is_of_any_lead and channel is None else []
+    if len(leads) > 1:
+        found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id, beats, enable_progress_bar)
+    else:
+        if is_of_any_lead:
+            recording, column = of_channel(recording, leads[0] if leads else column), 0
+        leads = [column]
+        if column not in signals_of(recording):
+            warn("the channel does nothing but rise, as times and counters do: what is found in it is no event.")
+        rate = float(recording["sampling_frequency"])
+        answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
+        parts = without_holes(answers.parts, answers.n_steps, 1)
+        (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
     if doubt is not None and doubt < 2:
-        found = _beside_neighbours(recording, found, [column])
+        found = _beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
     return snapped(recording, found, snap, polarity, column, asked)
 
 
