@@ -262,7 +262,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return fuzz_files.write_files(tmp_path_factory.mktemp("whole"))
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(HERE))
 @pytest.mark.filterwarnings("ignore")
 def test_a_mutated_file_loads_or_is_refused_by_name(
