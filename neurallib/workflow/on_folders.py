@@ -18,7 +18,7 @@ from neurallib.warn import warn
 
 PathLike = str | Path
 F = TypeVar("F", bound=Callable[..., State])
-_FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
+FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
 
 
 def helped_by_train(function: F) -> F:
@@ -96,7 +96,7 @@ def train_on_folders(
     **options: Any,
 ) -> State:
     """Open the folders and train on them, into a new checkpoints directory."""
-    folder = {name: options.pop(name) for name in _FOLDER}
+    folder = {name: options.pop(name) for name in FOLDER}
     folder["all_samples"] = boolean("all_samples", folder["all_samples"]) or folder["samples"] is None
     if classification is not None:
         boolean("classification", classification)
