@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -142,11 +142,16 @@ def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     ratios = [2, 1][:n_panels]
     panels = list(figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0])
     for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-        axes.set_axisbelow(True)
+        put_on_grid(axes, "y")
     figure.align_ylabels(panels)
     return figure, panels
+
+
+def put_on_grid(axes: Axes, lines: Literal["x", "y", "both"]) -> None:
+    """Take the box away, and draw lines behind what is shown."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=lines, color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
 
 
 def empty_figure(width: float, height: float) -> Figure:

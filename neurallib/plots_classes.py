@@ -14,7 +14,7 @@ from neurallib.checks import names_of
 from neurallib.measures.curves import curves_of
 from neurallib.measures.thresholds import as_thresholds
 from neurallib.names import hinted, listing
-from neurallib.plots import INK, MUTED, empty_figure, saved
+from neurallib.plots import INK, MUTED, empty_figure, put_on_grid, saved
 from neurallib.signals.smoothing import class_names
 from neurallib.tasks import Task
 
@@ -182,9 +182,7 @@ def plot_curves(
 
 def _unit_square(axes: Axes, x: str, y: str, measure: str) -> None:
     axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e6e6e6", linewidth=0.7)
-    axes.set_axisbelow(True)
+    put_on_grid(axes, "both")
     legend = axes.legend(
         title=measure, frameon=False, fontsize=8, title_fontsize=9, alignment="left", loc="upper center",
         bbox_to_anchor=(0.5, -0.14),

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurallib.measures.tables import check_result, worst_first
 from neurallib.names import hinted, listing
-from neurallib.plots import BLUE, INK, MUTED, ORANGE, empty_figure, saved
+from neurallib.plots import BLUE, INK, MUTED, ORANGE, empty_figure, put_on_grid, saved
 
 _LINES = {"bias": "bias", "+1.96 sd": "agreement_high", "-1.96 sd": "agreement_low"}
 MANY = 5000  # values, of more than which a point each hides how many there are
@@ -84,9 +84,7 @@ def plot_record_scores(
     axes.set_yticks(places, [*(str(record["name"]) for record in records), *kinds], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(measure)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.7)
-    axes.set_axisbelow(True)
+    put_on_grid(axes, "x")
     return saved(figure, path)
 
 

@@ -44,18 +44,18 @@ def describe(state: State) -> Task:
     hparams, names = state["hparams"], state.get("postprocessing", {}).get("outputs")
     seq2one = ARCHITECTURES[state["architecture"]].seq2one
     task = Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
-    return task if names is None else task._replace(names=check_names("outputs", names, task))
+    return task if names is None else task._replace(names=check_names(names, task))
 
 
-def check_names(name: str, names: Any, task: Task) -> tuple[str, ...]:
-    """The names of a task's outputs, or an error that calls them `name`: of binary classes one, that of the positive.
+def check_names(names: Any, task: Task) -> tuple[str, ...]:
+    """The names of a task's outputs: of binary classes one, that of the positive.
 
     Raises
     ------
     TypeError, ValueError
         If they are not as many different texts as there are outputs.
     """
-    expected = f"{name}={names!r}; {task} expects a list of {task.n_outputs} different names"
+    expected = f"outputs={names!r}; {task} expects a list of {task.n_outputs} different names"
     names = as_list(names)
     if not is_list(names) or not all(isinstance(entry, str) for entry in names):
         raise TypeError(f"{expected}.")

@@ -19,6 +19,10 @@ from cases import Case, make_state, write_folders  # noqa: E402
 from hub_client import Client  # noqa: E402
 from hub_server import Hub, running_hub  # noqa: E402
 
+from neurallib.files import atomic_write  # noqa: E402
+from neurallib.plots_losses import plot_losses  # noqa: E402
+from neurallib.training import saving  # noqa: E402
+
 # The same examples in every run, and no failure because the machine is busy.
 settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
@@ -44,6 +48,22 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where checkpoint directories go: never into the tree."""
     monkeypatch.setenv("NEURALLIB_RESULTS_DIR", str(tmp_path / "results"))
     return tmp_path / "results"
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Runs that leave files take most of their time for the picture of their losses, which is made and not painted, and
+    to wait for the disk; a test that looks at the picture undoes it."""
+
+    def made(train_losses: Any, val_losses: Any, path: Path, **options: Any) -> None:
+        plot_losses(train_losses, val_losses, **options)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    with monkeypatch.context() as quick:
+        quick.setattr(saving, "plot_losses", made)
+        quick.setattr(os, "fsync", lambda descriptor: None)
+        yield quick
 
 
 @pytest.fixture

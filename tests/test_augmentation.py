@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
+from cases import CASES, FEW, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
 from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 from watching import Watch, marked
 
 import neurallib as nl
 from neurallib.signals.augmentation import Augmentation
-from neurallib.signals.conversion import AS_GIVEN
+from neurallib.signals.conversion import Handed
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_training
 
@@ -60,11 +60,11 @@ def cropped(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tup
 
 
 def prepared(state: nl.State, pairs: list, function: Any, seed: int = 1) -> PreparedData:
-    options: dict[str, Any] = {"memory_budget": 2**20, "enable_progress_bar": False, "handed": AS_GIVEN}
+    options: dict[str, Any] = {"memory_budget": 2**20, "enable_progress_bar": False, "handed": Handed()}
     return prepare_training(state, pairs, "data", augmentation=Augmentation(function, seed), **options)[1]
 
 
-@each_case
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_augmented_training_is_the_same_each_time_and_another_than_without(case: Case) -> None:
     state = make_state(case)
     pairs, options = data(state), {"epochs": 2, "batch_size": 3} | QUIET

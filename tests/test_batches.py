@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_pairs, make_state
+from cases import FEW, Case, make_pairs, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signal_files import ramp, save_pair
@@ -169,7 +169,7 @@ def test_processes_together_see_what_one_process_would(
     assert all(batch in alone for batch in taken_in_turn)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_a_loader_gives_each_process_its_own_batches_in_the_order_of_seed_and_epoch(case: Case) -> None:
     state = make_state(case)
     data = nl.prepare(state, marked(state, [4] * 12))
@@ -200,7 +200,7 @@ def test_an_order_leaves_every_global_generator_as_it_is() -> None:
     assert torch.equal(torch_before, torch.get_rng_state()) and np.array_equal(numpy_before, np.random.get_state()[1])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_a_loader_gives_batches_and_draws_nothing_from_the_global_generator(case: Case) -> None:
     state = make_state(case)
     loader = nl.make_loader(nl.prepare(state, make_pairs(state, [4, 6, 5])), batch_size=2, shuffle=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, data, make_state
+from cases import FEW, QUIET, Case, data, make_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
@@ -177,7 +177,7 @@ def test_a_warm_filter_has_forgotten_where_it_began() -> None:
     assert warm_up([HIGH | {"frequency": 1e-4}], RATE) == 100_000, "memory has a bound"
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_a_state_with_causal_steps_trains_and_comes_back_from_its_files(case: Case, tmp_path: Path) -> None:
     state = make_state(case, steps=STEPS)
     state["preprocessing"]["sampling_frequency"] = RATE

@@ -146,10 +146,10 @@ def leads() -> nl.State:
 
 def test_a_rate_that_leaves_nothing_of_what_a_state_looks_for_is_told(recwarn: pytest.WarningsRecorder) -> None:
     state = nl.load_pretrained("ecg_r_peaks")
-    recording = {"signal": np.random.default_rng(0).standard_normal((2000, 1)), "channels": ["II"], "units": ["mV"]}
-    for rate, told in ((50.0, 0), (16.0, 0), (15.0, 1), (0.25, 1), (2000.0, 0)):
+    signal = np.random.default_rng(0).standard_normal((2000, 1))
+    for rate, told, n in ((50.0, 0, 250), (16.0, 0, 80), (15.0, 1, 80), (0.25, 1, 4), (2000.0, 0, 2000)):
         recwarn.clear()
-        nl.find_r_peaks(state, recording | {"sampling_frequency": rate})
+        nl.find_r_peaks(state, {"signal": signal[:n], "channels": ["II"], "units": ["mV"], "sampling_frequency": rate})
         assert sum("Is it given in Hz" in str(warning.message) for warning in recwarn) == told, rate
 
 

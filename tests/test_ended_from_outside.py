@@ -72,8 +72,9 @@ def clocked(seconds: int, monkeypatch: pytest.MonkeyPatch, results: Path, **opti
     return trained(results, max_time={"seconds": seconds}, **options)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
-@pytest.mark.parametrize("seconds", [3, EPOCH, EPOCH + 1])
+@pytest.mark.parametrize(
+    ("seconds", "schedule"), [(3, "cosine"), (EPOCH, "cosine"), (EPOCH, "plateau"), (EPOCH + 1, "plateau")]
+)
 def test_a_run_that_is_out_of_time_goes_on(
     seconds: int, schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The house: imports that only go down, a light import, and argument names that stay."""
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -80,22 +81,32 @@ def modules(package: Path) -> dict[str, Path]:
     return {module_name(path, package): path for path in sorted(package.rglob("*.py"))}
 
 
-def imported(path: Path, package: Path, known: dict[str, Path]) -> Iterator[str]:
-    """The modules of the package that a module imports, anywhere in it and in whatever form."""
-    here = ["neurallib", *module_name(path, package).split(".")]
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@functools.cache
+def names_imported(text: str) -> list[tuple[int, str]]:
+    """What a module imports, anywhere in it and in whatever form, each with the dots before it."""
+    found = []
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = [*here[: -node.level], node.module or ""] if node.level else [node.module or ""]
-            names = [".".join(filter(None, [*base, alias.name])) for alias in node.names]
-        for name in names:
-            top, *parts = name.split(".")
-            if top == "neurallib":  # the longest part of the name that is a module; else what the map hands on
-                found = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
-                inner = (m for f in found for m in (f, f"{f}.__init__") if m in known)
-                yield next(inner, "__init__")
+            found += [(node.level, ".".join(filter(None, [node.module, alias.name]))) for alias in node.names]
+    return found
+
+
+def imported(path: Path, package: Path, known: dict[str, Path]) -> Iterator[str]:
+    """The modules of the package that a module imports."""
+    here = ["neurallib", *module_name(path, package).split(".")]
+    for level, name in names_imported(path.read_text()):
+        top, *parts = [*here[:-level], *name.split(".")] if level else name.split(".")
+        if top == "neurallib":  # the longest part of the name that is a module; else what the map hands on
+            found = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+            inner = (m for f in found for m in (f, f"{f}.__init__") if m in known)
+            yield next(inner, "__init__")
 
 
 def room(name: str) -> str:
@@ -115,21 +126,26 @@ def wrong_imports(package: Path) -> list[str]:
     return wrong
 
 
+@functools.cache
+def imported_at_once(text: str) -> set[str]:
+    """The packages that a module imports as soon as it is imported itself."""
+    found = set()
+    waiting = list(parsed(text).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.expr)) or is_for_types_alone(node):
+            continue
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
 def heavy_imports(package: Path, heavy: str) -> set[str]:
     """The modules that import a package as soon as they are imported themselves."""
-    importing = set()
-    for name, path in modules(package).items():
-        waiting = list(ast.parse(path.read_text()).body)
-        while waiting:
-            node = waiting.pop()
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_types_alone(node):
-                continue
-            waiting += ast.iter_child_nodes(node)
-            if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == heavy for alias in node.names):
-                importing.add(name)
-            if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == heavy:
-                importing.add(name)
-    return importing
+    return {name for name, path in modules(package).items() if heavy in imported_at_once(path.read_text())}
 
 
 def is_for_types_alone(node: ast.AST) -> bool:
@@ -176,7 +192,7 @@ HEAVY = {
     "matplotlib": set(),
     "scipy": set(),
     "huggingface_hub": set(),
-    "training.tensorboard": set(),
+    "tensorboard": set(),
     "wfdb": set(),
     "edfio": set(),
     "onnx": set(),
@@ -215,7 +231,7 @@ def test_importing_neurallib_loads_nothing_heavy_and_writes_nothing(tmp_path: Pa
 def lines_of_code(path: Path) -> Iterator[tuple[str, int]]:
     """Each function with its lines from `def` on, without its docstring, comments and blank lines."""
     text = path.read_text().splitlines()
-    for node in ast.walk(ast.parse("\n".join(text))):
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[0]
             said = set(range(body.lineno, (body.end_lineno or 0) + 1)) if ast.get_docstring(node) is not None else set()
@@ -244,7 +260,7 @@ def test_every_file_fits_one_sitting(folder: str) -> None:
 def names_used(text: str) -> set[str]:
     """What a script or a block of code takes from the package: modules, and attributes of the name it is given."""
     used = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "neurallib":
             used |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):

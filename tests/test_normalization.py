@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from signal_files import one_feature
 
 import neurallib as nl
-from neurallib.signals.normalization import OWN, normalize, signal_scale
+from neurallib.signals.normalization import OWN, as_input, signal_scale
 from neurallib.signals.statistics import Statistics
+from neurallib.state import new_preprocessing
 from neurallib.tasks import describe
 
 each_normalization = pytest.mark.parametrize("name", OWN)
+
+
+def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
+    return as_input(x, new_preprocessing({"normalization": name}))[0]
 
 
 def channels(n_steps: int = 40) -> np.ndarray:

@@ -10,7 +10,7 @@ from cases import Case, make_state
 from signal_files import one_feature, ramp, write
 
 import neurallib as nl
-from neurallib.signals.conversion import AS_GIVEN
+from neurallib.signals.conversion import Handed
 from neurallib.signals.preparing import prepare_handed
 
 
@@ -136,7 +136,7 @@ def test_signals_without_targets_are_prepared_alike(tmp_path: Path) -> None:
     x = ramp(6)
     folder = nl.open_folder(*write(tmp_path, {"1.npy": x}, {"1.npy": np.zeros((6, 1))}))
     for signals in ([x], [torch.from_numpy(x)], folder, x[None]):
-        assert torch.equal(prepare_handed(state, signals, "signals", False, AS_GIVEN)[0][0], torch.from_numpy(x))
+        assert torch.equal(prepare_handed(state, signals, "signals", False, Handed())[0][0], torch.from_numpy(x))
 
 
 def test_what_is_prepared_is_not_prepared_once_more() -> None:

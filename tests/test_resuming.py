@@ -14,7 +14,7 @@ import forking
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, make_state, write_folders
+from cases import FEW, QUIET, Case, make_state, write_folders
 from pytorch_lightning.callbacks import Callback, StochasticWeightAveraging
 from stopping import GRU, Stop, assert_same, run, stopped
 
@@ -42,8 +42,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(at: tuple[int, int], 
         assert Stop.steps <= 5 * 4 + (every if isinstance(every, int) else 1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_architecture_goes_on(case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_every_architecture_and_task_goes_on(case: Case, tmp_path: Path) -> None:
     state = make_state(case, dropout=0.2)
     whole = run(tmp_path / "whole", state, augment=None)
     directory = stopped((2, 1), tmp_path / "parts", state, augment=None, checkpoint_every=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_state
+from cases import CASES, FEW, QUIET, Case, data, make_pairs, make_state, same_state
 from scipy.signal import butter, sosfiltfilt
 
 import neurallib as nl
@@ -118,7 +118,7 @@ def test_steps_are_those_that_were_given_and_what_is_no_yes_is_no() -> None:
     np.testing.assert_array_equal(nl.predict(state, [noise()])[0], nl.predict(plain, [noise()])[0])
 
 
-@each_case
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_a_state_with_steps_trains_and_comes_back_from_its_files(case: Case, tmp_path: Path) -> None:
     state = stepping(case, fold=2)
     assert state["hparams"]["n_features"] == 2 and "steps" not in state["hparams"]

@@ -13,6 +13,7 @@ from neurallib.measures.by_person import Measures, Scored, joined, summary, with
 from neurallib.measures.ranking import Ranked, ranked, ranking
 from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
+from neurallib.measures.thresholds import mean_told
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
@@ -245,19 +246,13 @@ def class_measures(sums: np.ndarray, names: Sequence[str]) -> Measures:
         agreed, by_chance = right.sum(-1) / n, (true * found).sum(-1) / n**2
         measures = {
             "accuracy": agreed,
-            "balanced_accuracy": _mean(recall),
-            "f1_macro": _mean(f1),
+            "balanced_accuracy": mean_told(recall, -1),
+            "f1_macro": mean_told(f1, -1),
             "cohen_kappa": (agreed - by_chance) / (1 - by_chance),
         }
     for kind, each in (("precision", precision), ("recall", recall), ("f1", f1)):
         measures |= {f"{kind}_{name}": each[..., i] for i, name in enumerate(names)}
     return measures
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the classes that something can be said of."""
-    told = ~np.isnan(values)
-    return np.asarray(np.where(told, values, 0).sum(-1) / told.sum(-1))
 
 
 def _confusion_table(counts: np.ndarray, names: Sequence[str]) -> str:

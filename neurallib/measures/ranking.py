@@ -9,6 +9,7 @@ import numpy as np
 
 from neurallib.measures.auroc import Auroc, area, average_precision
 from neurallib.measures.by_person import Gross, Measures, Scored, paired, summary
+from neurallib.measures.thresholds import mean_told
 from neurallib.signals.smoothing import exclude_each_other
 
 GROUPS = 1 << 8  # of those with a class, and of those without, that are told apart where people are drawn again
@@ -90,10 +91,9 @@ def _told(sides: Sequence[Any], names: Sequence[str]) -> Measures:
     each = np.stack([area(*side) for side in sides], axis=-1)
     if len(sides) == 1:
         return {"auroc": each[..., 0], "average_precision": average_precision(*sides[0])}
-    told = ~np.isnan(each)
     with np.errstate(invalid="ignore"):
-        mean = np.where(told, each, 0).sum(-1) / told.sum(-1)
-    return {"auroc": np.asarray(mean)} | {f"auroc_{name}": each[..., i] for i, name in enumerate(names)}
+        mean = mean_told(each, -1)
+    return {"auroc": mean} | {f"auroc_{name}": each[..., i] for i, name in enumerate(names)}
 
 
 def _counts(whole: Ranked, beside: Ranked | None = None) -> tuple[Any, Gross]:

@@ -75,8 +75,8 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
     return np.asarray(2 * tp / (2 * tp + fp + fn))
 
 
-def mean_told(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    """Over the first axis, of what can be told."""
+def mean_told(values: np.ndarray | list[np.ndarray], axis: int = 0) -> np.ndarray:
+    """Over an axis, of what can be told."""
     values = np.asarray(values)
     told = ~np.isnan(values)
-    return np.asarray(np.where(told, values, 0).sum(0) / told.sum(0))
+    return np.asarray(np.where(told, values, 0).sum(axis) / told.sum(axis))

@@ -28,13 +28,13 @@ from neurallib.tasks import n_outputs
 from neurallib.training.optimization import make_optimizer
 from neurallib.warn import dispensable, warn
 from neurallib.workflow.from_scratch import train_from_scratch
+from neurallib.workflow.on_folders import FOLDER
 
 # Where and how a trial runs; its files are told apart by their names, sizes and times instead of by their folder.
 _NOT_OF_THE_RESULT = {
     "state", "path_x", "path_y", "gpu_id", "results_directory", "memory_budget", "enable_progress_bar",
     "classification", "dry_run", "resume", "checkpoint_every", "devices", "num_nodes", "strategy",
 }  # fmt: skip
-_FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
 
 
 class TrialResult(TypedDict):
@@ -214,7 +214,7 @@ def _training(train_params: Mapping[str, Any]) -> list[Any]:
     bound = inspect.signature(train_from_scratch).bind(None, **train_params)
     bound.apply_defaults()
     known = bound.arguments | bound.arguments.pop("trainer_options")
-    folders = [open_folder(part=part, **{name: known[name] for name in _FOLDER}) for part in ("train", "val")]
+    folders = [open_folder(part=part, **{name: known[name] for name in FOLDER}) for part in ("train", "val")]
     files = dict.fromkeys(path for folder in folders for path in [*folder.paths_x, *folder.paths_y])
     stats = [(path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return [{name: known[name] for name in known if name not in _NOT_OF_THE_RESULT}, stats]

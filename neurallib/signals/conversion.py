@@ -77,9 +77,6 @@ class Handed(NamedTuple):
     untold: bool = False  # whether nobody says at which rate they are, and the state knows its own
 
 
-AS_GIVEN = Handed()
-
-
 def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
     """[ceil(T * rate), C] by a polyphase filter (scipy), the ends of the signal continued.
 

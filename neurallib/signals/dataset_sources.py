@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -95,9 +95,7 @@ def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any])
     signal = (signal[:, None] if signal.ndim == 1 else signal)[:, columns]
     signal = signal if factors is None else signal * factors
     names = picked_names(reading.get("channels"), columns, known)
-    made: Any = {**source, "signal": signal, "units": units, "channels": names}
-    read: Recording = made
-    return read
+    return cast(Recording, {**source, "signal": signal, "units": units, "channels": names})
 
 
 def like_first(recording: Recording, name: str, first: First, asked: bool) -> Recording:
@@ -126,9 +124,8 @@ def like_first(recording: Recording, name: str, first: First, asked: bool) -> Re
             raise ValueError(f"{error} {first.name!r}, the first, has {listing(first.units)}.") from None
     signal = recording["signal"] if order == sorted(order) else recording["signal"][:][:, order]
     signal = signal if factors is None else signal[:] * factors
-    like: Any = {**recording, "signal": signal, "channels": [names[column] for column in order], "units": units}
-    made: Recording = like
-    return made
+    ordered = [names[column] for column in order]
+    return cast(Recording, {**recording, "signal": signal, "channels": ordered, "units": units})
 
 
 def check_units(entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -190,6 +187,4 @@ def at_rate(recording: Recording, rate: float) -> Recording:
     signal = resampled(recording["signal"], ratio).astype(np.float32)
     samples = np.rint(recording["events"]["sample"] * float(ratio)).astype(np.int64)
     events = {**recording["events"], "sample": np.minimum(samples, len(signal) - 1)}
-    resampled_: Any = {**recording, "signal": signal, "sampling_frequency": float(rate), "events": events}
-    made: Recording = resampled_
-    return made
+    return cast(Recording, {**recording, "signal": signal, "sampling_frequency": float(rate), "events": events})

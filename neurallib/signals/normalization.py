@@ -187,26 +187,6 @@ def target_scale(own: Scale | None, preprocessing: Mapping[str, Any]) -> Scale |
     return Scale(offset + own.factor * of_all.shift, own.scale * of_all.scale)
 
 
-def normalize(x: np.ndarray, name: str | None) -> np.ndarray:
-    """Normalize each channel of a signal over its time steps.
-
-    Parameters
-    ----------
-    x : np.ndarray
-        [T, C], any real dtype; stays as it is.
-    name : str or None
-        "minmax": to 0..1. "zscore": to mean 0 and standard deviation 1. "robust": by median and interquartile range, so
-        that half of the values lie in about -0.7..0.7. "block": by median and size, the median of how far each eighth
-        of the signal goes from it. None: as it is. A constant channel becomes 0.
-
-    Returns
-    -------
-    np.ndarray
-        [T, C] float32; computed in float64.
-    """
-    return np.array(x, dtype=np.float32) if name is None else own_scale(x, name).apply(x)
-
-
 def _flat(scale: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Which channels are constant but for rounding, and have no shape to blow up; rounding is measured against x."""
     flat: np.ndarray = scale <= 1e-12 * np.abs(x).max(axis=0, initial=0)

@@ -12,9 +12,7 @@ from torch import Tensor
 from neurallib.checks import boolean, integer, number
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
-from neurallib.signals.smoothing import as_numbers, as_probabilities
-
-_PART = 1 << 20  # steps that are looked at together
+from neurallib.signals.smoothing import PART, as_numbers, as_probabilities
 
 
 @hinted
@@ -148,7 +146,7 @@ def samples_within(name: str, peaks: ArrayLike, n_steps: int) -> np.ndarray:
 
 def _above(values: np.ndarray, threshold: float) -> np.ndarray:
     """The indices, int64, of the values above the threshold; compared in float64, a part at a time."""
-    parts = ((i, values[i : i + _PART].astype(np.float64)) for i in range(0, max(len(values), 1), _PART))
+    parts = ((i, values[i : i + PART].astype(np.float64)) for i in range(0, max(len(values), 1), PART))
     return np.concatenate([np.flatnonzero(part > threshold) + i for i, part in parts]).astype(np.int64)
 
 

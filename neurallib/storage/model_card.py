@@ -101,33 +101,9 @@ def save_model_card(
     >>> "# RPeaks" in card, "| auroc | 0.99 |" in card
     (True, True)
     """
-    state, directory = check_state(state), as_path("directory", directory)
-    path = directory / CARD
-    card = model_card(
-        state, directory, metrics=metrics, measured_on=measured_on, intervals=intervals, limits=limits, license=license,
-        datasets=datasets, base_model=base_model, description=description,
-    )  # fmt: skip
-    with atomic_write(path) as temporary:
-        temporary.write_text(card, encoding="utf-8")
-    return path
-
-
-def model_card(
-    state: State,
-    directory: Path,
-    *,
-    metrics: Mapping[str, float] | None = None,
-    measured_on: str | None = None,
-    intervals: Mapping[str, Sequence[float]] | None = None,
-    limits: str | None = None,
-    license: str | None = None,
-    datasets: Sequence[str] | None = None,
-    base_model: str | None = None,
-    description: str | None = None,
-) -> str:
-    """The text that `save_model_card` writes."""
     from huggingface_hub import ModelCard
 
+    state, directory = check_state(state), as_path("directory", directory)
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics is a {type(metrics).__name__}; expected numbers by name, as `evaluate` gives them.")
     if intervals is not None and not isinstance(intervals, Mapping):
@@ -160,7 +136,9 @@ def model_card(
     data = _metadata(state, metrics or {}, measured_on)
     data[DIGEST] = digest(state["weights"])
     data.license, data.datasets, data.base_model = license, list(datasets or ()) or None, base_model
-    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+    with atomic_write(path := directory / CARD) as temporary:
+        temporary.write_text(str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n")), encoding="utf-8")
+    return path
 
 
 def _check_measured(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> None:

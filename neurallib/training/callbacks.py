@@ -55,7 +55,7 @@ class Recorder(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if self.optimizers:  # of a run that goes on
-            self._ran = _running(trainer)
+            self._ran = optimizer_and_schedule(trainer)
         if trainer.loggers and trainer.is_global_zero:
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
@@ -186,7 +186,7 @@ class Recorder(Callback):
 
     def _tell(self, trainer: pl.Trainer, module: Any) -> None:
         """Note the optimizer and the schedule that run, with their first learning rates; callbacks may change them."""
-        optimizer, schedule = _running(trainer)
+        optimizer, schedule = optimizer_and_schedule(trainer)
         if not self.optimizers:
             self.learning_rate, group = float(module.hparams["learning_rate"]), trainer.optimizers[0].param_groups[0]
             own = callable(self._run.optimizer)
@@ -199,7 +199,7 @@ class Recorder(Callback):
             changed = all(running is not ran for ran in self._ran)
             if not told or (changed and told[-1].split(" from epoch ")[0] != words):
                 told.append(f"{words}{later}")
-        self._ran = _running(trainer)
+        self._ran = optimizer_and_schedule(trainer)
 
     def as_plain(self) -> dict[str, Any]:
         """What the run has come to, in values that a checkpoint can hold."""
@@ -241,7 +241,7 @@ class Recorder(Callback):
         )
 
 
-def _running(trainer: pl.Trainer) -> tuple[Any, Any]:
+def optimizer_and_schedule(trainer: pl.Trainer) -> tuple[Any, Any]:
     """The optimizer and the schedule, None where there is none."""
     schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
     return trainer.optimizers[0], schedules[0] if schedules else None

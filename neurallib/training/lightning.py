@@ -30,7 +30,7 @@ from neurallib.models.registry import build_network
 from neurallib.state import Batch
 from neurallib.storage.original import file_hparams
 from neurallib.tasks import describe
-from neurallib.training.callbacks import Recorder
+from neurallib.training.callbacks import Recorder, optimizer_and_schedule
 from neurallib.training.checkpointing import Checkpointing, cut_at
 from neurallib.training.company import Company, company_of
 from neurallib.training.divergence import Diverged
@@ -113,8 +113,7 @@ class _Training(pl.LightningModule):
         """Begin anew at the rate that a LearningRateFinder has set, of which the schedule does not know."""
         rate = float(self.hparams["learning_rate"])
         if rate != self._rate:
-            schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-            set_rate_(self.trainer.optimizers[0], schedules[0] if schedules else None, rate)
+            set_rate_(*optimizer_and_schedule(self.trainer), rate)
         self._rate = rate
 
     def on_train_epoch_start(self) -> None:

@@ -109,7 +109,7 @@ def with_names(state: State, outputs: Any, data: Any) -> State:
     if outputs is None:
         return state
     unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))
-    names = list(check_names("outputs", outputs, describe(unnamed)))
+    names = list(check_names(outputs, describe(unnamed)))
     if (known := state["postprocessing"]["outputs"]) not in (None, names):
         warn(f"outputs change from {known} to {names}.")
     return changed(unnamed, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": names}))

@@ -81,7 +81,7 @@ class Bar(ProgressBar):
         self._bar.set_postfix(self._numbers(), refresh=True)
 
     def _numbers(self) -> dict[str, Any]:
-        return {name: value for name, value in self.get_metrics(self.trainer, self.trainer.lightning_module).items()}
+        return dict(self.get_metrics(self.trainer, self.trainer.lightning_module))
 
 
 class Board(TensorBoardLogger):
