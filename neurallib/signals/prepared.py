@@ -180,8 +180,7 @@ class PreparedData(Dataset[Item]):
                 self.class_counts += class_counts(y, self.task)
                 if self.task.names == (R_PEAK,) and not self.task.seq2one:
                     self.beats += events_in(y)
-            size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
-            fits = size <= memory_budget
+            fits = (size := (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes) <= memory_budget
             memory_budget -= size * fits
             if fits and i in twice and not _same((x, y), self._read(i)[:2]):
                 drawn.append(self.names[i])
