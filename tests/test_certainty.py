@@ -85,6 +85,21 @@ def test_no_beat_is_found_in_a_pause_whose_noise_is_nothing_beside_beats(start: 
     assert nl.peak_scores(true, both, sampling_frequency=RATE)["f1"] > 0.98, "another lead shows that there are beats"
 
 
+@each_model
+def test_the_last_digit_of_a_flat_line_has_no_beats_and_is_told(name: str) -> None:
+    state, rng = nl.load_pretrained(name), np.random.default_rng(0)
+    flat = 1000.0 + (rng.random(15_000) < 0.01)
+    assert len(found(state, flat, doubt=2)) > 30, "what would be taken for beats"
+    for leads in ((flat.astype(np.int16),), (0.005 * flat, 0.005 * flat[::-1])):
+        with pytest.warns(UserWarning, match=r"(\d+) of the \1 that were found are no larger than a step"):
+            assert len(found(state, *leads)) == 0
+    signal, true = heart()
+    for lsb in (0.01, 0.1):  # the R-peaks are 1 mV
+        coarse = np.round(signal / lsb).astype(np.int16)
+        for leads in ((coarse,), (flat, coarse)):
+            assert nl.peak_scores(true, found(state, *leads), sampling_frequency=RATE)["f1"] > 0.97
+
+
 def test_beats_that_become_much_smaller_stay() -> None:
     signal, _ = heart(noise=0.0)
     signal[7500:] /= 30

@@ -9,6 +9,7 @@ import pytest
 
 import neurallib as nl
 from neurallib.prediction.beat_averages import with_beat_averages
+from neurallib.prediction.hum import without_hum
 
 RATE = 250.0
 DENOISER = nl.load_pretrained("ecg_denoiser")
@@ -64,6 +65,38 @@ def test_beats_are_averaged_by_a_state_for_ecg_and_where_it_is_asked_for() -> No
         assert scores["average"]["snr_improvement_db"] == pytest.approx(by_hand["snr_improvement_db"])
     with pytest.raises(TypeError, match="average_beats='no'"):
         nl.denoise_recording(DENOISER, given, average_beats="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frequencies", [(50.0,), (60.1, 110.0)])
+def test_hum_as_loud_as_the_heart_is_told_and_filtered_out_of_its_lead(frequencies: tuple[float, ...]) -> None:
+    given = recording(["II", "V5"])
+    clean = nl.denoise_recording(DENOISER, given)["signal"][:, 0]
+    steps = np.arange(len(clean)) / RATE
+    hum = sum((np.sin(2 * np.pi * each * steps) for each in frequencies), np.zeros(len(clean)))
+    loud, faint = ({**given, "signal": given["signal"] + size * hum[:, None] * [1, 0]} for size in (3, 0.02))
+    loud["signal"][1000:1250, 0] = np.nan
+    with pytest.warns(UserWarning, match=f"II hums at {', '.join(f'{each:.0f}' for each in frequencies)} Hz"):
+        made = nl.denoise_recording(DENOISER, loud)["signal"]
+    np.testing.assert_array_equal(made[:, 1], averaged(given, 1))
+    assert np.flatnonzero(np.isnan(made[:, 0])).tolist() == list(range(1000, 1250))
+    for part in (slice(200, 900), slice(1400, -200)):
+        assert np.std(made[part, 0] - clean[part]) < 0.12 * np.std(clean)
+    np.testing.assert_allclose(nl.denoise_recording(DENOISER, faint)["signal"][:, 0], averaged(faint, 0), atol=1e-5)
+
+
+def test_hum_is_taken_out_of_the_minutes_that_have_it() -> None:
+    rate, rng = 200.0, np.random.default_rng(0)
+    heart, steps = rng.normal(size=60_000), np.arange(60_000)
+    there = (steps >= 24_000) & (steps < 36_000)  # the third minute
+    hum = 5 * np.sin(2 * np.pi * 50 * steps / rate) * there
+    found, lines = without_hum(heart + hum, rate)
+    assert lines == pytest.approx([50] * 3, abs=0.05)  # beside it, too, as far as a filter hears
+    for far in (slice(0, 12_000), slice(48_000, None)):
+        np.testing.assert_array_equal(found[far], heart[far])
+    assert np.std((found - heart)[there][400:-400]) < 0.2
+    for quiet in (heart, np.zeros(500), np.full(500, 1e4), heart[:50], np.full(500, np.nan)):
+        found, lines = without_hum(quiet, rate)
+        assert found is quiet and not lines
 
 
 @pytest.mark.parametrize(("names", "channels"), [(None, None), (["a", "b", "c"], ["b", "a"])])

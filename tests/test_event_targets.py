@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ def test_one_symbol_of_a_binary_target_is_the_yes_and_numbers_are_their_texts() 
 
 
 def test_targets_that_say_nothing_are_told() -> None:
-    with pytest.warns(UserWarning, match="the events of a are Fist: none of them is one of classes, fist, rest"):
+    with pytest.warns(UserWarning, match="events of a recording are Fist: none of them is one of classes, fist, rest"):
         nl.interval_target(recording([(0, "Fist", 1.0)]), ["fist", "rest"])
-    with pytest.warns(UserWarning, match="the events of a are breath: none of them is one of symbols, Breath, V"):
+    with pytest.warns(UserWarning, match="events of a recording are breath: none of them is one of symbols, Breath, V"):
         nl.event_target(recording([(0, "breath", 0)]), symbols=["Breath", "V"])
     with pytest.raises(ValueError, match="background=0 is the class of seizure as well"):
         nl.interval_target(recording([]), ["seizure"], background=0)
@@ -92,7 +93,7 @@ def test_targets_that_say_nothing_are_told() -> None:
     with pytest.raises(ValueError, match="are breath, no symbols of beats"):
         nl.evaluate_recordings(lambda r: [1, 2], [recording([(0, "breath", 0)])])
     assert len(nl.beats(recording([(0, "breath", 5.0), (3, "~", 0), (6, "(AFIB", 0)]))) == 0
-    with pytest.warns(UserWarning, match="the events of a are A, S: none of them is a beat; interval_target marks"):
+    with pytest.warns(UserWarning, match="events of a recording are A, S: none of them is a beat; interval_target"):
         assert not nl.event_target(recording([(0, "A", 5.0), (60, "S", 3.0)])).any()
 
 
@@ -263,5 +264,9 @@ def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) 
     with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of classes, sei") as told:
         nl.evaluate_recordings(seizures, recordings, task="classes", target=seizures, names=["no", "seizure"])
     assert len(told) == 1
-    with pytest.warns(UserWarning, match="the events of b are blink"):  # and of one by itself at once
-        seizures(recordings[1])
+    with warnings.catch_warnings(record=True) as shown:  # and in a loop of one's own as Python shows them
+        warnings.simplefilter("default")
+        for one in recordings:
+            seizures(one)
+    (only,) = shown
+    assert str(only.message).startswith("the events of a recording are blink")

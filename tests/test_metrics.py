@@ -14,8 +14,9 @@ from cases import CASES, Case, make_pairs, make_state
 
 import neurallib as nl
 from neurallib.measures import auroc
-from neurallib.measures.metrics import Metrics
+from neurallib.measures.metrics import Metrics, range_of
 from neurallib.tasks import Task, TaskKind
+from neurallib.workflow.cross_validation import _mean_and_interval
 
 N = 4000
 RNG = np.random.default_rng(0)
@@ -256,3 +257,14 @@ def test_what_several_have_seen_counts_as_what_one_has(
     seen[0].add(seen[1])
     seen[0].add(seen[2])
     assert seen[0].values() == pytest.approx(expected, rel=1e-6, abs=2e-3 if exact < N else 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "low", "high"),
+    [("accuracy", [0.8, 1, 1], 0.646, 1), ("f1_2", [0, 0, 0.3], 0, 0.531), ("cohen_kappa", [0.9, -0.8], -1, 1),
+     ("mae_hr", [0.1, 9], 0, 61.1), ("loss", [0, 1], 0, 6.85), ("r2", [-9, 1], -67.5, 1)],
+)  # fmt: skip
+def test_an_interval_holds_nothing_that_a_measure_cannot_be(
+    name: str, values: list[float], low: float, high: float
+) -> None:
+    assert _mean_and_interval(values, *range_of(name))[1] == pytest.approx((low, high), rel=0.01)

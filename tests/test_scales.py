@@ -245,11 +245,18 @@ def test_signals_in_another_unit_than_those_learnt_on_are_told() -> None:
     signals = [x for x, _ in pairs]
     for factor, told in ((1e-3, r"0\.001"), (1e6, r"1e\+06")):
         others = [factor * x for x in signals]
-        with pytest.warns(UserWarning, match=rf"signals are about {told} times as large .* in another unit\? units="):
+        words = rf"signals are about {told} times as large .* in another unit\? units="
+        with pytest.warns(UserWarning, match=words):
             nl.predict(state, others)
+        with pytest.warns(UserWarning, match=words):
+            nl.predict_recording(state, {"signal": np.concatenate(others)}, window=2 * len(others[0]))
         nl.predict(by_itself, others)  # and no warning
+        with pytest.warns() as caught:  # once of all blocks
+            list(nl.iter_predict(state, [x[:, 0] for x in others], batch_size=3))
+        assert [str(each.message)[:11] for each in caught] == ["x is [T], t", "signals are"]
     for factor in (0.0, 0.05, 20.0):
         nl.predict(state, [factor * x for x in signals])
+        nl.predict_recording(state, {"signal": factor * np.concatenate(signals)}, window=50)
     nl.predict(state, [1e-4 * signals[0]])  # one electrode that was off
 
 

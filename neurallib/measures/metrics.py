@@ -16,6 +16,15 @@ from neurallib.tasks import Task
 
 _Named = dict[str, Any]  # of all outputs, numbers; of each one, arrays [K]
 BINS = 15  # of confidences, for the calibration error
+_RANGES = {  # of what does not lie from 0 to 1
+    **dict.fromkeys(("loss", "mse", "mae", "baseline_mse"), (0.0, np.inf)),
+    "r2": (-np.inf, 1.0), "pearson": (-1.0, 1.0), "cohen_kappa": (-1.0, 1.0),
+}  # fmt: skip
+
+
+def range_of(measure: str) -> tuple[float, float]:
+    """Between which values a measure lies that `evaluate` gives, of all outputs or of one."""
+    return next((ends for name, ends in _RANGES.items() if f"{measure}_".startswith(f"{name}_")), (0.0, 1.0))
 
 
 class Metrics:

@@ -10,6 +10,7 @@ from neurallib.architectures import check_state
 from neurallib.checks import boolean, is_list
 from neurallib.names import hinted, listing
 from neurallib.prediction.beat_averages import with_beat_averages
+from neurallib.prediction.hum import without_hum
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.recording_parts import (
@@ -18,6 +19,7 @@ from neurallib.signals.recording_parts import (
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
+from neurallib.warn import warn
 
 ECG = "ECG"  # what a state calls its output that any lead may be asked for
 
@@ -75,6 +77,9 @@ def denoise_recording(
     A denoiser draws what it takes for the signal: where there is noise alone it may draw beats, of which nothing tells
     any more that they are none. Find R-peaks in the recording as it was. "ecg_denoiser" takes the offset off as well.
 
+    Of a state whose output is "ECG" a minute of a lead in which mains hum has over half the power of all else above
+    1 Hz goes through a notch at its frequency first, with a warning: "ecg_denoiser" learnt of less, and left it in.
+
     Beats are averaged over those of up to a hundred on either side that are alike (correlation above 0.7; at least 4,
     the nearest 60), frequency by frequency with Wiener's filter: of the mean of what was taken off them as much is put
     back as is above its standard error, and what sets a beat apart from their mean counts by its share of that and of
@@ -102,16 +107,21 @@ def denoise_recording(
     names, units = (of_each(recording, key, [""] * signal.shape[1]) for key in ("channels", "units"))
     other = _other_quantity(state)
     for column in with_values(recording, _columns(state, recording, channels)):
-        answer = predict_recording(
-            state, of_channel(recording, column), gpu_id=gpu_id, enable_progress_bar=enable_progress_bar
-        )
+        lead, rate = of_channel(recording, column), float(recording["sampling_frequency"])
+        noisy, hum = without_hum(signal[:, column], rate) if ECG in outputs else (signal[:, column], [])
+        if hum:
+            which = names[column] or f"channel {column}"
+            lines = listing(map(str, sorted(set(map(round, hum)))))
+            warn(f"{which} hums at {lines} Hz, about as loud as its heart or louder: that is filtered out first.")
+            lead = {**lead, "signal": noisy[:, None]}
+        answer = predict_recording(state, lead, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar)
         denoised = answer["output"][:, 0]
         if other is not None:
             names[column], units[column] = other
         elif known := state["preprocessing"]["units"]:  # which the recording's were converted to
             denoised = denoised * np.float32(unit_factor(known[0], units[column]) or 1)
         if averages:
-            denoised = with_beat_averages(signal[:, column], denoised, float(recording["sampling_frequency"]))
+            denoised = with_beat_averages(noisy, denoised, rate)
         signal[:, column] = denoised
     return {**recording, "signal": signal} | ({} if other is None else {"channels": names, "units": units})
 

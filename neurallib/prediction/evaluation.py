@@ -274,8 +274,8 @@ def iter_predict(
 def _one_by_one(
     state: State, blocks: Iterator[Any], batch_size: int, raw: bool, gpu_id: int | None, handed: Handed
 ) -> Iterator[np.ndarray]:
-    first = 0
+    first, told = 0, set[str]()
     for block in blocks:
-        prepared = prepare_handed(state, block, "signals", False, handed, first=first)
+        prepared = prepare_handed(state, block, "signals", False, handed, first=first, told=told)
         yield from outputs_and_losses(state, prepared, batch_size, raw, gpu_id, False)[0]
         first += len(block)

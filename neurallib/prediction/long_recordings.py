@@ -27,7 +27,7 @@ from neurallib.sequences import pad
 from neurallib.signals.arrays import BRIDGED, bridged, joined, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
-from neurallib.signals.normalization import OWN, Scale, as_input, target_scale
+from neurallib.signals.normalization import OWN, Scale, as_input, spread_of, target_scale, tell_size
 from neurallib.signals.recording_parts import as_recording
 from neurallib.state import State, new_postprocessing
 from neurallib.steps import warm_up
@@ -36,6 +36,7 @@ from neurallib.tasks import Task, activate, describe
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
 _STEPS = 100_000  # of a batch of windows
+_LOOKED_AT = 8  # windows, of a recording that may be in another unit
 
 
 class Answers(NamedTuple):
@@ -178,6 +179,10 @@ def answers_of(
     longest = min(int(BRIDGED * rate), size // 2)
     segments = joined(there, longest)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
+    if (known := state["preprocessing"])["normalization"] == "dataset":
+        some = (rows_of(signal, own.start, own.stop, handed) for own in windows[:: -(-len(windows) // _LOOKED_AT)])
+        inputs = (as_input(handed.conversion.converted(bridged(rows)), known)[0] for rows in some)
+        tell_size([spread_of(x, known) for x in inputs], set())
     if goes_on:
         parts = _going_on(state, signal, windows, segments, longest, handed, device, raw)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 
 from neurallib.architectures import check_state
@@ -13,11 +11,10 @@ from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.stream_events import event_settings
-from neurallib.prediction.stretches import over_holes
+from neurallib.prediction.waves import beside_neighbours, levels
 from neurallib.prediction.windows import without_holes
-from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, rows_of, signals_of, with_values,
+    Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import R_PEAK, describe
@@ -25,14 +22,9 @@ from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
 SHORTEST = 1.0  # seconds: in half a second models of windows find a beat as often where there is none
-_AROUND = 0.15  # seconds on either side of an event whose median is its baseline
 _SPREADS = 1.5  # SD of the bell by which places count, from the event to as far as it may be moved
-_SPAN = 1 << 17  # samples whose events are looked at together
 _FAR = 0.4  # of as far as they may be moved, in the middle: from there on events are perhaps of no extremum
 _BESIDE = 2  # samples on either side that are lower than a top
-_WAVES = 0.06  # seconds on either side of an event within which its waves are measured
-_TINY = 1 / 16  # of the waves of its neighbours: smaller ones are of no beat (51,000 of DS1: at least 1 / 14)
-_COMPARED = 31  # events, itself in their middle but for the first and the last of a recording
 _CLEARLY = 1.5  # times as large is the deflection of a beat that goes the other way than the others of its recording
 POLARITIES = ("auto", "positive", "negative")
 
@@ -75,9 +67,10 @@ def find_r_peaks(
         From 0 to 2: how much the state may be undecided, within 14 s, for each step that it takes for one of a beat.
         Events amid more are left out with a warning: half a minute of noise alone has 1.7 to 2, noisy ECG seldom 1.5 of
         the models that come along; others are less sure. Left out without one are events whose waves, in each lead, are
-        less than a 16th of those of the 31 events about them (their median): noise in a pause. 2 leaves none out. By
-        default as the state's events say; where they say nothing all events stay, and a warning tells where a tenth of
-        the recording has more than 1.7.
+        less than a 16th of those of the 31 events about them (their median), noise in a pause, and with one those no
+        larger than a step of the signal's numbers, as a flat line's last digit. 2 leaves none out. By default as the
+        state's events say; where they say nothing all events stay, and a warning tells where a tenth of the recording
+        has more than 1.7.
     channel : str or int, optional
         Whose extremum, by its name or number; by default the state's first channel, else the recording's. A state of
         one feature that names no channel hears this one alone. Left out, one whose output is "R-peak", such as
@@ -170,7 +163,7 @@ def find_r_peaks(
         parts = without_holes(answers.parts, answers.n_steps, 1)
         (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
     if doubt is not None and doubt < 2:
-        found = _beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
+        found = beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
     return snapped(recording, found, snap, polarity, column, asked)
 
 
@@ -201,7 +194,7 @@ def snapped(
         return events
     bell = np.exp(-0.5 * (_SPREADS * np.arange(-reach, reach + 1) / (snap * rate)) ** 2)
     sides = []
-    for level in _levels(recording, events, reach, column):
+    for level in levels(recording, events, reach, column):
         sides.append((*_highest(level, bell), *_highest(-level, bell)))
     up, to_up, up_top, down, to_down, down_top = (np.concatenate(side) for side in zip(*sides, strict=True))
     told = np.isfinite(up)
@@ -221,28 +214,6 @@ def snapped(
     return np.unique(events + moves)
 
 
-def _beside_neighbours(recording: Recording, events: np.ndarray, columns: Sequence[int]) -> np.ndarray:
-    """Events but those whose waves are next to nothing beside their neighbours' in each of some channels: what a filter
-    that makes silence as large as beats, as a local gain does, lets a state hear in a pause or while a lead is off."""
-    from scipy.ndimage import median_filter
-
-    reach, tiny = round(_WAVES * float(recording["sampling_frequency"])), np.ones(len(events), dtype=bool)
-    for column in columns:
-        if not tiny.any():
-            break
-        blocks = _levels(recording, events, reach, column)
-        size = np.concatenate([np.fmax.reduce(level, axis=1) - np.fmin.reduce(level, axis=1) for level in blocks])
-        told = np.isfinite(size)
-        tiny &= told
-        n, half = told.sum(), _COMPARED // 2
-        if n > 2 * half:
-            usual = median_filter(size[told], _COMPARED)[np.clip(np.arange(n), half, n - 1 - half)]
-        else:
-            usual = np.median(size[told]) if n else np.inf
-        tiny[told] &= size[told] < _TINY * usual
-    return events[~tiny]
-
-
 def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How high each row goes, -inf where it has no value; where it is highest when places count by a bell, of several
     equal ones the middle; and whether it goes down from there to either side."""
@@ -256,33 +227,3 @@ def _highest(level: np.ndarray, bell: np.ndarray) -> tuple[np.ndarray, np.ndarra
     row = np.arange(len(level))
     top = np.maximum(beside[row, place], beside[row, place + 2 * _BESIDE]) <= level[row, place]
     return level.max(axis=1), place, top
-
-
-def _levels(recording: Recording, events: np.ndarray, reach: int, column: int) -> Iterator[np.ndarray]:
-    """What `_around` gives, of some events after the others."""
-    for block in np.split(events, np.flatnonzero(np.diff(events // _SPAN)) + 1):
-        yield _around(recording, block, reach, column)
-
-
-def _around(recording: Recording, events: np.ndarray, reach: int, column: int) -> np.ndarray:
-    """The signal above its baseline [n, 2 * reach + 1] around events, averaged over a triangle of some 20 ms; nan where
-    there is none."""
-    rate = float(recording["sampling_frequency"])
-    soft = round(0.008 * rate)
-    wide = max(round(_AROUND * rate), reach + soft)
-    low, n_steps = max(int(events[0]) - wide, 0), len(recording["signal"])
-    part = over_holes(rows_of(recording, low, int(events[-1]) + wide + 1)[:, column], int(BRIDGED * rate))
-    places = events[:, None] + np.arange(-wide, wide + 1)
-    windows = part[np.clip(places, low, n_steps - 1) - low]
-    gap = np.isnan(windows)
-    outside = (places < 0) | (places >= n_steps)
-    ordered = np.sort(np.where(gap, np.inf, windows), axis=1)  # the median of what is no gap, without a warning
-    known = (~gap).sum(axis=1)
-    baseline = ordered[np.arange(len(events)), np.maximum(known - 1, 0) // 2]
-    weights = soft + 1.0 - np.abs(np.arange(-soft, soft + 1))
-    middle = np.arange(wide - reach, wide + reach + 1)[:, None] + np.arange(-soft, soft + 1)
-    level = (windows[:, middle] * (weights / weights.sum())).sum(axis=2)
-    level[outside[:, middle[:, soft]]] = np.nan
-    told = np.isfinite(baseline)
-    level[~told] = np.nan
-    return np.asarray(level - np.where(told, baseline, 0)[:, None])

@@ -133,8 +133,8 @@ def _tell(recording: Recording, wanted: list[str], told: str) -> None:
     one = Looked(name, frozenset(wanted), told)
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
-    elif told:
-        tell_unwanted({told: [name]})
+    elif told:  # without its name: in a loop of one's own Python shows what is alike once
+        tell_unwanted({told: ["a recording"]})
 
 
 @contextmanager

@@ -154,14 +154,16 @@ def spread_of(x: np.ndarray, preprocessing: Mapping[str, Any]) -> float:
     return float(np.median(np.where(np.ptp(x, axis=0) > 0, np.maximum(high - low, own), 0.0)))
 
 
-def tell_size(sizes: Sequence[float]) -> None:
+def tell_size(sizes: Sequence[float], told: set[str]) -> None:
     """A word where all signals that are normalized as the training data were are far larger, or several far smaller:
-    one may be silent. `sizes` are what `spread_of` gives of each."""
+    one may be silent. `sizes` are what `spread_of` gives of each; what is `told` already is not told again."""
     there = [size for size in sizes if size > 0]
-    if there and (min(there) >= _FAR or len(there) > 1 and max(there) <= 1 / _FAR):
+    is_far = there and (min(there) >= _FAR or len(there) > 1 and max(there) <= 1 / _FAR)
+    if is_far and "size" not in told:
+        told.add("size")
         warn(
             f"signals are about {np.median(there):.1g} times as large as those that the state learnt on: are they in "
-            "another unit? units= says which, where it was said in training too."
+            "another unit? units=, of a recording its \"units\", says which, where it was said in training too."
         )
 
 

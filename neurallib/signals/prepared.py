@@ -80,6 +80,7 @@ class PreparedData(Dataset[Item]):
         self.lengths: list[int] = []
         self.given_lengths: list[int] = []
         self.sums: list[int] | None = None
+        self.told = set[str]()  # what is not told once more
         self.layout: Layout | None = None  # which looks whether they lie on their side
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
@@ -159,9 +160,8 @@ class PreparedData(Dataset[Item]):
         `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
-        drawn: list[str] = []  # what reading draws anew
         owns: dict[int, Scale | None] = {}  # which statistics have found already
-        sizes: list[float] = []  # after normalization by that of the training data
+        drawn, sizes = list[str](), list[float]()  # what reading draws anew; by the scale of the training data
         is_regression = self._has_targets and self.task.kind == "regression"
         for i in progress(range(len(self)), enable_progress_bar, "checking signals", delay=2):
             x, y, corrections = self._read(i)
@@ -180,8 +180,7 @@ class PreparedData(Dataset[Item]):
                 self.class_counts += class_counts(y, self.task)
                 if self.task.names == (R_PEAK,) and not self.task.seq2one:
                     self.beats += events_in(y)
-            size = (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes
-            fits = size <= memory_budget
+            fits = (size := (x.nbytes if self.augmentation is not None else 4 * x.size) + y.nbytes) <= memory_budget
             memory_budget -= size * fits
             if fits and i in twice and not _same((x, y), self._read(i)[:2]):
                 drawn.append(self.names[i])
@@ -200,8 +199,10 @@ class PreparedData(Dataset[Item]):
                 if fits:
                     self._kept[i] = item
         for correction, names in corrected.items():
-            warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
-        tell_size(sizes)
+            if correction not in self.told:
+                warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+        self.told.update(corrected)
+        tell_size(sizes, self.told)
         if self.layout is not None:
             self.layout.tell()
             self.layout = None

@@ -117,10 +117,12 @@ def prepare_handed(
     first: int = 0,
     with_sums: bool = False,
     whole: bool = True,
+    told: set[str] | None = None,
 ) -> PreparedData:
     """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
-    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data."""
-    options: dict[str, Any] = {"first": first, "whole": whole, "with_sums": with_sums}
+    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data. Of
+    parts that share `told` what is true of several is told once."""
+    options: dict[str, Any] = {"first": first, "whole": whole, "with_sums": with_sums, "told": told}
     return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, **options)
 
 
@@ -137,6 +139,7 @@ def _checked(
     decide: bool = False,
     augmentation: Augmentation | None = None,
     with_sums: bool = False,
+    told: set[str] | None = None,
 ) -> PreparedData:
     task, known = describe(state), state["preprocessing"]
     check_normalization(known, task, decide)
@@ -146,7 +149,7 @@ def _checked(
         names = [f"{path.parent.name}/{file}" for path, file in zip(items.paths_x, items.names, strict=True)]
     statistics = Statistics(task, known, people_said(data)) if decide else None
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
-    prepared.sums = [] if with_sums else None
+    prepared.sums, prepared.told = [] if with_sums else None, set() if told is None else told
     learnt = state["training_info"].get("train_steps")
     if not (isinstance(learnt, int) and learnt <= task.n_features):  # else it was told when it learnt on such
         prepared.layout = Layout(len(items), known["sampling_frequency"] if learnt is None else None)

@@ -12,6 +12,7 @@ import numpy as np
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
+from neurallib.measures.metrics import range_of
 from neurallib.names import listing
 from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.progress import progress
@@ -88,8 +89,9 @@ def cross_validate(
         "predictions": what `predict` gives for each signal by the state that did not know its person, in the order of
         `data`; "fold": which fold that was, int64 [N]; "states": the state of each fold; "measures": what `evaluate`
         gives for each on its held-out people; of every measure "mean", over the folds, and "interval", (low, high), in
-        which that mean lies with 95 % confidence by Student's t (nan of a single fold). Folds in which a measure is nan
-        are left out of both. Folds share training signals, which makes the interval somewhat narrow [1]_.
+        which that mean lies with 95 % confidence by Student's t, cut off where no value can be, such as above 1 of an
+        accuracy (nan of a single fold). Folds in which a measure is nan are left out of both. Folds share training
+        signals, which makes the interval somewhat narrow [1]_.
 
     Raises
     ------
@@ -151,7 +153,10 @@ def cross_validate(
         held = _Pairs(items, places, who)
         measures.append(evaluate(trained, held, gpu_id=gpu_id, **said))
         predictions |= zip(places, predict(trained, held, gpu_id=gpu_id, **said), strict=True)
-    told = {name: _mean_and_interval([measured[name] for measured in measures]) for name in _numbers(measures)}
+    told = {
+        name: _mean_and_interval([measured[name] for measured in measures], *range_of(name))
+        for name in _numbers(measures)
+    }
     return {
         "predictions": [predictions[i] for i in range(len(items))],
         "fold": held_out,
@@ -220,8 +225,10 @@ def _numbers(measures: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in measures[0] if all(isinstance(measured[name], numbers.Real) for measured in measures)]
 
 
-def _mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """The mean of the values that are finite, and its interval of 95 % by Student's t."""
+def _mean_and_interval(
+    values: Sequence[float], low: float = -math.inf, high: float = math.inf
+) -> tuple[float, tuple[float, float]]:
+    """The mean of the values that are finite, and its interval of 95 % by Student's t, as far as it is possible."""
     from scipy.special import stdtrit
 
     finite = [float(value) for value in values if math.isfinite(value)]
@@ -229,4 +236,4 @@ def _mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, flo
         return math.nan, (math.nan, math.nan)
     mean, n = float(np.mean(finite)), len(finite)
     half = float(stdtrit(n - 1, 0.975) * np.std(finite, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return mean, (mean - half, mean + half)
+    return mean, (max(mean - half, low), min(mean + half, high))
