@@ -53,11 +53,11 @@ def plot_prediction(
     true_peaks, found_peaks : array-like of int, optional
         Samples: rings and points on the signal's first channel.
     threshold : float, optional
-        A dashed line over the prediction; None for none.
+        A dashed line over the prediction; None for none. There is none at 0.5 over values that are no probabilities.
     title : str, optional
         Above the signal.
     signal_label, prediction_label : str
-        What the vertical axes say, such as a signal_label of "ECG (mV)".
+        What the vertical axes say, such as a signal_label of "ECG (mV)"; "output" for "probability" over other values.
     output_names : sequence of str, optional
         Names of the prediction's columns [K], for a legend, such as `state["postprocessing"]["outputs"]`.
     target : array-like or Tensor, optional
@@ -119,12 +119,13 @@ def plot_prediction(
                 line.set(alpha=0.3, zorder=1)
         if output_names is not None:
             _name_lines(panels[1], panels[1].lines[: first or None], names_of("output_names", output_names))
-        if threshold is not None:
-            panels[1].axhline(number("threshold", threshold, -np.inf), color=MUTED, linewidth=0.8, linestyle="--")
-        shown = wanted if outputs is None else outputs
-        if shown is not None and 0 <= np.fmin.reduce(shown, axis=None) and np.fmax.reduce(shown, axis=None) <= 1:
+        shown = [part for part in (outputs, wanted) if part is not None]
+        probable = all(np.fmin.reduce(part, axis=None) >= 0 and np.fmax.reduce(part, axis=None) <= 1 for part in shown)
+        if threshold is not None and (number("threshold", threshold, -np.inf) != 0.5 or probable):
+            panels[1].axhline(threshold, color=MUTED, linewidth=0.8, linestyle="--")
+        if probable:
             panels[1].set_ylim(-0.03, 1.03)
-        panels[1].set_ylabel(prediction_label)
+        panels[1].set_ylabel("output" if prediction_label == "probability" and not probable else prediction_label)
     panels[-1].set_xlabel("samples" if sampling_frequency is None else "time (s)")
     margin = 0.01 * n_steps / rate  # so that a peak at either end is whole
     panels[-1].set_xlim(-margin, (n_steps - 1) / rate + margin)

@@ -61,3 +61,17 @@ def test_a_model_that_is_no_better_is_told_and_one_that_is_is_not(recwarn: pytes
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1e-6)
     with pytest.warns(UserWarning, match=f"no better than a constant: its validation loss is .*, {constant}"):
         nl.train(state, nothing, nothing, epochs=1, batch_size=8, class_weight=[4.0], schedule=None, **QUIET)
+
+
+def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_validates_on_such() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(x, np.array([72.1, np.nan])) for x in rng.standard_normal((4, 10, 1))]
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "outputs": ["rate", "age"], **QUIET}
+    state = nl.gru_seq2one(n_features=1, hid_dim=4, n_layers=1, task="regression", n_outputs=2)
+    told = r"every label of train_data is 72\.1 \(rate\) and no label of train_data is known \(age\): what is the same"
+    with pytest.warns(UserWarning, match=told):
+        nl.train(state, pairs, pairs, dry_run=True, **options)
+    various = [(x, np.array([70.0 + i, 3.0 - i])) for i, (x, _) in enumerate(pairs)]
+    with pytest.warns(UserWarning, match="val_data has one and the same answer throughout") as caught:
+        nl.train(state, various, various[:1], **options)
+    assert len(caught) == 1

@@ -154,6 +154,14 @@ def test_a_target_that_follows_another_scale_is_normalized_over_the_data() -> No
     np.testing.assert_allclose(known["y_scale"], np.nanstd(values, axis=0), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("level", "power"), [(100, 0.3), (0, 0.05)])
+def test_a_target_is_not_in_units_that_its_level_or_its_like_size_has_not(level: float, power: float) -> None:
+    """Pressure in mmHg, from a pulse of any unit, is a little higher where the pulse is."""
+    gains = np.exp(rng().normal(size=30))
+    pairs = [(g * x, level + g**power * y) for g, (x, y) in zip(gains, denoising(30, np.ones(30)), strict=True)]
+    assert decided(state("regression", True), pairs)["target_normalization"] == "dataset"
+
+
 @pytest.mark.parametrize("per_step", [False, True])
 def test_only_outputs_that_are_steps_of_a_signal_can_be_in_its_units(per_step: bool) -> None:
     pairs = denoising(30, np.exp(rng().normal(size=30)))

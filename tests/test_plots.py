@@ -120,8 +120,12 @@ def test_lines_of_a_prediction_are_told_apart_by_name_colour_and_threshold() -> 
     assert true.get_markerfacecolor() == "none" and true.get_markersize() > found.get_markersize(), "a point in a ring"
     assert top.get_xlim() == bottom.get_xlim() and -0.2 < bottom.get_xlim()[0] < 0 and 4.9 < bottom.get_xlim()[1] < 5.1
     for wide in ([0, 2], [-1, 1]):
-        low, high = plot_prediction(np.zeros(2), np.array(wide)).axes[1].get_ylim()
-        assert low <= wide[0] and high >= wide[1]
+        for shown in ({"prediction": wide}, {"prediction": [0, 1], "target": wide}):
+            bottom = plot_prediction(np.zeros(2), **shown).axes[1]  # type: ignore[arg-type]
+            low, high = bottom.get_ylim()
+            assert low <= wide[0] and high >= wide[1]
+            assert bottom.get_ylabel() == "output" and len(bottom.lines) == len(shown), "no threshold of probabilities"
+    assert len(plot_prediction(np.zeros(2), [36, 39], threshold=38).axes[1].lines) == 2
     for peaks in ({"true_peaks": [1]}, {"found_peaks": [1]}):
         assert plot_prediction(np.zeros(5), **peaks).axes[0].get_legend() is not None  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="output_names=.*; expected 2, one for each column"):

@@ -182,8 +182,8 @@ def test_outputs_with_names_are_scored_each_and_unknown_values_left_out() -> Non
     for k, name in enumerate(("diastolic", "systolic")):
         kept = np.delete(np.arange(60), 3 + k)
         expected = by_scipy(both[kept, k], too[kept, k])
-        told = {measure: scores["gross"][f"{measure}_{name}"] for measure in expected}
-        assert told == pytest.approx(expected, rel=1e-6)
+        assert {each: scores["gross"][f"{each}_{name}"] for each in expected} == pytest.approx(expected, rel=1e-6)
+    assert nl.value_scores(both, list(too), names=scores["names"])["gross"] == pytest.approx(scores["gross"])
     figure = nl.plot_record_scores(scores)
     assert figure.axes[0].get_xlabel() == "mae_diastolic"
 
@@ -211,7 +211,7 @@ def test_two_models_of_values_are_compared_by_person() -> None:
     "given, error, message",
     [
         (([70, 71], [70, 72], {}), ValueError, "with people= one value for each recording"),
-        ((np.ones((4, 2)), np.ones((4, 2)), {"people": "aabb"}), ValueError, "2 numbers, which may be 2 outputs or 2"),
+        ((np.ones((4, 2)), np.ones((4, 2)), {}), ValueError, "2 numbers, which may be 2 outputs or 2"),
         (([[1, 2]], [[1, 2, 3]], {}), ValueError, r"has true \(2,\) and found \(3,\)"),
         (([["a"]], [[1]], {}), TypeError, "true of recording 0 holds <U1"),
         (([[math.nan]], [[1]], {}), ValueError, "no value is known on both sides"),
@@ -227,7 +227,7 @@ def test_values_that_cannot_be_scored_are_named(given: Any, error: type[Exceptio
 
 
 def test_the_worst_has_the_largest_bias_either_way() -> None:
-    scores = nl.value_scores([[70, 80]] * 3, [[71, 81], [60, 70], [75, 85]])
+    scores = nl.value_scores([[[70], [80]]] * 3, [[[71], [81]], [[60], [70]], [[75], [85]]])
     assert [row["name"] for row in worst_first(scores["records"], "bias")] == ["1", "2", "0"]
     assert [row["name"] for row in worst_first(scores["records"], "mae")] == ["1", "2", "0"]
 

@@ -34,9 +34,8 @@ def value_scores(
     Parameters
     ----------
     true, found : sequence of array-like
-        Of each recording the values [T] or [T, K], in the same units. With `people` also one for each recording, [N]
-        or [N, 1], and with K `names` [N, K], as a state with one output a signal predicts. nan is not known, and left
-        out.
+        Of each recording the values [T] or [T, K], in the same units; or, as a state with one output a signal predicts,
+        one for each recording: with K `names` [N, K], with `people` also [N] or [N, 1]. nan is not known, and left out.
     people : sequence of str, optional
         Who each recording is of; by default each is a person of its own.
     names : sequence of str, optional
@@ -85,7 +84,7 @@ def value_scores(
     """
     sides = as_sides(true, found, people)
     names = None if names is None else names_of("names", names)
-    pairs = _columns(sides, names, people is not None)
+    pairs = _columns(sides, names)
     k = pairs[0][0].shape[1]
     told = [str(i) for i in range(k)] if names is None else names
     if len(told) != k or len(set(told)) < k:
@@ -145,7 +144,7 @@ def _sums(true: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.stack([part.sum(axis=0) for part in (known, e, np.abs(e), e * e, t, t * t, t * e)], axis=-1)
 
 
-def _columns(sides: Sides, names: Sequence[str] | None, of_people: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+def _columns(sides: Sides, names: Sequence[str] | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """True and found values of each recording, float64 [T, K]."""
     numbers = [
         (as_numbers(t, f"true of {which}", gaps=True), as_numbers(f, f"found of {which}", gaps=True))
@@ -154,10 +153,10 @@ def _columns(sides: Sides, names: Sequence[str] | None, of_people: bool) -> list
     k = 1 if names is None else len(names)
     shapes = {side.shape for pair in numbers for side in pair}
     n = next(iter(shapes))[0] if len(shapes) == 1 and len(min(shapes)) == 1 else 1
-    if of_people and names is None and 1 < n <= _FEW:
+    if names is None and len(numbers) > 1 and 1 < n <= _FEW:
         expected = f"with names= they are taken for outputs, [{n}, 1] for steps"
         raise ValueError(f"each recording has {n} numbers, which may be {n} outputs or {n} steps of one; {expected}.")
-    whole = of_people and shapes == {(k,)}  # one value of each output
+    whole = shapes == {(k,)}  # one value of each output
     pairs = []
     for (t, f), which in zip(numbers, sides.which, strict=True):
         both = [np.atleast_1d(one).astype(np.float64) for one in (t, f)]

@@ -11,11 +11,13 @@ from neurallib.signals.targets import meaning
 from neurallib.state import Preprocessing, new_preprocessing
 from neurallib.steps import apply_steps, n_inputs
 from neurallib.tasks import Task
+from neurallib.warn import warn
 
 _STEPS = 100_000  # that moments wait for: small signals are counted many at once
 _SAMPLE = 1_000_000  # rows at the most that quartiles are taken of
 _LEAST = 20  # signals that something can be told of
 _FAR = 2.0  # times as large as signals are, of the spread of their offsets
+_ALIKE = 0.1  # of the logarithms of targets' sizes: by so little that one scale is as good
 _PARTS, _BLOCKS = 10, 3  # at the most, of known people; of neighbours few, for a person is seldom longer than one
 
 
@@ -38,7 +40,13 @@ class Moments:
     def scale(self) -> Scale:
         """Mean and standard deviation [C]; 1 for the deviation of a column that is constant."""
         deviation = np.sqrt(self.variance())
-        return Scale(self._mean, np.where(deviation <= 1e-7 * np.abs(self._mean), 1.0, deviation))
+        return Scale(self._mean, np.where(self.rests(), 1.0, deviation))
+
+    def rests(self) -> np.ndarray:
+        """Which columns are constant but for rounding, or without a value, [C]."""
+        deviation = np.sqrt(self.variance())
+        resting: np.ndarray = deviation <= 1e-7 * np.abs(self._mean)
+        return resting
 
     def variance(self) -> np.ndarray:
         """[C]; 0 of a column without a value."""
@@ -111,7 +119,7 @@ class Statistics:
         # With what its signal is normalized by taken off and without: a clean signal does not follow the wander of the
         # noisy one.
         self._y_of_signal = (Moments(task.n_outputs), Moments(task.n_outputs)) if by_signal else None
-        self._spreads: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []
         self._levels: list[np.ndarray] = []
         self._meanings: list[np.ndarray] = []
 
@@ -134,7 +142,7 @@ class Statistics:
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
                 moments.add((y - shift) / own.scale)
-            self._spreads.append(np.stack([own.factor, _spread(y)]))
+            self._sizes.append(np.stack([own.factor, _spread(y), own.shift, meaning(y, self._task)]))
         if self._wanted["normalization"] == "auto":
             size = np.log(np.where(own.factor > 0, own.factor, np.nan))  # nan: a flat channel has none
             self._levels.append(np.concatenate([own.shift, size]))
@@ -145,7 +153,7 @@ class Statistics:
         """The preprocessing with nothing left open."""
         known = dict(self._wanted)
         follows = self._y_of_signal is not None and (
-            self._y is None or rise_together(np.array(self._spreads), self._people)
+            self._y is None or follow(np.array(self._sizes), self._people)
         )
         if known["normalization"] == "auto":
             matters = not follows and tells(np.array(self._levels), np.array(self._meanings), self._people)
@@ -166,6 +174,7 @@ class Statistics:
         elif self._y is not None:
             of_y = self._y.scale()
             known["target_normalization"] = "dataset"
+            _tell_alike(self._y, self._task)
         if of_y is not None:
             known |= {"y_shift": of_y.shift.tolist(), "y_scale": of_y.scale.tolist()}
         return new_preprocessing(known)
@@ -223,6 +232,25 @@ def _told_by(levels: np.ndarray, values: np.ndarray, parts: np.ndarray) -> float
     return float(1 - (rest @ rest) / (n * values.var()))
 
 
+def follow(sizes: np.ndarray, people: Sequence[str] | None = None) -> bool:
+    """Whether targets follow their signals, of which `sizes` [N, 4, C] are the scale, the target's scale, the offset
+    and the target's level: scales rise together, and divided by them no target's levels lie further apart than before,
+    as those of pressures in mmHg would."""
+    for column in sizes.transpose(2, 1, 0):
+        scale, spread, offset, level = column[:, (column[0] > 0) & np.isfinite(column[3])]
+        if len(level) and _apart(level, spread) + 0.1 < min(
+            _apart((level - known) / scale, spread / scale) for known in (0.0, offset)
+        ):
+            return False
+    return rise_together(sizes[:, :2], people)
+
+
+def _apart(levels: np.ndarray, spreads: np.ndarray) -> float:
+    """The share of the variance of signals with such levels and spreads [N] that is between them."""
+    between, within = levels.var(), np.square(spreads).mean()
+    return float(between / max(between + within, np.finfo(float).tiny))
+
+
 def rise_together(spreads: np.ndarray, people: Sequence[str] | None = None) -> bool:
     """Whether signals' and targets' own scales [N, 2, C] go together: either their quotients vary less than the
     target's scales do by themselves, or the two are correlated beyond what chance gives so many signals, and in some
@@ -235,8 +263,23 @@ def rise_together(spreads: np.ndarray, people: Sequence[str] | None = None) -> b
         return False
     if np.std(y - x) <= np.std(y):
         return True
+    if np.std(y) < _ALIKE:
+        return False
     correlated = np.corrcoef(x, y)[0, 1] > max(0.3, 2 / len(x) ** 0.5)
     return bool(correlated and (len(x) < _LEAST or _told_by(x[:, None], y, parts) > 0))
+
+
+def _tell_alike(y: Moments, task: Task) -> None:
+    """Warn of outputs whose targets are all the same, or unknown."""
+    columns = zip(task.output_names, y.count, y.scale().shift, y.rests(), strict=True)
+    told = [
+        (f"every label of train_data is {value:.6g}" if n else "no label of train_data is known")
+        + (f" ({name})" if task.n_outputs > 1 else "")
+        for name, n, value, rests in columns
+        if rests
+    ]
+    if told:
+        warn(f"{' and '.join(told)}: what is the same in all signals cannot be learnt from them.")
 
 
 def _spread(y: np.ndarray) -> np.ndarray:

@@ -135,7 +135,12 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
     if "limit_val_batches" in run.trainer_options or run.loss is not None or run.monitor.name != "loss":
         return
     constant = constant_loss(run.val_set, describe(run.state), run.state["training_info"]["class_weight"])
-    if fit.validation_loss >= constant:
+    if constant < 1e-12:
+        warn(
+            "the best model is no better than a constant: val_data has one and the same answer throughout, which tells "
+            "neither what was learnt nor which epoch was best. Validate with signals, and people, whose answers differ."
+        )
+    elif fit.validation_loss >= constant:
         rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.val_losses)}"
         warn(
             f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
