@@ -70,7 +70,7 @@ def test_channels_of_different_rates_come_at_one_that_is_asked_for(tmp_path: Pat
 def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: Path) -> None:
     path = write(
         tmp_path / "n.edf",
-        annotations=[edfio.EdfAnnotation(3, 2.5, "apnea"), edfio.EdfAnnotation(7.25, None, "lights off \u00e4")],
+        annotations=[edfio.EdfAnnotation(3, 2.5, " apnea"), edfio.EdfAnnotation(7.25, None, "lights off \u00e4")],
         patient=edfio.Patient(code="MCH-0234567", sex="F"),
         recording=edfio.Recording(startdate=datetime.date(2002, 3, 5)),
         starttime=datetime.time(22, 15, 3, 250000),
@@ -101,6 +101,11 @@ def test_gaps_of_a_discontinuous_file_are_nan(tmp_path: Path, ending: str) -> No
     assert read["events"]["sample"].tolist() == [1850]
     part = read_recording(path, channels=["ECG II"], start=11.55, stop=17.45)["signal"][:, 0]
     np.testing.assert_allclose(part, expected[1155:1745], atol=1e-4)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"+20\x14\x14", b"\0\0\0\0\0"))
+    with pytest.raises(ValueError, match="has gaps, but 1 data records do not say when they begin"):
+        read_recording(path)
+    path.write_bytes(whole)
     both = read_recording(path, sampling_frequency=20)["signal"]
     assert np.flatnonzero(np.isnan(both[:, 0])).tolist() == list(range(240, 340))
     assert np.flatnonzero(np.isnan(both[:, 1])).tolist() == list(range(239, 340))  # between two samples of 10 Hz
@@ -115,6 +120,12 @@ def test_file_that_is_cut_or_was_not_closed(tmp_path: Path) -> None:
         read_recording(path)
     path.write_bytes(content[:236] + b"-1      " + content[244:-300])
     assert read_recording(path, channels=[0])["signal"].shape == (1800, 1)
+    path.write_bytes(content[:236] + b"0       " + content[244:])
+    with pytest.warns(UserWarning, match=r"cut\.edf may not .*: its header tells of 0 data records, and 20 are there"):
+        assert read_recording(path, channels=[0])["signal"].shape == (2000, 1)
+    path.write_bytes(content[:244] + b"0       " + content[252:])
+    with pytest.raises(ValueError, match=r"cut\.edf: a data record lasts 0 s; expected more than 0"):
+        read_recording(path)
     path.write_bytes(content[:100])
     with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf"):
         read_recording(path)
@@ -125,7 +136,8 @@ def test_scale_that_is_none_and_annotation_beyond_the_end_are_named(tmp_path: Pa
     content = path.read_bytes()
     path.write_bytes(content.replace(b"-1.5    ", b"2       "))
     with pytest.raises(ValueError, match=r"a\.edf: channel 'ECG II' maps -32768..32767 to 2..2, which is no scale"):
-        read_recording(path)
+        read_recording(path, lazy=True, sampling_frequency=10)
+    assert read_recording(path, channels=["Resp"])["signal"].shape == (200, 1)
     write(path, annotations=[edfio.EdfAnnotation(25, None, "late")])
     with pytest.raises(ValueError, match=r"a\.edf lasts 20 s, but 1 of its 1 events come later"):
         read_recording(path, channels=[0])
@@ -135,6 +147,8 @@ def test_units_that_are_no_ascii_are_read(tmp_path: Path) -> None:
     path = patch(write(tmp_path / "u.edf"), (b"mV      ", "\u00b5V      ".encode("latin-1")))
     assert read_recording(path, channels=[0])["units"] == ["\u00b5V"]
     np.testing.assert_allclose(read_recording(path, channels=[0], units="mV")["signal"][:, 0], ECG / 1000, atol=1e-6)
+    patch(path, ("\u00b5V      ".encode("latin-1"), "\u00b5V     ".encode()))
+    assert read_recording(path, channels=[0])["units"] == ["\u00b5V"]
 
 
 def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tmp_path: Path) -> None:
@@ -153,6 +167,9 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     assert events["symbol"] == ["Sleep stage W", "Sleep stage 2"] and events["duration"].tolist() == [10, 10]
     with pytest.raises(ValueError, match="holds no signal, only annotations"):
         read_recording(hypnogram)
+    (tmp_path / "stages.csv").write_text("0,W")
+    with pytest.raises(ValueError, match=r"stages\.csv is no EDF\+ or BDF\+ file; expected one with the annotations"):
+        read_recording(night, annotator=tmp_path / "stages.csv")
 
 
 def test_missing_edfio_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.targets signals.layout signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
     signals.event_finding
-    signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_records signals.edf
+    signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_headers signals.wfdb_records
+    signals.edf
     signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset

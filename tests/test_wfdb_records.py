@@ -63,6 +63,9 @@ def test_without_annotations_there_are_no_events_but_those_asked_for_have_to_be_
     assert len(beats(read_recording(record, annotator="qrs"))) == 4
     with pytest.raises(FileNotFoundError, match=r"r1\.atr is missing"):
         read_recording(record, annotator="atr")
+    (record.parent / "other").mkdir()
+    wfdb.wrann("me", "qrs", np.array([77]), symbol=["N"], write_dir=str(record.parent / "other"))
+    assert beats(read_recording(record, annotator=record.parent / "other" / "me.qrs")).tolist() == [77]
 
 
 def test_annotations_that_count_on_a_clock_of_their_own_come_on_that_of_the_signal(record: Path) -> None:
@@ -186,6 +189,55 @@ def test_signal_that_does_not_fit_the_checksum_of_its_header_is_told(record: Pat
     record.with_suffix(".dat").write_bytes(data)
     with pytest.warns(UserWarning, match="channel 'MLII' of .*r1 does not fit the checksum"):
         read_recording(record)
+
+
+def by_hand(folder: Path, line: str, dtype: str = "<i2", head: str = "h 1 100 1000") -> tuple[Path, np.ndarray]:
+    """A record of one channel as a header's line of it says, and its digital values."""
+    values = np.arange(1000) % 50 - 20
+    (folder / "h.dat").write_bytes((np.diff(values, prepend=-20) if dtype == "i1" else values).astype(dtype).tobytes())
+    (folder / "h.hea").write_bytes(f"{head}\nh.dat {line}\n# Gr\xf6\xdfe\n".encode("latin-1"))
+    return folder / "h", values
+
+
+def test_what_is_stored_as_differences_is_right_from_anywhere_on(tmp_path: Path) -> None:
+    path, values = by_hand(tmp_path, "8 10/mV 16 0 -20 4500 0 II", "i1")
+    for start in (0, 1.5, 9):
+        np.testing.assert_allclose(read_recording(path, start=start)["signal"][:, 0], values[round(100 * start):] / 10)
+
+
+@pytest.mark.parametrize("line", ["16", "16 0", "16 0/mV 16 0 -20 4500 0"])
+def test_gain_that_is_not_told_is_noted_and_signals_without_a_name_are_numbered(line: str, tmp_path: Path) -> None:
+    path, values = by_hand(tmp_path, line)
+    read = read_recording(path)
+    np.testing.assert_allclose(read["signal"][:, 0], values / 200)
+    assert (read["channels"], read["units"], read["notes"][0]) == (["0"], ["mV"], "Gr\xf6\xdfe")
+    assert read["notes"][1:] == ["no gain of channels 0 is told: 200 steps are taken for a unit"]
+
+
+def test_names_that_are_no_ascii_are_whole(tmp_path: Path) -> None:
+    path, _ = by_hand(tmp_path, "16 200/mV 16 0 -20 4500 0 D\xe9rivation")
+    assert read_recording(path.with_suffix(".dat"))["channels"] == ["D\xe9rivation"]
+
+
+@pytest.mark.parametrize(
+    "line, head, told",
+    [
+        ("99 200", "h 1 100 1000", "h.hea has signals in format 99, which wfdb does not read"),
+        ("16 200", "h 1 0 1000", "h says 0 Hz; expected a sampling frequency above 0"),
+        ("16 200", "h.1 1 100 1000", "h.hea calls its record 'h.1'; expected letters, digits, - and _ as its first"),
+    ],
+)
+def test_header_that_cannot_be_is_told_by_what_is_wrong(line: str, head: str, told: str, tmp_path: Path) -> None:
+    path, _ = by_hand(tmp_path, line, head=head)
+    with pytest.raises(ValueError, match=told):
+        read_recording(path)
+
+
+def test_signals_may_lie_in_a_mat_file_beside_the_header(tmp_path: Path) -> None:
+    path, _ = by_hand(tmp_path, "16 200/mV 16 0 -20 4500 0 II")
+    path.with_suffix(".dat").rename(tmp_path / "h.mat")
+    path.with_suffix(".hea").write_text("h 1 100 1000\nh.mat 16 200/mV 16 0 -20 4500 0 II\n")
+    assert read_recording(tmp_path / "h.mat")["channels"] == ["II"]
 
 
 def test_start_time_is_that_of_the_first_sample_that_is_read(record: Path) -> None:

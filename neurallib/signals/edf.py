@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.extras import missing
-from neurallib.reading import told_by
+from neurallib.reading import plain_text, told_by
 from neurallib.signals.lazy import Contents
+from neurallib.warn import warn
 
 MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the bytes of a sample
 ANNOTATIONS = {"EDF Annotations", "BDF Annotations"}
@@ -28,8 +29,7 @@ class _Layout(NamedTuple):
     width: int  # bytes of a sample
     offsets: list[int]  # bytes from the begin of a data record, of each channel
     per_record: list[int]  # samples of each channel in a data record
-    gains: list[float]
-    shifts: list[float]
+    scales: list[tuple[float, float] | str]
     onsets: np.ndarray  # float64 [n], seconds from the first data record
     duration: float  # seconds of a data record
 
@@ -53,15 +53,17 @@ def _contents(path: Path) -> Contents:
         head = file.read(1 << 20)  # the header and at least one data record, which tells fractions of a second
     width = MAGIC[head[:8]]
     try:
-        read = _edfio(head, width)
         n_header, n_records, duration = int(head[184:192]), int(head[236:244]), float(head[244:252])
         labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+        if duration <= 0 and set(labels) - ANNOTATIONS:
+            raise ValueError(f"a data record lasts {duration:g} s; expected more than 0")
+        read = _edfio(head, width)
         signals = list(read.signals)
-        scales = [_scale(path, signal) for signal in signals]
+        scales = [_scale(signal) for signal in signals]
         units = [signal.physical_dimension.strip() for signal in signals]
     except (ValueError, IndexError, UnicodeError, ArithmeticError) as error:
         raise ValueError(f"cannot read the header of {path}: {error}") from error
-    if not signals or duration <= 0:
+    if not signals:
         raise ValueError(f"{path} holds no signal, only annotations; name it as the annotator of its recording.")
     starts = (np.cumsum([0, *per_record]) * width).tolist()
     n_records = _whole_records(path, n_header, starts[-1], n_records)
@@ -69,6 +71,8 @@ def _contents(path: Path) -> Contents:
     blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
     onsets, events = _annotations(path, n_header, starts[-1], n_records, blocks)
     if len(onsets) != n_records:  # plain EDF
+        if "+D" in read.reserved:
+            raise ValueError(f"{path} has gaps, but {n_records - len(onsets)} data records do not say when they begin.")
         onsets = np.arange(n_records) * duration
     if (np.diff(onsets) < 0.5 * duration).any():
         at = int(np.argmin(np.diff(onsets))) + 1
@@ -77,10 +81,10 @@ def _contents(path: Path) -> Contents:
     rates = [n / duration for n in lengths]
     layout = _Layout(
         path, n_header, starts[-1], width, [starts[i] for i in places], lengths,
-        [gain for gain, _ in scales], [shift for _, shift in scales], onsets - zero, duration,
+        scales, onsets - zero, duration,
     )  # fmt: skip
     return Contents(
-        channels=[signal.label for signal in signals],
+        channels=[signal.label or str(k) for k, signal in enumerate(signals)],
         units=units,
         rates=rates,
         lengths=[round(float(onsets[-1] - zero) * rate) + n for rate, n in zip(rates, lengths, strict=True)],
@@ -105,7 +109,9 @@ def _annotations_of(path: Path, recording: Path) -> list[tuple[float, str, float
         width, n_header = MAGIC[head[:8]], int(head[184:192])
         labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
         n_records = int(head[236:244])
-    except (KeyError, ValueError, IndexError) as error:
+    except KeyError:
+        raise ValueError(f"{path} is no EDF+ or BDF+ file; expected one with the annotations of {recording}.") from None
+    except (ValueError, IndexError) as error:
         raise ValueError(f"cannot read the header of {path}: {error}") from error
     starts = (np.cumsum([0, *per_record]) * width).tolist()
     blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
@@ -141,11 +147,12 @@ def _edfio(head: bytes, width: int) -> Any:
         import edfio
     except ModuleNotFoundError as error:
         raise missing("EDF and BDF files", "edfio", "edf") from error
+    own = head[: int(head[184:192])]
+    encoding = "utf-8" if plain_text(own).encode() == own else "latin-1"  # µ, where the format demands ASCII
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are fewer data records than the header says
-        # µ of files that are not ASCII, as the format demands
         function = edfio.read_edf if width == 2 else edfio.read_bdf
-        return function(io.BytesIO(head), header_encoding="latin-1")
+        return function(io.BytesIO(head), header_encoding=encoding)
 
 
 def _fields(head: bytes, column: int, size: int, kind: Any) -> list[Any]:
@@ -155,14 +162,13 @@ def _fields(head: bytes, column: int, size: int, kind: Any) -> list[Any]:
     return [kind(head[at + i * size : at + (i + 1) * size].decode("latin-1").strip()) for i in range(n)]
 
 
-def _scale(path: Path, signal: Any) -> tuple[float, float]:
-    """(gain, shift): a physical value is gain * digital + shift."""
+def _scale(signal: Any) -> tuple[float, float] | str:
+    """(gain, shift): a physical value is gain * digital + shift; or what is wrong, as with channels that are not in
+    use."""
     low, high = signal.digital_min, signal.digital_max
     if low >= high or signal.physical_min == signal.physical_max:
-        raise ValueError(
-            f"channel {signal.label!r} maps {low}..{high} to {signal.physical_min:g}..{signal.physical_max:g}, which "
-            "is no scale"
-        )
+        maps = f"maps {low}..{high} to {signal.physical_min:g}..{signal.physical_max:g}"
+        return f"channel {signal.label!r} {maps}, which is no scale; ask for others with channels="
     gain = (signal.physical_max - signal.physical_min) / (high - low)
     return gain, signal.physical_min - gain * low
 
@@ -170,9 +176,13 @@ def _scale(path: Path, signal: Any) -> tuple[float, float]:
 def _whole_records(path: Path, n_header: int, record_bytes: int, told: int) -> int:
     """How many data records there are; -1 in a header stands for a recording that was not closed."""
     there = (path.stat().st_size - n_header) // record_bytes if record_bytes else 0
+    words = f"its header tells of {told} data records, and {max(there, 0)} are there"
     if told > there or there < 1:
-        raise ValueError(f"{path} is cut: its header tells of {told} data records, and {max(there, 0)} are there.")
-    return there if told < 0 else told
+        keep = ": edfio.read_edf(path).write(another) makes a file of them" if there > 0 else ""
+        raise ValueError(f"{path} is cut: {words}{keep}.")
+    if 0 <= told < there:
+        warn(f"{path} may not have been closed: {words}, which are read.")
+    return there
 
 
 def _annotations(
@@ -197,7 +207,7 @@ def _annotations(
                 if stamp:
                     onsets.append(seconds)
                     stamp = False
-                events += [(seconds, text.decode("utf-8", "replace"), lasts) for text in texts if text]
+                events += [(seconds, plain_text(text).strip(), lasts) for text in texts if text.strip()]
     events.sort(key=lambda event: event[0])
     return np.array(onsets), events
 
@@ -205,6 +215,11 @@ def _annotations(
 def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndarray:
     """Samples [stop - start, C] of channels that have as many a data record; nan where data records are apart."""
     n = layout.per_record[columns[0]]
+    scales: list[tuple[float, float]] = []
+    for column in columns:
+        if isinstance(scale := layout.scales[column], str):
+            raise ValueError(f"{layout.path}: {scale}.")
+        scales.append(scale)
     places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)
     # Onsets are told in decimals: less than a sample is no gap.
     apart = np.abs(np.diff(layout.onsets) - layout.duration) * n / layout.duration > 1
@@ -221,8 +236,8 @@ def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndar
         for k, column in enumerate(columns):
             at = layout.offsets[column]
             digital = _digital(records[low:high, at : at + n * layout.width], layout.width)
-            scaled = digital[skipped : skipped + last - first] * layout.gains[column] + layout.shifts[column]
-            values[first - start : last - start, k] = scaled
+            gain, shift = scales[k]
+            values[first - start : last - start, k] = digital[skipped : skipped + last - first] * gain + shift
     return values
 
 

@@ -83,19 +83,31 @@ class LazySignal:
         return f"LazySignal(shape={self.shape}, dtype=float32)"
 
 
-def lazy_signal(
-    read: Reader, columns: list[int], start: int, stop: int, factors: np.ndarray | None = None
-) -> LazySignal:
-    """The samples `start` to `stop` of some columns, multiplied by `factors`, as a signal of its own."""
-    return LazySignal(partial(_part, read, columns, start, factors), stop - start, len(columns))
+def only(contents: Contents, columns: list[int]) -> Contents:
+    """The contents of some columns alone: whatever is wrong with another does not matter."""
+    kept: dict[str, Any] = {
+        name: [getattr(contents, name)[column] for column in columns]
+        for name in ("channels", "units", "rates", "lengths")
+    }
+    return contents._replace(read=partial(_of_columns, contents.read, columns), **kept)
+
+
+def _of_columns(read: Reader, columns: list[int], asked: list[int], start: int, stop: int) -> np.ndarray:
+    return read([columns[k] for k in asked], start, stop)
+
+
+def lazy_signal(contents: Contents, start: int, stop: int, factors: np.ndarray | None = None) -> LazySignal:
+    """The samples `start` to `stop`, multiplied by `factors`, as a signal of its own."""
+    n_channels = len(contents.channels)
+    return LazySignal(partial(_part, contents.read, n_channels, start, factors), stop - start, n_channels)
 
 
 def _part(
-    read: Reader, columns: list[int], offset: int, factors: np.ndarray | None, start: int, stop: int
+    read: Reader, n_channels: int, offset: int, factors: np.ndarray | None, start: int, stop: int
 ) -> np.ndarray:
     if stop <= start:
-        return np.zeros((0, len(columns)), dtype=np.float32)
-    values = read(columns, offset + start, offset + stop)
+        return np.zeros((0, n_channels), dtype=np.float32)
+    values = read(list(range(n_channels)), offset + start, offset + stop)
     return np.asarray(values if factors is None else values * factors, dtype=np.float32)
 
 
@@ -146,10 +158,10 @@ def _column(asked: Any, known: list[str], source: str) -> int:
     raise ValueError(f"{source} has no channel {wanted}; there are {len(known)}: {listing(known)}.{hint}")
 
 
-def common_rate(contents: Contents, columns: list[int], source: str) -> float:
+def common_rate(contents: Contents, source: str) -> float:
     rates: dict[float, list[str]] = {}
-    for column in columns:
-        rates.setdefault(contents.rates[column], []).append(contents.channels[column])
+    for rate, name in zip(contents.rates, contents.channels, strict=True):
+        rates.setdefault(rate, []).append(name)
     if len(rates) > 1:
         groups = listing(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
         way = f"ask for channels that share one, or for all at one: sampling_frequency={max(rates):g} of read_recording"

@@ -24,6 +24,7 @@ from neurallib.signals.lazy import (
     in_units,
     later,
     lazy_signal,
+    only,
     picked,
     picked_names,
 )
@@ -121,8 +122,8 @@ def read_recording(
         Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
         converted; where the file says no unit, this is what it is. By default the file's own.
     annotator : str or path, optional
-        WFDB: the ending of the annotation file, by default .atr where there is one. EDF: another file that holds the
-        annotations, as the hypnograms of Sleep-EDF do.
+        WFDB: the ending of the annotation file, by default .atr where there is one, or a file of another folder. EDF:
+        another file that holds the annotations, as the hypnograms of Sleep-EDF do.
     time : str, int or tuple, optional
         Text: the column that is the clock, by name or number, or with its unit ("tick", "ms"). By default one that is
         called so, or the first of a file without names, where no sampling_frequency is given and it goes up all the
@@ -177,28 +178,28 @@ def read_recording(
     if path.name.startswith("._"):
         raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
-    check_contents(contents, source)
     columns = picked(channels, contents.channels, source)
-    own = {contents.rates[column] for column in columns}
+    contents, called = only(contents, columns), picked_names(channels, columns, contents.channels)
+    check_contents(contents, source)
+    own = set(contents.rates)
     if sampling_frequency is not None and any(abs(rate - sampling_frequency) > 1e-6 * rate for rate in own):
         contents = at_one_rate(contents, float(sampling_frequency))
         if len(own) == 1:
             warn(f"{source} says {own.pop():g} Hz: it is resampled to sampling_frequency={sampling_frequency:g}.")
-    rate = common_rate(contents, columns, source)
-    n_steps = min(contents.lengths[column] for column in columns)
-    begin, end = round(first * rate), n_steps if last is None else min(n_steps, max(round(last * rate), 1))
-    if begin >= n_steps:
+    rate, n_steps = common_rate(contents, source), min(contents.lengths)
+    if (begin := round(first * rate)) >= n_steps:
         raise ValueError(f"start={start:g}, but {source} lasts {n_steps / rate:g} s.")
-    end = max(end, begin + 1)
-    names, factors = in_units([contents.units[column] for column in columns], units, source)
-    signal = lazy_signal(contents.read, columns, begin, end, factors)
+    end = n_steps if last is None else min(n_steps, max(round(last * rate), begin + 1))
+    names, factors = in_units(contents.units, units, source)
+    signal = lazy_signal(contents, begin, end, factors)
     check_events(contents, n_steps / rate if stop is None else np.inf, source)
+    lazy = signal.shape[0] * signal.shape[1] >= LONG if lazy is None else lazy
     return {
         "name": name,
         "person": contents.person,
-        "signal": signal if (signal.shape[0] * signal.shape[1] >= LONG if lazy is None else lazy) else signal[:],
+        "signal": signal if lazy and signal[:1].size else signal[:],  # what cannot be read says so now
         "sampling_frequency": rate,
-        "channels": picked_names(channels, columns, contents.channels),
+        "channels": called,
         "units": names,
         "events": events_between(contents.events, rate, begin, end),
         "source": source,
@@ -280,12 +281,11 @@ def _contents(
         if path.is_symlink():
             raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which is missing.")
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, near)
-        raise FileNotFoundError(f"{path} is missing, and {path.name}.hea is missing too.{hint}")
+        told = f"{path} is missing, and {path.name}.hea is missing too.{did_you_mean(path.name, near)}"
+        raise FileNotFoundError(told)
     with open(path, "rb") as file:
-        head = file.read(8)
-    if not head:
-        raise ValueError(f"{path} is empty.")
+        if not (head := file.read(8)):
+            raise ValueError(f"{path} is empty.")
     if head in edf.MAGIC:
         unasked(path, time=time, labels=labels)
         contents = edf.read_edf(path)

@@ -1,4 +1,4 @@
-"""Recordings in WFDB format (PhysioNet): headers, segments, samples of every channel's own rate, annotations."""
+"""Recordings in WFDB format (PhysioNet): segments, samples of every channel's own rate, annotations."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.extras import missing
+from neurallib.checks import as_path
 from neurallib.names import listing
-from neurallib.reading import is_file_name, told_by
+from neurallib.reading import told_by
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import Contents
+from neurallib.signals.lazy import Contents, check_contents
+from neurallib.signals.wfdb_headers import (
+    check_files,
+    hea,
+    load_wfdb,
+    names_of,
+    notes_of,
+    read_header,
+    there,
+    units_of,
+)
 from neurallib.warn import warn
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
 # Who is who in the MIT-BIH databases, all at 360 Hz: records 201 and 202 are of one man, and the records of the noise
 # stress test are 118 and 119 with noise added.
 MIT_BIH = re.compile(r"(20[12]|11[89])(?:e_?\d+)?")
-
-_MAX_HEADER = 1 << 22  # bytes
 
 
 class _Segment(NamedTuple):
@@ -57,11 +65,11 @@ def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Co
         If a file cannot be read, or is shorter than its header says.
     """
     with told_by(stem):
-        return _contents(_wfdb(), stem, annotator)
+        return _contents(load_wfdb(), stem, annotator)
 
 
 def _contents(wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None) -> Contents:
-    header = _header(wfdb, stem)
+    header = read_header(stem)
     record = _layout(wfdb, stem, header)
     rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
     contents = Contents(
@@ -73,8 +81,9 @@ def _contents(wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None) -
         events=_events(wfdb, stem, annotator, rate, n_frames),
         person=_person(stem.name, rate),
         start_time=header.base_datetime.isoformat() if header.base_datetime else None,
-        notes=[comment.strip() for comment in header.comments or [] if comment.strip()],
+        notes=notes_of(stem, header),
     )
+    check_contents(contents, str(stem))
     # The first and the last frame: a file that is cut says so now, and not in the middle of a long job.
     for start in {0, max(0, n_frames - 1)} if n_frames else ():
         for column, n in enumerate(record.per_frame):
@@ -85,7 +94,7 @@ def _contents(wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None) -
 
 def wfdb_stem(path: Path) -> Path:
     """Folder and name of a record, without an ending, of one of its files."""
-    return path.with_suffix("") if path.suffix in {".hea", ".dat"} else path
+    return path.with_suffix("") if path.suffix in {".hea", ".dat", ".mat"} else path
 
 
 def segment_names(header: Path) -> set[str]:
@@ -109,15 +118,15 @@ def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
     first = stem.with_name(next((name for name in header.seg_name if name != "~"), "~"))
     for segment in segments:
         if segment.stem is not None:
-            _there(_hea(segment.stem))
-    return _of_header(first, _header(wfdb, first), segments, by_name=variable)
+            there(hea(segment.stem))
+    return _of_header(first, read_header(first), segments, by_name=variable)
 
 
 def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool) -> _Record:
     if not header.sig_name:
-        raise ValueError(f"{_hea(stem)} names no signal.")
-    per_frame = [int(n or 1) for n in header.samps_per_frame]
-    return _Record(segments, list(header.sig_name), _units(stem, header.units), per_frame, by_name)
+        raise ValueError(f"{hea(stem)} names no signal.")
+    names, per_frame = names_of(stem, header), [int(n or 1) for n in header.samps_per_frame]
+    return _Record(segments, names, units_of(stem, header.units), per_frame, by_name)
 
 
 def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
@@ -126,7 +135,7 @@ def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
     try:  # the header does not say: as long as its files are
         return int(wfdb.rdrecord(str(stem), channels=[0], physical=False).sig_len)
     except Exception as error:
-        raise ValueError(f"cannot read the signals of {_hea(stem)}: {error}") from error
+        raise ValueError(f"cannot read the signals of {hea(stem)}: {error}") from error
 
 
 def _read(record: _Record, columns: list[int], start: int, stop: int) -> np.ndarray:
@@ -139,7 +148,7 @@ def _read(record: _Record, columns: list[int], start: int, stop: int) -> np.ndar
             continue
         offset = segment.start * n
         begin, end = (first - offset) // n, -(-(last - offset) // n)
-        with told_by(_hea(segment.stem)):
+        with told_by(hea(segment.stem)):
             inside, theirs = _columns_of(record, segment.stem, columns)
             if inside:
                 read = _segment_values(record, segment, [columns[k] for k in inside], theirs, begin, end)
@@ -152,7 +161,7 @@ def _columns_of(record: _Record, stem: Path, columns: list[int]) -> tuple[list[i
     """Which of the columns this segment has, and where it has them."""
     if not record.by_name:
         return list(range(len(columns))), columns
-    names = list(_header(_wfdb(), stem).sig_name or [])
+    names = names_of(stem, read_header(stem))
     inside = [k for k, column in enumerate(columns) if record.channels[column] in names]
     return inside, [names.index(record.channels[columns[k]]) for k in inside]
 
@@ -163,21 +172,25 @@ def _segment_values(
     """Frames `begin` to `end` of a segment in the units of the record, checked against what its header says."""
     stem = segment.stem
     assert stem is not None
-    _check_names(stem)
+    check_files(stem)
     try:
+        asked = {"channels": theirs, "physical": False, "smooth_frames": False}
         range_ = {"sampfrom": begin, "sampto": end} if segment.told else {}  # wfdb takes none of an unknown length
-        read = _wfdb().rdrecord(str(stem), **range_, channels=theirs, physical=False, smooth_frames=False)
+        read = load_wfdb().rdrecord(str(stem), **range_, **asked)
+        if begin and segment.told and "8" in read.fmt:  # differences: from the first sample on they add up
+            range_.pop("sampfrom")
+            read = load_wfdb().rdrecord(str(stem), **range_, **asked)
         physical = np.stack(read.dac(expanded=True), axis=1)
-        if not segment.told:
+        if "sampfrom" not in range_:
             physical = physical[begin * read.samps_per_frame[0] : end * read.samps_per_frame[0]]
     except Exception as error:  # wfdb raises whatever its parts raise
-        raise ValueError(f"cannot read the signals of {_hea(stem)} (cut off?): {error}") from error
+        raise ValueError(f"cannot read the signals of {hea(stem)} (cut off?): {error}") from error
     _check_sums(stem, read, whole=(begin, end) == (0, segment.n_frames))
     wanted = [record.units[column] for column in columns]
-    factors = [unit_factor(*pair) for pair in zip(_units(stem, read.units, theirs), wanted, strict=True)]
+    factors = [unit_factor(*pair) for pair in zip(units_of(stem, read.units, theirs), wanted, strict=True)]
     if None in factors:
         own, told = (listing(map(str, units)) for units in (read.units, wanted))
-        raise ValueError(f"{_hea(stem)} has units {own}; its record has {told}.")
+        raise ValueError(f"{hea(stem)} has units {own}; its record has {told}.")
     values: np.ndarray = physical * np.array(factors, dtype=float)
     return values
 
@@ -194,12 +207,13 @@ def _check_sums(stem: Path, read: Any, whole: bool) -> None:
 def _events(
     wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None, rate: float, n_frames: int
 ) -> list[tuple[float, str, float]]:
-    ending = "atr" if annotator is None else os.fspath(annotator).rpartition(".")[2]
-    file = stem.with_name(f"{stem.name}.{ending}")
+    given = as_path("annotator", "atr" if annotator is None else annotator)
+    elsewhere = given.parent != Path() or (given.suffix and given.is_file())
+    file = given if elsewhere else stem.with_name(f"{stem.name}.{given.name.rpartition('.')[2]}")
     if annotator is None and not file.is_file():
         return []
     try:
-        read = wfdb.rdann(str(_there(file).with_suffix("")), ending)
+        read = wfdb.rdann(str(there(file).with_suffix("")), file.suffix[1:])
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -232,52 +246,3 @@ def _durations(times: np.ndarray, symbols: list[str], end: float) -> list[float]
 def _person(name: str, rate: float) -> str | None:
     known = MIT_BIH.fullmatch(name) if rate == 360 else None
     return None if known is None else "201" if known[1] == "202" else known[1]
-
-
-def _units(stem: Path, units: list[str], columns: list[int] | None = None) -> list[str]:
-    """The units of a header; wfdb drops what is not ASCII, and would take µV for V."""
-    lines = [line for line in _hea(stem).read_bytes().splitlines() if line.strip() and line[:1] != b"#"][1:]
-    micro = [bool(re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V\b", line)) for line in lines]
-    columns = list(range(len(units))) if columns is None else columns
-    return ["uV" if micro[k] else unit for k, unit in zip(columns, units, strict=True)]
-
-
-def _header(wfdb: Any, stem: Path) -> Any:
-    file = _there(_hea(stem))
-    _check_names(stem)
-    try:
-        return wfdb.rdheader(str(stem))
-    except Exception as error:  # wfdb's parser raises whatever its parts raise
-        raise ValueError(f"cannot read {file}: {error}") from error
-
-
-def _check_names(stem: Path) -> None:
-    """Raise where a header names a file of another folder, or one that is not there: wfdb would read whatever it is."""
-    file = _there(_hea(stem))
-    with open(file, "rb") as header:
-        content = header.read(_MAX_HEADER + 1)
-    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
-    head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
-    for name in {line[0] for line in lines} - {"~"}:
-        if not is_file_name(name) or len(content) > _MAX_HEADER:
-            raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
-        if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
-            _there(stem.with_name(name))
-
-
-def _hea(stem: Path) -> Path:
-    return stem.with_name(f"{stem.name}.hea")
-
-
-def _there(file: Path) -> Path:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing.")
-    return file
-
-
-def _wfdb() -> Any:
-    try:
-        import wfdb
-    except ModuleNotFoundError as error:
-        raise missing("WFDB records", "wfdb", "wfdb") from error
-    return wfdb

@@ -1,0 +1,97 @@
+"""Headers of WFDB records: read by wfdb once they are known to name files beside them, and what it leaves out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from neurallib.extras import missing
+from neurallib.names import listing
+from neurallib.reading import is_file_name, plain_text
+
+_MAX = 1 << 22  # bytes
+_FORMATS = set("0 8 16 24 32 80 160 212 310 311 508 516 524".split())  # that wfdb reads; 0 is of no file
+
+
+def read_header(stem: Path) -> Any:
+    """What wfdb makes of a record's header, whose signals it can read."""
+    check_files(stem)
+    try:
+        header = load_wfdb().rdheader(str(stem))
+    except Exception as error:  # wfdb's parser raises whatever its parts raise
+        raise ValueError(f"cannot read {hea(stem)}: {error}") from error
+    if odd := set(getattr(header, "fmt", None) or ()) - _FORMATS:
+        raise ValueError(f"{hea(stem)} has signals in format {listing(sorted(odd))}, which wfdb does not read.")
+    return header
+
+
+def check_files(stem: Path) -> None:
+    """Raise where a header names a file of another folder, or one that is not there: wfdb would read whatever it is."""
+    file = there(hea(stem))
+    with open(file, "rb") as header:
+        content = header.read(_MAX + 1)
+    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
+    head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
+    own = head[0].partition("/")[0].encode("ascii", "ignore").decode()
+    if not re.fullmatch(r"[-\w]+", own):
+        raise ValueError(f"{file} calls its record {own[:200]!r}; expected letters, digits, - and _ as its first word.")
+    for name in {line[0] for line in lines} - {"~"}:
+        if not is_file_name(name) or len(content) > _MAX:
+            raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
+        if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
+            there(stem.with_name(name))
+
+
+def names_of(stem: Path, header: Any) -> list[str]:
+    """What the signals are called, of which wfdb drops what is not ASCII; a number where a header does not say it."""
+    names = []
+    for k, (line, name) in enumerate(zip(_lines(stem), header.sig_name or (), strict=False)):
+        told = plain_text(line).split(None, 8)[8:]
+        whole = bool(told) and told[0].encode("ascii", "ignore").decode().strip() == name
+        names.append(told[0].strip() if whole else name or str(k))
+    return names
+
+
+def units_of(stem: Path, units: list[str], columns: list[int] | None = None) -> list[str]:
+    """The units of a header; wfdb drops what is not ASCII, and would take µV for V."""
+    micro = [bool(re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V\b", line)) for line in _lines(stem)]
+    columns = list(range(len(units))) if columns is None else columns
+    return ["uV" if micro[k] else unit for k, unit in zip(columns, units, strict=True)]
+
+
+def notes_of(stem: Path, header: Any) -> list[str]:
+    """The comments of a header, and whether it says what a step is worth; 0 is WFDB's word for that it does not."""
+    lines = plain_text(hea(stem).read_bytes()).splitlines()
+    notes = [line.strip().strip("# \t") for line in lines if line.strip().startswith("#")]
+    signals = [] if hasattr(header, "seg_name") else _lines(stem)
+    gains = [re.match(rb"[-+]?(\d+\.?\d*|\.\d+)", b"".join(line.split()[2:3])) for line in signals]
+    untold = [str(k) for k, gain in enumerate(gains) if gain is None or float(gain[0]) == 0]
+    says = [f"no gain of channels {listing(untold)} is told: 200 steps are taken for a unit"] if untold else []
+    return [note for note in notes if note] + says
+
+
+def _lines(stem: Path) -> list[bytes]:
+    """What a header says of each signal."""
+    return [line for line in hea(stem).read_bytes().splitlines() if line.strip() and line[:1] != b"#"][1:]
+
+
+def hea(stem: Path) -> Path:
+    """The header of a record."""
+    return stem.with_name(f"{stem.name}.hea")
+
+
+def there(file: Path) -> Path:
+    """The file, or FileNotFoundError."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing.")
+    return file
+
+
+def load_wfdb() -> Any:
+    """The package."""
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        raise missing("WFDB records", "wfdb", "wfdb") from error
+    return wfdb
