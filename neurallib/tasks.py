@@ -81,6 +81,9 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
     TypeError, ValueError
         If a value is out of its range or two of them exclude each other.
     """
+    if is_list(task):
+        way = "a model has one: make one for each, of which replace_head gives a second the layers of the first"
+        raise ValueError(f"task={task!r}; {way}.")
     choice("task", task, ("classification", "regression"))
     boolean("multi_label", multi_label)
     if task == "regression":

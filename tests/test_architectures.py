@@ -181,6 +181,7 @@ BAD_HPARAMS = [
     ("GRUseq2seq", {"dropout": 1.0}, ValueError, "dropout=1.0"),
     ("GRUseq2seq", {"learning_rate": 0}, ValueError, "learning_rate=0"),
     ("GRUseq2seq", {"learning_rate": float("nan")}, ValueError, "learning_rate=nan"),
+    ("GRUseq2seq", {"task": ["regression", "classification"]}, ValueError, "a model has one: .* replace_head"),
     ("GRUseq2seq", {"task": "classify"}, ValueError, "Did you mean 'classification'"),
     ("GRUseq2seq", {"task": "regression", "num_classes": 4}, ValueError, "num_classes=4"),
     ("GRUseq2seq", {"task": "regression", "multi_label": True}, ValueError, "multi_label"),

@@ -185,10 +185,14 @@ def test_a_label_out_of_range_is_named_with_its_file_and_what_is_expected(
         (Case("GRUseq2seq", "regression"), np.zeros((9, 3)), "n_outputs=2 says how many values there are"),
         (Case("GRUseq2one", "binary"), np.eye(2)[1], r"one-hot labels of no and yes that of yes is y\[\.\.\., 1\]"),
         (Case("GRUseq2one", "multiclass"), np.arange(9) % 3, "is what gru_seq2seq learns; if x is 9 signals of one"),
+        (Case("GRUseq2one", "regression"), np.ones((9, 1)), "is what gru_seq2seq learns"),
         (Case("GRUseq2seq", "multiclass"), 1, r"is what gru_seq2one gives; a label a step is np\.full\(9, y\)"),
+        (Case("GRUseq2seq", "multiclass"), [0, 1, 2], r"y\[np.arange\(9\) \* 3 // 9\]"),
+        (Case("GRUseq2seq", "regression"), np.ones((4, 2)), r"np.arange\(4\) \* 2\.25, y\) of each"),
     ],
     ids=["text", "texts", "None", "one-hot", "one-hot by step", "two columns", "fewer steps", "more outputs",
-         "one-hot of two", "a label a row", "a label a signal"],
+         "one-hot of two", "a label a row", "a value a row", "a label a signal",
+         "labels at another rate", "values at another rate"],
 )  # fmt: skip
 def test_a_target_of_another_form_is_told_what_to_do(case: Case, y: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):

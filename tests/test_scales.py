@@ -170,6 +170,17 @@ def test_scales_stay_on_retraining_unless_they_are_asked_for(of: str) -> None:
         assert anew == trained(of, normalization="minmax")[0]["preprocessing"]
 
 
+def test_targets_in_another_unit_than_those_learnt_on_are_told_where_they_are_not_scaled_anew() -> None:
+    state, pairs = trained("bpm")
+    for factor, offset in ((1 / 60, 0), (1e6, 0), (1.0, 273.15 * 3)):
+        others = [(x, factor * y + offset) for x, y in pairs]
+        with pytest.warns(UserWarning, match=r"mean .*, those that the state learnt on 112\.5: are they"):
+            decided(state, others)
+        decided(state, others, target_normalization="dataset")  # and no warning
+    decided(state, [(x, 0.5 * y) for x, y in pairs])
+    decided(state, [(x, 0 * y + 170) for x, y in pairs])  # one person
+
+
 def decided(state: nl.State, data: Data, **options: Any) -> Any:
     return nl.train(state, data, data, epochs=1, batch_size=4, dry_run=True, **QUIET, **options)["preprocessing"]
 

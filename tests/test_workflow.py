@@ -81,11 +81,10 @@ def test_retraining_starts_from_the_sources_weights_under_the_given_hyperparamet
     for name, weight in run["weights"].items():
         torch.testing.assert_close(again["weights"][name], weight)
     assert again["hparams"]["learning_rate"] == 1e-12
-    with pytest.raises(ValueError, match="state is a GRUseq2one, its source a GRUseq2seq"):
-        nl.retrain(
-            make_state(Case("GRUseq2one", "binary")), *folders, 3, 4, 1, all_samples=True,
-            checkpoints_directory=source, **NAMED,
-        )  # fmt: skip
+    for other, options in ((Case("GRUseq2one", "binary"), {}), (Case("GRUseq2seq", "regression"), {"n_outputs": 1})):
+        words = f"state is a {other.architecture} for .*, its source a GRUseq2seq for classification: .*reuse_layers"
+        with pytest.raises(ValueError, match=words):
+            nl.retrain(make_state(other, **options), *folders, 3, 4, 1, checkpoints_directory=source, **NAMED)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def gru_seq2seq(
     learning_rate : float
         The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
-        Whether the layers read the signal in both directions, which makes their outputs twice as wide.
+        Whether the layers read the signal in both directions, which makes their outputs twice as wide. In one direction
+        an output hears nothing of what comes after, as a forecast must not, if normalization is "dataset" or None.
     bidir_per_layer : sequence of bool, optional
         The same for each layer; overrides `bidirectional`. Too short, its last value is repeated; too long, it is cut;
         either with a warning.

@@ -46,7 +46,8 @@ def channels_of(
         taken = picked(list(asked), first.channels, repr(first.name))
         channels = [name for column, name in enumerate(first.channels) if column not in taken]
         if not channels:
-            raise ValueError(f"target={target!r} is all that {first.name!r} has; expected other channels beside it.")
+            way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
+            raise ValueError(f"target={target!r} is all that {first.name!r} has; {way}.")
     channels = [channels] if isinstance(channels, (str, int)) else list(channels)
     first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None})
     own = list(zip(first.channels, first.units, strict=True))[len(channels) :]

@@ -86,7 +86,8 @@ def _cause(values: np.ndarray, place: Place) -> str:
         return "The recording was resampled, and its numbers, being no classes, are not: resample them with it."
     if len(values) == place.n_windows:
         return "A target for each window: each_window=True asks `target` about each."
-    return f"It is of {place.n_source} samples before it is resampled, gaps are left out and windows cut."
+    before = f"It is of {place.n_source} samples before it is resampled, gaps are left out and windows cut"
+    return f"{before}; values at another rate become one a sample first, as by np.interp."
 
 
 def _are_classes(values: np.ndarray) -> bool:

@@ -102,11 +102,17 @@ def _hint(shape: _Shape, wanted: _Shape, task: Task, n_steps: int) -> str:
         return f" Of one-hot labels the classes are y.argmax(axis=-1); {several}."
     if task.kind == "binary" and shape == (*wanted[:-1], 2):
         return " Of one-hot labels of no and yes that of yes is y[..., 1]."
-    if task.seq2one and shape == (n_steps,):
+    if task.seq2one and shape in ((n_steps,), (n_steps, 1)):
         others = f"if x is {n_steps} signals of one channel, they are for a state of n_features=1"
         return f" A label a step is what gru_seq2seq learns; {others}."
     if not task.seq2one and shape in ((), (1,)):
         return f" One output a signal is what gru_seq2one gives; a label a step is np.full({n_steps}, y)."
+    if not task.seq2one and 1 < shape[0] <= n_steps // 2 and shape[1:] in ((), wanted[1:]):
+        n, at = shape[0], f"np.arange({n_steps})"
+        if task.kind != "regression":
+            return f" Of labels at another rate those of the steps are y[{at} * {n} // {n_steps}]."
+        between = f"np.interp({at}, np.arange({n}) * {n_steps / n:g}, y)"
+        return f" Of a target at another rate that of the steps is {between}{' of each column' * (task.n_outputs > 1)}."
     if task.kind == "regression" and (task.seq2one or len(shape) == 2 and shape[0] == wanted[0]):
         return f" The factory's n_outputs={task.n_outputs} says how many values there are."
     return ""

@@ -16,7 +16,7 @@ from neurallib.signals.augmentation import as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
 from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
-from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, check_normalization
+from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, Scale, check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed, prepare_training
 from neurallib.signals.sources import as_items
@@ -50,6 +50,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     check_beats(train_set, known["sampling_frequency"])
     check_delay(state, train_set)
     tell_absent(describe(state), train_set.class_counts)
+    tell_targets(train_set)
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
@@ -71,6 +72,20 @@ def check_beats(data: PreparedData, rate: float | None) -> None:
         warn(
             f"the signals are taken as of {rate:g} Hz, and {a_minute:.0f} R-peaks a minute are labelled: are "
             "they of another rate? sampling_frequency= tells which; what is later handed in is resampled to it."
+        )
+
+
+def tell_targets(data: PreparedData) -> None:
+    """A word where targets are far from those that the state learnt on, as in another unit they are."""
+    known, mean = data.preprocessing, data.targets.scale().shift
+    spread = np.sqrt(data.targets.variance())
+    far = (np.abs(mean) > 10) | (spread > 30) | (spread < 1 / 30) & (np.abs(mean) > 2)
+    if known["target_normalization"] == "dataset" and far.any():
+        own = Scale(np.array(known["y_shift"]), np.array(known["y_scale"])).undo(mean)
+        warn(
+            f"targets have the mean {_numbers(own[far].tolist())}, those that the state learnt on "
+            f"{_numbers(np.array(known['y_shift'])[far].tolist())}: are they in another unit, or of something else? "
+            "target_normalization='dataset' scales them by themselves."
         )
 
 

@@ -11,6 +11,7 @@ from neurallib.architectures import ARCHITECTURES
 from neurallib.models.registry import check_weights
 from neurallib.state import Postprocessing, Preprocessing, State, changed, new_postprocessing, new_preprocessing
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.tasks import task_kind
 from neurallib.warn import warn
 from neurallib.workflow.on_folders import PathLike
 
@@ -39,8 +40,13 @@ def _source(checkpoints_directory: PathLike | None, hugging_face_model: str | No
 
 def _with_hparams_of(state: State, source: State) -> State:
     """The source's weights and history under another state's hyperparameters, which must fit the weights."""
-    if state["architecture"] != source["architecture"]:
-        raise ValueError(f"state is a {state['architecture']}, its source a {source['architecture']}.")
+    of_state, of_source = (
+        f"{each['architecture']} for {'regression' if task_kind(each['hparams']) == 'regression' else 'classification'}"
+        for each in (state, source)
+    )
+    if of_state != of_source:
+        way = "train_from_scratch(reuse_layers(state, load_checkpoint(...), layers), ...) begins with its layers"
+        raise ValueError(f"state is a {of_state}, its source a {of_source}: {way}.")
     merged = changed(
         source,
         hparams=dict(state["hparams"]),
