@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +114,7 @@ TERMINATED = """
 
 
 def test_sigterm_saves_all_that_there_is_and_ends_with_its_code(tmp_path: Path) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths}
-    ended = forking.run(["-c", TERMINATED], environment)
+    ended = forking.run(["-c", TERMINATED], os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path)})
     assert ended.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM), ended.stderr
     with pytest.warns(UserWarning, match="did not finish"):
         state = nl.load_checkpoint(next(tmp_path.glob("*/checkpoints/*")))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from cases import CASES, Case, make_state, same_state
+from cases import FEW, Case, make_state, same_state
 from hub_client import Client
 from hub_server import Hub
 from huggingface_hub import ModelCard
@@ -35,7 +35,7 @@ def trained(**info: Any) -> nl.State:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_what_is_pushed_comes_back(hub: Hub, online: Client, case: Case) -> None:
     state = make_state(case, seed=3)
     state["preprocessing"].update(sampling_frequency=250.0, normalization="minmax")

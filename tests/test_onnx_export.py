@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_state
+from cases import CASES, FEW, Case, make_state
 from onnx_files import assert_same_as_predict, make_signals, normalizing, run, session_of, told
 
 import neurallib as nl
@@ -18,13 +18,16 @@ from neurallib.storage import onnx_export
 from neurallib.storage.onnx_check import batches
 from neurallib.tasks import describe
 
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
 CAUSAL: dict[str, Any] = {"n_features": 2, "hid_dim": [5, 4], "n_layers": 2}
 
 
-@each_case
-@pytest.mark.parametrize("fold", [1, 3])
-@pytest.mark.parametrize("normalization", [None, "minmax", "zscore", "robust", "block", "dataset"])
+WAYS = [(None, 3), ("minmax", 1), ("zscore", 3), ("robust", 1), ("block", 3), ("dataset", 1)]
+
+
+@pytest.mark.parametrize(
+    ("case", "normalization", "fold"),
+    [*((case, None, 1) for case in CASES), *((case, *way) for case in FEW for way in WAYS)], ids=str,
+)  # fmt: skip
 def test_a_file_gives_what_predict_gives(case: Case, normalization: str | None, fold: int, tmp_path: Path) -> None:
     state = normalizing(make_state(case, fold=fold), normalization)
     path = nl.export_onnx(state, tmp_path / "model.onnx")
@@ -80,7 +83,7 @@ def test_encoder_decoders_of_other_depths_and_heads(
     assert_same_as_predict(nl.export_onnx(state, tmp_path / "model.onnx"), state, make_signals())
 
 
-@each_case
+@pytest.mark.parametrize("case", FEW, ids=str)
 @pytest.mark.parametrize(("normalization", "fold"), [(None, 1), ("block", 3)])
 def test_a_signal_that_cannot_be_answered_is_nan_and_moves_no_other(
     case: Case, normalization: str | None, fold: int, tmp_path: Path

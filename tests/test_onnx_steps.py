@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, make_state
+from cases import FEW, Case, make_state
 from onnx_files import assert_same_as_predict, normalizing, run, session_of, told
 
 import neurallib as nl
@@ -70,7 +70,7 @@ def test_a_flat_line_stays_one(steps: Any, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_steps_stand_before_every_network(case: Case, tmp_path: Path) -> None:
     state = known(make_state(case, steps=STEPS, fold=3), normalization="block")
     assert_same_as_predict(nl.export_onnx(state, tmp_path / "model.onnx"), state, walk([140, 2, 33]))

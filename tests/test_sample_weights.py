@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
+from cases import CASES, FEW, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
 from test_batch_invariance import gradients
 from watching import Watch, marked
 
@@ -52,7 +52,7 @@ def test_a_signal_that_weighs_nothing_is_left_out(options: dict[str, Any]) -> No
     assert [sorted(order) for order in watch.orders()] == [[0, 2, 3, 5]] * 2
 
 
-@each_case
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_weighted_gradients_are_the_same_in_however_many_parts(case: Case) -> None:
     state = make_state(case, learning_rate=STILL)
     pairs, weight = make_pairs(state, LENGTHS), torch.tensor([0.5, 3.0, 1.0, 0.1, 2.0, 7.0])

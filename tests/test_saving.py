@@ -1,7 +1,6 @@
 """What a run leaves in its directory while it goes on: enough to be loaded, and Lightning's own checkpoints."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,7 @@ KILLED = """
 
 
 def test_a_run_that_is_killed_leaves_a_directory_that_loads_with_its_best_weights(tmp_path: Path) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment = os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path), "PYTHONPATH": paths}
-    run = forking.run(["-c", KILLED], environment)
+    run = forking.run(["-c", KILLED], os.environ | {"NEURALLIB_RESULTS_DIR": str(tmp_path)})
     assert run.returncode == -9
     with pytest.warns(UserWarning, match="did not finish: its best weights so far are taken. It goes on with resume="):
         state = nl.load_checkpoint(next(tmp_path.glob("*/checkpoints/*")))

@@ -1,6 +1,7 @@
 """What is no state is told so, wherever a state comes in, with the way out."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ ENTRANCES: dict[str, Callable[[Any, Path], Any]] = {
     "reuse_layers": lambda state, _: nl.reuse_layers(state, GRU, ["fc_out"]),
     "transfer_hparams": lambda state, _: nl.transfer_hparams(state),
 }
-each_entrance = pytest.mark.parametrize("entrance", ENTRANCES)
 
 
 def without(key: str) -> Any:
@@ -87,8 +87,12 @@ WRONG: dict[str, tuple[Any, str]] = {
 }
 
 
-@each_entrance
-@pytest.mark.parametrize("what", WRONG)
+SOME = ("a path", "weights", "a misspelt hyperparameter", "a rate in a text")
+
+
+@pytest.mark.parametrize(
+    ("entrance", "what"), [*(("evaluate", what) for what in WRONG), *itertools.product(ENTRANCES, SOME)]
+)
 def test_what_is_no_state_is_told_with_the_way_out(entrance: str, what: str, tmp_path: Path) -> None:
     given, words = WRONG[what]
     with pytest.raises((TypeError, ValueError), match=f"(?s)^(state|target|source|architecture|no weight|.*).*{words}"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, make_pairs, make_state, write_folders
+from cases import FEW, Case, make_pairs, make_state, write_folders
 
 import neurallib as nl
 from neurallib.models.registry import ARCHITECTURES
@@ -21,7 +21,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")  # one epoch on a few signals may not
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=str)
 def test_train_retrain_and_test_work_for_every_architecture_and_task(case: Case, tmp_path: Path) -> None:
     state = make_state(case)
     folders = write_folders(tmp_path, state)
