@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neurallib as nl
-from neurallib.prediction.certainty import told_from_noise
+from neurallib.prediction.certainty import check_beats, told_from_noise
 
 RATE = 250.0
 MODELS = ("ecg_r_peaks", "ecg_r_peaks_stream")
@@ -98,6 +98,19 @@ def test_the_last_digit_of_a_flat_line_has_no_beats_and_is_told(name: str) -> No
         coarse = np.round(signal / lsb).astype(np.int16)
         for leads in ((coarse,), (flat, coarse)):
             assert nl.peak_scores(true, found(state, *leads), sampling_frequency=RATE)["f1"] > 0.97
+
+
+def test_t_waves_that_are_taken_for_beats_are_told() -> None:
+    steps, beats = np.arange(7500) / RATE, np.arange(0.5, 29, 0.8)
+    both = [sum((size * np.exp(-0.5 * ((steps - beat - late) / width) ** 2) for beat in beats), np.zeros(7500))
+            for size, late, width in ((1, 0, 0.011), (1.2, 0.26, 0.03))]  # fmt: skip
+    stream = nl.load_pretrained("ecg_r_peaks_stream")
+    with pytest.warns(UserWarning, match=r"every second of the R-peaks .* within 0\.33 s .* T waves"):
+        assert len(found(stream, both[0] + both[1])) > 1.9 * len(beats)
+    found(stream, both[0])
+    with warnings.catch_warnings():  # nor is a bigeminus one
+        warnings.simplefilter("error")
+        check_beats(np.cumsum([500, 1100] * 20), 40_000, 56, 1000.0)
 
 
 def test_beats_that_become_much_smaller_stay() -> None:

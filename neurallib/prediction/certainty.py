@@ -21,6 +21,7 @@ BESIDE = 3  # parts on either side, which count with each
 # a signal of another kind, has 1.7 to 2; ECG seldom has 1.5, even with muscle noise 6 dB louder than its beats.
 DOUBT = 1.7
 MUCH = 0.1  # of a recording
+PAIR = 0.33  # seconds: no heart of DS1 has every second interval shorter than this, of eight beats or more
 FAST = 1.5  # times the least distance: beats that are mostly nearer are as near as they may be
 
 
@@ -63,12 +64,17 @@ def sure_events(
 
 
 def check_beats(found: np.ndarray, n_steps: int, distance: int, rate: float) -> None:
-    """A word where some seconds have no beat, or most beats come more slowly than those of any heart, or as fast as
-    events may come that are so many steps apart."""
+    """A word where some seconds have no beat, or most beats come more slowly than those of any heart, as fast as events
+    may come that are so many steps apart, or in pairs."""
     if len(found) == 0 and n_steps > part_steps(rate):
         warn(
             f"no R-peak is found in {n_steps / rate:.4g} s: a flat line, as of a lead that is off, a channel that is "
             "no ECG, a wrong sampling_frequency, or a model that has learnt little?"
+        )
+    elif len(found) >= SOME and _in_pairs(found / rate):
+        warn(
+            f"every second of the R-peaks that are found comes within {PAIR:g} s of the one before: T waves as narrow "
+            "as beats? Another lead, or another model such as \"ecg_r_peaks\", may tell them apart."
         )
     elif len(found) >= SOME:
         a_minute = 60 * rate / float(np.median(np.diff(found)))
@@ -76,6 +82,12 @@ def check_beats(found: np.ndarray, n_steps: int, distance: int, rate: float) -> 
         if a_minute < SLOW or is_fast:
             way = f" Of a heart so fast min_distance={distance / rate:g} s leaves beats out." * is_fast
             warn(f"R-peaks are found {a_minute:.0f} times a minute: is sampling_frequency={rate:g} right?{way}")
+
+
+def _in_pairs(seconds: np.ndarray) -> bool:
+    """Whether nearly every second interval is as short as from a beat to its T wave."""
+    short = np.diff(seconds) < PAIR
+    return abs(short.mean() - 0.5) < 0.1 and float(np.diff(short).mean()) > 0.8
 
 
 def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float, doubt: float | None) -> np.ndarray:
