@@ -19,5 +19,10 @@ def beats(n_steps: int = 2000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn(augment: Any, seed: int = 0, pair: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """What an augmentation makes of a signal and its target, which it leaves as they are."""
     x, y = pair or beats()
-    return augment(x.copy(), y.copy(), np.random.default_rng(seed))
+    before = x.copy(), y.copy()
+    made = augment(x, y, np.random.default_rng(seed))
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(y, before[1])
+    return made

@@ -82,6 +82,8 @@ def test_the_smoothed_top_of_a_box_is_its_middle() -> None:
     output[20:31] = 1.0
     for seconds in (0, 0.05, 0.2):
         assert nl.find_events(output, 100, smoothing=seconds).tolist() == [25]
+    whole = smoothing.smoothed(output[:, 0], 0, 60, 5)
+    np.testing.assert_array_equal(smoothing.smoothed(output[:, 0], 12, 30, 5), whole[12:30])
 
 
 def test_of_two_near_events_the_higher_stays_and_a_gap_keeps_two_runs_apart() -> None:
@@ -97,6 +99,7 @@ def test_a_distance_in_seconds_is_not_lost_to_rounding() -> None:
     output[[0, 7]] = 0.9
     assert nl.find_events(output, 100, min_distance=0.07).tolist() == [0, 7]  # the product is a little more than 7
     assert nl.find_events(output, 100, min_distance=0.08).tolist() == [0]
+    assert nl.find_intervals(np.repeat([0, 1, 0], [9, 7, 9]), 100, min_duration=0.07)["sample"].tolist() == [0, 9, 16]
 
 
 def test_tensors_and_files_on_disk_are_outputs(tmp_path) -> None:
@@ -189,10 +192,10 @@ def test_intervals_of_windows_lie_where_the_windows_do() -> None:
 
 def test_lost_samples_part_no_interval_of_what_heard_a_line_over_them() -> None:
     output = np.repeat([0.1, 0.9], 500)
-    output[[50, 51, 700]] = output[800:804] = output[900:910] = output[498:502] = np.nan
+    output[[50, 51, 700]] = output[800:804] = output[900:910] = output[498:502] = output[998:] = np.nan
     answer = {"output": output[:, None], "sampling_frequency": 10.0, "gaps": np.zeros((0, 2)), "windows": [[0, 1000]]}
     found = nl.find_intervals(answer)
-    assert found["onset"].tolist() == [0, 50.2, 91] and found["duration"].tolist() == [49.8, 39.8, 9]
+    assert found["onset"].tolist() == [0, 50.2, 91] and found["duration"].tolist() == [49.8, 39.8, 8.8]
     assert len(nl.find_intervals(output, 10.0)["onset"]) == 6
 
 
@@ -217,7 +220,15 @@ def test_heart_rates_are_nan_across_gaps_alone() -> None:
     mask = np.zeros(500, bool)
     mask[[150, 450]] = True
     np.testing.assert_array_equal(nl.rr_intervals(peaks[::-1], 100, gaps=mask)["bpm"], [60, np.nan, 60, 60])
+    for gaps, rr in (
+        ([[100, 150]], [1, np.nan, 1, 1]),  # from a beat on
+        ([[150, 200]], [1, np.nan, 1, 1]),  # up to the next
+        ([[250, 260], [50, 60]], [np.nan, 1, np.nan, 1]),
+        ([[50, 390], [150, 160]], [np.nan, np.nan, np.nan, np.nan]),
+    ):
+        np.testing.assert_array_equal(nl.rr_intervals(peaks, 100, gaps=gaps)["rr"], rr)
     np.testing.assert_array_equal(nl.rr_intervals([0, 100, 400], 100, max_gap=2.0)["rr"], [1, np.nan])
+    np.testing.assert_array_equal(nl.rr_intervals([0, 100, 400], 100, max_gap=3.0)["rr"], [1, 3])
     assert len(nl.rr_intervals([5], 100)["rr"]) == 0
 
 
@@ -243,7 +254,7 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
         (lambda: nl.find_intervals([0.2, 2.0], 10), ValueError, "output goes from 0.2 to 2; expected probabilities"),
         (lambda: nl.find_intervals([0, 1], 10, names="yes"), TypeError, "names is one text, 'yes'"),
         (lambda: nl.find_events([[0.1], [0.1, 0.2]], 10), ValueError, "output is no array of numbers"),
-        (lambda: nl.find_intervals([0, 3], 10, names=["a"]), ValueError, "output holds class 3; names has 1"),
+        (lambda: nl.find_intervals([0, 2], 10, names=["a"]), ValueError, "output holds class 2; names has 1"),
         (lambda: nl.find_intervals([[0.3, 0.3]] * 2, 10), ValueError, "2 columns of output are not 1 together"),
         (lambda: nl.find_intervals([0, 1], 10, threshold=0.3), ValueError, "threshold=0.3 .* output holds classes"),
         (lambda: nl.find_intervals([0.1], 10, threshold=3), ValueError, "threshold=3"),

@@ -113,6 +113,8 @@ def test_an_electrode_is_turned_round_and_a_gain_drifts() -> None:
     x = np.ones((1000, 1))
     turned = [drawn(nl.augment_scale((2, 2), inversion=0.5), seed, (x, x))[0][0, 0] for seed in range(20)]
     assert set(turned) == {-2.0, 2.0}
+    gains = [drawn(nl.augment_scale((0.01, 100)), seed, (x, x))[0][0, 0] for seed in range(50)]
+    assert 0.25 < np.mean(np.less(gains, 1)) < 0.75, "as likely smaller as larger"
     drifting = drawn(nl.augment_scale((1, 1), drift=(0.2, 2)), pair=(x, x))[0]
     assert np.ptp(drifting) > 0.2 and 0.2 <= drifting.min() and drifting.max() <= 2
     assert np.abs(np.diff(drifting[:, 0])).max() < 0.02

@@ -45,6 +45,13 @@ def test_each_channel_of_a_record_and_each_record_is_drawn_from() -> None:
     assert any(bend > 1e-2 * np.ptp(each) for each, bend in zip(added, even, strict=True)), "the other record"
 
 
+def test_a_quiet_channel_of_a_record_is_as_loud_as_the_ratio_says() -> None:
+    x, y = beats(400)
+    record = np.random.default_rng(0).standard_normal((900, 1)) * [1, 1000]
+    loud = [(drawn(nl.augment_noise([record], snr=(0, 0)), seed, (x, y))[0] - x).std() for seed in range(10)]
+    assert max(loud) < 1.5 * min(loud)
+
+
 def test_recorded_noise_comes_either_side_up() -> None:
     x, y = beats(400)
     augment = nl.augment_noise([np.arange(900.0)])
@@ -193,6 +200,8 @@ def test_lists_and_tensors_are_signals_too(made: str) -> None:
         (lambda: nl.augment_hum(RATE, frequencies=[50, np.nan]), "frequencies=nan; expected a finite number"),
         (lambda: nl.augment_hum(RATE, frequencies=[-50]), "frequencies=-50; expected a finite number"),
         (lambda: nl.compose_augmentations(nl.augment_noise), "part 0=augment_noise .* made by a call"),  # type: ignore
+        (lambda: nl.compose_augmentations((0.5, nl.augment_noise(), nl.augment_noise())),  # type: ignore[arg-type]
+         "part 0 is a tuple; expected a function .* it\\)"),
         (lambda: drawn(nl.compose_augmentations(lambda x, y, _: x)), "what part 0 gave is a ndarray; expected a pair"),
     ],
 )  # fmt: skip

@@ -76,6 +76,7 @@ def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: 
         starttime=datetime.time(22, 15, 3, 250000),
     )
     read = read_recording(path, channels=["ECG II"])
+    np.testing.assert_allclose(read["signal"][:, 0], ECG, atol=1e-4)  # though the first data record begins at 0.25 s
     assert read["events"]["symbol"] == ["apnea", "lights off \u00e4"]
     assert read["events"]["sample"].tolist() == [300, 725] and read["events"]["duration"].tolist() == [2.5, 0]
     assert (read["person"], read["start_time"]) == ("MCH-0234567", "2002-03-05T22:15:03.250000")
@@ -84,8 +85,13 @@ def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: 
     assert later["start_time"] == "2002-03-05T22:15:07.250000"
 
 
-def test_anonymous_file_says_no_person(tmp_path: Path) -> None:
-    assert read_recording(write(tmp_path / "x.edf", annotations=[]), channels=[0])["person"] is None
+def test_anonymous_file_says_no_person_and_one_without_a_code_a_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.edf", annotations=[])
+    assert read_recording(path, channels=[0])["person"] is None
+    write(path, annotations=[], patient=edfio.Patient(name="Harry"))
+    assert read_recording(path, channels=[0])["person"] == "Harry"
+    patch(path, (b"EDF+C", b"     "))
+    assert read_recording(path, channels=[0])["person"] is None  # plain EDF has any text there
 
 
 @pytest.mark.parametrize("ending", ["edf", "bdf"])
@@ -99,6 +105,9 @@ def test_gaps_of_a_discontinuous_file_are_nan(tmp_path: Path, ending: str) -> No
     expected = np.concatenate([ECG[:1200], np.full(500, np.nan), ECG[1200:]])
     np.testing.assert_allclose(read["signal"][:, 0], expected, atol=1e-4)
     assert read["events"]["sample"].tolist() == [1850]
+    back = write(tmp_path / f"back.{ending}", annotations=[])
+    with pytest.raises(ValueError, match=f"back.{ending} goes back in time: data record 12 begins at 2 s"):
+        read_recording(patch(back, (b"+12\x14\x14", b"+02\x14\x14")))
     part = read_recording(path, channels=["ECG II"], start=11.55, stop=17.45)["signal"][:, 0]
     np.testing.assert_allclose(part, expected[1155:1745], atol=1e-4)
     whole = path.read_bytes()
@@ -156,6 +165,8 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     stages = [edfio.EdfAnnotation(0, 10, "Sleep stage W"), edfio.EdfAnnotation(10, 30, "Sleep stage 2")]
     hypnogram = tmp_path / "SC4001-Hypnogram.edf"
     edfio.Edf([], annotations=stages).write(hypnogram)
+    content = hypnogram.read_bytes()
+    hypnogram.write_bytes(content[:236] + b"-1      " + content[244:])  # that was not closed
     early = tmp_path / "early.edf"  # its clock starts three seconds before that of the recording
     edfio.Edf([], annotations=stages, starttime=datetime.time(21, 59, 57)).write(early)
     write(night, starttime=datetime.time(22))

@@ -35,6 +35,8 @@ def test_events_in_seconds_or_of_another_rate_are_told_and_whole_floats_are_samp
     beats = recording([(20, "N", 0), (60, "N", 0)])
     beats["events"]["sample"] = np.array([20.0, 60.0])
     assert np.flatnonzero(nl.event_target(beats)).tolist() == [20, 60]
+    end = recording([(20, "N", 0), (100, "+", 0)])  # may be marked as well
+    assert np.flatnonzero(nl.event_target(end)).tolist() == [20]
     for wrong in ([2.0, 6.5], [2.0, np.nan], ["2", "6"]):
         with pytest.raises(TypeError, match="the events of a are at 2.*; expected whole samples"):
             nl.event_target(beats | {"events": beats["events"] | {"sample": wrong}})
@@ -56,6 +58,8 @@ def test_interval_target_has_a_class_a_sample_and_unknown_where_nothing_is_annot
     expected = np.full(100, -1)
     expected[10:30], expected[30:60], expected[40:50] = 0, 1, 0
     assert target.dtype == np.int64 and (target == expected).all()
+    unordered = recording([(40, "W", 1.0), (10, "W", 2.0), (30, "N2", 3.0)])
+    assert (nl.interval_target(unordered, ["W", "N2"]) == expected).all()
     assert (nl.interval_target(stages, ["W"], background=1) == np.where(expected == 0, 0, 1)).all()
     binary = nl.interval_target(stages, ["W", "N2"], binary=True)
     np.testing.assert_array_equal(binary, np.where(expected < 0, np.nan, expected))
@@ -66,6 +70,7 @@ def test_label_is_the_class_of_most_of_the_time_or_unknown() -> None:
     window = recording([(0, "W", 3.0), (30, "N2", 6.0)])
     assert nl.label_target(window, ["W", "N2"]) == 1 and nl.label_target(window, ["W", "N2"]).shape == ()
     assert nl.label_target(window, ["W", "N2"], least=0.7) == -1
+    assert nl.label_target(window, ["W", "N2"], least=0.6) == 1
     assert np.isnan(nl.label_target(recording([]), ["W", "N2"], least=0, binary=True))
     assert nl.label_target(window, ["W", "N2"], binary=True).dtype == np.float32
 

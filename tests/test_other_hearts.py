@@ -64,3 +64,11 @@ def test_a_short_event_of_a_shortened_signal_is_where_its_middle_was() -> None:
     y[47:55] = 1
     x, y = drawn(nl.augment_stretch((0.1, 0.1)), pair=(x, y))
     assert x[y[:, 0] > 0].ravel().tolist() == pytest.approx([50], abs=5)
+    assert len(drawn(nl.augment_stretch((0.1, 0.1)), pair=(np.ones((3, 1)), np.ones(3)))[0]) == 1
+
+
+def test_the_events_of_all_outputs_have_a_rhythm() -> None:
+    x, y = beats()
+    augment = nl.augment_rhythm(RATE, (2, 2))
+    one, two = (drawn(augment, pair=(x, labels))[1] for labels in (y, np.hstack([np.zeros_like(y), y])))
+    np.testing.assert_array_equal(two[:, 1:], one)

@@ -194,6 +194,8 @@ def test_a_column_of_pandas_whose_labels_are_names_is_read_by_name() -> None:
         ({"person": 3}, "person is a int; expected a function of the name"),
         ({"person": "^anna"}, "has 0 groups; expected one"),
         ({"person": "^(anna)"}, "finds nothing in ben_1, cleo_1"),
+        ({"person": "^(anna)?"}, "finds nothing in ben_1, cleo_1"),
+        ({"person": set("abcdefg")}, "person is a set; expected a function of the name"),
         ({"person": "("}, "is no regular expression"),
         ({"labels": {"anna_1": 1}}, "labels has nothing for anna_2"),
         ({"val": 0.8}, "val=0.8 and test=0.25 leave none of 7 people for training"),

@@ -171,6 +171,10 @@ def test_an_archive_has_events_in_samples_and_one_rate(tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
         read = nl.read_recording(tmp_path / "a.npz")
         assert read["sampling_frequency"] == 250 and read["events"]["sample"].tolist() == [10, 20]
+        np.savez(tmp_path / "a.npz", ecg=ECG, fs=rate)  # the only array but for a number
+        assert nl.read_recording(tmp_path / "a.npz")["signal"].shape == (len(ECG), 1)
+    np.savez_compressed(tmp_path / "a.npz", **said | {"signal": np.zeros(500_000)}, duration=[1.5, 0], fs=250)
+    assert nl.read_recording(tmp_path / "a.npz")["events"]["duration"].tolist() == [1.5, 0]
     np.savez(tmp_path / "a.npz", **{**said, "sample": [0.5, 1.0]}, sampling_frequency=250)
     with pytest.raises(ValueError, match="a.npz has an event at sample 0.5; expected whole samples"):
         nl.read_recording(tmp_path / "a.npz")
