@@ -170,6 +170,8 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     early = tmp_path / "early.edf"  # its clock starts three seconds before that of the recording
     edfio.Edf([], annotations=stages, starttime=datetime.time(21, 59, 57)).write(early)
     write(night, starttime=datetime.time(22))
+    content = early.read_bytes()
+    early.write_bytes(content[:168] + content[168:184].replace(b".", b"/") + content[184:])
     assert read_recording(night, channels=[0], annotator=early)["events"]["sample"].tolist() == [0, 700]
     early.unlink()
     write(night)

@@ -66,6 +66,7 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"strategy": "ddp_spawn"}, ValueError, "'ddp_spawn' leaves the weights in processes that end"),
         ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
         ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),
+        ({"limit_test_batches": 3}, TypeError, "'limit_test_batches' is set .*: training tests nothing; evaluate does"),
         ({"logger": True}, TypeError, "enable_tensorboard"),
         ({"weight_decay": 0.1}, TypeError, "no option 'weight_decay': give optimizer="),
         ({"early_stopping": True}, TypeError, "give patience"),

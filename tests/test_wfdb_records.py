@@ -173,6 +173,12 @@ def test_segments_are_joined_by_name_in_the_record_s_units_and_gaps_are_nan(tmp_
     part = read_recording(tmp_path / "gap", start=3.9, stop=6.1, lazy=True)["signal"]
     np.testing.assert_array_equal(np.asarray(part), read["signal"][390:610])
     assert read_recording(tmp_path / "whole")["signal"].shape == (800, 1)
+    two = np.stack([RAMP[:400], RAMP[:400]], 1)
+    for name, fs, sig_name in (("s3", 100, ["V", "II"]), ("s4", 50, ["II", "V"])):
+        wfdb.wrsamp(name, fs, ["uV", "mV"], sig_name, p_signal=two, fmt=["16"] * 2, write_dir=str(tmp_path))
+        (tmp_path / "odd.hea").write_text(f"odd/2 2 100 1000\ns2 600\n{name} 400\n")
+        with pytest.raises(ValueError, match=f"{name}.hea has .* at {fs} Hz where its record has II.* at 100 Hz"):
+            read_recording(tmp_path / "odd")
 
 
 def test_a_folder_lists_records_without_the_segments_of_others_and_without_files_of_macos(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import warnings
 from functools import partial
 from pathlib import Path
@@ -135,7 +136,8 @@ def holds_signals(path: Path) -> bool:
 def _seconds_between(head: bytes, later: bytes) -> float:
     """From one header's start to another's; 0 where one says none."""
     try:
-        moments = [datetime.datetime.strptime(h[168:184].decode("ascii"), "%d.%m.%y%H.%M.%S") for h in (head, later)]
+        texts = [re.sub(r"\D", ".", h[168:184].decode("latin-1")) for h in (head, later)]  # some write 01/02/20
+        moments = [datetime.datetime.strptime(text, "%d.%m.%y%H.%M.%S") for text in texts]
     except ValueError:
         return 0.0
     return (moments[1] - moments[0]).total_seconds()

@@ -50,6 +50,7 @@ class _Record(NamedTuple):
     units: list[str]
     per_frame: list[int]
     by_name: bool  # each segment has channels of its own, which are found by their names
+    rate: float  # frames a second
 
 
 def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Contents:
@@ -126,7 +127,7 @@ def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool)
     if not header.sig_name:
         raise ValueError(f"{hea(stem)} names no signal.")
     names, per_frame = names_of(stem, header), [int(n or 1) for n in header.samps_per_frame]
-    return _Record(segments, names, units_of(stem, header.units), per_frame, by_name)
+    return _Record(segments, names, units_of(stem, header.units), per_frame, by_name, float(header.fs))
 
 
 def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
@@ -186,6 +187,10 @@ def _segment_values(
     except Exception as error:  # wfdb raises whatever its parts raise
         raise ValueError(f"cannot read the signals of {hea(stem)} (cut off?): {error}") from error
     _check_sums(stem, read, whole=(begin, end) == (0, segment.n_frames))
+    names, found = [record.channels[column] for column in columns], list(map(str, read.sig_name))
+    if read.fs != record.rate or any(a != b and a in record.channels for a, b in zip(found, names, strict=True)):
+        own, told = f"{listing(found)} at {read.fs:g} Hz", f"{listing(names)} at {record.rate:g} Hz"
+        raise ValueError(f"{hea(stem)} has {own} where its record has {told}.")
     wanted = [record.units[column] for column in columns]
     factors = [unit_factor(*pair) for pair in zip(units_of(stem, read.units, theirs), wanted, strict=True)]
     if None in factors:

@@ -7,7 +7,7 @@ A checkpoint directory is `$NEURALLIB_RESULTS_DIR` (or `./results`)
 
 ```
 model_weights.safetensors   what neurallib reads        loss_plot.png      the loss of every epoch
-model_weights.pth           what NeuralLib reads        best.ckpt          Lightning's, of the lowest validation loss
+model_weights.pth           what NeuralLib reads        best.ckpt          Lightning's, of the best epoch
 hparams.yaml                hyperparameters             last.ckpt          Lightning's, to resume from
 training_info.json          what was trained, on what,  run.json           what the run began with, to resume it
                             how well, and its history   tensorboard_logs/  where enabled

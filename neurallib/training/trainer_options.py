@@ -21,6 +21,8 @@ _OWN = {
     "default_root_dir": "give results_directory",
     "check_val_every_n_epoch": "every epoch ends with validation",
     "val_check_interval": "every epoch ends with validation",
+    "limit_test_batches": "training tests nothing; evaluate does",
+    "limit_predict_batches": "training predicts nothing; predict does",
     "barebones": "what it leaves out is left out already",
 }
 _NOT_HERE = {
