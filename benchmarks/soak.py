@@ -120,18 +120,24 @@ def write_data(folder: Path) -> None:
     nl.make_dataset(folder / "recordings", folder / "data", target=target, window=5.0, enable_progress_bar=False)
 
 
+def children() -> list[str]:
+    """The commands of this process's children, those too that multiprocessing or torch keep for themselves."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # of a process that ends meanwhile
+            if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append((path / "cmdline").read_text().replace("\0", " ").strip())
+    return found
+
+
 def counted(folder: Path) -> dict[str, float]:
     """What this process holds, and how many files there are in the folder."""
     gc.collect()
-    parents = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # of a process that ends meanwhile
-            parents.append(int(path.read_text().rpartition(")")[2].split()[1]))
     return {
         "memory (MB)": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6,
         "open files": len(os.listdir("/proc/self/fd")) - 1,
         "threads": len(os.listdir("/proc/self/task")),
-        "children": parents.count(os.getpid()),
+        "children": len(children()),
         "files": sum(path.is_file() for path in folder.rglob("*")),
     }
 
@@ -165,7 +171,7 @@ def soak(folder: Path, minutes: float, rounds: int | None, seed: int) -> dict[st
     rng, began = random.Random(seed), time.monotonic()
     hours: list[float] = []
     counts: list[dict[str, float]] = []
-    told = {"killed": 0, "different": 0}
+    told: dict[str, Any] = {"killed": 0, "different": 0}
     write_data(folder)
     while len(counts) != rounds and (rounds is not None or time.monotonic() - began < 60 * minutes):
         number = len(counts)
@@ -183,7 +189,8 @@ def soak(folder: Path, minutes: float, rounds: int | None, seed: int) -> dict[st
         counts.append(counted(folder))
         if rounds is None and len(counts) % 10 == 1:
             timing.say(f"{60 * hours[-1]:5.1f} min, round {len(counts):3d}: " + str(counts[-1]))
-    return {"rows": judged(hours, counts), "rounds": len(counts), "minutes": 60 * hours[-1], **told, "counts": counts}
+    told |= {"rounds": len(counts), "minutes": 60 * hours[-1], "children": children()}
+    return {"rows": judged(hours, counts), **told, "counts": counts}
 
 
 def main() -> int:

@@ -47,7 +47,8 @@ def test_a_round_is_killed_goes_on_to_the_same_weights_and_leaves_nothing() -> N
     told = json.loads(run.stdout.splitlines()[-1])
     rows = {row["what"]: row for row in told["rows"]}
     assert told["rounds"] == 1 and told["different"] == 0
-    assert rows["children"]["last"] == 0 and rows["memory (MB)"]["last"] > 0 and rows["threads"]["last"] > 0
+    assert told["children"] == [] and rows["children"]["last"] == 0
+    assert rows["memory (MB)"]["last"] > 0 and rows["threads"]["last"] > 0
     assert not any(row.get("grows") for row in rows.values())  # one round tells nothing
 
 
@@ -73,6 +74,7 @@ def test_what_is_counted_is_what_is_there(soak: Any, tmp_path: Path) -> None:
         held = mmap.mmap(-1, 80_000_000)  # an array may come of what was freed and stayed
         held.write(b"1" * 80_000_000)
         after = soak.counted(tmp_path)
+        assert "sleep 60" in soak.children()
         child.kill()
     waiting.set()
     thread.join()
