@@ -12,7 +12,7 @@ import numpy as np
 
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.progress import progress
 from neurallib.signals.conversion import handed_to
@@ -29,6 +29,7 @@ from neurallib.training.train import train
 _WITH_A_MEMORY = {"callbacks", "loggers"}
 
 
+@hinted
 def cross_validate(
     state: State,
     data: Data,
