@@ -14,14 +14,8 @@ from torch import Tensor, nn
 from neurallib.checks import boolean, choice, integer, is_list, items, names_of, number, text
 from neurallib.names import as_list, did_you_mean, listing, weights_named
 from neurallib.state import (
-    Hparams,
-    Postprocessing,
-    Preprocessing,
-    State,
-    Weights,
-    new_postprocessing,
-    new_preprocessing,
-)
+    Hparams, Postprocessing, Preprocessing, State, Weights, new_postprocessing, new_preprocessing,
+)  # fmt: skip
 
 Forward = Callable[..., Tensor]
 _MAPPING, _SEQUENCE = (dict, Mapping), (list, Sequence)  # what it mostly is comes first: abstract classes are slow
@@ -216,13 +210,8 @@ def hyperparameters(factory: Callable[..., State]) -> dict[str, Any]:
 
 
 def _is_weight(weight: Any) -> bool:
-    return (
-        isinstance(weight, Tensor)
-        and weight.dtype == torch.float32
-        and weight.is_cpu
-        and not weight.requires_grad
-        and weight.layout is torch.strided
-    )
+    plain = isinstance(weight, Tensor) and weight.dtype == torch.float32 and weight.is_cpu
+    return plain and not weight.requires_grad and weight.layout is torch.strided
 
 
 def _as_weight(name: str, weight: Any) -> Tensor:
@@ -253,13 +242,24 @@ def _check_values(name: str, before: Mapping[str, Any], n_features: int) -> None
             text(f"{name}[{key!r}]", before[key])
 
 
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "model_name": text, "n_features": integer, "bidirectional": boolean, "fc_out_bool": boolean,
+    "learning_rate": functools.partial(number, low=0, low_open=True),
+}  # fmt: skip
+
+
 def _check_hparams(name: str, hparams: Hparams) -> None:
     """The same of hyperparameters, where weights of other shapes would not tell."""
-    integer(f"{name}['n_features']", hparams["n_features"])
+    for key, check in _CHECKS.items():
+        if key in hparams:
+            check(f"{name}[{key!r}]", hparams[key])
     if hparams.get("task", "regression") != "regression":
         choice(f"{name}['task']", hparams["task"], ("classification", "regression"))
         integer(f"{name}['num_classes']", hparams["num_classes"])
         boolean(f"{name}['multi_label']", hparams["multi_label"])
+    both = f"{name}['bidir_per_layer']"
+    for each in items(both, hparams.get("bidir_per_layer", ()), "True or False"):
+        boolean(f"a value of {both}", each)
     dropout = hparams.get("dropout", 0.0)
     for each in dropout if is_list(dropout) else [dropout]:
         number(f"{name}['dropout']", each, 0, 1, high_open=True)

@@ -14,6 +14,8 @@ from typing import Any
 from neurallib.names import did_you_mean
 from neurallib.warn import warn
 
+_INT64 = 2**63 - 1
+_AGES = 1e9  # s: longer than a life
 LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 
@@ -36,17 +38,20 @@ def _item(name: str, value: Any) -> str:
 def choice(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     options = list(options)
-    if type(value).__hash__ is None or value not in options:  # an array cannot say whether it is one of them
+    if not isinstance(value, (str, type(None))) or value not in options:  # an array cannot say whether it is one
         known = ", ".join(map(repr, options))
         raise ValueError(f"{_came(name, value)}; expected one of {known}.{did_you_mean(value, options)}")
 
 
 def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
-    """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`."""
+    """Return `value` as int, or raise unless it is a whole number from `minimum` to `maximum`, by default that of an
+    int64: more than that torch and numpy cannot count, and nobody waits for."""
     expected = f"expected an integer of at least {minimum}{'' if maximum is None else f' and at most {maximum}'}"
     if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
         raise TypeError(f"{_given(name, value)}; {expected}{_item(name, value)}.")
     whole = int(value)
+    if maximum is None and whole > _INT64:
+        raise ValueError(f"{name}={value}; {expected} and at most {_INT64}.")
     if whole < minimum or (maximum is not None and whole > maximum):
         raise ValueError(f"{name}={value}; {expected}.")
     return whole
@@ -74,7 +79,7 @@ def number(
 
 def seconds(name: str, value: Any, long: float = LONG) -> float:
     """Return `value` as float, or raise unless it is a number from 0 on; warn where it looks like milliseconds."""
-    result = number(name, value, 0)
+    result = number(name, value, 0, _AGES)
     if result > long:
         warn(f"{name}={value!r}: it is in seconds; {value!r} ms are {result / 1000:g}.")
     return result
@@ -120,6 +125,8 @@ def as_path(name: str, value: Any) -> Path:
         raise TypeError(f"{_given(name, value)}; expected a path.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
+    if "\0" in str(value):
+        raise ValueError(f"{name}={str(value)!r} holds a null character; expected a path.")
     if "://" in str(value):
         raise ValueError(f"{name}={str(value)!r} is an address; expected a path on this machine.")
     path = Path(value)

@@ -11,7 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 _CALLED = dict.fromkeys(("fs", "sr", "rate", "hz", "sample_rate", "sampling_rate", "srate"), "sampling_frequency") | {
     "lr": "learning_rate", "device": "gpu_id", "n_jobs": "n_workers", "verbose": "enable_progress_bar",
-    "groups": "people person", "subjects": "people person", "y_true": "true", "y_pred": "found",
+    **dict.fromkeys(("groups", "subjects", "patients", "persons", "person"), "people person"),
+    **dict.fromkeys(("n_folds", "n_splits", "cv"), "folds"), "y_true": "true", "y_pred": "found",
     "validation_data": "val_data", "train_dataset": "train_data", "val_dataset": "val_data",
     "sensitivity": "recall", "metric": "measure", "plot_roc": "plot_curves", "plot_roc_curve": "plot_curves",
     "plot_calibration": "plot_curves", "plot_bland_altman": "plot_agreement", "plot_confusion_matrix": "plot_confusion",
@@ -39,14 +40,18 @@ def did_you_mean(given: Any, known: Iterable[Any], n: int = 1) -> str:
 
 
 def hinted(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which tells a misspelt argument by its right name, as Python itself does from 3.13 on."""
+    """The function, which tells a misspelt argument by its right name, as Python itself does from 3.13 on; where it
+    takes any, one that other libraries call so."""
     known = inspect.signature(function).parameters
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
-            if name not in known:
+            if name not in known and (name in _CALLED or not open_ended):
                 hint = did_you_mean(name, known)
+                if open_ended and not hint:
+                    continue
                 raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}.{hint}")
         return function(*args, **kwargs)
 
@@ -106,7 +111,7 @@ def as_list(patterns: str | Iterable[str]) -> list[str]:
         If they are anything else.
     """
     found: list[Any] = [None]
-    if isinstance(patterns, Iterable):
+    if isinstance(patterns, Iterable) and getattr(patterns, "shape", None) != ():
         found = [patterns] if isinstance(patterns, str) else list(patterns)
     if not all(isinstance(pattern, str) for pattern in found):
         raise TypeError(f"{patterns!r} names no layers; expected a name such as 'gru_layers.0', or a list of them.")

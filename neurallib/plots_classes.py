@@ -15,6 +15,7 @@ from neurallib.measures.curves import curves_of
 from neurallib.measures.thresholds import as_thresholds
 from neurallib.names import hinted, listing
 from neurallib.plots import INK, MUTED, empty_figure, put_on_grid, saved
+from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import class_names
 from neurallib.tasks import Task
 
@@ -199,7 +200,7 @@ def _counts(table: Any, names: Sequence[str] | None) -> tuple[np.ndarray, list[s
             raise TypeError(f"table holds {listing(map(str, table), 4)} and no confusion matrix; {expected}.")
         names = table.get("names") if names is None else names
         table = table["confusion"]
-    counts = np.asarray(table)
+    counts = as_array(table, "table")
     if counts.dtype.kind not in "iu":
         raise TypeError(f"table holds {counts.dtype}; expected whole numbers, how often each is taken for each.")
     k = len(counts) if counts.ndim else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurallib.checks import choice
 from neurallib.measures.tables import check_result, worst_first
 from neurallib.names import hinted, listing
 from neurallib.plots import BLUE, INK, MUTED, ORANGE, empty_figure, put_on_grid, saved
@@ -69,8 +70,7 @@ def plot_record_scores(
     if measure is None:
         wanted = usual.get(result["task"], "mae")
         measure = next(name for name in result["average"] if name.startswith(wanted))
-    if measure not in result["average"]:
-        raise ValueError(f"measure={measure!r}; this result has {listing(result['average'], 20)}.")
+    choice("measure", measure, result["average"])
     records = worst_first(result["records"], measure)
     kinds = [kind for kind in ("average", "gross") if measure in result[kind]]
     figure = empty_figure(8, 1.2 + 0.22 * (len(records) + len(kinds)))

@@ -14,6 +14,7 @@ from neurallib.checks import (
     as_list,
     as_path,
     as_seed,
+    choice,
     integer,
     interval,
     is_list,
@@ -34,6 +35,9 @@ def test_whole_numbers_are_taken_to_their_bounds() -> None:
     for other in (True, np.True_, 2.0, "2", None):
         with pytest.raises(TypeError, match="expected an integer"):
             integer("n", other)
+    assert integer("n", 2**63 - 1) == 2**63 - 1
+    with pytest.raises(ValueError, match=f"n={10**20}; expected an integer of at least 1 and at most {2**63 - 1}"):
+        integer("n", 10**20)
     assert as_seed(0) == 0 and as_seed(2**64 - 1) == 2**64 - 1
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match="seed="):
@@ -63,8 +67,9 @@ def test_seconds_that_look_like_milliseconds_are_told_and_there_is_no_time_befor
         assert [seconds("s", value) for value in (0, 10)] == [0, 10]
     with pytest.warns(UserWarning, match="s=11: it is in seconds; 11 ms are 0.011"):
         seconds("s", 11)
-    with pytest.raises(ValueError, match="s=-1"):
-        seconds("s", -1)
+    for wrong in (-1, 10**20):
+        with pytest.raises(ValueError, match=f"s={wrong}; expected a finite number"):
+            seconds("s", wrong)
 
 
 def test_an_interval_is_two_numbers_the_lower_first_or_twice_the_same() -> None:
@@ -88,6 +93,8 @@ def test_texts_and_paths_say_something_and_are_plain() -> None:
             check("t", 3)
     assert as_path("p", "~/x") == Path.home() / "x" and as_path("p", Path("a/~")) == Path("a/~")
     assert as_path("p", "~x/y") == Path("~x/y"), "a folder, where nobody has that name"
+    with pytest.raises(ValueError, match="p='a.x00b' holds a null character"):
+        as_path("p", "a\0b")
     with pytest.raises(ValueError, match="is an address; expected a path on this machine"):
         as_path("p", "https://example.org/x")
 
@@ -101,6 +108,22 @@ def test_one_setting_is_for_all_layers_and_a_list_has_one_for_each() -> None:
         per_layer("n", given, 3)
     assert as_list(np.array([1, 2])) == [1, 2] and as_list("ab") == "ab"
     assert as_list(table := np.ones((2, 2))) is table
+
+
+class Frame:
+    """As those of pandas, which cannot say whether they are the same."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("The truth value of a DataFrame is ambiguous.")
+
+    __hash__ = object.__hash__
+
+
+def test_what_cannot_be_compared_is_none_of_several() -> None:
+    choice("c", None, ("a", None))
+    for wrong in (np.array(["a", "b"]), ["a"], Frame(), 3):
+        with pytest.raises(ValueError, match="c.*; expected one of 'a', 'b'"):
+            choice("c", wrong, ("a", "b"))
 
 
 def test_a_function_that_tells_nothing_of_its_arguments_is_taken_as_it_is() -> None:

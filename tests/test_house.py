@@ -45,7 +45,7 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.placing
-    training.measuring training.options training.isolation training.seldom training.divergence training.company
+    training.isolation training.measuring training.options training.seldom training.divergence training.company
     training.trainer_options training.history training.description training.record training.saving training.ending
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches

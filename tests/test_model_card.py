@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cases import CASES, Case, make_pairs, make_state
 from hub_client import Client
@@ -120,8 +121,8 @@ def test_the_card_says_what_the_model_is_for_and_how_it_came_about(tmp_path: Pat
 
 
 def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path: Path) -> None:
-    options = {"metrics": {"f1": 0.99, "recall": 0.5}, "measured_on": "DS1", "license": "cc-by-4.0"}
-    intervals = {"f1": (0.981, 0.995), "recall": (float("nan"), float("nan")), "other": (0.0, 1.0)}
+    options = {"metrics": {"f1": 0.99, "recall": 0.5}, "measured_on": "DS1", "license": np.str_("cc-by-4.0")}
+    intervals = {"f1": np.array([0.981, 0.995]), "recall": (float("nan"), float("nan")), "other": (0.0, 1.0)}
     card = written(trained(), tmp_path, **options, intervals=intervals, limits="Not for newborns.")
     assert "| metric | value | 95 % interval |\n| --- | --- | --- |\n| f1 | 0.99 | 0.981 to 0.995 |\n" in card
     assert "| recall | 0.5 |  |\n" in card and "0 to 1" not in card
@@ -132,6 +133,8 @@ def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path
     for name, wrong in wrong_ones.items():
         with pytest.raises(TypeError, match=name):
             save_model_card(trained(), tmp_path, **{name: wrong})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"metrics\['f1'\] is a str_"):
+        save_model_card(trained(), tmp_path, metrics={"f1": np.str_("0.9")}, measured_on="DS1")  # type: ignore
     whole = {"metrics": {"task": "events", "gross": {"f1": 0.9}}, "intervals": {"gross": {"f1": (0.8, 1.0)}}}
     for name, given in whole.items():  # of evaluate_recordings
         with pytest.raises(TypeError, match=rf"{name}\['.*'\] is a .*give result\['gross'\]"):
@@ -212,7 +215,8 @@ def test_the_card_tells_every_scale_that_travels(tmp_path: Path) -> None:
         "**Channels:** channel 0 (mV), channel 1 (uV)\n",
     ):
         assert fact in card
-    state["hparams"]["bidir_per_layer"] = [False, False]
+    one_way = make_state(Case("GRUseq2seq", "regression"), bidir_per_layer=[False, False])
+    state |= {"hparams": one_way["hparams"], "weights": one_way["weights"]}  # type: ignore[typeddict-item]
     assert "**Window:** 400 samples: longer signals are heard in one pass\n" in written(state, tmp_path)
     named = {"target_normalization": "signal", "normalization": "robust", "sampling_frequency": 200.0, "units": None}
     state["preprocessing"].update(named | {"channels": ["II", "V5"]})  # type: ignore[typeddict-item]

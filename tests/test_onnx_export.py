@@ -172,6 +172,7 @@ WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
         (WHOLE, {"signals": [np.zeros((4, 3))]}, ValueError, r"\(4, 3\); expected \[T, 2\]"),
         (WHOLE, {"signals": [np.zeros(4)]}, ValueError, r"\(4,\); expected \[T, 2\]"),
         (WHOLE, {"signals": np.zeros((4, 2))}, ValueError, r"shape \(4, 2\); expected a sequence of them"),
+        (WHOLE, {"signals": 3}, TypeError, "signals=3 is a int; expected a list of arrays"),
         (WHOLE, {"int8": 1}, TypeError, "int8=1"),
     ],
 )
@@ -199,7 +200,8 @@ def test_signals_of_one_channel_need_no_second_axis(tmp_path: Path) -> None:
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     checked = batches(state, [np.arange(50)])[-1]
     assert [x.tolist() for x in checked] == [np.arange(50)[:, None].tolist()]
-    assert nl.export_onnx(state, tmp_path / "model.onnx", signals=[np.ones(50), np.ones((9, 1))]).is_file()
+    signals = [np.ones(50, np.float32)[::-1], np.ones((9, 1))]
+    assert nl.export_onnx(state, tmp_path / "model.onnx", signals=signals).is_file()
 
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

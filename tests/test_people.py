@@ -206,6 +206,8 @@ def test_a_column_of_pandas_whose_labels_are_names_is_read_by_name() -> None:
         ({"test": "anna"}, "test='anna' is a str; expected .* a list of them"),
         ({"test": ["ana"], "person": WHO}, "test lists ana; the people are anna, ben.* Did you mean 'anna'"),
         ({"test": ["ben"], "val": ["ben"], "person": WHO}, "val and test both list ben"),
+        ({"test": np.array(1)}, r"test=array\(1\) is a ndarray; expected a share"),
+        ({"person": np.array("a")}, "person is a ndarray; expected a function of the name"),
         ({"test": [None]}, "a person of test is None"),
         ({"test": ["anna", "ben", "cleo"], "person": WHO}, "4 people, of whom 3 are listed; .*at least 5: 1 for"),
         ({"val": 3, "test": 4}, "val=3 and test=4 leave none of 7 people for training"),

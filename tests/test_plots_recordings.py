@@ -224,8 +224,10 @@ def test_what_cannot_be_shown_is_named(options: dict, message: str) -> None:
     scores = nl.class_scores([[0, 1]], [[0, 1]])
     with pytest.raises(TypeError, match="result is a dict of 'sensitivity', .*; expected what evaluate_recordings"):
         nl.plot_record_scores(nl.peak_scores([1], [1], sampling_frequency=1))
-    with pytest.raises(ValueError, match="measure='f2'; this result has accuracy"):
+    with pytest.raises(ValueError, match="measure='f2'; expected one of 'accuracy'"):
         nl.plot_record_scores(scores, measure="f2")
+    with pytest.raises(ValueError, match=r"measure=\['f1'\]; expected one of 'accuracy'"):
+        nl.plot_record_scores(scores, measure=["f1"])  # type: ignore[arg-type]
 
 
 def test_the_axis_tells_of_rows_and_their_times_where_there_are_some() -> None:

@@ -275,6 +275,12 @@ def test_answers_are_taken_as_they_come_and_what_is_none_is_told() -> None:
     assert nl.evaluate_recordings(lambda r: {"events": beats, "gaps": []}, [r])["gross"]["f1"] == 1
     with pytest.raises(TypeError, match="an answer is a dict of ECG_R_Peaks; expected an array"):
         nl.evaluate_recordings(lambda r: {"ECG_R_Peaks": beats}, [r])
+    with pytest.raises(TypeError, match="an answer for a has dtype <U5; expected numbers"):
+        nl.evaluate_recordings(lambda r: "clean", [r], task="denoising", target=lambda r: r["signal"])
+    with pytest.raises(TypeError, match="target=str is no function of a recording"):
+        nl.evaluate_recordings(lambda r: beats, [r], target="N")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="recordings is a int; expected a list of recordings"):
+        nl.evaluate_recordings(lambda r: beats, 3)  # type: ignore[arg-type]
     mask = np.zeros(len(signal), int)
     mask[beats] = 1
     with pytest.raises(ValueError, match="the answer for a is a mask of 0 and 1; expected samples: np.flatnonzero"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ BY_HAND: list[tuple[str, Any, str]] = [
     ("preprocessing", {"units": "mV"}, "units'. is one text, 'mV'; expected a list"),
     ("preprocessing", {"windw": 1.0}, "has 'windw'. Did you mean 'window'"),
     ("postprocessing", {"output": ["a"]}, "has 'output'. Did you mean 'outputs'"),
+    ("hparams", {"bidir_per_layer": None}, "bidir_per_layer'.=None is a NoneType; expected a list of True or False"),
+    ("hparams", {"bidir_per_layer": [-1, -1]}, "a value of .*bidir_per_layer'.=-1 is a int; expected True or False"),
+    ("hparams", {"model_name": None}, "model_name'.=None is a NoneType; expected a string"),
+    ("hparams", {"learning_rate": "0.1"}, "learning_rate'.='0.1' is a str; expected a number"),
+    ("hparams", {"fc_out_bool": 1}, "fc_out_bool'.=1 is a int; expected True or False"),
     ("training_info", [], "training_info'. is a list; expected a dict"),
     ("frozen", "fc_out", "frozen'. is 'fc_out'; expected a list of names"),
     ("frozen", ["fc_uot"], "no weight is named 'fc_uot'.*fc_out"),
@@ -49,6 +55,30 @@ def test_weights_that_a_hand_put_in_are_made_plain_beside_the_state() -> None:
     for partial in (old, {**GRU, "postprocessing": {}}, {**GRU, "preprocessing": {}}, types.MappingProxyType(GRU)):
         checked = check_state(partial)
         assert checked["preprocessing"] == GRU["preprocessing"] and checked["postprocessing"] == GRU["postprocessing"]
+
+
+def test_hyperparameters_that_make_no_network_are_named_and_not_saved(tmp_path: Path) -> None:
+    for wrong, told in (({"hid_dim": 0}, "^hid_dim=0; expected"), ({"hid_dim": 5}, "do not match the hyperparameters")):
+        state: Any = {**GRU, "hparams": {**GRU["hparams"], **wrong}}
+        for use in (nl.build_network, nl.transfer_hparams, lambda state: nl.save_checkpoint(state, tmp_path / "run")):
+            with pytest.raises(ValueError, match=told):
+                use(state)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda n: nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=n), "^n_layers=.*at most 1000"),
+        (lambda n: nl.gru_encoder_decoder(n_features=1, enc_hid_dim=3, dec_hid_dim=3, dec_layers=n), "^dec_layers=.*0"),
+        (lambda n: nl.transformer_seq2one(
+            n_features=1, d_model=4, nhead=1, dim_feedforward=4, num_encoder_layers=n), "^num_encoder_layers=.*1000"),
+        (lambda n: nl.gru_seq2one(n_features=1, hid_dim=n, n_layers=1), "weights.* gru_layers.0.weight_hh_l0, is"),
+    ],
+)  # fmt: skip
+def test_sizes_that_no_machine_holds_are_told_at_once(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make(10**12)
 
 
 def changeable(value: Any) -> set[int]:

@@ -73,8 +73,12 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"limit_train_batches": 0}, ValueError, "limit_train_batches=0: there would be nothing to train on"),
         ({"limit_val_batches": 0.0}, ValueError, "limit_val_batches=0.0: weights are chosen by validation"),
         ({"max_steps": 0}, ValueError, "max_steps=0"),
-        ({"max_steps": -5}, ValueError, "Lightning's Trainer: .*max_steps"),
+        ({"max_steps": -5}, ValueError, "max_steps=-5; expected"),
+        ({"max_steps": None}, TypeError, "max_steps=None is a NoneType"),
         ({"max_time": "a night"}, ValueError, "Lightning's Trainer: .*a night"),
+        ({"max_time": 3600}, TypeError, "max_time=3600 is a int; expected a datetime.timedelta"),
+        ({"precision": object()}, ValueError, "Lightning's Trainer: Precision .* invalid"),
+        ({"plugins": [3]}, TypeError, "plugins holds 3; expected"),
         ({"precision": "bf17"}, ValueError, "Precision 'bf17' is invalid"),
         ({"strategy": "ddpp"}, ValueError, "ddpp"),
         ({"accumulate_grad_batches": 0}, ValueError, "accumulate_grad_batches=0"),
@@ -132,13 +136,19 @@ def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_the
             random.random(), np.random.random(), torch.rand(1)
             torch.use_deterministic_algorithms(False)
 
+    def drawing(optimizer: Any) -> Any:
+        random.random(), np.random.random(), torch.rand(1)
+        return torch.optim.lr_scheduler.StepLR(optimizer, 1)
+
     state, logger = make_state(GRU), logging.getLogger("pytorch_lightning")
     level = logger.level
     torch.use_deterministic_algorithms(True, warn_only=True)
     logger.setLevel(logging.ERROR)
     try:
         before = random.getstate(), np.random.get_state()[2], torch.get_rng_state()
-        nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, callbacks=[Draws()], **QUIET)
+        nl.train(
+            state, data(state), data(state, 3), epochs=1, batch_size=4, callbacks=[Draws()], schedule=drawing, **QUIET
+        )
         after = random.getstate(), np.random.get_state()[2], torch.get_rng_state()
         assert before[:2] == after[:2] and torch.equal(before[2], after[2])
         assert torch.are_deterministic_algorithms_enabled()

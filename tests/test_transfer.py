@@ -1,6 +1,7 @@
 """Transfer learning: whose weights are where, what learns and what stays, and what the state remembers of it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,9 +187,23 @@ def test_frozen_weights_stay_bitwise_in_half_precision() -> None:
     assert kept == [name.startswith("gru_layers.0.") for name in state["weights"]]
 
 
+def test_wrong_sizes_and_directions_of_new_layers_are_named() -> None:
+    _, source = models()
+    wrong_ones: list[tuple[dict[str, Any], str]] = [
+        ({"extra_hid_dims": ["a"]}, "an entry of extra_hid_dims='a' is a str"),
+        ({"extra_hid_dims": [0]}, "an entry of extra_hid_dims=0; expected"),
+        ({"extra_hid_dims": 5}, "extra_hid_dims=5 is a int; expected a list"),
+        ({"bidir_per_layer": True}, "bidir_per_layer=True is a bool; expected a list of True or False"),
+    ]  # fmt: skip
+    for wrong, told in wrong_ones:
+        with pytest.raises((TypeError, ValueError), match=told):
+            nl.transfer_hparams(source, 1, **wrong)
+    assert nl.transfer_hparams(source, 1, np.array([5]))["hid_dim"][1:] == [5]  # type: ignore[arg-type]
+
+
 def test_what_names_no_layers_is_refused() -> None:
     target, source = models()
-    for wrong in (0, None, [0]):
+    for wrong in (0, None, [0], np.array("gru_layers.0"), torch.tensor(0)):
         with pytest.raises(TypeError, match="names no layers; expected a name such as 'gru_layers.0'"):
             nl.freeze(target, wrong)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="names no layers"):

@@ -8,7 +8,7 @@ from typing import Any
 from neurallib.checks import boolean, choice, integer, is_list, number, per_layer, text
 from neurallib.models.folding import check_fold, check_residual
 from neurallib.models.gru_forward import gru_weight_shapes
-from neurallib.models.network import draw_weights
+from neurallib.models.network import draw_weights, size
 from neurallib.names import hinted
 from neurallib.state import Hparams, State, Steps, new_state
 from neurallib.tasks import check_outputs, check_task
@@ -227,7 +227,7 @@ def gru_seq2one(
 
 def _check_gru(given: dict[str, Any]) -> Hparams:
     """The hyperparameters of a seq2seq or seq2one GRU in the order of their table, each checked."""
-    n_layers = integer("n_layers", given["n_layers"])
+    n_layers = size("n_layers", given["n_layers"])
     hparams: Hparams = {
         "model_name": text("model_name", given["model_name"]),
         "n_features": integer("n_features", given["n_features"]),

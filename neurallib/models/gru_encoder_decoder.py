@@ -8,10 +8,10 @@ from torch.nn.functional import dropout as drop
 from torch.nn.functional import linear
 
 from neurallib.architectures import Shape
-from neurallib.checks import boolean, integer, number, text
+from neurallib.checks import boolean, number, text
 from neurallib.models.folding import check_fold
 from neurallib.models.gru_forward import direction_shapes, directions, output_layer
-from neurallib.models.network import draw_weights, learns, linear_shapes, taught
+from neurallib.models.network import draw_weights, learns, linear_shapes, size, taught
 from neurallib.names import hinted
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
@@ -113,7 +113,7 @@ def gru_encoder_decoder(
         "dec_layers": dec_layers,
     }
     hparams: Hparams = {"model_name": text("model_name", model_name)}
-    hparams |= {name: integer(name, value) for name, value in sizes.items()}
+    hparams |= {name: size(name, value) for name, value in sizes.items()}
     hparams["dropout"] = number("dropout", dropout, 0, 1, high_open=True)
     hparams["learning_rate"] = number("learning_rate", learning_rate, 0, low_open=True)
     hparams["bidirectional"] = boolean("bidirectional", bidirectional)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from neurallib.architectures import Forward, Shape
-from neurallib.checks import as_seed
+from neurallib.checks import as_seed, integer
 from neurallib.forks import check_threads
 from neurallib.names import is_named, listing
 from neurallib.sequences import check_batch
@@ -24,6 +25,11 @@ def linear_shapes(name: str, n_in: int, n_out: int) -> dict[str, Shape]:
     """Weight and bias of a linear layer, drawn as torch's nn.Linear draws them."""
     bound = n_in**-0.5
     return {f"{name}.weight": Shape((n_out, n_in), bound), f"{name}.bias": Shape((n_out,), bound)}
+
+
+def size(name: str, value: Any) -> int:
+    """One of a model's sizes as int, or an error; the names of more layers than a thousand would fill the memory."""
+    return integer(name, value, maximum=1000 if name.endswith("layers") else None)
 
 
 _drawing = contextvars.ContextVar("neurallib_drawing", default=True)
@@ -50,15 +56,21 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     Raises
     ------
     TypeError, ValueError
-        If `seed` is not an integer of at least 0.
+        If `seed` is not an integer of at least 0, or there are more weights than the memory holds.
     """
     generator = seeded_generator(as_seed(seed))
     if not _drawing.get():
         return {}
-    return {
-        name: (torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1) * shape.bound + shape.center
-        for name, shape in shapes.items()
-    }
+    weights = {}
+    try:
+        for name, shape in shapes.items():
+            drawn = torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1
+            weights[name] = drawn * shape.bound + shape.center
+    except (RuntimeError, TypeError) as error:  # of torch's allocator, or no size that it can read
+        largest = max(shapes, key=lambda name: math.prod(shapes[name].size))
+        told = f"the largest, {largest}, is {shapes[largest].size}"
+        raise ValueError(f"hyperparameters ask for more weights than this machine holds: {told}.") from error
+    return weights
 
 
 def learns(weights: Weights, pattern: str) -> bool:

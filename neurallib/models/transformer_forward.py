@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from neurallib.architectures import Shape
-from neurallib.checks import integer, number, text
+from neurallib.checks import number, text
 from neurallib.models.attention import decode, encode, generate, key_mask, positions, target_projection
-from neurallib.models.network import is_drawing, linear_shapes, taught
+from neurallib.models.network import is_drawing, linear_shapes, size, taught
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, Weights
 from neurallib.tasks import check_outputs, check_task, n_outputs
@@ -127,7 +127,7 @@ def _weight_shapes(hparams: Hparams, stacks: dict[str, list[str]]) -> dict[str, 
 def check_transformer(given: dict[str, Any]) -> Hparams:
     """The hyperparameters that a factory was given, in the order of their table, each checked."""
     hparams: Hparams = {"model_name": text("model_name", given["model_name"])}
-    hparams |= {name: integer(name, given[name]) for name in SIZES if name in given}
+    hparams |= {name: size(name, given[name]) for name in SIZES if name in given}
     if hparams["d_model"] % hparams["nhead"]:
         raise ValueError(f"nhead={hparams['nhead']} does not divide d_model={hparams['d_model']}.")
     _warn_of_small_heads(hparams["d_model"], hparams["nhead"])

@@ -73,9 +73,9 @@ def values_of(answer: Any) -> np.ndarray:
     raise TypeError(f"an answer is a dict of {listing(map(str, answer))}; expected an array, or a dict with 'output'.")
 
 
-def columns_of(answer: Any) -> np.ndarray:
+def columns_of(answer: Any, recording: Recording) -> np.ndarray:
     """The same, float64 [T, C]."""
-    values = values_of(answer)
+    values = as_numbers(values_of(answer), f"an answer for {name_of(recording)}")
     return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
 
 

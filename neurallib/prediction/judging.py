@@ -96,7 +96,7 @@ class Judge(NamedTuple):
         """The signal against the clean one."""
         if self.target is None:
             raise ValueError("target is not given; expected a function that gives the clean signal of a recording.")
-        clean, found = (columns_of(of(recording)) for of in (self.target, self.answer))
+        clean, found = (columns_of(of(recording), recording) for of in (self.target, self.answer))
         noisy = np.array(rows_of(recording, 0, len(recording["signal"])))  # which may be the recording's own
         if self.channels and recording.get("channels"):
             noisy = noisy[:, [column_of(recording, name) for name in self.channels]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_list, boolean, choice, items, names_of, number, seconds
+from neurallib.checks import as_list, boolean, choice, items, names_of, seconds, takes
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
@@ -150,6 +151,9 @@ def evaluate_recordings(
     >>> round(scores["gross"]["sensitivity"], 2), scores["gross"]["timing_bias_ms"]
     (0.95, 8.0)
     """
+    for role, function in {"model": model if callable(model) else None, "target": target}.items():
+        if function is not None:
+            takes(role, function, 1, "of a recording")
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
     tasks = ANSWERED if known is None else tasks_of(known)
@@ -161,7 +165,7 @@ def evaluate_recordings(
     boolean("skip_flutter", skip_flutter)
     skipped = partial(
         skipped_of,
-        start=number("skip_start", skip_start, 0),
+        start=seconds("skip_start", skip_start, math.inf),
         flutter=skip_flutter and task == "events",
         gaps=boolean("skip_gaps", skip_gaps),
         skip=skip,
@@ -265,6 +269,8 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
     if isinstance(recordings, (str, os.PathLike)):
         way = "map(neurallib.read_recording, neurallib.list_recordings(folder))"
         raise TypeError(f"recordings is a path, {os.fspath(recordings)!r}; expected recordings, such as {way}.")
+    if not isinstance(recordings, Iterable) or getattr(recordings, "shape", None) == ():
+        raise TypeError(f"recordings is a {type(recordings).__name__}; expected a list of recordings.")
     seen: set[str] = set()
     shown = cast(Sequence[Recording], recordings)  # a generator's length is not known, nor needed
     for i, recording in enumerate(progress(shown, enable_progress_bar, unit="recording")):

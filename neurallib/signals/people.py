@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +154,7 @@ def by_name(names: Sequence[str], given: Any, argument: str) -> list[Any]:
         return [given[name] for name in names]
     if callable(given):
         return [given(name) for name in names]
-    if not isinstance(given, Iterable) or not isinstance(given, Sized) or is_unordered(given):
+    if not hasattr(given, "__len__") or getattr(given, "shape", 0) == () or is_unordered(given):
         expected = "a function of the name, a mapping, one value for each, or a regular expression"
         raise TypeError(f"{argument} is a {type(given).__name__}; expected {expected}.")
     if len(given) != len(names):
@@ -172,7 +172,7 @@ class _Wanted(NamedTuple):
 
 
 def _wanted(part: str, given: Any, everyone: Sequence[str]) -> _Wanted:
-    if isinstance(given, numbers.Real) or isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, (numbers.Real, str)) or not isinstance(given, Iterable) or getattr(given, "shape", 0) == ():
         if isinstance(given, numbers.Integral) and not isinstance(given, bool):
             count = integer(part, given, minimum=0)
             return _Wanted(0, count, count)

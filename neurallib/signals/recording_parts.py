@@ -12,7 +12,7 @@ from unicodedata import normalize
 import numpy as np
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import items, number
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.arrays import as_array, check_plain
 from neurallib.signals.conversion import unit_factor
@@ -130,13 +130,15 @@ def complete(recording: Any, what: str = "recording") -> dict[str, Any]:
 def of_each(recording: Recording, key: str, unsaid: list[str]) -> list[str]:
     """What a recording says of each channel, "channels" or "units", or what stands for it where it says nothing."""
     given, n = recording.get(key), len(unsaid)
-    if given is None or len(given) == 0:
+    if not isinstance(given, (str, type(None))):
+        given = items(f"the {key} of {name_of(recording)}", given, "names")
+    if not given:
         return unsaid
     if isinstance(given, str) and (n == 1 or key == "units"):
         return [given] * n
     if isinstance(given, str) or len(given) != n:
         raise ValueError(f"the {key} of {name_of(recording)} are {given!r}; expected a list of {n}, one a channel.")
-    return list(given)
+    return given
 
 
 def name_of(recording: Recording) -> str:

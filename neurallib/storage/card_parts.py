@@ -172,7 +172,7 @@ def results(
 
 
 def _interval(pair: Sequence[float] | None) -> str:
-    return f"{pair[0]:.4g} to {pair[1]:.4g}" if pair else ""
+    return f"{pair[0]:.4g} to {pair[1]:.4g}" if pair is not None else ""
 
 
 def training(info: Mapping[str, Any]) -> str:

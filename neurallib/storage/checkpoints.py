@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import check_state, validate_architecture_name
-from neurallib.checks import as_path, boolean
+from neurallib.checks import as_path, boolean, choice
 from neurallib.files import read_yaml, short, sweep
-from neurallib.models.registry import check_numbers, state_from_files
+from neurallib.models.registry import check_numbers, check_weights, state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
@@ -55,8 +55,8 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     OSError
         If the directory cannot be made or written, such as FileExistsError where it is a file.
     TypeError, ValueError
-        If `state` is no state or its weights are not finite, `directory` no path or the run's of another model, or the
-        training information holds what JSON cannot.
+        If `state` is no state, its weights are not finite or not those of its hyperparameters, `directory` no path or
+        the run's of another model, or the training information holds what JSON cannot.
 
     See Also
     --------
@@ -73,6 +73,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'preprocessing.json', 'training_info.json']
     """
     state, directory = check_state(state), as_path("directory", directory)
+    check_weights(state)
     check_numbers(state["weights"], "the state's weights")
     directory.mkdir(parents=True, exist_ok=True)
     check_leftovers(state, directory)
@@ -135,7 +136,9 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
     (True, ['fc_out'])
     """
     directory = existing(directory)
-    said = {} if task is None else {"task": task, "multi_label": boolean("multi_label", multi_label)}
+    boolean("multi_label", multi_label)
+    choice("task", task, ("classification", "regression", None))
+    said = {} if task is None else {"task": task, "multi_label": multi_label}
     state = loaded_state(info_path(directory), hparams_path(directory), weights_path(directory), directory, said)
     state["training_info"]["checkpoints_directory"] = str(directory.resolve())
     tell_if_running(directory)

@@ -135,9 +135,10 @@ def save_model_card(
     body = "\n\n".join(section for section in sections if section)
     data = _metadata(state, metrics or {}, measured_on)
     data[DIGEST] = digest(state["weights"])
-    data.license, data.datasets, data.base_model = license, list(datasets or ()) or None, base_model
-    with atomic_write(path := directory / CARD) as temporary:
-        temporary.write_text(str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n")), encoding="utf-8")
+    data.license, data.base_model = (None if name is None else str(name) for name in (license, base_model))
+    data.datasets = list(map(str, datasets or ())) or None  # YAML knows none of numpy's
+    with atomic_write(path := directory / CARD) as temporary:  # a path need not be UTF-8
+        temporary.write_text(str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n")), "utf-8", "replace")
     return path
 
 
@@ -145,7 +146,7 @@ def _check_measured(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) ->
     """Raise TypeError unless metrics are numbers, and intervals pairs of them."""
     way = "of evaluate_recordings give result['gross'] and result['intervals']['gross']"
     for name, value in metrics.items():
-        if not isinstance(value, numbers.Real) and getattr(value, "shape", None) != ():
+        if isinstance(value, str) or not isinstance(value, numbers.Real) and getattr(value, "shape", None) != ():
             raise TypeError(f"metrics[{name!r}] is a {type(value).__name__}; expected a number: {way}.")
     for name, pair in intervals.items():
         pair = as_list(pair)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurallib.checks import items
 from neurallib.models.folding import fold_of, forward_of
 from neurallib.sequences import pad
 from neurallib.signals.arrays import as_numbers
@@ -33,14 +34,15 @@ def batches(state: State, signals: Sequence[np.ndarray] | None, multiple: int = 
     shape = getattr(signals, "shape", None)
     if shape is not None and len(shape) < 3:
         raise ValueError(f"signals has shape {tuple(shape)}; expected a sequence of them, such as [signal].")
-    given = [as_numbers(x, "signals") for x in (() if signals is None else signals)]
+    listed = () if signals is None else items("signals", signals, "arrays [T, C]")
+    given = [as_numbers(x, "signals") for x in listed]
     given = [x[:, None] if x.ndim == n_features == 1 else x for x in given]
     for x in given:
         if x.ndim != 2 or x.shape[1] != n_features or not len(x):
             raise ValueError(f"signals holds one of shape {x.shape}; expected [T, {n_features}].")
     whole = [[x[: max(len(x) // multiple, 1) * multiple] for x in batch] for batch in noise]
     whole += [[x[: len(x) // multiple * multiple]] for x in (x[:window] for x in given) if len(x) >= multiple]
-    return [[np.asarray(x, dtype=np.float32) for x in batch] for batch in whole]
+    return [[np.ascontiguousarray(x, dtype=np.float32) for x in batch] for batch in whole]
 
 
 def answer(state: State, x: np.ndarray) -> np.ndarray:

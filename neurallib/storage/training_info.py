@@ -104,6 +104,9 @@ def save_training_information(
         **_beside_the_weights(state),
         **more,
     }
+    if not isinstance(prev_training_history, (Mapping, type(None))):
+        came = type(prev_training_history).__name__
+        raise TypeError(f"prev_training_history is a {came}; expected a dict, as a state's training_info is.")
     if prev_training_history:
         info["training_history"] = dict(prev_training_history)
     elif retraining:

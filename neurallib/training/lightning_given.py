@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +10,16 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 
 from neurallib.training.isolation import isolated
-from neurallib.training.replacements import replaced
+from neurallib.training.replacements import plugins_of, replaced
 from neurallib.training.trainer_options import check_trainer_options
 
 TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
-_PLAIN = (int, float, str, list, dict, datetime.timedelta)  # objects may be made for one Trainer alone
+_PLAIN = (int, float, str, list, dict)
+_OBJECTS = {"accelerator", "plugins", "profiler", "strategy"}  # which may be made for one Trainer alone
 
 
 def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -26,6 +27,9 @@ def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
     check_callbacks(given["callbacks"], given["layer_learning_rates"])
     check_loggers(given["loggers"])
     check_trainer_options(given["trainer_options"], function, TRAINER_ARGUMENTS)
+    for plugin in plugins_of(given["trainer_options"]):
+        if not isinstance(plugin, (CheckpointIO, ClusterEnvironment, LayerSync, Precision)):
+            raise TypeError(f"plugins holds {plugin!r}; expected objects of Lightning's plugins.")
 
 
 def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
@@ -55,11 +59,11 @@ def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> N
     if not options and placement["strategy"] in ("auto", "ddp"):
         return
     given = {**placement, **options, "plugins": None}
-    plain = replaced({name: value for name, value in given.items() if isinstance(value, _PLAIN)})
+    plain = replaced({name: given[name] for name in given if name not in _OBJECTS or isinstance(given[name], _PLAIN)})
     plain |= dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     try:
         with isolated(0), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pl.Trainer(**plain)
-    except MisconfigurationException as error:
+    except Exception as error:
         raise ValueError(f"Lightning's Trainer: {error}") from error

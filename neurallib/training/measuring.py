@@ -16,6 +16,7 @@ from neurallib.models.registry import build_network
 from neurallib.sequences import valid_mask, zero_padding
 from neurallib.signals.batches import collate_fn
 from neurallib.tasks import Task, activate, describe
+from neurallib.training.isolation import isolated
 from neurallib.training.optimization import build_optimizer, loss_words
 from neurallib.training.placing import is_distributed
 from neurallib.training.run import Run
@@ -116,16 +117,22 @@ def measured(run: Run) -> dict[str, float]:
 
 def try_functions(run: Run) -> None:
     """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained, and
-    see that a schedule of one's own is long enough and that the validation data tell what is monitored.
+    see that a schedule of one's own is long enough and that the validation data tell what is monitored; the global
+    random state stays as it is, whatever they draw.
 
     Raises
     ------
     TypeError, ValueError
         If one does not give what it should, or the monitored measure is nan; what they raise themselves comes through.
     """
+    with isolated(run.seed):
+        if callable(run.schedule):
+            _try_schedule(run)
+        _try_measures(run)
+
+
+def _try_measures(run: Run) -> None:
     task, generator = describe(run.state), torch.Generator().manual_seed(0)
-    if callable(run.schedule):
-        _try_schedule(run)
     if run.loss is not None:
         batch = collate_fn([run.val_set[i] for i in range(min(2, len(run.val_set)))])
         logits = _made_up(batch["y"], task, generator).requires_grad_()

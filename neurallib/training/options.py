@@ -16,6 +16,7 @@ from neurallib.models.registry import build_network
 from neurallib.signals.manifest import outputs_said
 from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
+from neurallib.training.isolation import isolated
 from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import check_loss, make_optimizer
 from neurallib.training.placing import placement
@@ -47,10 +48,11 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
     where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
     checked["placement"] = placement(**where, device=device)
     # A function is tried on a network of its own: what it gives is known to be an optimizer before a run begins.
-    _, schedule = make_optimizer(
-        build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
-        schedule=given["schedule"], n_steps=1,
-    )  # fmt: skip
+    with isolated(checked["seed"]):
+        _, schedule = make_optimizer(
+            build_network(state), state["hparams"], layer_learning_rates=rates, optimizer=given["optimizer"],
+            schedule=given["schedule"], n_steps=1,
+        )  # fmt: skip
     if given["loss"] is not None:
         check_loss(given["loss"])
     for name in ("class_weight", "sample_weight"):

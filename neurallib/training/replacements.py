@@ -17,7 +17,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from neurallib.checks import as_list
 from neurallib.progress import counter
 from neurallib.training.placing import is_distributed
 from neurallib.warn import dispensable
@@ -113,8 +112,14 @@ def replaced(options: Mapping[str, Any]) -> dict[str, Any]:
     """The Trainer's arguments for what takes the place of its own, where `options`, placement among them, have none;
     several tasks of a Slurm job are others' where a run is by itself."""
     others = not is_distributed(options) and os.environ.get("SLURM_NTASKS", "1") != "1"
-    plugins = {"plugins": [LightningEnvironment(), *as_list(options.get("plugins") or ())]} if others else {}
+    plugins = {"plugins": [LightningEnvironment(), *plugins_of(options)]} if others else {}
     return {"profiler": NoProfiler(), **options, **plugins}
+
+
+def plugins_of(options: Mapping[str, Any]) -> list[Any]:
+    """Lightning's plugins among its Trainer's arguments, which takes one or a list of them."""
+    given = options.get("plugins") or ()
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 class NoProfiler(PassThroughProfiler):

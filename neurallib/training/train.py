@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
 from neurallib.measures.losses import Loss
+from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from neurallib.training.resuming import Opened
 
 
+@hinted
 def train(
     state: State,
     train_data: Data,

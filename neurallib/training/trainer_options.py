@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -36,6 +37,7 @@ _NOT_HERE = {
     "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
     "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
 }
+_LEAST = {"accumulate_grad_batches": 1, "max_steps": -1}  # whole numbers
 _NOT_NONE_OF = {
     "limit_train_batches": "there would be nothing to train on",
     "limit_val_batches": "weights are chosen by validation",
@@ -71,10 +73,13 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
     for name in options:
         if name in _OWN:
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _LEAST:
+            integer(name, options[name], _LEAST[name])
+        if name == "max_time" and not isinstance(options[name], (str, Mapping, datetime.timedelta, type(None))):
+            came = f"max_time={options[name]!r} is a {type(options[name]).__name__}"
+            raise TypeError(f"{came}; expected a datetime.timedelta, a dict such as {{'hours': 8}}, or 'DD:HH:MM:SS'.")
         if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
             raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
-        if name == "accumulate_grad_batches":
-            integer(name, options[name])
         if name == "gradient_clip_val" and options[name] is not None:
             number(name, options[name], 0)
         if name in _NOT_HERE:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neurallib.architectures import ARCHITECTURES, check_state, validate_architecture_name
-from neurallib.checks import integer, is_list, per_layer
+from neurallib.checks import integer, items, per_layer
 from neurallib.models.folding import fold_of, folding, steps_of
+from neurallib.models.registry import check_weights
 from neurallib.names import as_list, known_layers, listing, matching
 from neurallib.state import (
     Hparams,
@@ -155,6 +156,7 @@ def transfer_hparams(
     >>> state = nl.reuse_layers(nl.gru_seq2seq(**hparams), denoiser, ["gru_layers.0"])
     """
     source = check_state(source, "source")
+    check_weights(source, "the source's weights")
     architecture = source["architecture"] if architecture is None else architecture
     validate_architecture_name(architecture)
     for name, role in ((source["architecture"], "source"), (architecture, "architecture")):
@@ -164,28 +166,27 @@ def transfer_hparams(
     n = old["n_layers"] if reuse_n_layers is None else integer("reuse_n_layers", reuse_n_layers)
     if n > old["n_layers"]:
         raise ValueError(f"reuse_n_layers={n}; the source has {old['n_layers']} layers.")
-    if not is_list(extra_hid_dims):
-        raise TypeError(f"extra_hid_dims={extra_hid_dims!r}; expected a list, the hidden units of each new layer.")
+    new = [integer("an entry of extra_hid_dims", units) for units in items("extra_hid_dims", extra_hid_dims, "sizes")]
     if source["architecture"] == architecture == "GRUseq2one":
         more.setdefault("pooling", old["pooling"])
     before = source["preprocessing"]
     more = folding({"fold": before["fold"], "steps": before["steps"]}) | more  # what the first layer reads
     reused = list(old["bidir_per_layer"][:n])
-    if bidir_per_layer is None:
-        bidir_per_layer = reused + [old["bidirectional"]] * len(extra_hid_dims)
-    elif len(bidir_per_layer) != n + len(extra_hid_dims) or list(bidir_per_layer[:n]) != reused:
-        raise ValueError(
-            f"bidir_per_layer={list(bidir_per_layer)}; expected {n + len(extra_hid_dims)} values that begin with the "
-            f"reused layers' {reused}."
-        )
+    both = reused + [old["bidirectional"]] * len(new)
+    if bidir_per_layer is not None:
+        both = items("bidir_per_layer", bidir_per_layer, "True or False, one for each layer")
+        if len(both) != n + len(new) or both[:n] != reused:
+            raise ValueError(
+                f"bidir_per_layer={both}; expected {n + len(new)} values that begin with the reused layers' {reused}."
+            )
     state = ARCHITECTURES[architecture].factory(
         n_features=old["n_features"],
-        hid_dim=[*per_layer("hid_dim", old["hid_dim"], old["n_layers"])[:n], *extra_hid_dims],
-        n_layers=n + len(extra_hid_dims),
+        hid_dim=[*per_layer("hid_dim", old["hid_dim"], old["n_layers"])[:n], *new],
+        n_layers=n + len(new),
         dropout=dropout,
         learning_rate=learning_rate,
         bidirectional=old["bidirectional"],
-        bidir_per_layer=bidir_per_layer,
+        bidir_per_layer=both,
         task=task,
         num_classes=num_classes,
         multi_label=multi_label,

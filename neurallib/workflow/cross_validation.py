@@ -13,7 +13,7 @@ import numpy as np
 from neurallib.architectures import check_state
 from neurallib.checks import boolean
 from neurallib.measures.metrics import range_of
-from neurallib.names import listing
+from neurallib.names import hinted, listing
 from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.progress import progress
 from neurallib.signals.conversion import handed_to
@@ -30,6 +30,7 @@ from neurallib.training.train import train
 _WITH_A_MEMORY = {"callbacks", "loggers"}
 
 
+@hinted
 def cross_validate(
     state: State,
     data: Data,
