@@ -53,8 +53,7 @@ def beside_neighbours(recording: Recording, events: np.ndarray, columns: Sequenc
             f"{coarse.sum()} of the {len(events)} that were found are no larger than a step of the signal's numbers, "
             "and are left out: a lead that is off, or a signal that was rounded too coarsely? doubt=2 leaves them in."
         )
-    kept: np.ndarray = events[~tiny & ~coarse]
-    return kept
+    return np.asarray(events[~tiny & ~coarse])
 
 
 def _step_of(recording: Recording, events: np.ndarray, column: int) -> float:
