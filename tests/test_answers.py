@@ -208,7 +208,12 @@ def test_stages_may_be_smoothed_over_longer_than_events() -> None:
 
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
-    assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]
+    whole = nl.find_intervals(classes, 10, smoothing=0.7)
+    assert whole["class"].tolist() == [0, 1]
+    for part in (7, 44):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intervals, "PART", part)
+            assert nl.find_intervals(classes, 10, smoothing=0.7)["sample"].tolist() == whole["sample"].tolist()
     unknown = nl.find_intervals([-1] * 9, 10, smoothing=0.7)
     assert len(unknown["onset"]) == len(nl.find_intervals([-1] * 9, 10)["onset"])
 
