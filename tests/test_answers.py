@@ -253,6 +253,7 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
     "call, error, message",
     [
         (lambda: nl.find_events(np.full(5, 2.0), 10), ValueError, "output goes from 2 to 2; expected probabilities"),
+        (lambda: nl.find_events(np.full(5, -2.0), 10), ValueError, "output goes from -2 to -2; expected probabilities"),
         (lambda: nl.find_events(np.zeros((5, 2)), 10), ValueError, r"output has shape \(5, 2\)"),
         (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
