@@ -208,7 +208,12 @@ def test_stages_may_be_smoothed_over_longer_than_events() -> None:
 
 def test_smoothed_classes_are_those_of_the_majority() -> None:
     classes = np.repeat([0, 2, 0, 1], [20, 2, 20, 20])
-    assert nl.find_intervals(classes, 10, smoothing=0.7)["class"].tolist() == [0, 1]
+    whole = nl.find_intervals(classes, 10, smoothing=0.7)
+    assert whole["class"].tolist() == [0, 1]
+    for part in (7, 44):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intervals, "PART", part)
+            assert nl.find_intervals(classes, 10, smoothing=0.7)["sample"].tolist() == whole["sample"].tolist()
     unknown = nl.find_intervals([-1] * 9, 10, smoothing=0.7)
     assert len(unknown["onset"]) == len(nl.find_intervals([-1] * 9, 10)["onset"])
 
@@ -248,6 +253,7 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
     "call, error, message",
     [
         (lambda: nl.find_events(np.full(5, 2.0), 10), ValueError, "output goes from 2 to 2; expected probabilities"),
+        (lambda: nl.find_events(np.full(5, -2.0), 10), ValueError, "output goes from -2 to -2; expected probabilities"),
         (lambda: nl.find_events(np.zeros((5, 2)), 10), ValueError, r"output has shape \(5, 2\)"),
         (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),

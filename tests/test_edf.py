@@ -83,6 +83,7 @@ def test_annotations_have_their_durations_and_the_header_who_and_when(tmp_path: 
     later = read_recording(path, channels=["ECG II"], start=4)
     assert later["events"]["sample"].tolist() == [0, 325] and later["events"]["duration"].tolist() == [1.5, 0]
     assert later["start_time"] == "2002-03-05T22:15:07.250000"
+    assert read_recording(path, channels=["ECG II"], start=5.5)["events"]["symbol"] == ["lights off \u00e4"]
 
 
 def test_anonymous_file_says_no_person_and_one_without_a_code_a_name(tmp_path: Path) -> None:

@@ -128,7 +128,9 @@ def test_results_have_their_intervals_and_a_card_its_limits_and_licence(tmp_path
     assert "| recall | 0.5 |  |\n" in card and "0 to 1" not in card
     assert "not for diagnosis" in card and "- Not for newborns.\n" in card and "**Licence:** cc-by-4.0\n" in card
     assert ModelCard(card).data.license == "cc-by-4.0"
-    assert "95 %" not in written(trained(), tmp_path, metrics={"f1": 0.99}, measured_on="DS1")
+    for of_others in (None, {"other": (0.0, 1.0)}):
+        one = {"metrics": {"f1": 0.99}, "measured_on": "DS1", "intervals": of_others}
+        assert "95 %" not in written(trained(), tmp_path, **one)
     wrong_ones = {"limits": 3, "license": 3, "intervals": [0.1], "datasets": "mitdb", "base_model": 3, "description": 3}
     for name, wrong in wrong_ones.items():
         with pytest.raises(TypeError, match=name):

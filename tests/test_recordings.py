@@ -133,6 +133,8 @@ def test_clocks_that_tell_the_date_tell_the_start(tmp_path: Path) -> None:
     since_1970 = 1_700_000_000_000 + np.arange(1000) * 10
     read = read_recording(csv(tmp_path / "a.csv", [since_1970, X], "timestamp,a,b", form="%.3f"))
     assert read["sampling_frequency"] == 100 and read["start_time"] == "2023-11-14T22:13:20+00:00"
+    since_switched_on = csv(tmp_path / "on.csv", [since_1970 - 1_699_800_000_000, X], "time (ms),a,b", form="%.3f")
+    assert read_recording(since_switched_on)["start_time"] is None
     rows = [f"2024-02-29 10:00:{i / 10:06.3f}Z,{i}" for i in range(100)]
     (tmp_path / "b.csv").write_text("\n".join(["Date,a", *rows]) + "\n")
     read = read_recording(tmp_path / "b.csv")

@@ -250,6 +250,10 @@ def test_two_channels_to_a_model_of_one_are_told_to_be_taken_as_signals() -> Non
     with pytest.warns(UserWarning, match=r"^signals is \[40, 2\], taken as 40 signals of 2 steps"):
         with pytest.warns(UserWarning, match="taken as .T, 1., in 40 of 40 signals"):
             nl.predict(state, np.zeros((40, 2), np.float32))
+    with pytest.warns(UserWarning, match="taken as .T, 1., in 40 of 40 signals") as told:
+        nl.predict(state, np.zeros((40, 10), np.float32))
+    assert len(told) == 1
+    assert [len(output) for output in nl.predict(state, TensorDataset(torch.zeros(3, 8, 1)))] == [8] * 3
 
 
 def test_signals_that_come_one_after_the_other_are_called_by_their_place_among_all() -> None:

@@ -73,6 +73,13 @@ def test_annotations_that_count_on_a_clock_of_their_own_come_on_that_of_the_sign
     assert beats(read_recording(record)).tolist() == [100, 500]
 
 
+def test_a_beat_with_a_note_stays_one_and_flutter_lasts_until_its_end(record: Path) -> None:
+    marked = {"symbol": ["N", "[", "]"], "aux_note": ["seen twice", "", ""], "write_dir": str(record.parent)}
+    wfdb.wrann("r1", "atr", np.array([100, 200, 500]), **marked)
+    events = read_recording(record)["events"]
+    assert events["symbol"] == ["N", "[", "]"] and events["duration"].tolist() == [0, 3, 0]
+
+
 def test_annotation_beyond_the_end_is_refused_unless_the_end_is_asked_for(record: Path) -> None:
     wfdb.wrann("r1", "atr", np.array([1000, 1400]), symbol=["N", "V"], write_dir=str(record.parent))
     with pytest.raises(ValueError, match=r"r1 lasts 10 s, but 1 of its 2 events come later, the first \('V'\) at 14 s"):

@@ -66,7 +66,7 @@ class LazySignal:
             start, stop, step = steps.indices(len(self))
             if step > 0:
                 part: tuple[Any, ...] = (slice(None, None, step), *rest)
-                return self._read(start, max(start, stop))[part]
+                return self._read(start, stop)[part]
         elif isinstance(steps, (int, np.integer)):
             at = range(len(self))[operator.index(steps)]
             part = (0, *rest)
