@@ -280,9 +280,6 @@ def check_weights(state: State, source: str = "the state's weights") -> None:
     try:
         shapes = weight_shapes(state)
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-        factory = ARCHITECTURES[state["architecture"]].factory
-        with undrawn():
-            factory(**state["hparams"], **folding(state["preprocessing"]))  # names what is wrong
         raise ValueError(f"state['hparams'] do not make a {state['architecture']}: {error!r}.") from error
     if {name: weight.shape for name, weight in weights.items()} == {name: shape.size for name, shape in shapes.items()}:
         return
