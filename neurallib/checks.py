@@ -15,7 +15,7 @@ from neurallib.names import did_you_mean
 from neurallib.warn import warn
 
 _INT64 = 2**63 - 1
-_AGES = 1e9  # s: longer than a life
+_AGES = 1e9  # s, 30 years: no recording is as long
 LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 

@@ -110,9 +110,9 @@ def as_list(patterns: str | Iterable[str]) -> list[str]:
     TypeError
         If they are anything else.
     """
-    found: list[Any] = [None]
-    if isinstance(patterns, Iterable) and getattr(patterns, "shape", None) != ():
-        found = [patterns] if isinstance(patterns, str) else list(patterns)
+    found: list[Any] = [patterns]
+    if not isinstance(patterns, str) and isinstance(patterns, Iterable) and getattr(patterns, "shape", None) != ():
+        found = list(patterns)
     if not all(isinstance(pattern, str) for pattern in found):
         raise TypeError(f"{patterns!r} names no layers; expected a name such as 'gru_layers.0', or a list of them.")
     return found

@@ -51,7 +51,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def unpainted() -> Iterator[pytest.MonkeyPatch]:
     """Runs that leave files take most of their time for the picture of their losses, which is made and not painted, and
     to wait for the disk; a test that looks at the picture undoes it."""
 
@@ -60,7 +60,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         with atomic_write(path) as temporary:
             temporary.write_bytes(b"\x89PNG\r\n\x1a\n")
 
-    with monkeypatch.context() as quick:
+    with pytest.MonkeyPatch.context() as quick:
         quick.setattr(saving, "plot_losses", made)
         quick.setattr(os, "fsync", lambda descriptor: None)
         yield quick

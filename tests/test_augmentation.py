@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import CASES, FEW, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
+from cases import FEW, QUIET, Case, data, make_pairs, make_state, same_weights, write_folders
 from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 from watching import Watch, marked
@@ -22,7 +22,6 @@ GRU = Case("GRUseq2seq", "binary")
 REGRESSION = Case("GRUseq2seq", "regression")
 STILL = 1e-12  # a learning rate too small to change a float32
 RUN: dict[str, Any] = {"epochs": 3, "batch_size": 3, "normalization": None} | QUIET
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 class Noted:

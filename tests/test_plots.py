@@ -233,8 +233,8 @@ def test_a_target_stands_behind_the_prediction_and_is_as_long() -> None:
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")
-def test_the_picture_of_a_run_shows_the_runs_before_it(tmp_path: Path, undrawn: pytest.MonkeyPatch) -> None:
-    undrawn.undo()
+def test_the_picture_of_a_run_shows_the_runs_before_it(tmp_path: Path, unpainted: pytest.MonkeyPatch) -> None:
+    unpainted.undo()
     state = make_state(Case("GRUseq2seq", "binary"))
     pairs = data(state)
     for _ in range(2):

@@ -14,7 +14,6 @@ from neurallib.measures import by_person
 from neurallib.measures.detection import detection_sums
 
 RATE = 100.0
-DURATION = 60.0
 
 
 def recording(name: str, true: np.ndarray, person: str | None = None, symbols: list[str] | None = None, n: int = 6000):

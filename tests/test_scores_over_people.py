@@ -16,8 +16,6 @@ import neurallib as nl
 from neurallib.measures import ranking
 from neurallib.measures.tables import worst_first
 
-PEOPLE = [*"aabbccdd"]
-
 
 def drawn(k: int, n: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Classes [n] of eight people, each with all of them, and probabilities [n, k] that know something of them."""

@@ -201,6 +201,11 @@ def test_wrong_sizes_and_directions_of_new_layers_are_named() -> None:
     assert nl.transfer_hparams(source, 1, np.array([5]))["hid_dim"][1:] == [5]  # type: ignore[arg-type]
 
 
+def test_a_text_of_numpy_names_a_layer_too() -> None:
+    for name in np.array(["fc_out"]):
+        assert nl.freeze(models()[0], name)["frozen"] == ["fc_out"]
+
+
 def test_what_names_no_layers_is_refused() -> None:
     target, source = models()
     for wrong in (0, None, [0], np.array("gru_layers.0"), torch.tensor(0)):

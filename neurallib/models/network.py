@@ -64,7 +64,7 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     weights = {}
     try:
         for name, shape in shapes.items():
-            drawn = torch.rand(shape.size, generator=generator, dtype=torch.float32) * 2 - 1
+            drawn = torch.rand(shape.size, generator=generator, dtype=torch.float32, device="cpu") * 2 - 1
             weights[name] = drawn * shape.bound + shape.center
     except (RuntimeError, TypeError) as error:  # of torch's allocator, or no size that it can read
         largest = max(shapes, key=lambda name: math.prod(shapes[name].size))
