@@ -143,6 +143,14 @@ def test_a_target_that_follows_its_signal_is_in_its_units_with_its_offset_or_wit
     assert known["target_offset"] is (offset_of == "both")
 
 
+@pytest.mark.parametrize("normalization", ["zscore", "minmax", "robust"])
+def test_a_signal_follows_itself_whichever_way_up_it_is(normalization: str) -> None:
+    """Beats in numbers of a converter, which lie at the top or the bottom of what "minmax" goes by."""
+    pulses = [1024 + 100 * gain * np.eye(20)[0].repeat(4)[:, None] for gain in (1, -1, 1.5, -1.5, 0.7, -0.7)]
+    known = decided(state("regression", True), [(x, x) for x in pulses], normalization=normalization)
+    assert known["target_normalization"] == "signal"
+
+
 def test_a_target_that_follows_another_scale_is_normalized_over_the_data() -> None:
     gains, others = (np.exp(rng(seed).normal(size=30)) for seed in (0, 1))
     pairs = [(x, other * y / gain) for (x, y), gain, other in zip(denoising(30, gains), gains, others, strict=True)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import Mine
 from test_answers import known_detector
 from test_recording_scores import recording
 
@@ -272,7 +273,7 @@ def test_noise_where_there_was_none_is_infinitely_worse() -> None:
 def test_answers_are_taken_as_they_come_and_what_is_none_is_told() -> None:
     signal, beats = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=5)
     r = recording("a", beats) | {"signal": np.stack([signal, signal], 1), "sampling_frequency": 250.0}
-    assert nl.evaluate_recordings(lambda r: {"events": beats, "gaps": []}, [r])["gross"]["f1"] == 1
+    assert nl.evaluate_recordings(lambda r: {"events": beats, "gaps": []}, Mine([r]))["gross"]["f1"] == 1
     with pytest.raises(TypeError, match="an answer is a dict of ECG_R_Peaks; expected an array"):
         nl.evaluate_recordings(lambda r: {"ECG_R_Peaks": beats}, [r])
     with pytest.raises(TypeError, match="an answer for a has dtype <U5; expected numbers"):

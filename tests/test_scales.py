@@ -178,7 +178,8 @@ def test_targets_in_another_unit_than_those_learnt_on_are_told_where_they_are_no
             decided(state, others)
         decided(state, others, target_normalization="dataset")  # and no warning
     decided(state, [(x, 0.5 * y) for x, y in pairs])
-    decided(state, [(x, 0 * y + 170) for x, y in pairs])  # one person
+    for rate in (170, 230):
+        decided(state, [(x, 0 * y + rate) for x, y in pairs])  # one person
 
 
 def decided(state: nl.State, data: Data, **options: Any) -> Any:

@@ -22,6 +22,7 @@ BESIDE = 3  # parts on either side, which count with each
 DOUBT = 1.7
 MUCH = 0.1  # of a recording
 PAIR = 0.33  # seconds: no heart of DS1 has every second interval shorter than this, of eight beats or more
+LONGER = 1.2  # times as long are the others at the least
 FAST = 1.5  # times the least distance: beats that are mostly nearer are as near as they may be
 
 
@@ -85,9 +86,13 @@ def check_beats(found: np.ndarray, n_steps: int, distance: int, rate: float) -> 
 
 
 def _in_pairs(seconds: np.ndarray) -> bool:
-    """Whether nearly every second interval is as short as from a beat to its T wave."""
-    short = np.diff(seconds) < PAIR
-    return abs(short.mean() - 0.5) < 0.1 and float(np.diff(short).mean()) > 0.8
+    """Whether nearly every second interval is as short as from a beat to its T wave, and the others are longer by more
+    than where a sample of a fast heart happens to lie."""
+    intervals = np.diff(seconds)
+    short = intervals < PAIR
+    if abs(short.mean() - 0.5) >= 0.1 or np.diff(short).mean() <= 0.8:
+        return False
+    return bool(np.median(intervals[~short]) > LONGER * np.median(intervals[short]))
 
 
 def told_from_noise(events: np.ndarray, heard: Sequence[np.ndarray], rate: float, doubt: float | None) -> np.ndarray:

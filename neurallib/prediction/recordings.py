@@ -269,7 +269,8 @@ def _checked(recordings: Iterable[Recording], enable_progress_bar: bool) -> Iter
     if isinstance(recordings, (str, os.PathLike)):
         way = "map(neurallib.read_recording, neurallib.list_recordings(folder))"
         raise TypeError(f"recordings is a path, {os.fspath(recordings)!r}; expected recordings, such as {way}.")
-    if not isinstance(recordings, Iterable) or getattr(recordings, "shape", None) == ():
+    goes_on = isinstance(recordings, Iterable) or hasattr(recordings, "__getitem__")  # such as PyTorch's Datasets
+    if not goes_on or getattr(recordings, "shape", None) == ():
         raise TypeError(f"recordings is a {type(recordings).__name__}; expected a list of recordings.")
     seen: set[str] = set()
     shown = cast(Sequence[Recording], recordings)  # a generator's length is not known, nor needed

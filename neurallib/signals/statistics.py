@@ -142,7 +142,7 @@ class Statistics:
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
                 moments.add((y - shift) / own.scale)
-            self._sizes.append(np.stack([own.factor, _spread(y), own.shift, meaning(y, self._task)]))
+            self._sizes.append(np.stack([own.factor, _spread(y), x[:, :n_features].mean(axis=0), meaning(y, self._task)]))
         if self._wanted["normalization"] == "auto":
             size = np.log(np.where(own.factor > 0, own.factor, np.nan))  # nan: a flat channel has none
             self._levels.append(np.concatenate([own.shift, size]))
@@ -233,13 +233,13 @@ def _told_by(levels: np.ndarray, values: np.ndarray, parts: np.ndarray) -> float
 
 
 def follow(sizes: np.ndarray, people: Sequence[str] | None = None) -> bool:
-    """Whether targets follow their signals, of which `sizes` [N, 4, C] are the scale, the target's scale, the offset
+    """Whether targets follow their signals, of which `sizes` [N, 4, C] are the scale, the target's scale, the level
     and the target's level: scales rise together, and divided by them no target's levels lie further apart than before,
     as those of pressures in mmHg would."""
     for column in sizes.transpose(2, 1, 0):
-        scale, spread, offset, level = column[:, (column[0] > 0) & np.isfinite(column[3])]
+        scale, spread, own, level = column[:, (column[0] > 0) & np.isfinite(column[3])]
         if len(level) and _apart(level, spread) + 0.1 < min(
-            _apart((level - known) / scale, spread / scale) for known in (0.0, offset)
+            _apart((level - known) / scale, spread / scale) for known in (0.0, own)
         ):
             return False
     return rise_together(sizes[:, :2], people)

@@ -77,14 +77,15 @@ def check_beats(data: PreparedData, rate: float | None) -> None:
 
 def tell_targets(data: PreparedData) -> None:
     """A word where targets are far from those that the state learnt on, as in another unit they are."""
-    known, mean = data.preprocessing, data.targets.scale().shift
-    spread = np.sqrt(data.targets.variance())
-    far = (np.abs(mean) > 10) | (spread > 30) | (spread < 1 / 30) & (np.abs(mean) > 2)
-    if known["target_normalization"] == "dataset" and far.any():
-        own = Scale(np.array(known["y_shift"]), np.array(known["y_scale"])).undo(mean)
+    if (known := data.preprocessing)["target_normalization"] != "dataset":
+        return
+    mean, spread, shift = data.targets.scale().shift, np.sqrt(data.targets.variance()), np.array(known["y_shift"])
+    own = Scale(shift, np.array(known["y_scale"])).undo(mean)
+    small = (spread < 1 / 30) & (np.abs(mean) > 2) & (np.abs(own) < np.abs(shift) / 5)  # one person's only vary little
+    if (far := (np.abs(mean) > 10) | (spread > 30) | small).any():
         warn(
             f"targets have the mean {_numbers(own[far].tolist())}, those that the state learnt on "
-            f"{_numbers(np.array(known['y_shift'])[far].tolist())}: are they in another unit, or of something else? "
+            f"{_numbers(shift[far].tolist())}: are they in another unit, or of something else? "
             "target_normalization='dataset' scales them by themselves."
         )
 
