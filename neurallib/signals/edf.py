@@ -52,13 +52,13 @@ def read_edf(path: Path) -> Contents:
 def _contents(path: Path) -> Contents:
     with open(path, "rb") as file:
         head = file.read(1 << 20)  # the header and at least one data record, which tells fractions of a second
-    width = MAGIC[head[:8]]
+    width, edfio = MAGIC[head[:8]], _edfio()
     try:
         n_header, n_records, duration = int(head[184:192]), int(head[236:244]), float(head[244:252])
         labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
         if duration <= 0 and set(labels) - ANNOTATIONS:
             raise ValueError(f"a data record lasts {duration:g} s; expected more than 0")
-        read = _edfio(head, width)
+        read = _parsed(edfio, head, width)
         signals = list(read.signals)
         scales = [_scale(signal) for signal in signals]
         units = [signal.physical_dimension.strip() for signal in signals]
@@ -143,12 +143,16 @@ def _seconds_between(head: bytes, later: bytes) -> float:
     return (moments[1] - moments[0]).total_seconds()
 
 
-def _edfio(head: bytes, width: int) -> Any:
-    """The header's fields, read by edfio from the begin of the file."""
+def _edfio() -> Any:
     try:
         import edfio
     except ModuleNotFoundError as error:
         raise missing("EDF and BDF files", "edfio", "edf") from error
+    return edfio
+
+
+def _parsed(edfio: Any, head: bytes, width: int) -> Any:
+    """The header's fields, read by edfio from the begin of the file."""
     own = head[: int(head[184:192])]
     encoding = "utf-8" if plain_text(own).encode() == own else "latin-1"  # µ, where the format demands ASCII
     with warnings.catch_warnings():
