@@ -66,6 +66,8 @@ def test_without_annotations_there_are_no_events_but_those_asked_for_have_to_be_
     (record.parent / "other").mkdir()
     wfdb.wrann("me", "qrs", np.array([77]), symbol=["N"], write_dir=str(record.parent / "other"))
     assert beats(read_recording(record, annotator=record.parent / "other" / "me.qrs")).tolist() == [77]
+    with pytest.raises(ValueError, match="^annotator is empty; expected a path"):
+        read_recording(record, annotator="")
 
 
 def test_annotations_that_count_on_a_clock_of_their_own_come_on_that_of_the_signal(record: Path) -> None:

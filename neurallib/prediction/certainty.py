@@ -74,8 +74,8 @@ def check_beats(found: np.ndarray, n_steps: int, distance: int, rate: float) -> 
         )
     elif len(found) >= SOME and _in_pairs(found / rate):
         warn(
-            f"every second of the R-peaks that are found comes within {PAIR:g} s of the one before: T waves as narrow "
-            "as beats? Another lead, or another model such as \"ecg_r_peaks\", may tell them apart."
+            f"every second of the R-peaks that are found comes within {PAIR:g} s of the one before: very early beats, "
+            "or T waves as narrow as beats? Another lead, or a model such as \"ecg_r_peaks\", may tell them apart."
         )
     elif len(found) >= SOME:
         a_minute = 60 * rate / float(np.median(np.diff(found)))

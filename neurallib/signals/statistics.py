@@ -142,8 +142,8 @@ class Statistics:
         if self._y_of_signal is not None:
             for moments, shift in zip(self._y_of_signal, (own.shift, 0.0), strict=True):
                 moments.add((y - shift) / own.scale)
-            level = x[:, :n_features].mean(axis=0)
-            self._sizes.append(np.stack([own.factor, _spread(y), level, meaning(y, self._task)]))
+            levels = x[:, :n_features].mean(axis=0), meaning(y, self._task)
+            self._sizes.append(np.stack([own.factor, _spread(y), *levels]))
         if self._wanted["normalization"] == "auto":
             size = np.log(np.where(own.factor > 0, own.factor, np.nan))  # nan: a flat channel has none
             self._levels.append(np.concatenate([own.shift, size]))

@@ -65,11 +65,12 @@ def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Co
     ValueError
         If a file cannot be read, or is shorter than its header says.
     """
+    given = None if annotator is None else as_path("annotator", annotator)
     with told_by(stem):
-        return _contents(load_wfdb(), stem, annotator)
+        return _contents(load_wfdb(), stem, given)
 
 
-def _contents(wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None) -> Contents:
+def _contents(wfdb: Any, stem: Path, annotator: Path | None) -> Contents:
     header = read_header(stem)
     record = _layout(wfdb, stem, header)
     rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
@@ -210,9 +211,9 @@ def _check_sums(stem: Path, read: Any, whole: bool) -> None:
 
 
 def _events(
-    wfdb: Any, stem: Path, annotator: str | os.PathLike[str] | None, rate: float, n_frames: int
+    wfdb: Any, stem: Path, annotator: Path | None, rate: float, n_frames: int
 ) -> list[tuple[float, str, float]]:
-    given = as_path("annotator", "atr" if annotator is None else annotator)
+    given = annotator or Path("atr")
     elsewhere = given.parent != Path() or (given.suffix and given.is_file())
     file = given if elsewhere else stem.with_name(f"{stem.name}.{given.name.rpartition('.')[2]}")
     if annotator is None and not file.is_file():
