@@ -284,11 +284,14 @@ def test_numbers_of_numpy_and_torch_are_told_as_numbers(saved: Path) -> None:
 
 def test_training_information_has_the_originals_names() -> None:
     state = make_state(GRU)
-    told = nl.save_training_information(
-        state, trainer=None, optimizer="Adam", train_dataset_name="mine", trained_for="denoising", val_loss=0.5,
-        total_training_time=2.0, gpu_model=None, retraining=True, prev_training_history={"epochs": 1}, epochs=3,
-    )  # fmt: skip
+    given: dict = {
+        "trainer": None, "optimizer": "Adam", "train_dataset_name": "mine", "trained_for": "denoising", "val_loss": 0.5,
+        "total_training_time": 2.0, "gpu_model": None, "retraining": True, "prev_training_history": {"epochs": 1},
+    }  # fmt: skip
+    told = nl.save_training_information(state, **given, epochs=3)
     assert state["training_info"] == {}
+    with pytest.raises(TypeError, match="prev_training_history is a list; expected a dict"):
+        nl.save_training_information(state, **given | {"prev_training_history": [{}]})
     info = told["training_info"]
     assert (info["task"], info["train_dataset"], info["training_history"]) == ("denoising", "mine", {"epochs": 1})
     assert SIZES["GRUseq2seq"]["n_layers"] == 2 and info["model_name"] == "GRUseq2seq"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +52,11 @@ def run(card: str) -> tuple[str, str]:
 def test_the_code_of_a_directory_runs_as_it_stands(case: Case, tmp_path: Path) -> None:
     printed, said = run(written(make_state(case), tmp_path / 'a "quoted" name \U0001fac0'))
     assert [int(n) for n in re.findall(r"\d+", printed)] == [int(n) for n in re.findall(r"\d+", said)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_directory_whose_name_is_no_text_has_a_card(tmp_path: Path) -> None:
+    assert "/run_?" in written(make_state(GRU), tmp_path / os.fsdecode(b"run_\xff"))
 
 
 @pytest.fixture

@@ -198,6 +198,8 @@ def test_sizes_that_weights_do_not_say_are_named(tmp_path: Path) -> None:
 def test_a_task_that_the_files_contradict_is_refused(tmp_path: Path) -> None:
     directory = nl.save_checkpoint(make_state(Case("GRUseq2seq", "regression")), tmp_path)
     assert nl.load_checkpoint(directory, task="regression")["hparams"]["task"] == "regression"
+    with pytest.raises(ValueError, match="task='clasification'; expected one of .* Did you mean 'classification'"):
+        nl.load_checkpoint(directory, task="clasification")
     with pytest.raises(ValueError, match="task='classification'; .*hparams.yaml says 'regression'"):
         nl.load_checkpoint(directory, task="classification")
 

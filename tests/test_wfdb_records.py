@@ -1,6 +1,7 @@
 """WFDB records: small ones written here, and the real ones where they are at hand."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -202,8 +203,12 @@ def test_signal_that_does_not_fit_the_checksum_of_its_header_is_told(record: Pat
     data = bytearray(record.with_suffix(".dat").read_bytes())
     data[1001] ^= 0x40
     record.with_suffix(".dat").write_bytes(data)
-    with pytest.warns(UserWarning, match="channel 'MLII' of .*r1 does not fit the checksum"):
+    with pytest.warns(UserWarning, match=(words := "channel 'MLII' of .*r1 does not fit the checksum")):
         read_recording(record)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(UserWarning, match=words):
+            read_recording(record)
 
 
 def by_hand(folder: Path, line: str, dtype: str = "<i2", head: str = "h 1 100 1000") -> tuple[Path, np.ndarray]:
