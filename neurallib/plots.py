@@ -120,7 +120,7 @@ def plot_prediction(
         if output_names is not None:
             _name_lines(panels[1], panels[1].lines[: first or None], names_of("output_names", output_names))
         shown = [part for part in (outputs, wanted) if part is not None]
-        probable = all(np.fmin.reduce(part, axis=None) >= 0 and np.fmax.reduce(part, axis=None) <= 1 for part in shown)
+        probable = not any(np.fmin.reduce(part, axis=None) < 0 or np.fmax.reduce(part, axis=None) > 1 for part in shown)
         if threshold is not None and (number("threshold", threshold, -np.inf) != 0.5 or probable):
             panels[1].axhline(threshold, color=MUTED, linewidth=0.8, linestyle="--")
         if probable:

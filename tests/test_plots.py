@@ -126,6 +126,8 @@ def test_lines_of_a_prediction_are_told_apart_by_name_colour_and_threshold() -> 
             assert low <= wide[0] and high >= wide[1]
             assert bottom.get_ylabel() == "output" and len(bottom.lines) == len(shown), "no threshold of probabilities"
     assert len(plot_prediction(np.zeros(2), [36, 39], threshold=38).axes[1].lines) == 2
+    unknown = plot_prediction(np.zeros(2), [0.2, 0.3], target=[np.nan, np.nan]).axes[1]
+    assert unknown.get_ylabel() == "probability" and len(unknown.lines) == 3
     for peaks in ({"true_peaks": [1]}, {"found_peaks": [1]}):
         assert plot_prediction(np.zeros(5), **peaks).axes[0].get_legend() is not None  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="output_names=.*; expected 2, one for each column"):
