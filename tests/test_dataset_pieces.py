@@ -104,3 +104,47 @@ def test_names_that_are_one_file_where_case_makes_no_difference_are_refused(tmp_
     (tmp_path / "one" / "X").mkdir(parents=True)  # as a file system says that takes it for x
     with pytest.raises(ValueError, match="recordings has 'a' and 'A', whose files would be the same in .*one"):
         made(tmp_path / "one", *both)
+
+
+ECG = nl.synthetic_ecg(duration=20, sampling_frequency=RATE, seed=1)[0][:, None].astype(np.float64)
+STATE = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1)
+STATE["preprocessing"]["sampling_frequency"] = RATE
+
+
+def marked(value: float, start: int, stop: int) -> np.ndarray:
+    signal = ECG.copy()
+    signal[start:stop] = value
+    return signal
+
+
+@pytest.mark.parametrize("value, n", [(-163.84, 90), (-9999.0, 3000), (5.0, 8), (1e5, 1)])
+def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
+    value: float, n: int, tmp_path: Path
+) -> None:
+    signal = marked(value, 1000, 1000 + n)
+    there = recording("a", signal) | {"channels": ["II"]}
+    told = f"II is {value:.6g} in {n} sample.* of a, far from all else.*isclose"
+    with pytest.warns(UserWarning, match=told):
+        nl.predict_recording(STATE, there)
+    with pytest.warns(UserWarning, match=f"channel 0 is {value:.6g} in {2 * n} samples of .*1., .*2., far from"):
+        nl.prepare(STATE, [(x, np.zeros((len(x), 1))) for x in (ECG, signal, signal)])
+    with pytest.warns(UserWarning, match=f"0 is {value:.6g} in {n} sample.* of a, far from") as warned:
+        made(tmp_path, recording("a", signal), sampling_frequency=100)
+    assert sum("far from" in str(each.message) for each in warned) == 1
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        ECG,
+        marked(np.nan, 1000, 1500),
+        marked(0.0, 1000, 1500),  # a lead that is off, within its range
+        np.clip(ECG, -0.2, 0.5),
+        marked(5.0, 1000, 1007),  # a spike no larger than those of pacemakers
+        np.repeat([0, 1, 2, 1, 128], 1000)[:, None],  # codes
+        np.full((5000, 1), 3.0),
+    ],
+)
+def test_signals_without_such_values_are_taken_in_silence(signal: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
+    nl.predict_recording(STATE, recording("a", signal))
+    assert [str(each.message) for each in recwarn] == []

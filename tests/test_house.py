@@ -24,7 +24,8 @@ forks functions architectures steps tasks locks files weight_files formats proce
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
     signals.normalization
-    signals.conversion signals.arrays signals.folders signals.manifest signals.weights signals.sources
+    signals.conversion signals.arrays signals.far_values signals.folders signals.manifest signals.weights
+    signals.sources
     signals.targets signals.layout signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
     signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
     signals.event_finding

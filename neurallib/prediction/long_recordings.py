@@ -113,7 +113,8 @@ def predict_recording(
     Notes
     -----
     Where values are missing for no more than half a second, such as lost packets, the network hears a straight line
-    between those around them; across longer gaps nothing is heard. Outputs are nan in both.
+    between those around them; across longer gaps nothing is heard. Outputs are nan in both. A warning tells of values
+    far from all else, such as -32768 for lost samples.
 
     Windows hear nothing from beyond their ends, but that causal steps begin before them. On 30 minutes through a
     bidirectional GRU of three layers, its weights made three times as large so that it hears from far, that differed

@@ -10,7 +10,8 @@ import numpy as np
 from neurallib.names import listing
 from neurallib.signals.arrays import bridged
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.recording_parts import n_channels_of, of_each, runs_where, signal_rows
+from neurallib.signals.far_values import Far, far_values, tell_far
+from neurallib.signals.recording_parts import name_of, n_channels_of, of_each, runs_where, signal_rows
 from neurallib.state import State
 
 
@@ -43,16 +44,24 @@ def over_holes(column: np.ndarray, longest: int) -> np.ndarray:
 
 
 def segments_of(recording: Mapping[str, Any], handed: Handed) -> list[tuple[int, int]]:
-    """From where to where every channel that the state takes has a value."""
-    signal = recording["signal"]
-    found = runs_where(signal, lambda rows: np.isfinite(_picked(rows, handed)).all(axis=1)).tolist()
+    """From where to where every channel that the state takes has a value; a word where some are far from all others."""
+    signal, far = recording["signal"], Far()
+    numbers = range(n_channels_of(signal))
+    names = of_each(recording, "channels", [f"channel {k}" for k in numbers])
+    taken = [names[k] for k in handed.conversion.columns or numbers]
+
+    def are_there(rows: np.ndarray) -> np.ndarray:
+        rows = _picked(rows, handed)
+        far.update(far_values(rows, taken, name_of(recording)))
+        return np.asarray(np.isfinite(rows).all(axis=1))
+
+    found = runs_where(signal, are_there).tolist()
+    tell_far(far, "nan in its place says that nothing is known: np.where(np.isclose(signal, value), np.nan, signal).")
     if not found:
-        numbers = range(n_channels_of(signal))
 
         def is_empty(k: int) -> bool:
             return len(runs_where(signal, lambda rows: np.isfinite(rows[:, k]))) == 0
 
-        names = of_each(recording, "channels", [f"channel {k}" for k in numbers])
         empty = [names[k] for k in handed.conversion.columns or numbers if is_empty(k)]
         which = listing(empty) if empty else "some channel"
         raise ValueError(f"recording['signal'] holds no value: every step is nan, or infinite, in {which}.")

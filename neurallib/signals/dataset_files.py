@@ -17,6 +17,7 @@ from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
 from neurallib.signals.dataset_targets import Place, Target, has_labels, target_of
+from neurallib.signals.far_values import far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
 
@@ -88,6 +89,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
+        "far": [[*key, n] for key, n in far_values(signal, recording["channels"], job.name).items()],
         "says_person": recording["person"],
         "made_from": job.settings,
         "missing": {} if files else _missing(recording),

@@ -18,6 +18,7 @@ from neurallib.signals.dataset_channels import channels_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
 from neurallib.signals.dataset_targets import Target, target_words
+from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
 from neurallib.signals.recordings import Recording, read_recording
@@ -287,6 +288,8 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         for told in entry.get("unwanted", ()):
             others.setdefault(told, []).append(name)
     tell_unwanted(others)
+    far = Far({tuple(key): n for entry in manifest.values() for *key, n in entry.get("far", ())})
+    tell_far(far, "read_recording, then nan in its place, leaves it out.")
     check_units(manifest)
     if len(shapes := {(e["sampling_frequency"], len(e["channels"])) for e in manifest.values() if e["files"]}) > 1:
         said = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))

@@ -19,6 +19,7 @@ from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers, check_plain, is_recording, kind_of
 from neurallib.signals.augmentation import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
+from neurallib.signals.far_values import Far, far_values, tell_far
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.layout import Layout
 from neurallib.signals.normalization import OWN, Scale, as_input, by_window, spread_of, target_scale, tell_size
@@ -73,14 +74,12 @@ class PreparedData(Dataset[Item]):
     ) -> None:
         check_threads()
         self._source, self.task, self._has_targets, self._handed = source, task, has_targets, handed
-        self.preprocessing = preprocessing
-        self.augmentation = augmentation
+        self.preprocessing, self.augmentation = preprocessing, augmentation
         self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
-        self.lengths: list[int] = []
-        self.given_lengths: list[int] = []
+        self.lengths, self.given_lengths = list[int](), list[int]()
         self.sums: list[int] | None = None
-        self.told = set[str]()  # what is not told once more
+        self.told, self._far = set[str](), Far()  # what is not told once more; values that may be no signal
         self.layout: Layout | None = None  # which looks whether they lie on their side
         self._kept: dict[int, Item] = {}
         self._raw: dict[int, tuple[np.ndarray, Tensor]] = {}  # checked, and not yet normalized
@@ -187,8 +186,7 @@ class PreparedData(Dataset[Item]):
             own = statistics.add(x, y.numpy()) if statistics is not None else None
             if statistics is not None or self.augmentation is not None:
                 if fits:
-                    self._raw[i] = x, y
-                    owns[i] = own
+                    self._raw[i], owns[i] = (x, y), own
             elif fits or is_regression:
                 item = self._item(i, x, y)
                 whole = self.cut(i) is None or not by_window(self.preprocessing)  # else it is no input yet
@@ -203,6 +201,7 @@ class PreparedData(Dataset[Item]):
                 warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
         self.told.update(corrected)
         tell_size(sizes, self.told)
+        tell_far(self._far, "Leave such signals out; make_dataset does where there is nan in its place.", self.told)
         if self.layout is not None:
             self.layout.tell()
             self.layout = None
@@ -256,6 +255,7 @@ class PreparedData(Dataset[Item]):
     def _converted(self, i: int, x: np.ndarray) -> np.ndarray:
         if len(self.given_lengths) == i:
             self.given_lengths.append(len(x))
+            self._far.update(far_values(x, [f"channel {k}" for k in range(x.shape[1])], self.names[i]))
         return self._handed.conversion.apply(x)
 
     def _item(self, i: int, x: np.ndarray, y: Tensor, own: Scale | None = None) -> Item:
