@@ -207,8 +207,7 @@ def test_signal_that_does_not_fit_the_checksum_of_its_header_is_told(record: Pat
         read_recording(record)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        with pytest.raises(UserWarning, match=words):
-            read_recording(record)
+        pytest.raises(UserWarning, read_recording, record).match(words)
 
 
 def by_hand(folder: Path, line: str, dtype: str = "<i2", head: str = "h 1 100 1000") -> tuple[Path, np.ndarray]:

@@ -56,7 +56,7 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
     Raises
     ------
     TypeError, ValueError
-        If `seed` is not an integer of at least 0, or there are more weights than the memory holds.
+        If `seed` is not an integer of at least 0, or the system grants no memory for so many weights.
     """
     generator = seeded_generator(as_seed(seed))
     if not _drawing.get():
