@@ -110,6 +110,7 @@ def test_a_lead_may_be_off_for_a_while() -> None:
 
 @pytest.mark.parametrize("seconds", [2, 4, 8, 12])
 @pytest.mark.parametrize("off", ["flat", "rail", "noise", "hum"])
+@pytest.mark.filterwarnings("ignore:.* far from all else")
 def test_beats_that_one_lead_shows_stay_while_others_are_off(off: str, seconds: float) -> None:
     signal, r_peaks = heart()
     n, rng = round(seconds * RATE), np.random.default_rng(0)

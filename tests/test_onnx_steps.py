@@ -99,6 +99,7 @@ def test_what_is_added_to_a_signal_is_in_its_units(normalization: str, fold: int
 
 
 @pytest.mark.parametrize("window", [None, 2.0])
+@pytest.mark.filterwarnings("ignore:.* far from all else")
 def test_blocks_are_those_of_a_window_where_a_signal_is_shorter(window: float | None, tmp_path: Path) -> None:
     state = known(normalizing(nl.gru_seq2seq(n_features=2, hid_dim=4, n_layers=1), "block"), window=window)
     path = nl.export_onnx(state, tmp_path / "model.onnx")
