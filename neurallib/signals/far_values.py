@@ -55,7 +55,7 @@ def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
         )  # fmt: skip
         warn(
             f"{each}, far from all else: a mark of lost samples, a spike, or an amplifier at its rail? It is taken as "
-            f"signal, and what is around it comes out wrong. {way}"
+            f"signal, and what is around it may come out wrong. {way}"
         )
 
 
