@@ -121,13 +121,14 @@ def write_data(folder: Path) -> None:
 
 
 def children() -> list[str]:
-    """The commands of this process's children, those too that multiprocessing or torch keep for themselves."""
+    """The commands of this process's children, those too that multiprocessing or torch keep for themselves; not Open
+    MPI's daemon, which comes with the first import of mpi4py, by Lightning where that is installed, and stays."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # of a process that ends meanwhile
             if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
                 found.append((path / "cmdline").read_text().replace("\0", " ").strip())
-    return found
+    return [command for command in found if not command.startswith("orted ")]
 
 
 def counted(folder: Path) -> dict[str, float]:

@@ -70,12 +70,14 @@ def test_what_is_counted_is_what_is_there(soak: Any, tmp_path: Path) -> None:
     before, waiting = soak.counted(tmp_path), threading.Event()
     thread = threading.Thread(target=waiting.wait)
     thread.start()
-    with open(tmp_path / "one", "w"), subprocess.Popen(["sleep", "60"]) as child:
+    daemon = subprocess.Popen(["orted", "60"], executable="sleep")
+    with open(tmp_path / "one", "w"), subprocess.Popen(["sleep", "60"]) as child, daemon:
         held = mmap.mmap(-1, 80_000_000)  # an array may come of what was freed and stayed
         held.write(b"1" * 80_000_000)
         after = soak.counted(tmp_path)
         assert "sleep 60" in soak.children()
         child.kill()
+        daemon.kill()
     waiting.set()
     thread.join()
     for name in ("open files", "threads", "children", "files"):
