@@ -22,7 +22,7 @@ forks functions architectures steps tasks locks files weight_files formats proce
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
-    models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
+    models.transformer_forward models.transformer models.registry signals.__init__
     signals.normalization
     signals.conversion signals.arrays signals.far_values signals.folders signals.manifest signals.weights
     signals.sources

@@ -20,7 +20,6 @@ from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.models.network import Network, undrawn
-from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
 from neurallib.names import bare, hinted, is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
@@ -108,7 +107,7 @@ ARCHITECTURES |= {
         **_TRANSFORMER,
     ),
     "TransformerED": Architecture(
-        transformer_encoder_decoder,
+        transformer.transformer_encoder_decoder,
         transformer_forward.transformer_encoder_decoder_weight_shapes,
         transformer_forward.transformer_encoder_decoder_forward,
         **_TRANSFORMER,

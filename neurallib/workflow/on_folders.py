@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from neurallib.checks import boolean, text
 from neurallib.signals.folders import open_folder
@@ -17,20 +15,7 @@ from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import warn
 
 PathLike = str | Path
-F = TypeVar("F", bound=Callable[..., State])
 FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
-
-
-def helped_by_train(function: F) -> F:
-    """The function, whose help tells of its keywords what that of `train` does, to which it hands them on."""
-    said = inspect.getdoc(train) or ""  # none under python -OO
-    told = {found[1]: found[0] for found in re.finditer(r"^\**(\w+).*\n(?: {4}.*\n)+", said, re.MULTILINE)}
-    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    names = [name for name, given in inspect.signature(function).parameters.items() if given.kind in keywords]
-    if said:
-        paragraphs = "".join(told[name] for name in names)
-        function.__doc__ = (inspect.getdoc(function) or "").replace("(the rest as `train` has it)\n", paragraphs)
-    return function
 
 
 def validate_training_context(
