@@ -98,13 +98,7 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def weights_named(names: Iterable[str], pattern: str) -> list[str]:
-    """The same.
-
-    Raises
-    ------
-    ValueError
-        If there are none; the nearest names are told.
-    """
+    """The same, or ValueError where there are none; the nearest names are told."""
     names = list(names)
     if found := matching(names, pattern):
         return found

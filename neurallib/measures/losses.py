@@ -74,17 +74,13 @@ def mean_loss(total: Tensor, count: Tensor) -> Tensor:
 
 
 def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) -> LossTerms:
-    """A task's loss in two parts for each signal: the sum over its valid, known labels, and the weight that divides it
-    (how many they are; of a multiclass task with class weights, the weights of their classes).
+    """A task's loss as a function (logits, y, lengths) -> (total [B], count [B]): for each signal the sum over its
+    valid, known labels, and the weight that divides it (how many they are; of a multiclass task with class weights, the
+    weights of their classes).
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
     loss of each signal. `class_weight` is what `training_info["class_weight"]` holds. Labels are those of prepared
     data, which were checked there, unless they come `unchecked`.
-
-    Returns
-    -------
-    callable
-        terms(logits, y, lengths) -> (total [B], count [B]).
     """
     kind, weight = task.kind, class_weight_tensor(class_weight, task.n_outputs)
 
