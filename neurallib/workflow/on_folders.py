@@ -11,7 +11,6 @@ from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train
-from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import warn
 
 PathLike = str | Path
@@ -65,11 +64,11 @@ def validate_training_context(
 
 def check_options(function: Callable[..., State], trainer_options: Mapping[str, Any]) -> None:
     """Raise unless what `function` was given beside its own arguments is for Lightning's Trainer."""
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS
+    from neurallib.training.lightning_given import check_trainer_options
 
     sources = ("checkpoints_directory", "hugging_face_model")  # which validate_training_context tells of
     options = {name: value for name, value in trainer_options.items() if name not in sources}
-    check_trainer_options(options, function, TRAINER_ARGUMENTS)
+    check_trainer_options(options, function)
 
 
 def train_on_folders(
