@@ -86,8 +86,7 @@ from neurallib.devices import configure_device
 from neurallib.models.network import Network
 from neurallib.models.gru import gru_seq2one, gru_seq2seq
 from neurallib.models.gru_encoder_decoder import gru_encoder_decoder
-from neurallib.models.transformer import transformer_seq2one, transformer_seq2seq
-from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
+from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 from neurallib.models.registry import build_network, state_from_network
 from neurallib.measures.losses import loss_function
 from neurallib.signals.folders import SignalFolder, open_folder

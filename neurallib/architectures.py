@@ -150,22 +150,12 @@ def validate_architecture_name(name: str) -> None:
 
 
 def check_state(state: Any, name: str = "state") -> State:
-    """Return `state`, its weights in float32 on the CPU, detached, where they are not, or raise an error that says what
-    is none about it and how to get one.
+    """Return what a caller gave for a state, its weights in float32 on the CPU, detached, where they are not, or raise
+    TypeError or ValueError, which calls it `name` and says what is none about it and how to get one.
 
-    Parameters
-    ----------
-    state : Any
-        What a caller gave for a state.
-    name : str
-        What errors call it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no dict with the keys of a state, its architecture is not known, a hyperparameter or another name is
-        missing or not known, a weight is no Tensor of floating-point numbers, rate, window, channels or units cannot be
-        such, or a pattern of `frozen` names no weight.
+    That is a key of a state, a hyperparameter or another name that is missing or not known, a weight that is no Tensor
+    of floating-point numbers, a rate, window, channels or units that cannot be such, and a pattern of `frozen` that
+    names no weight.
     """
     if not isinstance(state, _MAPPING):
         raise TypeError(f"{name} is {_what_instead(state)}")

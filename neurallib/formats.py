@@ -15,13 +15,8 @@ CHECKPOINT, DATASET, STREAM = 2, 2, 2
 
 
 def check_format(number: Any, newest: int, source: Any) -> None:
-    """Whether this version reads what a file, or a saved value, says to be the format of.
-
-    Raises
-    ------
-    ValueError
-        If it does not; tells the file, its format and those that are read.
-    """
+    """Raise ValueError, which tells the file, its format and those that are read, unless this version reads what a
+    file, or a saved value, says to be the format of."""
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"{source} has the format {str(number)[:40]!r}; expected a whole number from 1.")
     if number > newest:

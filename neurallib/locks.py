@@ -25,15 +25,8 @@ _BEYOND = 1 << 30  # the byte that Windows locks: nobody else may read or write 
 
 
 def lock(file: BinaryIO, wait: bool = False) -> None:
-    """Lock an open file until it is closed.
-
-    Raises
-    ------
-    BlockingIOError
-        Without `wait`, where somebody else holds it.
-    OSError
-        Of a file system without locks.
-    """
+    """Lock an open file until it is closed. Without `wait` BlockingIOError where somebody else holds it; OSError of a
+    file system without locks."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
@@ -62,12 +55,7 @@ def _is_locked(windows: Any, file: BinaryIO) -> bool:
 @contextlib.contextmanager
 def held(path: Path, wait: bool = True) -> Iterator[None]:
     """Within the block nobody else holds the file `path`, which is made, tells who does, and is removed after it.
-
-    Raises
-    ------
-    BlockingIOError
-        Without `wait`, where somebody else holds it.
-    """
+    Without `wait` BlockingIOError where somebody else holds it."""
     file = _locked(path, wait)
     try:
         told = f"process {os.getpid()} on {socket.gethostname()} since {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"

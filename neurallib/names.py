@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec, TypeVar
@@ -20,6 +21,7 @@ _CALLED = dict.fromkeys(("fs", "sr", "rate", "hz", "sample_rate", "sampling_rate
 WRAPPERS = ("module.", "model.", "network.")
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def listing(names: Iterable[str], limit: int = 8) -> str:
@@ -58,6 +60,32 @@ def hinted(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def helped_by(*others: Callable[..., Any]) -> Callable[[F], F]:
+    """For a function whose help does not tell of all of its arguments: it gets what that of others tells of the rest,
+    of the first that does, in the order of its signature."""
+
+    def helped(function: F) -> F:
+        if said := inspect.getdoc(function):  # none under python -OO
+            told: dict[str, str] = {}
+            for each in (*reversed(others), function):
+                told |= _arguments_told(inspect.getdoc(each) or "")
+            paragraphs = dict.fromkeys(told[name] for name in inspect.signature(function).parameters)
+            function.__doc__ = _ARGUMENTS.sub(lambda found: found[1] + "".join(paragraphs) + "\n", said, count=1)
+        return function
+
+    return helped
+
+
+_ARGUMENTS = re.compile(r"(^Parameters\n-+\n)((?:.*\n)*?)\n(?=\w.*\n---)", re.MULTILINE)
+
+
+def _arguments_told(said: str) -> dict[str, str]:
+    """The paragraph that a docstring has for each argument; one of several stands for each of them."""
+    section = _ARGUMENTS.search(said)
+    found = re.findall(r"^(\**\w.*\n(?: {4}.*\n)+)", section[2] if section else "", re.MULTILINE)
+    return {name: one for one in found for name in re.findall(r"\w+", re.split(r" : |\n", one)[0])}
+
+
 def is_named(name: str, pattern: str) -> bool:
     """Whether a weight's name is what a pattern means: a weight ("fc_out.bias"), a layer ("gru_layers.0"), or with
     wildcards any of them ("encoder.*norm*")."""
@@ -70,13 +98,7 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def weights_named(names: Iterable[str], pattern: str) -> list[str]:
-    """The same.
-
-    Raises
-    ------
-    ValueError
-        If there are none; the nearest names are told.
-    """
+    """The same, or ValueError where there are none; the nearest names are told."""
     names = list(names)
     if found := matching(names, pattern):
         return found

@@ -46,21 +46,10 @@ def share(n: int) -> range:
 
 
 def together(what: str, work: Callable[[], T]) -> list[T]:
-    """What the work of each process gives, process by process, in all of them.
+    """What the work of each process gives, which can be pickled, process by process, in all of them.
 
-    Parameters
-    ----------
-    what : str
-        The work in words; every process has to say the same.
-    work : callable
-        What this process does. What it gives can be pickled.
-
-    Raises
-    ------
-    Exception
-        What the first of the processes raised whose work failed, in all of them.
-    RuntimeError
-        If a process ended, or does something else.
+    `what` is the work in words; every process has to say the same. Raised in all processes is what the first of them
+    raised whose work failed, and RuntimeError if one ended, or does something else.
     """
     rank, size = place()
     if size == 1:

@@ -88,15 +88,8 @@ def at_last_step(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def pad(signals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack signals [T_i, ...] into one batch, right-padded with zeros, in the order given.
-
-    Returns
-    -------
-    batch : Tensor
-        [B, max T_i, ...].
-    lengths : Tensor
-        [B] int64.
-    """
+    """Stack signals [T_i, ...] into one batch [B, max T_i, ...], right-padded with zeros, in the order given; and their
+    lengths, [B] int64."""
     lengths = torch.tensor([len(signal) for signal in signals], dtype=torch.int64)
     # Row by row: torch fills a large batch with all threads, which on a busy machine wait milliseconds for each other.
     dtype = functools.reduce(torch.promote_types, {signal.dtype for signal in signals})  # whole numbers cut others off

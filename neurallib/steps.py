@@ -66,13 +66,8 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
 
 def check_steps(steps: Any) -> list[dict[str, Any]]:
     """Steps as a state keeps them, each a dict with its "name", its parameters, "causal" where it hears nothing of what
-    comes after, and "beside" where its result stands beside the signal.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no list of dicts, or a name or a parameter is wrong or missing.
-    """
+    comes after, and "beside" where its result stands beside the signal; TypeError or ValueError if they are no list of
+    dicts, or a name or a parameter is wrong or missing."""
     if steps is None:
         return []
     if not is_list(steps) or not all(isinstance(step, Mapping) for step in steps):
@@ -93,14 +88,10 @@ def are_causal(steps: Sequence[Mapping[str, Any]] | None) -> bool:
 
 
 def apply_steps(x: np.ndarray, steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> np.ndarray:
-    """The signal [T, C] as steps make it, [T, n_inputs] float64; as it comes where there are none.
+    """The signal [T, C] as steps make it, [T, n_inputs] float64; as it comes where there are none. ValueError if the
+    sampling frequency is not known, or too low for a filter.
 
     A step replaces all that there is, one `beside` takes the signal's own channels and comes after all others.
-
-    Raises
-    ------
-    ValueError
-        If the sampling frequency is not known, or too low for a filter.
     """
     if not steps:
         return x

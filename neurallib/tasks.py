@@ -34,13 +34,8 @@ class Task(NamedTuple):
 
 
 def describe(state: State) -> Task:
-    """The task of a state, to be handed on to whoever needs to know of it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `state["postprocessing"]["outputs"]` is not one name of its own for each output.
-    """
+    """The task of a state, to be handed on to whoever needs to know of it; TypeError or ValueError if
+    `state["postprocessing"]["outputs"]` is not one name of its own for each output."""
     hparams, names = state["hparams"], state.get("postprocessing", {}).get("outputs")
     seq2one = ARCHITECTURES[state["architecture"]].seq2one
     task = Task(task_kind(hparams), int(hparams["n_features"]), n_outputs(hparams), seq2one)
@@ -48,13 +43,8 @@ def describe(state: State) -> Task:
 
 
 def check_names(names: Any, task: Task) -> tuple[str, ...]:
-    """The names of a task's outputs: of binary classes one, that of the positive.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not as many different texts as there are outputs.
-    """
+    """The names of a task's outputs, of binary classes one, that of the positive; TypeError or ValueError if they are
+    not as many different texts as there are outputs."""
     expected = f"outputs={names!r}; {task} expects a list of {task.n_outputs} different names"
     names = as_list(names)
     if not is_list(names) or not all(isinstance(entry, str) for entry in names):
@@ -65,22 +55,9 @@ def check_names(names: Any, task: Task) -> tuple[str, ...]:
 
 
 def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
-    """The hyperparameters that name a task, checked against each other.
-
-    Parameters
-    ----------
-    task : str
-        "classification" or "regression".
-    num_classes : int
-        1 for binary classification. For regression it is not applicable: None, "NA" or the default 1.
-    multi_label : bool
-        Whether classes may hold together (each its own yes or no) rather than exclude each other.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is out of its range or two of them exclude each other.
-    """
+    """The hyperparameters that name a task, checked against each other; TypeError or ValueError if a value is out of
+    its range or two of them exclude each other. For regression `num_classes` is not applicable: None, "NA" or the
+    default 1."""
     if is_list(task):
         way = "a model has one: make one for each, of which replace_head gives a second the layers of the first"
         raise ValueError(f"task={task!r}; {way}.")
@@ -100,11 +77,7 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
 
 def check_outputs(n_outputs: Any, hparams: Hparams) -> Hparams:
     """The hyperparameter `n_outputs`, checked against the others: K of a regression, left out where it is n_features.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no number of at least 1, or says otherwise than `num_classes` of a classification.
+    TypeError or ValueError if it is no number of at least 1, or says otherwise than `num_classes` of a classification.
     """
     if n_outputs is None:
         return {}

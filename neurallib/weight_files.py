@@ -41,13 +41,8 @@ def write_torch(path: Path, value: Any) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read weights from safetensors, .pth, or Lightning's .ckpt; nothing pickled but tensors is ever loaded.
-
-    Raises
-    ------
-    ValueError
-        If the file is cut off, holds objects other than tensors or no weights, or promises more than its bytes hold.
-    """
+    """Read weights from safetensors, .pth, or Lightning's .ckpt; nothing pickled but tensors is ever loaded. ValueError
+    if the file is cut off, holds objects other than tensors or no weights, or promises more than its bytes hold."""
     size = _size(path)
     value: Any = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     weights = value.get("state_dict", value) if isinstance(value, dict) else None

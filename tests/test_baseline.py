@@ -8,7 +8,7 @@ import torch
 from cases import CASES, QUIET, Case, data, make_state
 
 import neurallib as nl
-from neurallib.measures.baseline import constant_loss
+from neurallib.measures.losses import constant_loss
 from neurallib.signals.batches import collate_fn
 from neurallib.tasks import describe
 

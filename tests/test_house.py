@@ -22,7 +22,7 @@ forks functions architectures steps tasks locks files weight_files formats proce
     recurrence.ahead recurrence.compiling recurrence.vectors recurrence.products recurrence.kernel recurrence.threads
     recurrence.sizes recurrence.torch_state recurrence.layer
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
-    models.transformer_forward models.transformer models.transformer_encoder_decoder models.registry signals.__init__
+    models.transformer_forward models.transformer models.registry signals.__init__
     signals.normalization
     signals.conversion signals.arrays signals.far_values signals.folders signals.manifest signals.weights
     signals.sources
@@ -35,11 +35,11 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses
-measures.__init__ measures.class_weights measures.losses measures.auroc measures.thresholds measures.metrics
-    measures.events
-    measures.delays measures.by_person measures.detection measures.intervals measures.sides measures.tables
+measures.__init__ measures.class_weights measures.losses measures.auroc measures.counts measures.thresholds
+    measures.metrics measures.events measures.delays
+    measures.by_person measures.detection measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
-    measures.baseline storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
+    storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
     storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
     storage.card_parts storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub
     storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
@@ -47,7 +47,7 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.placing
     training.isolation training.measuring training.options training.seldom training.divergence training.company
-    training.trainer_options training.history training.description training.record training.saving training.ending
+    training.history training.description training.record training.saving
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
     prediction.windows prediction.doubt prediction.applying prediction.sharing prediction.evaluation

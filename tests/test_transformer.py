@@ -14,8 +14,7 @@ from torch_transformer import LENGTHS, SIZES, TorchTransformer, lively, make_sta
 from neurallib.models.attention import key_mask, positions
 from neurallib.models.network import Network, undrawn
 from neurallib.models.registry import ARCHITECTURES, build_network
-from neurallib.models.transformer import transformer_seq2one, transformer_seq2seq
-from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
+from neurallib.models.transformer import transformer_encoder_decoder, transformer_seq2one, transformer_seq2seq
 from neurallib.sequences import valid_mask
 
 each_architecture = pytest.mark.parametrize("architecture", SIZES)

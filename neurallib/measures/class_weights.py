@@ -33,22 +33,8 @@ def class_weight_tensor(class_weight: Any, n_outputs: int) -> Tensor | None:
 
 
 def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> list[float] | None:
-    """Class weights as plain numbers, such that classes balance where that is asked for.
-
-    Parameters
-    ----------
-    class_weight : "balanced", float, sequence of float or None
-        As `train` is given it.
-    task : Task
-        Of the model.
-    counts : np.ndarray
-        float64 [2, K]: the steps of the training data in which each class holds, and all steps.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none of these, or the task is regression.
-    """
+    """Class weights as plain numbers, of what `train` is given, such that classes balance where that is asked for;
+    `counts` are the steps of the training data in which each class holds, and all steps, float64 [2, K]."""
     if class_weight is None:
         return None
     if task.kind == "regression":

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import names_of, number
 from neurallib.measures.by_person import Measures, Scored, joined, summary, with_own
+from neurallib.measures.counts import by_class
 from neurallib.measures.ranking import Ranked, ranked, ranking
 from neurallib.measures.sides import Sides, as_sides, in_order
-from neurallib.measures.tables import markdown
-from neurallib.measures.thresholds import mean_told
+from neurallib.measures.tables import lines_of, markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
@@ -229,7 +229,9 @@ def class_result(
     whole = counts.sum(axis=0)
     result: dict[str, Any] = {"task": "classes", "records": with_own(rows, own), **told}
     result |= {"confusion": whole, "names": list(names), "sums": sums, "ranked": order}
-    result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + _confusion_table(whole, names)
+    cells = [["true \\ found", *names], ["---", *["---:"] * len(names)]]
+    cells += [[name, *map(str, row)] for name, row in zip(names, whole, strict=True)]
+    result["table"] = markdown(result, shown, "cohen_kappa") + "\n" + lines_of(cells)
     return result
 
 
@@ -237,25 +239,5 @@ def class_measures(sums: np.ndarray, names: Sequence[str]) -> Measures:
     """The measures of confusion matrices, flat in the last axis [..., K * K]."""
     k = len(names)
     table = np.asarray(sums).reshape(*np.shape(sums)[:-1], k, k)
-    right, true, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
-    n = true.sum(-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = right / true
-        precision = np.where((found == 0) & (true > 0), 0.0, right / found)
-        f1 = 2 * right / (true + found)
-        agreed, by_chance = right.sum(-1) / n, (true * found).sum(-1) / n**2
-        measures = {
-            "accuracy": agreed,
-            "balanced_accuracy": mean_told(recall, -1),
-            "f1_macro": mean_told(f1, -1),
-            "cohen_kappa": (agreed - by_chance) / (1 - by_chance),
-        }
-    for kind, each in (("precision", precision), ("recall", recall), ("f1", f1)):
-        measures |= {f"{kind}_{name}": each[..., i] for i, name in enumerate(names)}
-    return measures
-
-
-def _confusion_table(counts: np.ndarray, names: Sequence[str]) -> str:
-    rows = [["true \\ found", *names], ["---", *["---:"] * len(names)]]
-    rows += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    whole, each = by_class(table)
+    return whole | {f"{kind}_{name}": of[..., i] for kind, of in each.items() for i, name in enumerate(names)}

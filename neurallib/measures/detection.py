@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurallib.measures.by_person import Measures
+from neurallib.measures.counts import found_measures
 from neurallib.measures.events import match_peaks
 
 # What the sums of a recording hold: pairs, found without a true one, true without a found one, hours, the pairs' timing
@@ -46,16 +47,6 @@ def detection_measures(sums: np.ndarray) -> Measures:
         bias = errors / np.where(tp > 0, tp, np.nan)
         spread = np.sqrt(np.maximum(squared / np.where(tp > 0, tp, np.nan) - bias**2, 0))
     return found_measures(tp, fp, fn, hours) | {"timing_bias_ms": bias, "timing_sd_ms": spread}
-
-
-def found_measures(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, hours: np.ndarray) -> Measures:
-    """Sensitivity, positive predictive value, F1 and false positives an hour; nan where it would divide by zero."""
-    return {
-        "sensitivity": tp / np.where(tp + fn > 0, tp + fn, np.nan),
-        "positive_predictive_value": tp / np.where(tp + fp > 0, tp + fp, np.nan),
-        "f1": 2 * tp / np.where(2 * tp + fp + fn > 0, 2 * tp + fp + fn, np.nan),
-        "false_positives_per_hour": fp / np.where(hours > 0, hours, np.nan),
-    }
 
 
 def merged(stretches: np.ndarray, distance: float) -> np.ndarray:

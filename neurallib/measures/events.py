@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurallib.checks import number, seconds
+from neurallib.measures.counts import found_measures
 from neurallib.names import hinted
 from neurallib.signals.peaks import as_samples
 
@@ -117,16 +118,12 @@ def peak_scores(
     true_samples, found_samples = as_samples("true", true), as_samples("found", found)
     # 0.29 s at 100 Hz are 29 samples, though the product of the floats is a little less.
     i, j = match_peaks(true_samples, found_samples, tolerance * sampling_frequency + 1e-6)
-    hits, false_negatives, false_positives = len(i), len(true_samples) - len(i), len(found_samples) - len(i)
+    counts = len(i), len(found_samples) - len(i), len(true_samples) - len(i)
     errors = np.abs(true_samples[i] - found_samples[j]) * (1000 / sampling_frequency)
     return {
-        "sensitivity": _ratio(hits, hits + false_negatives),
-        "positive_predictive_value": _ratio(hits, hits + false_positives),
-        "f1": _ratio(2 * hits, 2 * hits + false_positives + false_negatives),
-        "true_positives": hits,
-        "false_positives": false_positives,
-        "false_negatives": false_negatives,
-        "mean_absolute_error_ms": float(errors.mean()) if hits else math.nan,
+        **{name: float(value) for name, value in found_measures(*counts).items()},
+        **dict(zip(("true_positives", "false_positives", "false_negatives"), counts, strict=True)),
+        "mean_absolute_error_ms": float(errors.mean()) if len(i) else math.nan,
     }
 
 
@@ -187,7 +184,3 @@ def _match_contested(
                 partners.append(end)
         i -= 1
     return np.array(chosen, dtype=np.int64), np.array(partners, dtype=np.int64)
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan

@@ -1,10 +1,11 @@
-"""Losses by task, over valid steps with a known label alone."""
+"""Losses by task, over valid steps with a known label alone; and what a constant answer reaches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
@@ -13,6 +14,7 @@ from neurallib.architectures import check_state
 from neurallib.measures.class_weights import class_weight_tensor
 from neurallib.recurrence.torch_state import is_transformed
 from neurallib.sequences import as_lengths, valid_mask
+from neurallib.signals.prepared import PreparedData
 from neurallib.signals.targets import check_labels
 from neurallib.state import State
 from neurallib.tasks import Task, describe
@@ -74,17 +76,13 @@ def mean_loss(total: Tensor, count: Tensor) -> Tensor:
 
 
 def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) -> LossTerms:
-    """A task's loss in two parts for each signal: the sum over its valid, known labels, and the weight that divides it
-    (how many they are; of a multiclass task with class weights, the weights of their classes).
+    """A task's loss as a function (logits, y, lengths) -> (total [B], count [B]): for each signal the sum over its
+    valid, known labels, and the weight that divides it (how many they are; of a multiclass task with class weights, the
+    weights of their classes).
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
     loss of each signal. `class_weight` is what `training_info["class_weight"]` holds. Labels are those of prepared
     data, which were checked there, unless they come `unchecked`.
-
-    Returns
-    -------
-    callable
-        terms(logits, y, lengths) -> (total [B], count [B]).
     """
     kind, weight = task.kind, class_weight_tensor(class_weight, task.n_outputs)
 
@@ -141,3 +139,22 @@ def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:
         shapes = f"y has shape {tuple(y.shape)}, logits {tuple(logits.shape)}"
         raise ValueError(f"{shapes}; {task} expects y {tuple(wanted)}.")
     return y.reshape(wanted)
+
+
+def constant_loss(data: PreparedData, task: Task, class_weight: Any = None) -> float:
+    """The lowest loss that one and the same answer reaches on all known labels of data: of a classification the entropy
+    of its classes, weighed as in the loss, of a regression the variance of its targets."""
+    if task.kind == "regression":
+        variance, known = data.targets.variance(), data.targets.count
+        return float((known * variance).sum() / known.sum())
+    holds, known = data.class_counts
+    weight = np.ones(task.n_outputs) if class_weight is None else np.broadcast_to(class_weight, task.n_outputs)
+    if task.kind == "multiclass":
+        return float(_surprise(holds * weight, (holds * weight).sum()).sum() / (holds * weight).sum())
+    yes, no = holds * weight, known - holds
+    return float((_surprise(yes, yes + no) + _surprise(no, yes + no)).sum() / known.sum())
+
+
+def _surprise(part: np.ndarray, whole: Any) -> np.ndarray:
+    """part * -log(part / whole), 0 where there is none."""
+    return part * -np.log(np.where(part > 0, part, 1) / np.where(part > 0, whole, 1))

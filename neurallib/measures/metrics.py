@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.measures.auroc import Auroc, area, average_precision
+from neurallib.measures.counts import by_class, f1, mean_told, yes_or_no
 from neurallib.measures.losses import known_labels
-from neurallib.measures.thresholds import as_thresholds, at_thresholds, f1, mean_told, precision, yes_or_no
+from neurallib.measures.thresholds import as_thresholds, at_thresholds
 from neurallib.sequences import valid_mask
 from neurallib.tasks import Task
 
@@ -146,21 +147,13 @@ class _Classes:
         self.calibration.add(other.calibration)
 
     def values(self) -> tuple[_Named, _Named]:
-        tp, n, true, found = self.table.diagonal(), self.table.sum(), self.table.sum(1), self.table.sum(0)
-        by_chance = (true / n * (found / n)).sum()
-        each = {"precision": precision(tp, found - tp, true - tp), "recall": tp / true}
-        each |= {"f1": f1(tp, found - tp, true - tp)}
-        each |= {"auroc": np.array([area(*pair) for pair in self.auroc.sides()])}
-        whole = {
-            "accuracy": tp.sum() / n,
-            "balanced_accuracy": mean_told(each["recall"]),
-            "f1_macro": mean_told(each["f1"]),
-            "cohen_kappa": (tp.sum() / n - by_chance) / (1 - by_chance),
+        whole, each = by_class(self.table)
+        each["auroc"] = np.array([area(*pair) for pair in self.auroc.sides()])
+        return whole | {
             "auroc": mean_told(each["auroc"]),
             "calibration_error": self.calibration.value()[0],
-            "baseline_accuracy": true.max() / n,
-        }
-        return whole, each
+            "baseline_accuracy": self.table.sum(1).max() / self.table.sum(),
+        }, each
 
 
 class _Values:

@@ -33,6 +33,11 @@ def markdown(result: Mapping[str, Any], columns: Sequence[str], measure: str) ->
         limits = result["intervals"][kind]
         cells = [_told(result[kind].get(name)) + _between(limits.get(name)) for name in columns]
         rows.append([f"**{kind}**", *cells])
+    return lines_of(rows)
+
+
+def lines_of(rows: Sequence[Sequence[str]]) -> str:
+    """Cells as the lines of a table."""
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Yes or no by a threshold: the measures of the counts, and what every threshold gives of them."""
+"""Yes or no by a threshold: one that is given, and what every one gives."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import as_list, is_list, number
+from neurallib.measures.counts import yes_or_no
 from neurallib.names import listing
 from neurallib.tasks import Task
 
@@ -26,19 +27,6 @@ def as_thresholds(threshold: Any, task: Task) -> np.ndarray:
         expected = f"expected one number, or {task.n_outputs}, one for each of {listing(task.output_names)}"
         raise ValueError(f"threshold has {len(given)} numbers; {expected}.")
     return np.array([number("threshold", one, 0, 1) for one in given])
-
-
-def yes_or_no(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray) -> dict[str, np.ndarray]:
-    """The measures of true and false positives and negatives; nan is what they do not tell."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "accuracy": (tp + tn) / (tp + tn + fp + fn),
-            "balanced_accuracy": mean_told([tp / (tp + fn), tn / (tn + fp)]),
-            "precision": precision(tp, fp, fn),
-            "recall": tp / (tp + fn),
-            "specificity": tn / (tn + fp),
-            "f1": f1(tp, fp, fn),
-        }
 
 
 def at_thresholds(
@@ -63,20 +51,3 @@ def at_thresholds(
     kept[0] = True
     fn, tn = tp[0] - tp, fp[0] - fp
     return {"threshold": threshold[kept], **yes_or_no(tp[kept], fp[kept], fn[kept], tn[kept])}
-
-
-def precision(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """0 where a class that occurs is never found."""
-    return np.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))
-
-
-def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """nan where a class neither occurs nor is found."""
-    return np.asarray(2 * tp / (2 * tp + fp + fn))
-
-
-def mean_told(values: np.ndarray | list[np.ndarray], axis: int = 0) -> np.ndarray:
-    """Over an axis, of what can be told."""
-    values = np.asarray(values)
-    told = ~np.isnan(values)
-    return np.asarray(np.where(told, values, 0).sum(axis) / told.sum(axis))

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import names_of
 from neurallib.measures.by_person import Measures, Scored, summary, with_own
+from neurallib.measures.classes import class_scores
 from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
-from neurallib.names import hinted, listing
+from neurallib.names import helped_by, hinted, listing
 from neurallib.signals.arrays import as_numbers
 
 _N_SUMS = 7  # of an output: how many; errors, their sizes and squares; true values, their squares, and error by value
@@ -20,6 +21,7 @@ _FEW = 16  # numbers of a recording that may as well be its outputs as its steps
 
 
 @hinted
+@helped_by(class_scores)
 def value_scores(
     true: Sequence[ArrayLike],
     found: Sequence[ArrayLike],
@@ -36,14 +38,9 @@ def value_scores(
     true, found : sequence of array-like
         Of each recording the values [T] or [T, K], in the same units; or, as a state with one output a signal predicts,
         one for each recording: with K `names` [N, K], with `people` also [N] or [N, 1]. nan is not known, and left out.
-    people : sequence of str, optional
-        Who each recording is of; by default each is a person of its own.
     names : sequence of str, optional
         Of the outputs [K], such as the state's; by default their numbers.
-    n_bootstrap : int
-        How often people are drawn again for the 95 % intervals.
-    seed : int
-        Of these draws.
+    (the rest as `class_scores` has it)
 
     Returns
     -------

@@ -22,22 +22,10 @@ from neurallib.state import Weights
 
 
 def positions(n_steps: int, like: Tensor) -> Tensor:
-    """Sinusoidal position encoding of any length.
+    """Sinusoidal position encoding [T, D] of any length, of the width, dtype and device of `like` [..., D].
 
     Pairs of sine and cosine with wavelengths from 2 pi to 10000 * 2 pi steps (Vaswani et al., Attention is all you
     need, NIPS 2017, section 3.5). An odd width ends on a sine.
-
-    Parameters
-    ----------
-    n_steps : int
-        T.
-    like : Tensor
-        [..., d_model], whose width, dtype and device are taken.
-
-    Returns
-    -------
-    Tensor
-        [T, d_model].
     """
     # float64: in float32 the angle of step 100,000 would be off by up to 0.004 rad
     step = torch.arange(n_steps, dtype=torch.float64, device=like.device)
@@ -57,26 +45,8 @@ def key_mask(lengths: Tensor, n_steps: int) -> Tensor | None:
 
 
 def encode(weights: Weights, x: Tensor, mask: Tensor | None, nhead: int, dropout: float) -> Tensor:
-    """Run the encoder's layers.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        With the names `encoder.layers.{i}.` and on.
-    x : Tensor
-        [B, T, d_model].
-    mask : Tensor or None
-        As `key_mask` gives it.
-    nhead : int
-        Attention heads.
-    dropout : float
-        The rate; 0 outside training.
-
-    Returns
-    -------
-    Tensor
-        [B, T, d_model]; what stands beyond a length means nothing.
-    """
+    """`x` [B, T, D] through the encoder's layers; `mask` as `key_mask` gives it, `dropout` 0 outside training. What
+    stands beyond a length means nothing."""
     for layer in _layers(weights, "encoder"):
         rate = dropout if learns(layer, "*") else 0.0
         x = _add_norm(layer, 1, x, _self_attention(layer, x, mask, nhead), rate)
@@ -93,24 +63,8 @@ def decode(
     dropout: float,
     causal: bool = False,
 ) -> Tensor:
-    """Run the decoder's layers over all steps at once.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        With the names `decoder.layers.{i}.` and on.
-    y, memory : Tensor
-        [B, T, d_model], the decoder's input and the encoder's output.
-    mask, nhead, dropout
-        As for `encode`.
-    causal : bool
-        Whether a step of `y` sees only itself and the past.
-
-    Returns
-    -------
-    Tensor
-        [B, T, d_model]; what stands beyond a length means nothing.
-    """
+    """`y` [B, T, D] through the decoder's layers, all steps at once, with the encoder's output `memory` [B, T, D];
+    `causal`: a step of `y` sees only itself and the past. All else is as for `encode`."""
     for layer in _layers(weights, "decoder"):
         rate = dropout if learns(layer, "*") else 0.0
         y = _add_norm(layer, 1, y, _self_attention(layer, y, mask, nhead, causal), rate)
@@ -123,24 +77,11 @@ def decode(
 
 
 def generate(weights: Weights, memory: Tensor, mask: Tensor | None, nhead: int, dropout: float) -> Tensor:
-    """Let the causal decoder generate: each output is the next step's input, the first input is zeros.
+    """Let the causal decoder generate [B, T, C] of the encoder's output [B, T, D]: each output is the next step's
+    input, the first input is zeros. What stands beyond a length means nothing.
 
-    Gives what `decode` gives when it reads these outputs. Keys and values of the past are kept, so that the work of
-    a step grows with T alone. To be called under `torch.no_grad()`, because it writes them in place.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        Those of `decode`, `fc_out` and the projection of its outputs.
-    memory : Tensor
-        [B, T, d_model], the encoder's output.
-    mask, nhead, dropout
-        As for `encode`.
-
-    Returns
-    -------
-    Tensor
-        [B, T, C]; what stands beyond a length means nothing.
+    Gives what `decode` gives when it reads these outputs. Keys and values of the past are kept, so that the work of a
+    step grows with T alone. To be called under `torch.no_grad()`, because it writes them in place.
     """
     n_batch, n_steps, _ = memory.shape
     layers = []

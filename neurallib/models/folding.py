@@ -24,13 +24,8 @@ from neurallib.tasks import n_outputs, task_kind
 
 def check_fold(fold: int, seq2one: bool, hparams: Hparams, steps: Steps | None = None) -> Hparams:
     """The sizes that a network of these hyperparameters has inside: the features that steps make of a signal's and,
-    when it folds, `fold` times these and, with an output at each sample, the outputs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `fold` is no integer of at least 1, or a step is wrong.
-    """
+    when it folds, `fold` times these and, with an output at each sample, the outputs. TypeError or ValueError if `fold`
+    is no integer of at least 1, or a step is wrong."""
     n_features = n_inputs(hparams["n_features"], check_steps(steps)) * integer("fold", fold)
     if n_features == hparams["n_features"]:
         return hparams

@@ -9,7 +9,7 @@ from neurallib.checks import boolean, choice, integer, is_list, number, per_laye
 from neurallib.models.folding import check_fold, check_residual
 from neurallib.models.gru_forward import gru_weight_shapes
 from neurallib.models.network import draw_weights, size
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.state import Hparams, State, Steps, new_state
 from neurallib.tasks import check_outputs, check_task
 from neurallib.tasks import n_outputs as count_outputs
@@ -122,6 +122,7 @@ def gru_seq2seq(
 
 
 @hinted
+@helped_by(gru_seq2seq)
 def gru_seq2one(
     *,
     n_features: int,
@@ -146,52 +147,16 @@ def gru_seq2one(
 
     Parameters
     ----------
-    n_features : int
-        C, the channels of a signal.
-    hid_dim : int or sequence of int
-        H, the hidden units of every layer, or of each of n_layers.
-    n_layers : int
-        How many GRU layers stand on each other.
-    dropout : float or sequence of float
-        Dropout after every layer, or after each, in [0, 1).
-    learning_rate : float
-        The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
         Whether the layers read the signal in both directions, which makes their outputs twice as wide.
-    bidir_per_layer : sequence of bool, optional
-        The same for each layer; overrides `bidirectional`. Too short, its last value is repeated; too long, it is cut;
-        either with a warning.
-    task : str
-        "classification" or "regression".
-    num_classes : int or None
-        K of a classification; 1 is binary. Of a regression leave this out, or give None.
-    multi_label : bool
-        Whether classes may hold together, each its own yes or no, rather than exclude each other.
-    fc_out_bool : bool
-        Whether a linear layer makes the outputs. Without it they are the last layer's own. That is for regression: a
-        classification keeps the linear layer, with a warning.
-    n_outputs : int, optional
-        K of a regression; by default n_features.
     pooling : str
         What the last layer hands on: "final", the state of each direction after its last step; "last", the output at
         the last valid step, where a reverse direction has seen one step only (the original's, and what a file without
         `pooling` means); "mean" or "max" over the valid steps.
-    model_name : str
-        Names the model's results directory.
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps. Kept in
         `preprocessing["fold"]`.
-    steps : sequence of dict, optional
-        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
-        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
-        high, duration: the band divided by its own RMS over 2 s), "rectify" (absolute values, between a "band" and a
-        "lowpass" for the envelope of EMG). One with "beside": True leaves the signal as it is
-        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
-        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
-        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
-    seed : int
-        Where the weights are drawn from; the global random state stays as it is.
+    (the rest as `gru_seq2seq` has it)
 
     Returns
     -------

@@ -10,9 +10,10 @@ from torch.nn.functional import linear
 from neurallib.architectures import Shape
 from neurallib.checks import boolean, number, text
 from neurallib.models.folding import check_fold
+from neurallib.models.gru import gru_seq2seq
 from neurallib.models.gru_forward import direction_shapes, directions, output_layer
 from neurallib.models.network import draw_weights, learns, linear_shapes, size, taught
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.recurrence.layer import gru_generate, gru_layer
 from neurallib.sequences import zero_padding
 from neurallib.state import Hparams, State, Steps, Weights, new_state
@@ -21,6 +22,7 @@ from neurallib.tasks import n_outputs as count_outputs
 
 
 @hinted
+@helped_by(gru_seq2seq)
 def gru_encoder_decoder(
     *,
     n_features: int,
@@ -45,8 +47,6 @@ def gru_encoder_decoder(
 
     Parameters
     ----------
-    n_features : int
-        C, the channels of the signal.
     enc_hid_dim, dec_hid_dim : int
         Hidden units of encoder and decoder. Where the decoder's differ from what an encoder layer hands over
         (enc_hid_dim, twice that when bidirectional), a linear layer with tanh (`bridge`) stands between them.
@@ -55,30 +55,13 @@ def gru_encoder_decoder(
         below the encoder's lowest start from that one.
     dropout : float
         Dropout between the layers of each, in [0, 1).
-    learning_rate : float
-        The optimizer's learning rate, above 0, which its schedule changes.
     bidirectional : bool
         Whether the encoder reads the signal in both directions.
     fc_out_bool : bool
         Whether a linear layer makes the outputs. Without it they are the decoder's states: dec_hid_dim is K.
     n_outputs : int, optional
         K, the channels of the output; by default n_features.
-    model_name : str
-        Names the model's results directory.
-    fold : int
-        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
-        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
-    steps : sequence of dict, optional
-        Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
-        "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
-        high, duration: the band divided by its own RMS over 2 s), "rectify" (absolute values, between a "band" and a
-        "lowpass" for the envelope of EMG). One with "beside": True leaves the signal as it is
-        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
-        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
-        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
-    seed : int
-        Where the weights are drawn from; the global random state stays as it is.
+    (the rest as `gru_seq2seq` has it)
 
     Returns
     -------

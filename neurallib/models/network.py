@@ -51,13 +51,8 @@ def is_drawing() -> bool:
 
 
 def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
-    """Draw every weight uniformly from its interval, with a generator of its own.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `seed` is not an integer of at least 0, or the system grants no memory for so many weights.
-    """
+    """Draw every weight uniformly from its interval, with a generator of its own; TypeError or ValueError if `seed` is
+    not an integer of at least 0, or the system grants no memory for so many weights."""
     generator = seeded_generator(as_seed(seed))
     if not _drawing.get():
         return {}
@@ -80,13 +75,7 @@ def learns(weights: Weights, pattern: str) -> bool:
 
 def taught(x: Tensor, target: Tensor, n_outputs: int) -> Tensor:
     """The target of an encoder-decoder, [B, T, K], shifted right by one step: what its decoder reads when it learns.
-    Values that are not known (nan) it reads as 0.
-
-    Raises
-    ------
-    ValueError
-        If the target is not as long as the padded batch `x`, or has other features.
-    """
+    Values that are not known (nan) it reads as 0. ValueError if it is not as long as `x`, or has other features."""
     wanted = (*x.shape[:2], n_outputs)
     if [size for size in target.shape if size != 1] != [size for size in wanted if size != 1]:
         raise ValueError(f"target has shape {tuple(target.shape)}; teacher forcing expects {wanted}, as x is long.")

@@ -20,7 +20,6 @@ from neurallib.models.gru_encoder_decoder import (
     gru_encoder_decoder_weight_shapes,
 )
 from neurallib.models.network import Network, undrawn
-from neurallib.models.transformer_encoder_decoder import transformer_encoder_decoder
 from neurallib.names import bare, hinted, is_named, listing
 from neurallib.state import Hparams, State, Weights, changed, copy_weights, new_state
 from neurallib.warn import warn
@@ -108,7 +107,7 @@ ARCHITECTURES |= {
         **_TRANSFORMER,
     ),
     "TransformerED": Architecture(
-        transformer_encoder_decoder,
+        transformer.transformer_encoder_decoder,
         transformer_forward.transformer_encoder_decoder_weight_shapes,
         transformer_forward.transformer_encoder_decoder_forward,
         **_TRANSFORMER,
@@ -204,23 +203,9 @@ def state_from_files(
 ) -> State:
     """An untrained state of hyperparameters and weights as files hold them, the original's files among them.
 
-    Parameters
-    ----------
-    architecture : str
-        A key of ARCHITECTURES.
-    hparams : dict
-        As read from hparams.yaml; what the original leaves out is filled in from the weights.
-    weights : mapping of str to Tensor
-        By name.
-    source : str
-        What errors call the weights: their file.
-    before : mapping, optional
-        A preprocessing, which says of "steps", "fold" and "residual" what the network takes and gives.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the architecture or a hyperparameter is wrong, or weights are not finite or do not match, both sides listed.
+    What `hparams` leave out is read off the weights; `before`, a preprocessing, says of "steps", "fold" and "residual"
+    what the network takes and gives. TypeError or ValueError, which calls the weights `source`, where a hyperparameter
+    is wrong, or weights are not finite or do not match, both sides listed.
     """
     entry, given = ARCHITECTURES[architecture], factory_arguments(architecture, hparams, weights)
     inside = folding(before)
@@ -249,13 +234,7 @@ def check_numbers(weights: Weights, source: str) -> None:
 
 def factory_arguments(architecture: str, hparams: Hparams, weights: Weights) -> Hparams:
     """Hyperparameters as files hold them, completed to what makes the factory's network that of the weights; unknown
-    ones are told.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the architecture is not known.
-    """
+    ones are told. TypeError or ValueError if the architecture is not known."""
     validate_architecture_name(architecture)
     entry = ARCHITECTURES[architecture]
     known = hyperparameters(entry.factory)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from neurallib.models.folding import check_fold
+from neurallib.models.gru import gru_seq2seq
 from neurallib.models.network import draw_weights
 from neurallib.models.transformer_forward import (
     check_transformer,
+    transformer_encoder_decoder_weight_shapes,
     transformer_seq2one_weight_shapes,
     transformer_seq2seq_weight_shapes,
 )
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.state import State, Steps, new_state
 
 
 @hinted
+@helped_by(gru_seq2seq)
 def transformer_seq2seq(
     *,
     n_features: int,
@@ -40,8 +43,6 @@ def transformer_seq2seq(
 
     Parameters
     ----------
-    n_features : int
-        C, the channels of a signal.
     d_model : int
         Width of every layer; each signal step is projected to it and its position added.
     nhead : int
@@ -53,25 +54,7 @@ def transformer_seq2seq(
     dropout : float
         Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
         are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
-    learning_rate : float
-        The optimizer's learning rate, above 0, which its schedule changes.
-    task : str
-        "classification" or "regression".
-    num_classes : int or None
-        K of a classification; 1 is binary. Of a regression leave this out, or give None.
-    multi_label : bool
-        Whether classes may hold together, each its own yes or no, rather than exclude each other.
-    n_outputs : int, optional
-        K of a regression; by default n_features.
-    model_name : str
-        Names the model's results directory.
-    fold : int
-        How many consecutive samples the network takes for the features of one step: it has so many fewer steps, and
-        gives the outputs of all of them at once. Kept in `preprocessing["fold"]`.
-    steps : sequence of dict, optional
-        Filters before normalization, as `gru_seq2seq` describes them. Kept in `preprocessing["steps"]`.
-    seed : int
-        Where the weights are drawn from; the global random state stays as it is.
+    (the rest as `gru_seq2seq` has it)
 
     Returns
     -------
@@ -116,6 +99,7 @@ def transformer_seq2seq(
 
 
 @hinted
+@helped_by(transformer_seq2seq)
 def transformer_seq2one(
     *,
     n_features: int,
@@ -141,38 +125,12 @@ def transformer_seq2one(
 
     Parameters
     ----------
-    n_features : int
-        C, the channels of a signal.
-    d_model : int
-        Width of every layer; each signal step is projected to it and its position added.
-    nhead : int
-        Attention heads; divides d_model, into heads of at least 16 to be fast.
     num_encoder_layers : int
         Layers of the encoder.
-    dim_feedforward : int
-        Hidden units between the two linear layers that end every layer.
-    dropout : float
-        Dropout after every attention, and within and after every feed-forward part, in [0, 1). Attention weights
-        are not dropped: torch's fused attention on a CPU cannot, and without it memory grows with T squared.
-    learning_rate : float
-        The optimizer's learning rate, above 0, which its schedule changes.
-    num_classes : int or None
-        K of a classification; 1 is binary. Of a regression leave this out, or give None.
-    task : str
-        "classification" or "regression".
-    multi_label : bool
-        Whether classes may hold together, each its own yes or no, rather than exclude each other.
-    n_outputs : int, optional
-        K of a regression; by default n_features.
-    model_name : str
-        Names the model's results directory.
     fold : int
         How many consecutive samples the network takes for the features of one step: it has so many fewer steps. Kept in
         `preprocessing["fold"]`.
-    steps : sequence of dict, optional
-        Filters before normalization, as `gru_seq2seq` describes them. Kept in `preprocessing["steps"]`.
-    seed : int
-        Where the weights are drawn from; the global random state stays as it is.
+    (the rest as `transformer_seq2seq` has it)
 
     Returns
     -------
@@ -209,3 +167,67 @@ def transformer_seq2one(
     hparams = check_transformer(dict(locals()))
     shapes = transformer_seq2one_weight_shapes(check_fold(fold, True, hparams, steps))
     return new_state("Transformerseq2one", hparams, draw_weights(shapes, seed), fold, steps)
+
+
+@hinted
+@helped_by(transformer_seq2seq)
+def transformer_encoder_decoder(
+    *,
+    n_features: int,
+    d_model: int,
+    nhead: int,
+    num_encoder_layers: int = 1,
+    num_decoder_layers: int = 1,
+    dim_feedforward: int,
+    dropout: float = 0.0,
+    learning_rate: float = 1e-3,
+    n_outputs: int | None = None,
+    model_name: str = "TransformerED",
+    fold: int = 1,
+    steps: Steps | None = None,
+    seed: int = 42,
+) -> State:
+    """Transformer encoder whose outputs a causal decoder reads, to make the output signal [T, K] in order.
+
+    It learns with teacher forcing (the decoder reads the target shifted right by one step, zeros first, through the
+    signal's own projection, or one of its own where K is not C) and predicts by reading its own outputs, from the
+    encoded signal alone. `transformer_seq2seq` tells what T, heads and folding cost.
+
+    Parameters
+    ----------
+    (the rest as `transformer_seq2seq` has it)
+
+    Returns
+    -------
+    State
+        An untrained state; its task is regression.
+
+    Raises
+    ------
+    TypeError
+        If a hyperparameter is of another type, such as a float for `nhead`.
+    ValueError
+        If one is out of its range, `nhead` does not divide `d_model`.
+
+    See Also
+    --------
+    gru_encoder_decoder : the same with GRUs.
+    transformer_seq2seq : an output per time step, all steps at once.
+
+    References
+    ----------
+    Vaswani et al., Attention is all you need, NIPS 2017: the layers, normalized after each part, and the sinusoidal
+    positions. Weights have the names of torch's nn.TransformerEncoder and nn.TransformerDecoder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurallib as nl
+    >>> state = nl.transformer_encoder_decoder(n_features=1, d_model=16, nhead=1, dim_feedforward=32)
+    >>> (output,) = nl.predict(state, [np.zeros((20, 1))])
+    >>> output.shape
+    (20, 1)
+    """
+    hparams = check_transformer(dict(locals()))
+    shapes = transformer_encoder_decoder_weight_shapes(check_fold(fold, False, hparams, steps))
+    return new_state("TransformerED", hparams, draw_weights(shapes, seed), fold, steps)

@@ -21,15 +21,8 @@ _MOST = 1 << 40  # samples of a stream, or of a setting
 
 
 def check_carry(carry: Any, weights: Mapping[str, Tensor]) -> None:
-    """Raise unless it is a carry of the network that has these weights.
-
-    Raises
-    ------
-    TypeError
-        If it is no mapping.
-    ValueError
-        Names what of it cannot be.
-    """
+    """Raise unless it is a carry of the network that has these weights: TypeError if it is no mapping, else ValueError,
+    which names what of it cannot be."""
     if not isinstance(carry, Mapping):
         raise TypeError(f"carry is a {type(carry).__name__}; expected what init_stream or the last step gave.")
     check_format(carry.get("format", 1), STREAM, "carry")

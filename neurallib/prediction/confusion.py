@@ -13,8 +13,9 @@ from neurallib.checks import integer
 from neurallib.devices import configure_device
 from neurallib.measures.delays import check_delay
 from neurallib.measures.metrics import Metrics
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.prediction.applying import answers
+from neurallib.prediction.evaluation import evaluate
 from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.manifest import handed_of
 from neurallib.signals.prepared import PreparedData
@@ -24,6 +25,7 @@ from neurallib.tasks import describe
 
 
 @hinted
+@helped_by(evaluate)
 def confusion_matrix(
     state: State,
     data: Data,
@@ -44,21 +46,10 @@ def confusion_matrix(
         Stays as it is; what its preprocessing says is done to the signals.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
         Signals [T, n_features] and their targets, whose labels may be unknown.
-    batch_size : int
-        Signals a batch; the numbers do not depend on it.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    enable_progress_bar : bool
-        Show the progress.
     sampling_frequency : float, optional
         Hz, of the signals, where it may be another than the state's; by default, as of channels and units, what the
         manifest of `make_dataset` says of a folder.
-    channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
-    units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
-    threshold : float or array-like
-        In [0, 1]: yes is a probability above it. Of several labels also one for each [K], as `choose_threshold` gives.
+    (the rest as `evaluate` has it)
 
     Returns
     -------
@@ -89,6 +80,7 @@ def confusion_matrix(
 
 
 @hinted
+@helped_by(confusion_matrix)
 def threshold_curves(
     state: State,
     data: Data,
@@ -104,23 +96,7 @@ def threshold_curves(
 
     Parameters
     ----------
-    state : State
-        Stays as it is; what its preprocessing says is done to the signals.
-    data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
-        Signals [T, n_features] and their targets, whose labels may be unknown.
-    batch_size : int
-        Signals a batch; the numbers do not depend on it.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    enable_progress_bar : bool
-        Show the progress.
-    sampling_frequency : float, optional
-        Hz, of the signals, where it may be another than the state's; by default, as of channels and units, what the
-        manifest of `make_dataset` says of a folder.
-    channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
-    units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
+    (the rest as `confusion_matrix` has it)
 
     Returns
     -------

@@ -17,7 +17,7 @@ from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.prediction.applying import answers, outputs_and_losses
 from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.conversion import Handed
@@ -127,6 +127,7 @@ def evaluate(
 
 
 @hinted
+@helped_by(evaluate)
 def predict(
     state: State,
     signals: Signals,
@@ -146,9 +147,6 @@ def predict(
 
     Parameters
     ----------
-    state : State
-        Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
-        trained on windows takes longer signals in windows, unless it goes on as `predict_recording` says.
     signals : sequence of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; also an iterable of them, one such array by itself, or a
         stack [N, T, n_features]. Targets beside the signals are not looked at.
@@ -156,17 +154,7 @@ def predict(
         Signals a batch; the outputs do not depend on it.
     output : str
         "probabilities" (of a regression: values in the target's own units), or "logits", as the network gives them.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    enable_progress_bar : bool
-        Show the progress.
-    sampling_frequency : float, optional
-        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
-        Where the state was trained at another, they are resampled, and the answers are for their own steps.
-    channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
-    units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
+    (the rest as `evaluate` has it)
 
     Returns
     -------
@@ -204,6 +192,7 @@ def predict(
 
 
 @hinted
+@helped_by(predict)
 def iter_predict(
     state: State,
     signals: Signals,
@@ -219,25 +208,12 @@ def iter_predict(
 
     Parameters
     ----------
-    state : State
-        Stays as it is. What its preprocessing says is done to the signals, and undone in the answers; one that was
-        trained on windows takes longer signals in windows, unless it goes on as `predict_recording` says.
     signals : iterable of array or Tensor, torch Dataset, array, or what `open_folder` returns
         Each [T, n_features], or [T] when n_features is 1; a generator is read as outputs are asked for. Targets
         beside the signals are not looked at.
     batch_size : int
         Signals a batch; so many are read ahead at the most.
-    output : str
-        "probabilities" (of a regression: values in the target's own units), or "logits", as the network gives them.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    sampling_frequency : float, optional
-        Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
-        Where the state was trained at another, they are resampled, and the answers are for their own steps.
-    channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
-    units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
+    (the rest as `predict` has it)
 
     Returns
     -------

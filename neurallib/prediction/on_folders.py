@@ -14,9 +14,9 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
 from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
-from neurallib.names import hinted
+from neurallib.names import helped_by, hinted
 from neurallib.prediction.applying import outputs_and_losses
-from neurallib.prediction.evaluation import predict
+from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
 from neurallib.signals.arrays import as_numbers, write_array
@@ -34,6 +34,7 @@ PathLike = str | Path
 
 
 @hinted
+@helped_by(evaluate)
 def test_on_test_set(
     state: State | None,
     path_x: PathLike,
@@ -64,23 +65,16 @@ def test_on_test_set(
         With all_samples=False: the first so many files, in natural order.
     checkpoints_dir : path, optional
         Load the model from there, whatever `state` is.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
     save_predictions : bool
         Write each prediction as `predictions/NAME.npy`, under its signal's name, into the checkpoints directory.
     post_process_fn : callable, optional
         Applied to each prediction [T, K] (or [K]), such as `post_process_peaks_binary`.
     batch_size : int
         Signals a batch; the results do not depend on it.
-    enable_progress_bar : bool
-        Show the progress.
     sampling_frequency : float, optional
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of them.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
-    channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
-    units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
+    (the rest as `evaluate` has it)
 
     Returns
     -------
@@ -166,6 +160,7 @@ def _write(directory: Path, names: Sequence[str], arrays: Sequence[np.ndarray]) 
 
 
 @hinted
+@helped_by(test_on_test_set)
 def test_on_single_signal(
     state: State | None,
     X: np.ndarray | Tensor,
@@ -180,14 +175,8 @@ def test_on_single_signal(
 
     Parameters
     ----------
-    state : State or None
-        The model; None: the one in `checkpoints_dir`.
     X : array or Tensor
         [T] (when n_features is 1), [T, n_features] or [B, T, n_features].
-    checkpoints_dir : path, optional
-        Load the model from there, whatever `state` is.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
     post_process_fn : callable, optional
         Applied to each signal's prediction [T, K] (or [K]), such as `post_process_peaks_binary`.
     sampling_frequency : float, optional
@@ -196,6 +185,7 @@ def test_on_single_signal(
         Names of its channels: the state's are picked by their names, with a warning.
     units : sequence of str or str, optional
         Of its channels, or of all: converted to the state's, with a warning.
+    (the rest as `test_on_test_set` has it)
 
     Returns
     -------

@@ -37,21 +37,10 @@ def of_each_share(
 ) -> list[T]:
     """What `work` makes of prepared data: of all of them, or, in a process group, of each process's share, in order.
 
-    Parameters
-    ----------
-    what : str
-        The caller's name.
-    state, data, name, has_targets, handed, **reading
-        As `prepare_handed` takes them; in all processes the same state, and as many data.
-    work : callable
-        (prepared, enable_progress_bar) -> what can be pickled.
-
-    Raises
-    ------
-    Exception
-        What preparing or `work` raised, of the first signals where it did, in all processes.
-    RuntimeError
-        If a process ended, or was given another state or other data.
+    `what` is the caller's name, `work` a function (prepared, enable_progress_bar) -> what can be pickled; all else is
+    as `prepare_handed` takes it, in all processes the same state, and as many data. Raised in all processes is what
+    preparing or `work` raised, of the first signals where it did, and RuntimeError if a process ended, or was given
+    another state or other data.
     """
     rank, size = place()
     bar = boolean("enable_progress_bar", enable_progress_bar) and rank == 0

@@ -28,13 +28,8 @@ class Waiting(NamedTuple):
 
 
 def new_events(settings: Mapping[str, Any], sampling_frequency: float | None, batch_size: int) -> dict[str, Any]:
-    """The part of a stream's carry that belongs to events.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a setting is wrong, or the sampling frequency is not known.
-    """
+    """The part of a stream's carry that belongs to events; TypeError or ValueError if a setting is wrong, or the
+    sampling frequency is not known."""
     if sampling_frequency is None:
         raise ValueError(
             "state['postprocessing']['events'] is in seconds, and the state's sampling_frequency is not known: give it "

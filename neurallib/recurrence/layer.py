@@ -34,11 +34,8 @@ _path = contextvars.ContextVar("neurallib_recurrence_path", default="auto")
 def use_path(name: str) -> Iterator[None]:
     """Force the path of the recurrence within a `with` block, in this thread or task; for tests and benchmarks.
 
-    Parameters
-    ----------
-    name : str
-        "auto": the kernels wherever they can run and are faster. "numba": the kernels, or a RuntimeError that says why
-        they cannot run. "torch": torch's own GRU.
+    "auto": the kernels wherever they can run and are faster. "numba": the kernels, or a RuntimeError that says why they
+    cannot run. "torch": torch's own GRU.
     """
     choice("name", name, ("auto", "numba", "torch"))
     token = _path.set(name)
@@ -51,32 +48,11 @@ def use_path(name: str) -> Iterator[None]:
 def gru_layer(
     x: Tensor, lengths: Tensor, directions: Sequence[Direction], h0: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Run one GRU layer, in one direction or both, over a right-padded batch.
+    """Run one GRU layer, in one direction or both (D = 2), over a right-padded batch [B, T, C].
 
-    Parameters
-    ----------
-    x : Tensor
-        [B, T, C].
-    lengths : Tensor
-        [B] int64.
-    directions : sequence of Direction
-        Forward, and reverse where there are two (D = 2). The reverse direction starts at each signal's own last step.
-    h0 : Tensor, optional
-        [D, B, H], the states to start from; zeros by default.
-
-    Returns
-    -------
-    output : Tensor
-        [B, T, D*H]; zero beyond a length. float32 under autocast on a CPU.
-    h_n : Tensor
-        [D, B, H], the state of each direction after its last step.
-
-    Raises
-    ------
-    ValueError
-        If the batch holds no signal or no step, there are more than two directions, or sizes or lengths do not fit.
-    TypeError
-        If lengths are not int64.
+    The reverse direction starts at each signal's own last step; `h0` [D, B, H] holds the states to start from, zeros by
+    default. Gives the output [B, T, D*H], zero beyond a length and float32 under autocast on a CPU, and the state of
+    each direction after its last step [D, B, H]; ValueError or TypeError where sizes or lengths do not fit.
     """
     if torch.compiler.is_dynamo_compiling() and not getattr(torch.compiler, "is_exporting", lambda: True)():
         output, h_n = _uncompiled_layer(x, lengths, directions, h0)  # compiled, every step would be unrolled
@@ -109,30 +85,11 @@ def gru_generate(
     lengths: Tensor,
     n_steps: int,
 ) -> Tensor:
-    """Let a stack of GRU layers generate: each output is the next step's input, the first input is zeros.
+    """Let a stack of L GRU layers generate [B, n_steps, F], zero beyond a length, without gradient: each output is the
+    next step's input, the first input is zeros.
 
-    Parameters
-    ----------
-    layers : sequence of Direction
-        The L layers, lowest first.
-    fc_weight, fc_bias : Tensor or None
-        [F, H] and [F]: the output layer. None: the top layer's state is the output (F = H).
-    h0 : Tensor
-        [L, B, H], each layer's first state.
-    lengths : Tensor
-        [B] int64.
-    n_steps : int
-        How many steps to generate.
-
-    Returns
-    -------
-    Tensor
-        [B, n_steps, F]; zero beyond a length. Carries no gradient.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If sizes or lengths do not fit, as for `gru_layer`.
+    `h0` [L, B, H] holds each layer's first state; fc_weight [F, H] and fc_bias [F] are the output layer, without which
+    the top layer's state is the output (F = H). ValueError or TypeError where sizes or lengths do not fit.
     """
     sizes.check_generation(layers, fc_weight, fc_bias, h0, lengths, n_steps)
     output_layer = [weight for weight in (fc_weight, fc_bias) if weight is not None]
@@ -146,15 +103,11 @@ def gru_generate(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer [..., H] -> [..., K] beside the recurrence, such as a model's output layer.
+    """A linear layer [..., H] -> [..., K] beside the recurrence, such as a model's output layer; ValueError where sizes
+    do not fit.
 
     Without gradients it runs in the kernels: torch's own starts threads that look for more work for some milliseconds
     after it, on cores that the next recurrence needs (measured at batch 1: a quarter of an inference).
-
-    Raises
-    ------
-    ValueError
-        If sizes do not fit.
     """
     sizes.check_linear(x, weight, bias)
     kernel = None

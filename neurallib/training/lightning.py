@@ -214,14 +214,7 @@ _Training.training_step.__signature__ = inspect.signature(_Training.training_ste
 
 def fit(run: Run, opened: Opened) -> Fit:
     """Train a network from the run's state on, or from its checkpoint, and hand back its best weights by what it
-    monitors.
-
-    Raises
-    ------
-    RuntimeError
-        If no epoch ended with a finite value of it.
-    KeyboardInterrupt
-        If Ctrl-C came before one did.
+    monitors; RuntimeError if no epoch ended with a finite value of it, KeyboardInterrupt if Ctrl-C came before one did.
     """
     module, recorder = _Training(run, build_network(run.state)), Recorder(run)
     module.directory = opened.directory

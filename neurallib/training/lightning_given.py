@@ -1,7 +1,9 @@
-"""What is handed on to Lightning: callbacks and loggers, checked, and the arguments of its Trainer."""
+"""What is handed on to Lightning, checked: callbacks, loggers, and options of its Trainer: those it has, those that are
+this library's, and misspelt ones."""
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,45 +15,95 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 
+from neurallib.architectures import ARCHITECTURES
+from neurallib.checks import integer, number
+from neurallib.names import did_you_mean
 from neurallib.training.isolation import isolated
 from neurallib.training.replacements import plugins_of, replaced
-from neurallib.training.trainer_options import check_trainer_options
 
-TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
+_TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 _PLAIN = (int, float, str, list, dict)
 _OBJECTS = {"accelerator", "plugins", "profiler", "strategy"}  # which may be made for one Trainer alone
+_OWN = {
+    "max_epochs": "give epochs",
+    "logger": "give loggers, or enable_tensorboard",
+    "enable_checkpointing": "give save, or call train_from_scratch",
+    "enable_model_summary": "training_info tells efficiency_params",
+    "num_sanity_val_steps": "all data are checked before training",
+    "log_every_n_steps": "every step is logged",
+    "use_distributed_sampler": "processes share the batches out already",
+    "default_root_dir": "give results_directory",
+    "check_val_every_n_epoch": "every epoch ends with validation",
+    "val_check_interval": "every epoch ends with validation",
+    "limit_test_batches": "training tests nothing; evaluate does",
+    "limit_predict_batches": "training predicts nothing; predict does",
+    "barebones": "what it leaves out is left out already",
+}
+_NOT_HERE = {
+    "lr": "learning_rate is a hyperparameter: give it to the factory, or change state['hparams']['learning_rate']",
+    "num_workers": "the process that trains prepares its own batches",
+    "weight_decay": "give optimizer=, a function (network, hparams) that makes an optimizer of torch with it",
+    "early_stopping": "give patience, the epochs to wait for a better one",
+    "criterion": "give loss=, a function (logits, y, lengths) -> scalar",
+    "shuffle": "training signals come in another order each epoch, drawn from seed",
+    "sampler": "sample_weight= tells how much each signal counts",
+    "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
+    "min_max_norm_sig": "the original's; normalization='minmax' normalizes each signal, and the state remembers it",
+    "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
+}
+_LEAST = {"accumulate_grad_batches": 1, "max_steps": -1}  # whole numbers
+_NOT_NONE_OF = {
+    "limit_train_batches": "there would be nothing to train on",
+    "limit_val_batches": "weights are chosen by validation",
+    "max_steps": "there would be no step of the optimizer",
+}
+_OF_A_STATE = {  # hyperparameters that can be changed where the weights are there
+    name: f"of a state that is there it is state['hparams'][{name!r}]"
+    for name in ("learning_rate", "dropout", "model_name")
+} | dict.fromkeys(("task", "num_classes", "multi_label", "n_outputs"), "replace_head changes it of one that is there")
 
 
 def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
     """Raise unless what `function` was given for Lightning is something that it can do here."""
-    check_callbacks(given["callbacks"], given["layer_learning_rates"])
-    check_loggers(given["loggers"])
-    check_trainer_options(given["trainer_options"], function, TRAINER_ARGUMENTS)
+    _check_callbacks(given["callbacks"], given["layer_learning_rates"])
+    _check_loggers(given["loggers"])
+    check_trainer_options(given["trainer_options"], function)
     for plugin in plugins_of(given["trainer_options"]):
         if not isinstance(plugin, (CheckpointIO, ClusterEnvironment, LayerSync, Precision)):
             raise TypeError(f"plugins holds {plugin!r}; expected objects of Lightning's plugins.")
 
 
-def check_callbacks(callbacks: Any, layer_learning_rates: Any = None) -> None:
-    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
-    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
-        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
-        if isinstance(callback, BatchSizeFinder):
-            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
-        if isinstance(callback, ModelPruning):
-            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
-        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
-            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
-
-
-def check_loggers(loggers: Any) -> None:
-    """Raise unless these are Lightning's loggers, in a list."""
-    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
-        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
-        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
+def check_trainer_options(options: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise unless every option, which `function` was given beside its own arguments, is one of Lightning's Trainer
+    that this library leaves to its users; the error names the nearest one, of its own too, or what to give instead."""
+    known = [*inspect.signature(function).parameters, *(name for name in _TRAINER_ARGUMENTS if name not in _OWN)]
+    for name in options:
+        if name in _OWN:
+            raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _LEAST:
+            integer(name, options[name], _LEAST[name])
+        if name == "max_time" and not isinstance(options[name], (str, Mapping, datetime.timedelta, type(None))):
+            came = f"max_time={options[name]!r} is a {type(options[name]).__name__}"
+            raise TypeError(f"{came}; expected a datetime.timedelta, a dict such as {{'hours': 8}}, or 'DD:HH:MM:SS'.")
+        if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
+            raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
+        if name == "gradient_clip_val" and options[name] is not None:
+            number(name, options[name], 0)
+        if name in _NOT_HERE:
+            raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
+        if name == "profiler" and isinstance(options[name], str):
+            raise TypeError(
+                f"profiler={options[name]!r} tells its times in Lightning's log, which is silent here: give an object "
+                "that writes a file, such as SimpleProfiler(dirpath='.', filename='times')."
+            )
+        if name not in known:
+            if any(name in inspect.signature(entry.factory).parameters for entry in ARCHITECTURES.values()):
+                way = _OF_A_STATE.get(name, "the weights of one that is there are made for its own")
+                raise TypeError(f"{name!r} is a hyperparameter: give it to the factory that makes the state; {way}.")
+            raise TypeError(
+                f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
+                f"Lightning's Trainer.{did_you_mean(name, known)}"
+            )
 
 
 def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -67,3 +119,25 @@ def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> N
             pl.Trainer(**plain)
     except Exception as error:
         raise ValueError(f"Lightning's Trainer: {error}") from error
+
+
+def _check_callbacks(callbacks: Any, layer_learning_rates: Any) -> None:
+    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
+        if isinstance(callback, BatchSizeFinder):
+            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
+        if isinstance(callback, ModelPruning):
+            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
+        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
+            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
+
+
+def _check_loggers(loggers: Any) -> None:
+    """Raise unless these are Lightning's loggers, in a list."""
+    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
+        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
+        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")

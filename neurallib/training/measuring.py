@@ -76,13 +76,8 @@ class Measuring:
 
 
 def own_values(metrics: Mapping[str, Any], seen: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """What functions give of the outputs and targets of all batches together.
-
-    Raises
-    ------
-    TypeError
-        If one gives no number, or cannot do with numpy arrays.
-    """
+    """What functions give of the outputs and targets of all batches together; TypeError if one gives no number, or
+    cannot do with numpy arrays."""
     if not metrics:
         return {}
     outputs, y = (np.concatenate(parts) for parts in zip(*seen, strict=True))
@@ -118,13 +113,8 @@ def measured(run: Run) -> dict[str, float]:
 def try_functions(run: Run) -> None:
     """Call the loss and the metrics of one's own once, on what outputs may look like, before anything is trained, and
     see that a schedule of one's own is long enough and that the validation data tell what is monitored; the global
-    random state stays as it is, whatever they draw.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one does not give what it should, or the monitored measure is nan; what they raise themselves comes through.
-    """
+    random state stays as it is, whatever they draw. TypeError or ValueError if one does not give what it should, or the
+    monitored measure is nan; what they raise themselves comes through."""
     with isolated(run.seed):
         if callable(run.schedule):
             _try_schedule(run)

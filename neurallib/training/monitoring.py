@@ -43,13 +43,8 @@ class Monitor(NamedTuple):
 
 
 def as_monitor(given: Any, task: Task, metrics: Mapping[str, Metric]) -> Monitor:
-    """The monitor that `train` is asked for: a name of which the way is known, or a name and a way.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no such measure, or its way is to be said; what there is, is listed.
-    """
+    """The monitor that `train` is asked for: a name of which the way is known, or a name and a way. TypeError or
+    ValueError if there is no such measure, or its way is to be said; what there is, is listed."""
     name, mode = given if is_list(given) and len(given) == 2 else (given, None)
     if not isinstance(name, str):
         raise TypeError(f"monitor={given!r}; expected a measure's name, or ('name', 'max' or 'min').")

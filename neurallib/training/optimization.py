@@ -218,12 +218,7 @@ class Group(NamedTuple):
 
 def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates: Mapping[str, float]) -> list[Group]:
     """The weights that learn, by name, in groups: those of each pattern of `layer_learning_rates`, and the others.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there are none, a pattern has none, or a rate is no positive number.
-    """
+    TypeError or ValueError if there are none, a pattern has none, or a rate is no positive number."""
     if not isinstance(hparams, Mapping) or "learning_rate" not in hparams:
         raise ValueError("hparams has no learning_rate; expected a state's hyperparameters, state['hparams'].")
     if not isinstance(layer_learning_rates, Mapping):

@@ -25,13 +25,8 @@ from neurallib.warn import warn
 
 
 def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `train`'s arguments that a run keeps, under the run's names.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is wrong by itself, or cannot be used with the state.
-    """
+    """Those of `train`'s arguments that a run keeps, under the run's names; TypeError or ValueError if one is wrong by
+    itself, or cannot be used with the state."""
     for name in ("bucketing", "save", "enable_tensorboard", "enable_progress_bar", "dry_run"):
         boolean(name, given[name])
     for name in ("dataset_name", "trained_for"):

@@ -19,12 +19,8 @@ _ENDING = ("spawn", "fork", "notebook")
 
 def placement(devices: Any, num_nodes: Any, strategy: Any, gpu_id: int | None, device: torch.device) -> dict[str, Any]:
     """The arguments of Lightning's Trainer for `train`'s, checked; `device` is the one of a process by itself.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is wrong, they contradict one another, or this program cannot be started once more for each device.
-    """
+    TypeError or ValueError if one is wrong, they contradict one another, or this program cannot be started once more
+    for each device."""
     for word in (*_ENDING, *_IN_PIECES):
         if word in str(strategy):
             why = "in processes that end" if word in _ENDING else "in pieces, where a state is whole"

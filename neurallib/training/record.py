@@ -11,7 +11,7 @@ import numpy as np
 
 from neurallib.devices import gpu_name
 from neurallib.functions import function_name
-from neurallib.measures.baseline import constant_loss
+from neurallib.measures.losses import constant_loss
 from neurallib.names import is_named
 from neurallib.state import State, changed
 from neurallib.storage.training_info import OUT_OF_TIME, save_training_information

@@ -53,15 +53,8 @@ def check_resumable(run: Run, resume: Resume) -> None:
 @contextlib.contextmanager
 def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
     """A new directory for the run, or the one that it is resumed in, held within the block; `first` is whether this is
-    the process that writes.
-
-    Raises
-    ------
-    ValueError
-        If what is to be resumed began with something else; the differences are told.
-    RuntimeError
-        If another process trains in the directory.
-    """
+    the process that writes. ValueError if what is to be resumed began with something else; the differences are told.
+    RuntimeError if another process trains in the directory."""
     if not run.save:
         yield Opened()
         return

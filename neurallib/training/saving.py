@@ -1,5 +1,5 @@
-"""What a run leaves in its checkpoints directory while it goes on: Lightning's checkpoints, what makes a state of the
-best one, and the loss curve."""
+"""What a run leaves in its checkpoints directory: while it goes on Lightning's checkpoints, what makes a state of the
+best one, and the loss curve; at its end its state, written by the first of the processes that trained it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from typing import Any
 from torch import Tensor
 
 from neurallib.plots_losses import plot_losses
+from neurallib.processes import together
+from neurallib.state import State, changed
 from neurallib.storage.beside import files_beside
-from neurallib.storage.directories import LOSS_PLOT
+from neurallib.storage.checkpoints import write_checkpoint
+from neurallib.storage.directories import CARD, LOSS_PLOT
+from neurallib.storage.model_card import save_model_card
 from neurallib.storage.training_info import RUNNING
 from neurallib.training.record import trained_state
 from neurallib.training.run import Fit, Run
@@ -112,3 +116,29 @@ def copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     return value if kind in (int, float, bool, str, type(None)) else copy.deepcopy(value)
+
+
+def saved(trained: State, result: Fit) -> State:
+    """The state, in its directory where it has one, written by the first process for all that trained together."""
+    if result.n_processes == 1 or result.interrupted:  # Ctrl-C may have ended the other processes
+        return trained if result.rank else _written(trained, result)
+
+    def write() -> dict[str, Any]:
+        return (trained if result.rank else _written(trained, result))["training_info"]
+
+    return changed(trained, training_info=together("saving the trained state", write)[0])
+
+
+def _written(trained: State, result: Fit) -> State:
+    """The state, written; or the error that a checkpoint could not be written, after all else was."""
+    error = result.unsaved
+    if result.directory is not None:
+        try:
+            write_checkpoint(trained, result.directory)
+        except OSError as last:
+            error = last
+        with dispensable(result.directory / CARD):
+            save_model_card(trained, result.directory)
+    if error is not None:
+        raise error
+    return trained

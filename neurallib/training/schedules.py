@@ -37,12 +37,7 @@ def build_schedule(
     schedule: Schedule, optimizer: Optimizer, n_steps: int | None, mode: str = "min"
 ) -> LRScheduler | None:
     """The schedule of a name or a function, for a run of `n_steps` steps; `mode` says which way a plateau looks.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If "cosine" has no number of steps, or a function gives no schedule of this optimizer.
-    """
+    TypeError or ValueError if "cosine" has no number of steps, or a function gives no schedule of this optimizer."""
     if schedule is None:
         return None
     if schedule == "cosine":
@@ -64,13 +59,8 @@ def build_schedule(
 
 def is_each_step(scheduler: LRScheduler | None, n_steps: int, epochs: int) -> bool:
     """Whether a schedule goes on with each step of the optimizer, of which a run takes `n_steps`, not with each epoch:
-    so torch says of the two that count batches. A OneCycleLR of as many steps as there are epochs goes by these.
-
-    Raises
-    ------
-    ValueError
-        If it has fewer steps than the run, which torch would end there.
-    """
+    so torch says of the two that count batches. A OneCycleLR of as many steps as there are epochs goes by these; one of
+    fewer steps than the run, which torch would end there, is a ValueError."""
     if not isinstance(scheduler, OneCycleLR):
         return isinstance(scheduler, (WarmUpCosine, CyclicLR))
     if scheduler.total_steps != epochs and scheduler.total_steps < n_steps:

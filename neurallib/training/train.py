@@ -262,8 +262,8 @@ def train(
 
 def _trained(run: Run, found: Opened) -> State:
     """The state that the run ends with."""
-    from neurallib.training.ending import saved
     from neurallib.training.lightning import fit, tell_end
+    from neurallib.training.saving import saved
 
     if found.finished:
         return load_checkpoint(found.directory or "")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.measures.losses import Loss
+from neurallib.names import helped_by
 from neurallib.signals.augmentation import Augment
 from neurallib.state import State
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
-from neurallib.workflow.on_folders import (
-    PathLike, check_options, helped_by_train, train_on_folders, validate_training_context,
-)  # fmt: skip
+from neurallib.training.train import train
+from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.strategies import Strategy
 
 
-@helped_by_train
+@helped_by(train)
 def train_from_scratch(
     state: State,
     path_x: PathLike,
@@ -83,10 +83,6 @@ def train_from_scratch(
         Stop after so many epochs without a better value of `monitor`; None: never.
     batch_size : int
         Signals a batch.
-    epochs : int
-        How many epochs at the most.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
     all_samples : bool
         All files of each part, which is also what neither this nor `samples` means.
     samples : int, optional

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from neurallib.checks import boolean, text
 from neurallib.signals.folders import open_folder
 from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train
-from neurallib.training.trainer_options import check_trainer_options
 from neurallib.warn import warn
 
 PathLike = str | Path
-F = TypeVar("F", bound=Callable[..., State])
 FOLDER = ("path_x", "path_y", "all_samples", "samples", "window_size", "overlap")
-
-
-def helped_by_train(function: F) -> F:
-    """The function, whose help tells of its keywords what that of `train` does, to which it hands them on."""
-    said = inspect.getdoc(train) or ""  # none under python -OO
-    told = {found[1]: found[0] for found in re.finditer(r"^\**(\w+).*\n(?: {4}.*\n)+", said, re.MULTILINE)}
-    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    names = [name for name, given in inspect.signature(function).parameters.items() if given.kind in keywords]
-    if said:
-        paragraphs = "".join(told[name] for name in names)
-        function.__doc__ = (inspect.getdoc(function) or "").replace("(the rest as `train` has it)\n", paragraphs)
-    return function
 
 
 def validate_training_context(
@@ -80,11 +64,11 @@ def validate_training_context(
 
 def check_options(function: Callable[..., State], trainer_options: Mapping[str, Any]) -> None:
     """Raise unless what `function` was given beside its own arguments is for Lightning's Trainer."""
-    from neurallib.training.lightning_given import TRAINER_ARGUMENTS
+    from neurallib.training.lightning_given import check_trainer_options
 
     sources = ("checkpoints_directory", "hugging_face_model")  # which validate_training_context tells of
     options = {name: value for name, value in trainer_options.items() if name not in sources}
-    check_trainer_options(options, function, TRAINER_ARGUMENTS)
+    check_trainer_options(options, function)
 
 
 def train_on_folders(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
 from neurallib.measures.losses import Loss
+from neurallib.names import helped_by
 from neurallib.signals.augmentation import Augment
 from neurallib.state import State
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
-from neurallib.workflow.on_folders import (
-    PathLike, check_options, helped_by_train, train_on_folders, validate_training_context,
-)  # fmt: skip
+from neurallib.workflow.from_scratch import train_from_scratch
+from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
 from neurallib.workflow.sources import source_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.strategies import Strategy
 
 
-@helped_by_train
+@helped_by(train_from_scratch)
 def retrain(
     state: State | None,
     path_x: PathLike,
@@ -83,37 +83,11 @@ def retrain(
         learning rate or dropout, with the source's weights; what it freezes, where it freezes something; what it says
         of its preprocessing where the source says nothing, for two that differ are an error; and its outputs' names and
         events, where it has some.
-    path_x, path_y : path
-        Folders that hold `train` and `val`, each with .npy files paired by name: signals [T, n_features] and targets.
-    patience : int or None
-        Stop after so many epochs without a better value of `monitor`; None: never.
-    batch_size : int
-        Signals a batch.
-    epochs : int
-        How many epochs at the most.
-    gpu_id : int, optional
-        Which GPU; by default one where there is one, else the CPU.
-    all_samples : bool
-        All files of each part, which is also what neither this nor `samples` means.
-    samples : int, optional
-        The first so many files of each part, in natural order.
-    dataset_name, trained_for : str, optional
-        What the model was trained on and what for, so that whoever finds its files can tell. Left out, they are
-        recorded as "unknown", with a warning.
-    classification : bool, optional
-        What the original asked for; the state knows. Given, it is checked against the state's task: False, which the
-        original means by saying nothing, with a warning alone.
-    enable_tensorboard : bool
-        Write TensorBoard logs into the checkpoints directory.
     checkpoints_directory : path, optional
         Where to read the weights and the training history; never written to.
     hugging_face_model : str, optional
         The same from a repository, "owner/name". With both, the local files win, with a warning.
-    window_size : int, optional
-        Cut signals longer than so many samples into windows; a target as long as its signal is cut with it.
-    overlap : float
-        The share of a window that the next one repeats, in [0, 1).
-    (the rest as `train` has it)
+    (the rest as `train_from_scratch` has it)
 
     Returns
     -------

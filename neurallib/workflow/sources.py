@@ -19,13 +19,8 @@ _ARGUMENTS = ("sampling_frequency", "channels", "units", "normalization", "targe
 
 
 def source_of(state: State | None, checkpoints_directory: PathLike | None, hugging_face_model: str | None) -> State:
-    """What retraining begins with: the source, under what a state beside it says.
-
-    Raises
-    ------
-    ValueError
-        If the state and its source contradict each other.
-    """
+    """What retraining begins with: the source, under what a state beside it says; ValueError if they contradict each
+    other."""
     source = _source(checkpoints_directory, hugging_face_model)
     return source if state is None else _with_hparams_of(state, source)
 
