@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from neurallib.plots_losses import plot_losses
-from neurallib.storage.beside import files_beside
+from neurallib.storage.checkpoints import files_beside
 from neurallib.storage.directories import LOSS_PLOT
 from neurallib.storage.training_info import RUNNING
 from neurallib.training.record import trained_state
