@@ -33,7 +33,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.edf
     signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
-    signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
+    signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.thresholds measures.metrics
     measures.events
