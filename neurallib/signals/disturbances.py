@@ -104,7 +104,8 @@ def augment_motion(
     snr : (float, float)
         dB, between which the signal-to-noise ratio is drawn anew for each signal.
     reference : str
-        What counts as the signal's power, "beats" or "signal", as of `augment_noise`.
+        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts); "signal", its variance.
 
     Returns
     -------
@@ -160,7 +161,8 @@ def augment_hum(
     snr : (float, float)
         dB, between which the signal-to-noise ratio is drawn anew for each signal.
     reference : str
-        What counts as the signal's power, "beats" or "signal", as of `augment_noise`.
+        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts); "signal", its variance.
 
     Returns
     -------

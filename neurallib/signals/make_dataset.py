@@ -76,8 +76,8 @@ def make_dataset(
     sampling_frequency : float, optional
         Hz, of what is written; by default the recordings' own, which has to be one.
     channels : list of str, int or tuple, optional
-        Which, and in which order, as `read_recording` takes them. By default all, which have to have the same names; in
-        the order of the first recording.
+        Which, and in which order; a tuple of names takes the first that is there, and is called by its first name:
+        [("MLII", "II"), "V1"]. By default all, which have to have the same names; in the order of the first recording.
     units : str or list of str, optional
         What to convert them to; by default to those of the first recording.
     val, test : float, int, or iterable of persons, optional

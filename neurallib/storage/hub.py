@@ -108,8 +108,10 @@ def get_weights_and_info_from_hugging(
 
     Raises
     ------
-    FileNotFoundError, PermissionError, ConnectionError, TypeError, ValueError
-        As `load_from_hub`.
+    FileNotFoundError, PermissionError, ConnectionError
+        If there is no such repository, it lacks a file or is gated, or the hub is out of reach and the cache lacks one.
+    TypeError, ValueError
+        If the name is none, `local_dir` no path, or training_info.json is broken.
 
     See Also
     --------
@@ -140,8 +142,10 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
 
     Raises
     ------
-    FileNotFoundError, PermissionError, ConnectionError, TypeError, ValueError
-        As `load_from_hub`.
+    FileNotFoundError, PermissionError, ConnectionError
+        If there is no such repository, it lacks a file or is gated, or the hub is out of reach and the cache lacks one.
+    ValueError
+        If the name is none, or a file is broken.
 
     See Also
     --------

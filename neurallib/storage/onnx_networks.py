@@ -220,11 +220,6 @@ def _zeros(g: Graph, x: str, size: int) -> str:
     return g("Expand", np.zeros((1, size), np.float32), g("Concat", g("Shape", x, start=0, end=1), [1], axis=0))
 
 
-def _key_bias(g: Graph, mask: str) -> str:
-    """0 for steps that may be attended to, minus infinity beyond a length: [B, 1, 1, T]."""
-    return g("Where", g("Unsqueeze", g("Transpose", mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
-
-
 def _positions(g: Graph, x: str, d: int) -> str:
     """The position encoding [T, d] of `neurallib.models.attention.positions`, in float64 as there."""
     channel = np.arange(d)
@@ -234,10 +229,10 @@ def _positions(g: Graph, x: str, d: int) -> str:
 
 
 def _encoded(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch) -> tuple[str, str, str]:
-    """The signals before and behind the encoder, [B, T, d], and the bias of keys that hides what is no signal."""
-    hidden = _key_bias(g, batch.mask)
-    first = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
-    x = first
+    """The signals before and behind the encoder, [B, T, d], and what is added to the scores of steps, [B, 1, 1, T]:
+    minus infinity beyond a length."""
+    hidden = g("Where", g("Unsqueeze", g("Transpose", batch.mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
+    x = first = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
     for i in range(hparams["num_encoder_layers"]):
         name = f"encoder.layers.{i}"
         x = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", x, x, hidden)
