@@ -41,7 +41,8 @@ def beats(recording: Recording) -> np.ndarray:
 
     Examples
     --------
-    >>> import neurallib as nl, numpy as np
+    >>> import numpy as np
+    >>> import neurallib as nl
     >>> events = {"sample": np.array([3, 90, 460]), "symbol": ["(AFIB", "N", "V"], "duration": np.zeros(3)}
     >>> nl.beats({"events": events})
     array([ 90, 460])
@@ -83,7 +84,8 @@ def event_target(
 
     Examples
     --------
-    >>> import neurallib as nl, numpy as np
+    >>> import numpy as np
+    >>> import neurallib as nl
     >>> events = {"sample": np.array([2, 7]), "symbol": ["N", "V"], "duration": np.zeros(2)}
     >>> recording = {"signal": np.zeros((10, 1)), "sampling_frequency": 10.0, "events": events}
     >>> nl.event_target(recording, width=0.3)
@@ -95,10 +97,10 @@ def event_target(
     names = None if symbols is None else names_of("symbols", symbols, "symbols", in_order=False)
     marked = _marked(recording)
     steps = seconds("width", width) * marked["sampling_frequency"]
+    samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
-        tell_if_no_beat(marked, samples := beats_of(marked))
+        tell_if_no_beat(marked, samples)
     else:
-        samples = samples_of(marked, names)
         tell_if_none(marked, names, "symbols")
     n_steps = len(marked["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
@@ -149,7 +151,8 @@ def interval_target(
 
     Examples
     --------
-    >>> import neurallib as nl, numpy as np
+    >>> import numpy as np
+    >>> import neurallib as nl
     >>> events = {"sample": np.array([1, 4]), "symbol": ["rest", "fist"], "duration": np.array([0.3, 0.2])}
     >>> recording = {"name": "a", "signal": np.zeros((8, 1)), "sampling_frequency": 10.0, "events": events}
     >>> nl.interval_target(recording, ["rest", "fist"])
@@ -196,7 +199,8 @@ def label_target(
 
     Examples
     --------
-    >>> import neurallib as nl, numpy as np
+    >>> import numpy as np
+    >>> import neurallib as nl
     >>> events = {"sample": np.array([0, 2]), "symbol": ["rest", "fist"], "duration": np.array([0.2, 0.6])}
     >>> recording = {"name": "a", "signal": np.zeros((8, 1)), "sampling_frequency": 10.0, "events": events}
     >>> nl.label_target(recording, ["rest", "fist"])
