@@ -119,7 +119,7 @@ if TYPE_CHECKING:
     )
     from neurallib.signals.disturbances import augment_hum, augment_motion, augment_noise
     from neurallib.signals.other_hearts import augment_lead, augment_pacing, augment_resampling, augment_rhythm
-    from neurallib.storage.pretrained import list_pretrained, load_pretrained
+    from neurallib.storage.pretrained import list_pretrained, list_production_models, load_pretrained
     from neurallib.storage.model_card import save_model_card
     from neurallib.storage.hub import (
         get_hparams_from_hugging,
@@ -127,7 +127,6 @@ if TYPE_CHECKING:
         load_from_hub,
         push_to_hub,
     )
-    from neurallib.storage.hub_collections import list_production_models
     from neurallib.storage.onnx_export import export_onnx
     from neurallib.transfer.freezing import freeze, freezing_plan, unfreeze
     from neurallib.transfer.reuse import reuse_layers, transfer_hparams
@@ -176,13 +175,12 @@ _LATER = {
     ),
     "signals.disturbances": "augment_hum augment_motion augment_noise",
     "signals.other_hearts": "augment_lead augment_pacing augment_resampling augment_rhythm",
-    "storage.pretrained": "list_pretrained load_pretrained",
+    "storage.pretrained": "list_pretrained list_production_models load_pretrained",
     "storage.model_card": "save_model_card",
     "storage.hub": (
         "get_hparams_from_hugging get_weights_and_info_from_hugging load_from_hub "
         "push_to_hub"
     ),
-    "storage.hub_collections": "list_production_models",
     "storage.onnx_export": "export_onnx",
     "transfer.freezing": "freeze freezing_plan unfreeze",
     "transfer.reuse": "reuse_layers transfer_hparams",

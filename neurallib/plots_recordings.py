@@ -16,7 +16,7 @@ from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure,
 from neurallib.signals.annotations import beats_in
 from neurallib.signals.peaks import samples_within
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_numbers, class_names, exclude_each_other, most_probable
+from neurallib.signals.smoothing import as_values, class_names, exclude_each_other, most_probable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ def _by_step(name: str, given: Any, n_steps: int) -> np.ndarray:
     windows = None
     if isinstance(given, Mapping) and "output" in given:
         windows, given = given.get("windows"), given["output"]
-    values = as_numbers(given, name)
+    values = as_values(given, name)
     if windows is not None and len(values) == len(windows) != n_steps:
         by_window, values = values, np.full((n_steps, *values.shape[1:]), np.nan)
         for (start, stop), value in zip(windows, by_window, strict=True):

@@ -14,7 +14,7 @@ from hub_server import running_hub
 from published import PEAK_DETECTOR, published
 
 import neurallib as nl
-from neurallib.storage.hub_collections import NEURALLIB_COLLECTION
+from neurallib.storage.pretrained import NEURALLIB_COLLECTION
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

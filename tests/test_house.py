@@ -33,15 +33,15 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.edf
     signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
-    signals.dataset_sources signals.dataset_channels signals.dataset_targets signals.dataset_files signals.make_dataset
+    signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses
 measures.__init__ measures.class_weights measures.losses measures.auroc measures.counts measures.thresholds
     measures.metrics measures.events measures.delays
     measures.by_person measures.detection measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
     storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
-    storage.beside storage.leftovers storage.hyperparameters storage.checkpoints storage.pretrained storage.publishing
-    storage.card_parts storage.model_card storage.hub_errors storage.hub_collections storage.hub_files storage.hub
+    storage.hyperparameters storage.checkpoints storage.publishing
+    storage.card_parts storage.model_card storage.hub_errors storage.pretrained storage.hub_files storage.hub
     storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads

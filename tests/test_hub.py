@@ -22,7 +22,7 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
-from neurallib.storage.hub_collections import NEURALLIB_COLLECTION, list_production_models
+from neurallib.storage.pretrained import NEURALLIB_COLLECTION, list_production_models
 
 GRU = Case("GRUseq2seq", "regression")
 PUBLISHED = [(DENOISER, [True, False]), (PEAK_DETECTOR, [True] * 3)]

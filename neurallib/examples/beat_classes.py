@@ -9,14 +9,12 @@ when it learnt, with their R-peaks, not with their classes; `--checkpoint` takes
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import over_seeds, resampled
+from neurallib.examples.recipes import detector_to_adapt, over_seeds, resampled
 
 NAMES = ["N", "S", "V"]
 CLASSES = {symbol: k for k, symbols in enumerate(["NLRej", "AaJS", "VE"]) for symbol in symbols}  # as AAMI groups them
@@ -39,15 +37,7 @@ class Beats(NamedTuple):
 def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     """Run the example, and return the macro F1 over the beats of people that were not learnt from, one a seed, of
     each way."""
-    parser = make_parser(__doc__, epochs=8)
-    parser.add_argument("--records", type=Path, required=True, help="of the MIT-BIH Arrhythmia Database")
-    parser.add_argument("--checkpoint", type=Path, help="directory of a detector [ecg_r_peaks]")
-    parser.add_argument("--people", type=int, default=8, help="whose beats are labelled [8]")
-    parser.add_argument("--seeds", type=int, default=3, help="each with other people and weights [3]")
-    arguments = start(parser, argv)
-    detector = (
-        nl.load_pretrained("ecg_r_peaks") if arguments.checkpoint is None else nl.load_checkpoint(arguments.checkpoint)
-    )
+    arguments, detector = detector_to_adapt(__doc__, 8, 8, "whose beats are labelled", argv)
     rate = float(detector["preprocessing"]["sampling_frequency"] or 125)
     records = [beats_of(nl.read_recording(path), rate) for path in nl.list_recordings(arguments.records)]
     scores: dict[str, list[float]] = {"frozen": [], "fine-tuned": [], "from scratch": []}

@@ -14,6 +14,7 @@ import numpy as np
 
 import neurallib as nl
 from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import resampled
 
 RATE, SECONDS = 125, 8  # Hz and s
 SNR = (-3, 9)  # dB, from and to
@@ -76,11 +77,7 @@ def mixed(n_signals: int, noise: np.ndarray, seed: int) -> list[Pair]:
 
 def recorded_noise(path: Path) -> np.ndarray:
     """The first channel [T] of a recording, at the rate of the signals."""
-    from scipy.signal import resample_poly
-
-    recording = nl.read_recording(path, channels=[0])
-    noise: np.ndarray = resample_poly(recording["signal"][:, 0], RATE, round(recording["sampling_frequency"]))
-    return noise.astype(np.float32)
+    return resampled(nl.read_recording(path, channels=[0]), RATE)[:, 0]
 
 
 def synthetic_noise(seconds: float) -> np.ndarray:
@@ -88,8 +85,7 @@ def synthetic_noise(seconds: float) -> np.ndarray:
     ecg = partial(nl.synthetic_ecg, duration=seconds, sampling_frequency=RATE, seed=0)
     noisy, _ = ecg(baseline_wander=0.3, muscle_noise=0.15, mains_hum=0.05)
     clean, _ = ecg(baseline_wander=0, muscle_noise=0, mains_hum=0)
-    noise: np.ndarray = noisy - clean
-    return noise
+    return np.asarray(noisy - clean)
 
 
 if __name__ == "__main__":

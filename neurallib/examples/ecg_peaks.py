@@ -5,19 +5,17 @@ Run `python -m neurallib.examples.ecg_peaks`, or on WFDB recordings with `--reco
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import speak
+from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import resampled
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
@@ -30,12 +28,17 @@ Example = tuple[str, str, np.ndarray, np.ndarray]  # part, name, signal [T] in m
 logger = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+def main(argv: list[str] | None = None) -> dict[str, float]:
     """Run the job, and return what it reached on the test part: `neurallib.peak_scores` of all its signals."""
-    arguments = _arguments(argv)
-    arguments.out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is told before anything is done
-    speak(arguments.quiet)
-    os.environ["NEURALLIB_RESULTS_DIR"] = str(arguments.out)  # where checkpoint directories are made
+    parser = make_parser(__doc__, epochs=8, signals=192)
+    parser.add_argument(
+        "--records", type=Path, metavar="DIR", help="WFDB records with beats, in place of synthetic ECG"
+    )
+    parser.add_argument("--minutes", type=float, default=5, help="how much of each record [5]")
+    parser.add_argument("--retrain-epochs", type=int, default=2, help="of retraining [2]")
+    parser.add_argument("--batch-size", type=int, default=16, help="[16]")
+    parser.add_argument("--seed", type=int, default=42, help="for data, weights and the order of training [42]")
+    arguments = start(parser, argv)
     data = arguments.out / "ecg_peaks_data"
     if arguments.records is None:
         source, examples = "synthetic ECG", synthetic_examples(arguments.signals, arguments.seed)
@@ -121,18 +124,14 @@ def read(directory: Path, minutes: float) -> list[nl.Recording]:
 
 def recorded_examples(recordings: Sequence[nl.Recording], seed: int) -> Iterator[Example]:
     """Records resampled and cut: each part has people of its own."""
-    from scipy.signal import resample_poly
-
     for part, members in nl.split_people(recordings, seed=seed).items():
+        size = SECONDS[part] * SAMPLING_FREQUENCY
         for recording in members:
-            name, ratio = recording["name"], Fraction(SAMPLING_FREQUENCY / recording["sampling_frequency"])
-            ratio = ratio.limit_denominator(1000)
-            signal = resample_poly(recording["signal"][:, 0], ratio.numerator, ratio.denominator).astype(np.float32)
-            beats = np.rint(nl.beats(recording) * float(ratio)).astype(np.int64)
-            size = SECONDS[part] * SAMPLING_FREQUENCY
-            for start in range(0, len(signal) - size + 1, size):
-                inside = beats[(beats >= start) & (beats < start + size)] - start
-                yield part, f"{name}_{start // size}", signal[start : start + size], inside
+            signal = resampled(recording, SAMPLING_FREQUENCY)[:, 0]
+            beats = np.rint(nl.beats(recording) * (SAMPLING_FREQUENCY / recording["sampling_frequency"])).astype(int)
+            for first in range(0, len(signal) - size + 1, size):
+                inside = beats[(beats >= first) & (beats < first + size)] - first
+                yield part, f"{recording['name']}_{first // size}", signal[first : first + size], inside
 
 
 def find_r_peaks(probability: np.ndarray) -> np.ndarray:
@@ -158,23 +157,6 @@ def _joined(peaks: Sequence[np.ndarray]) -> np.ndarray:
     """The peaks of all test signals one after the other, so far apart that none matches a neighbour's."""
     stride = 2 * SECONDS["test"] * SAMPLING_FREQUENCY
     return np.concatenate([found + i * stride for i, found in enumerate(peaks)])
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
-    parser.add_argument("--out", type=Path, default=results, help=f"folder for data and checkpoints [{results}]")
-    parser.add_argument(
-        "--records", type=Path, metavar="DIR", help="WFDB records with beats, in place of synthetic ECG"
-    )
-    parser.add_argument("--minutes", type=float, default=5, help="how much of each record [5]")
-    parser.add_argument("--signals", type=int, default=192, help="synthetic signals to train on [192]")
-    parser.add_argument("--epochs", type=int, default=8, help="of training [8]")
-    parser.add_argument("--retrain-epochs", type=int, default=2, help="of retraining [2]")
-    parser.add_argument("--batch-size", type=int, default=16, help="[16]")
-    parser.add_argument("--seed", type=int, default=42, help="for data, weights and the order of training [42]")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings, and draw no progress bars")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from pathlib import Path
 
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import over_seeds, resampled
+from neurallib.examples.recipes import detector_to_adapt, over_seeds, resampled
 
 FASTER = 3
 WINDOW = 10  # s
@@ -31,15 +29,7 @@ logger = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     """Run the example, and return the gross F1 within 50 ms on people that were not learnt from, one a seed, of each
     way."""
-    parser = make_parser(__doc__, epochs=60)
-    parser.add_argument("--records", type=Path, required=True, help="of the MIT-BIH Arrhythmia Database")
-    parser.add_argument("--checkpoint", type=Path, help="directory of a detector [ecg_r_peaks]")
-    parser.add_argument("--people", type=int, default=4, help="of whom a minute each is labelled [4]")
-    parser.add_argument("--seeds", type=int, default=3, help="each with other people and weights [3]")
-    arguments = start(parser, argv)
-    detector = (
-        nl.load_pretrained("ecg_r_peaks") if arguments.checkpoint is None else nl.load_checkpoint(arguments.checkpoint)
-    )
+    arguments, detector = detector_to_adapt(__doc__, 60, 4, "of whom a minute each is labelled", argv)
     recordings = [fast(nl.read_recording(path)) for path in nl.list_recordings(arguments.records)]
     people = sorted({str(recording["person"]) for recording in recordings})
     scores: dict[str, list[float]] = {"as it comes": [], "frozen": [], "fine-tuned": [], "from scratch": []}

@@ -1,4 +1,4 @@
-"""What the recipes of the models that come along share: which records, at which rate, and their arguments."""
+"""What the recipes of the models that come along, and examples that adapt one, share: records, rates and arguments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import neurallib as nl
+from neurallib.examples.heart_rates import make_parser, start
 
 HEARD = 2 / 3  # of the noise, from its beginning: what models of a cross-validation are trained with
 TWO_THIRDS = "of which two thirds"  # and what their files say of it
@@ -20,6 +21,11 @@ DS1 = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 2
 def ds1_recordings(folder: Path) -> list[nl.Recording]:
     """The records of DS1 that a folder has."""
     return [nl.read_recording(path) for path in nl.list_recordings(folder) if path.stem in DS1]
+
+
+def noise_records(folder: Path, rate: float) -> dict[str, np.ndarray]:
+    """Wander and muscles [n, 2] by name, at a rate in Hz."""
+    return {name: resampled(nl.read_recording(folder / f"{name}.hea"), rate) for name in ("bw", "ma")}
 
 
 def resampled(recording: nl.Recording, rate: float) -> np.ndarray:
@@ -91,9 +97,18 @@ def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> arg
     return parser
 
 
-def names_of(recordings: Sequence[nl.Recording]) -> list[str]:
-    """Their names."""
-    return [str(recording["name"]) for recording in recordings]
+def detector_to_adapt(
+    description: str | None, epochs: int, people: int, labelled: str, argv: list[str] | None
+) -> tuple[argparse.Namespace, nl.State]:
+    """What the examples are given that adapt a detector to a few people, of whom so much is labelled; the detector."""
+    parser = make_parser(description, epochs)
+    parser.add_argument("--records", type=Path, required=True, help="of the MIT-BIH Arrhythmia Database")
+    parser.add_argument("--checkpoint", type=Path, help="directory of a detector [ecg_r_peaks]")
+    parser.add_argument("--people", type=int, default=people, help=f"{labelled} [{people}]")
+    parser.add_argument("--seeds", type=int, default=3, help="each with other people and weights [3]")
+    given = start(parser, argv)
+    place = given.checkpoint
+    return given, nl.load_pretrained("ecg_r_peaks") if place is None else nl.load_checkpoint(place)
 
 
 def over_seeds(values: Sequence[float]) -> str:

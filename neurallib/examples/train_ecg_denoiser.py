@@ -1,7 +1,6 @@
 """How `ecg_denoiser` was made: from the MIT-BIH Arrhythmia Database and its noise records to the shipped directory.
 
-The records: `python -c "import wfdb; wfdb.dl_database('mitdb', 'mitdb'); wfdb.dl_database('nstdb', 'nstdb')"`, or
-https://physionet.org/content/mitdb and https://physionet.org/content/nstdb (both ODC-By 1.0). Then
+Where to get the records says `train_ecg_r_peaks`. Then
 `python -m neurallib.examples.train_ecg_denoiser --records mitdb --noise nstdb --out results`. Only the records of DS1
 are looked at. Models of the cross-validation meet neither the people nor the last third of the noise that they are
 measured on. What was finished before it was stopped is not trained again, and a training that was stopped in the middle
@@ -23,11 +22,10 @@ from torch import Tensor
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, names_of, other_shapes, recipe_parser, resampled, trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, kept, noise_records, other_shapes, recipe_parser, resampled,
+    trained_on,
 )  # fmt: skip
-from neurallib.examples.unusual_beats import (
-    SAMPLING_FREQUENCY, flutter, other_beats, ventricular_beats, wide_waves,
-)  # fmt: skip
+from neurallib.examples.unusual_beats import SAMPLING_FREQUENCY, flutter, other_beats, ventricular_beats, wide_waves
 
 WINDOW = 10  # s, that a recording is taken in, and that each epoch takes of a piece anew: scaled alike, each by itself
 PIECE = 20  # s
@@ -66,14 +64,14 @@ def main(argv: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
     speak(arguments.quiet)
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
-    noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
+    noise = noise_records(arguments.noise, SAMPLING_FREQUENCY)
     states: dict[str, nl.State] = {}  # by the name of the record that it never met
     measured: dict[int, dict[str, Any]] = {}
     folds = nl.split_people(recordings, folds=arguments.folds, seed=arguments.seed) if arguments.folds else {}
     for fold, part in folds.items():
         directory = arguments.out / f"denoiser_fold_{fold}"
         state = trained(part["train"], heard(noise), directory, arguments.fold_epochs, arguments.seed, TWO_THIRDS)
-        states |= dict.fromkeys(names_of(part["val"]), state)
+        states |= {recording["name"]: state for recording in part["val"]}
     for snr in MEASURED if folds else ():
         measured[snr] = measure(states, recordings, kept(noise), snr)
         logger.info("mixed noise, %d dB: %+.2f dB", snr, measured[snr]["average"]["snr_improvement_db"])
@@ -101,7 +99,8 @@ def trained(
         if not (place / "training_info.json").is_file():
             state["hparams"]["learning_rate"] = learning_rate
             n, noisy = max(1, round(share * epochs)), augmentation(noise, unusual)
-            state = learnt(state, items, noisy, n, seed, trained_on(names_of(recordings), said), runs)
+            told = trained_on((recording["name"] for recording in recordings), said)
+            state = learnt(state, items, noisy, n, seed, told, runs)
             logger.info("%s: loss %.3f", place, state["training_info"]["validation_loss"])
             nl.save_checkpoint(state, place)
         state = nl.load_checkpoint(place)
@@ -225,11 +224,6 @@ def motion(n_steps: int, generator: np.random.Generator) -> np.ndarray:
     wave = np.sin(np.arange(WINDOW * SAMPLING_FREQUENCY))[:, None]
     moved = [one(wave, wave, generator)[0] - wave for _ in range(n_steps // len(wave) + 1)]
     return np.concatenate(moved)[:n_steps]
-
-
-def noise_of(recording: nl.Recording) -> np.ndarray:
-    """Recorded noise [n, 2] at the recipe's rate."""
-    return resampled(recording, SAMPLING_FREQUENCY)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import torch
 import neurallib as nl
 from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, other_shapes, recipe_parser, resampled, trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, noise_records, other_shapes, recipe_parser, resampled, trained_on,
 )  # fmt: skip
 
 SAMPLING_FREQUENCY = 125  # Hz
@@ -83,7 +83,8 @@ def read(arguments: argparse.Namespace) -> Data:
     torch.set_num_threads(arguments.threads)
     recordings = ds1_recordings(arguments.records)
     records = {recording["name"]: recorded(recording) for recording in recordings}
-    noise = {name: noise_of(nl.read_recording(arguments.noise / f"{name}.hea")) for name in ("bw", "ma")}
+    noise = {name: high_passed(record, SAMPLING_FREQUENCY)  # without its drift
+             for name, record in noise_records(arguments.noise, SAMPLING_FREQUENCY).items()}  # fmt: skip
     folds: dict[Any, Any] = {}
     if arguments.folds:  # each with like shares of records that have many abnormal beats
         many = {name: len(record.abnormal) > MANY for name, record in records.items()}
@@ -120,11 +121,6 @@ def recorded(recording: nl.Recording) -> Recorded:
         labels[int(start) : int(stop) + 1] = np.nan
     abnormal = at[np.isin(symbols, list(BEATS - ORDINARY))].astype(int)
     return Recorded(recording["name"], signal, labels, abnormal)
-
-
-def noise_of(recording: nl.Recording) -> np.ndarray:
-    """Recorded noise [n, 2] at the recipe's rate, without its drift."""
-    return high_passed(resampled(recording, SAMPLING_FREQUENCY), SAMPLING_FREQUENCY)
 
 
 def pieces(records: Sequence[Recorded]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -215,19 +211,30 @@ def trained(
         n_features=1, hid_dim=64, n_layers=2, bidirectional=True, dropout=0.1, learning_rate=4e-3,
         model_name="ecg_r_peaks", fold=2, steps=STEPS, seed=seed,
     )  # fmt: skip
+    return learnt(
+        state, records, directory, EVENTS, WINDOW, lambda x, y: (x, y), said, epochs=epochs, seed=seed,
+        normalization="block", augment=augmentation(noise), trained_for="R-peak detection",
+    )  # fmt: skip
+
+
+def learnt(
+    state: nl.State, records: Sequence[Recorded], directory: Path, events: dict[str, float], window: float | None,
+    asked: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], said: str, **options: Any,
+) -> nl.State:  # fmt: skip
+    """The state after training on pieces of some records, saved into the directory; `asked` makes of a piece what
+    training asks for."""
     items = pieces(records)
     # The schedule decides when training ends; what is watched here is that it learns.
-    watched = [(x[: len(x) // 2], y[: len(y) // 2]) for x, y in items[::10] if not np.isnan(y[: len(y) // 2]).all()]
+    watched = [asked(x[: len(x) // 2], y[: len(y) // 2]) for x, y in items[::10]]
     state = nl.train(
-        state, items, watched, epochs=epochs, batch_size=32, normalization="block",
-        sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=augmentation(noise), seed=seed,
-        gradient_clip_val=1.0, enable_progress_bar=False, trained_for="R-peak detection",
+        state, items, [pair for pair in watched if not np.isnan(pair[1]).all()], batch_size=32,
+        sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", gradient_clip_val=1.0, enable_progress_bar=False,
         dataset_name=trained_on((record.name for record in records), said),
-        results_directory=directory.parent / "runs", resume=True,
+        results_directory=directory.parent / "runs", resume=True, **options,
     )  # fmt: skip
     state["training_info"]["checkpoints_directory"] = None  # the run's, which nothing needs from here on
-    state["preprocessing"]["window"] = WINDOW
-    state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
+    state["preprocessing"]["window"] = window
+    state["postprocessing"] = {"outputs": ["R-peak"], "events": events}
     info = state["training_info"]
     logger.info("%s: loss %.4f after %.0f s", directory, info["validation_loss"], info["training_time"])
     nl.save_checkpoint(state, directory)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import neurallib as nl
-from neurallib.examples.recipes import TWO_THIRDS, heard, recipe_parser, resampled, trained_on
-from neurallib.examples.train_ecg_r_peaks import SAMPLING_FREQUENCY, Recorded, cross_validated, pieces, read
+from neurallib.examples.recipes import TWO_THIRDS, heard, recipe_parser, resampled
+from neurallib.examples.train_ecg_r_peaks import SAMPLING_FREQUENCY, Recorded, cross_validated, learnt, read
 from neurallib.examples.train_ecg_r_peaks import augmentation as augmentation_of_all
 
 DELAY = 0.088  # s, by which labels are later than beats: something of a beat is heard before it is told
@@ -86,21 +86,10 @@ def trained(
         n_features=1, hid_dim=64, n_layers=2, learning_rate=4e-3, model_name="ecg_r_peaks_stream", fold=2, steps=STEPS,
         seed=seed,
     )  # fmt: skip
-    items = pieces(records)
-    watched = [later(x[: len(x) // 2], y[: len(y) // 2]) for x, y in items[::10]]
-    state = nl.train(
-        state, items, [pair for pair in watched if not np.isnan(pair[1]).all()], epochs=epochs, batch_size=32,
-        normalization=None, sampling_frequency=SAMPLING_FREQUENCY, optimizer="adamw", augment=augmentation(noise),
-        seed=seed, gradient_clip_val=1.0, enable_progress_bar=False, trained_for="R-peak detection in streams",
-        dataset_name=trained_on((record.name for record in records), said),
-        results_directory=directory.parent / "runs", resume=True,
+    return learnt(
+        state, records, directory, EVENTS, None, later, said, epochs=epochs, seed=seed, normalization=None,
+        augment=augmentation(noise), trained_for="R-peak detection in streams",
     )  # fmt: skip
-    state["training_info"]["checkpoints_directory"] = None  # the run's, which nothing needs from here on
-    state["postprocessing"] = {"outputs": ["R-peak"], "events": EVENTS}
-    info = state["training_info"]
-    logger.info("%s: loss %.4f after %.0f s", directory, info["validation_loss"], info["training_time"])
-    nl.save_checkpoint(state, directory)
-    return state
 
 
 def lateness(state: nl.State, recordings: Sequence[nl.Recording]) -> list[float]:

@@ -26,7 +26,8 @@ def check_delay(state: State, data: PreparedData) -> None:
         x = x[:_STEPS]
         with torch.inference_mode():
             logits = forward(state["weights"], state["hparams"], x[None], torch.tensor([len(x)]), None, False)[0]
-        at = (torch.arange(len(x)) / float(data.rate)).long().clamp(max=len(y) - 1)  # y has the steps that were given
+        given = torch.arange(len(x)) / float(data.handed.conversion.rate)  # y has the steps that were given
+        at = given.long().clamp(max=len(y) - 1)
         seen, labelled = torch.sigmoid(logits[:, 0]), y[at, 0] > 0.5
         here += float(seen[labelled].sum())
         later += float(seen[n:][labelled[: max(len(x) - n, 0)]].sum())

@@ -12,7 +12,7 @@ from neurallib.checks import number
 from neurallib.measures.by_person import Measures
 from neurallib.measures.events import peak_scores
 from neurallib.names import hinted
-from neurallib.signals.smoothing import as_numbers
+from neurallib.signals.smoothing import as_values
 
 Peaks = tuple[ArrayLike, ArrayLike] | Callable[[np.ndarray], ArrayLike]
 
@@ -102,7 +102,7 @@ def denoising_scores(
 
 def as_columns(name: str, given: Any) -> np.ndarray:
     """A signal as float64 [T, C]."""
-    values = as_numbers(given, name).astype(np.float64)
+    values = as_values(given, name).astype(np.float64)
     if values.ndim not in (1, 2) or values.size == 0:
         raise ValueError(f"{name} has shape {values.shape}; expected [T] or [T, C], neither of them 0.")
     return values[:, None] if values.ndim == 1 else values

@@ -18,7 +18,7 @@ from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
-from neurallib.signals.smoothing import as_numbers
+from neurallib.signals.smoothing import as_values
 from neurallib.state import State
 from neurallib.tasks import Task, describe
 
@@ -75,7 +75,7 @@ def values_of(answer: Any) -> np.ndarray:
 
 def columns_of(answer: Any, recording: Recording) -> np.ndarray:
     """The same, float64 [T, C]."""
-    values = as_numbers(values_of(answer), f"an answer for {name_of(recording)}")
+    values = as_values(values_of(answer), f"an answer for {name_of(recording)}")
     return (values[:, None] if values.ndim == 1 else values).astype(np.float64)
 
 
@@ -99,7 +99,7 @@ def intervals_of(
     those of a yes or with one of the names."""
     n_steps, rate = len(recording["signal"]), float(recording["sampling_frequency"])
     said, what = answer if isinstance(answer, Mapping) else {}, f"the {what} {name_of(recording)}"
-    values = None if said and "output" not in said else np.atleast_1d(as_numbers(said.get("output", answer), what))
+    values = None if said and "output" not in said else np.atleast_1d(as_values(said.get("output", answer), what))
     if values is None or not said and (values.size == 0 or values.ndim == 2 and len(values) != n_steps):
         if "name" in said:
             chosen = np.array([name in (names or said["name"]) for name in said["name"]], bool)

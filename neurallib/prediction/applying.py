@@ -72,7 +72,7 @@ def answers(
     order = sorted(range(len(data.lengths)), key=lambda i: -data.lengths[i])
     long = [[i] for i in order if data.cut(i)]
     batches = long + cut_batches([i for i in order if not data.cut(i)], data.lengths, batch_size)
-    sums, untold = np.zeros(3), data.untold and "doubt" in state["postprocessing"]["events"]
+    sums, untold = np.zeros(3), data.handed.untold and "doubt" in state["postprocessing"]["events"]
     for places in progress(batches, enable_progress_bar, unit="batch"):
         if len(places) == 1 and (window := data.cut(places[0])):
             made = _in_windows(apply, data, places[0], window, task)
@@ -117,7 +117,7 @@ def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> A
     x, lengths = pad(xs) if len(xs) > 1 else (xs[0][None], torch.full((1,), data.lengths[places[0]]))
     given = [data.given_lengths[i] for i in places]
     logits = apply(x, lengths)
-    if not task.seq2one and data.resamples:
+    if not task.seq2one and data.handed.conversion.resamples:
         rows = [_given_steps(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
         logits, lengths = pad(rows)
     if len(ys) == 1:
@@ -162,7 +162,7 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
         y = torch.from_numpy(scale.apply(y.numpy()[None])[0]) if y.numel() else y
     elif scale is not None:
         scale = scale.over_steps(1 + logits.dim())
-    if not task.seq2one and data.resamples:
+    if not task.seq2one and data.handed.conversion.resamples:
         logits = _given_steps(logits, n_given, data, task)
     lengths = torch.tensor([n_given], device=logits.device)
     return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
@@ -170,7 +170,7 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
 
 def _given_steps(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:
     """Logits [n, K] for the steps that were handed in."""
-    values = mapped_back(logits.cpu().numpy(), n_given, data.rate, task)
+    values = mapped_back(logits.cpu().numpy(), n_given, data.handed.conversion.rate, task)
     return torch.from_numpy(values.astype(np.float32)).to(logits.device)
 
 

@@ -27,13 +27,7 @@ HEAD = 1 << 14  # bytes within which a head ends: numpy reads none of more than 
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Read an array of numbers; it cannot be written to.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a whole .npy file of real numbers.
-    """
+    """An array of numbers, which cannot be written to, of a whole .npy file; ValueError of any other."""
     with told_by(path, _NUMBERS), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(HEAD if size >= MAPPED else -1)
@@ -58,29 +52,21 @@ def write_array(path: Path, values: np.ndarray) -> None:
 
 def as_array(given: Any, name: str = "what came") -> np.ndarray:
     """Anything as an array, a Tensor wherever it lies among them; what is masked is nan, and an array is not copied.
-
-    Raises
-    ------
-    ValueError
-        If it is none, such as lists of different lengths or a tensor without numbers; the error calls it `name`.
+    ValueError, which calls it `name`, of what is none, such as lists of different lengths or a tensor without numbers.
     """
     try:
-        return _as_array(given)
+        if isinstance(given, Tensor):
+            given = given.detach().cpu().resolve_conj()
+            given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
+        if np.ma.is_masked(given) and given.dtype.kind in "biuf":
+            given = given.astype(given.dtype if given.dtype.kind == "f" else np.float64).filled(np.nan)
+        array: np.ndarray = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+        if array.dtype == object and hasattr(given, "to_numpy"):
+            with contextlib.suppress(TypeError, ValueError):  # of pandas' own types, whose missing values are no floats
+                array = given.to_numpy(dtype=np.float64, na_value=np.nan)
+        return array
     except (TypeError, ValueError, RuntimeError) as error:  # of numpy, torch and pandas
         raise ValueError(f"{name} is no array of numbers: {str(error).partition(chr(10))[0]}") from error
-
-
-def _as_array(given: Any) -> np.ndarray:
-    if isinstance(given, Tensor):
-        given = given.detach().cpu().resolve_conj()
-        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()  # numpy knows no bfloat16
-    if np.ma.is_masked(given) and given.dtype.kind in "biuf":
-        given = given.astype(given.dtype if given.dtype.kind == "f" else np.float64).filled(np.nan)
-    array: np.ndarray = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
-    if array.dtype == object and hasattr(given, "to_numpy"):
-        with contextlib.suppress(TypeError, ValueError):  # of pandas' own types, whose missing values are no floats
-            array = given.to_numpy(dtype=np.float64, na_value=np.nan)
-    return array
 
 
 def is_recording(given: Any) -> bool:
@@ -188,6 +174,11 @@ def bridged(rows: np.ndarray) -> np.ndarray:
     at = np.arange(len(rows))
     lines = [np.interp(at, at[told], column[told]) for column, told in zip(rows.T, there.T, strict=True)]
     return np.stack(lines, axis=1).astype(rows.dtype)
+
+
+def runs_of(there: np.ndarray) -> np.ndarray:
+    """int64 [n, 2], from where (included) to where (not included) bool [T] is true."""
+    return np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2)
 
 
 def joined(segments: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:

@@ -10,13 +10,13 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.checks import number, takes
-from neurallib.signals.arrays import as_numbers
+from neurallib.signals.arrays import as_numbers, runs_of
 from neurallib.signals.targets import as_target
+from neurallib.state import Pair
 from neurallib.tasks import Task
 from neurallib.warn import noted
 
 _PARTS = 8  # of a signal, whose median size is that of its beats
-Pair = tuple[np.ndarray, np.ndarray]
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[Any, Any]]
 
 
@@ -29,13 +29,8 @@ class Augmentation(NamedTuple):
     def draw(
         self, x: np.ndarray, y: Tensor, *, place: int, epoch: int, task: Task, name: str
     ) -> tuple[np.ndarray, Tensor]:
-        """The signal at `place` in the data as it is in an epoch, checked; the function gets arrays of its own.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If what the function gives is no signal with a target.
-        """
+        """The signal at `place` in the data as it is in an epoch, or an error where the function, which gets arrays of
+        its own, gives no signal with a target."""
         # Seed, epoch and place in one list would be ambiguous: numpy takes (7, 1) and (7, 1, 0) for the same.
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, place)))
         with noted(f"augment was given {name} in epoch {epoch + 1}."):
@@ -121,8 +116,7 @@ def heights(x: np.ndarray) -> np.ndarray:
     """How high the beats of each channel are [C]: the median of what parts of a signal [T, C] have from peak to peak,
     gaps left out."""
     parts = np.array_split(x, min(_PARTS, len(x)))
-    found: np.ndarray = np.nanmedian([np.fmax.reduce(part) - np.fmin.reduce(part) for part in parts], axis=0)
-    return found
+    return np.asarray(np.nanmedian([np.fmax.reduce(part) - np.fmin.reduce(part) for part in parts], axis=0))
 
 
 def is_per_step(x: np.ndarray, y: np.ndarray) -> bool:
@@ -133,8 +127,7 @@ def is_per_step(x: np.ndarray, y: np.ndarray) -> bool:
 def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
     """From where to where a target of yes and no [T] or [T, 1] is above a half: its events."""
     above = (y if y.ndim == 1 else np.nan_to_num(y).max(axis=1)) > 0.5
-    ends = np.flatnonzero(np.diff(np.pad(above, 1).astype(np.int8))).tolist()
-    return list(zip(ends[::2], ends[1::2], strict=True))
+    return [(start, stop) for start, stop in runs_of(above).tolist()]
 
 
 def at_places(x: np.ndarray, y: np.ndarray, places: np.ndarray) -> Pair:

@@ -8,7 +8,8 @@ import numpy as np
 
 from neurallib.checks import integer, interval, number, seconds
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, Pair, as_part, at_places, between, checked, is_per_step, label_runs
+from neurallib.signals.augmentation import Augment, as_part, at_places, between, checked, is_per_step, label_runs
+from neurallib.state import Pair
 
 
 def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:

@@ -45,8 +45,7 @@ def collate_fn(items: Sequence[tuple[Any, Any]]) -> Batch:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> batch = nl.collate_fn([(np.ones((3, 2)), np.ones(3)), (np.ones((5, 2)), np.ones(5))])
     >>> batch["x"].shape, batch["lengths"]
     (torch.Size([2, 5, 2]), tensor([3, 5]))
@@ -94,22 +93,10 @@ def cut_batches(
 
 
 class BatchOrder:
-    """The places of the signals of each batch, epoch by epoch: what a DataLoader calls a batch sampler.
+    """The places of the signals of each batch, epoch by epoch, by the options of `make_loader`: a batch sampler.
 
-    Parameters
-    ----------
-    lengths : sequence of int
-        T of each signal.
-    batch_size : int
-        Signals a batch; the last may be smaller.
-    shuffle : bool
-        Another order each epoch, drawn from `seed` and the epoch alone.
-    bucketing : bool
-        Put signals of similar length together: sorted by length (ties, and neighbours within a tenth of it, in drawn
-        order), cut into batches of at most MAX_PADDED_STEPS, and the batches shuffled.
-    rank, world_size : int
-        Which of how many processes this is: each has its own batches, all equally many (the first ones twice where
-        they do not divide).
+    For `bucketing` they are sorted by length (ties, and neighbours within a tenth of it, in drawn order), cut into
+    batches of at most MAX_PADDED_STEPS, and the batches shuffled.
     """
 
     def __init__(
@@ -126,7 +113,7 @@ class BatchOrder:
         self._lengths = np.asarray(lengths)
         self._shuffle, self._bucketing = shuffle, bucketing
         self._seed, self._rank, self._world_size = seed, rank, world_size
-        self._epoch = 0
+        self.epoch = 0  # whose order comes next; each pass is one epoch on
         # How many signals each batch holds is the same in every epoch, because Lightning asks for the number once.
         places = range(len(lengths))
         if bucketing:
@@ -135,21 +122,16 @@ class BatchOrder:
             sizes = [len(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
         self._ends = np.cumsum(sizes)
 
-    @property
-    def epoch(self) -> int:
-        """The epoch, from 0, whose order comes next."""
-        return self._epoch
-
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next; without it, each pass is one epoch on."""
-        self._epoch = epoch
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-len(self._ends) // self._world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self._seed, self._epoch))
-        self._epoch += 1
+        rng = np.random.default_rng((self._seed, self.epoch))
+        self.epoch += 1
         order = np.arange(len(self._lengths))
         if self._shuffle:
             order = rng.permutation(order)
@@ -261,8 +243,7 @@ def make_loader(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1)
     >>> data = nl.prepare(state, [(np.zeros((n, 1)), np.zeros((n, 1))) for n in (5, 9, 6, 8)])
     >>> [batch["lengths"].tolist() for batch in nl.make_loader(data, batch_size=2)]

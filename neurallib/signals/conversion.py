@@ -39,8 +39,6 @@ _OF_ITS_OWN = {"nu", "n.u.", "au", "a.u.", "raw", "adc", "counts", "lsb", "no un
 _COARSE = 8  # times slower than what a state learnt from: of most of its waves nothing is left
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
 _WORDS = {"femto": "f", "pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
-
-
 _SAME = Fraction(1)
 
 
@@ -86,8 +84,7 @@ def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
 
     x = np.asarray(x, dtype=np.float64)
     offset = x.mean(axis=0)
-    y: np.ndarray = resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge") + offset
-    return y
+    return np.asarray(resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge") + offset)
 
 
 def handed_to(
@@ -125,15 +122,8 @@ def conversion(
     units: Sequence[str] | str | None = None,
     tell: bool = True,
 ) -> Conversion:
-    """What has to be done to signals of this frequency, these channels and units for a state that knows its own; with
-    a word where channels are picked or units converted, unless not to `tell`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is none of its kind, a channel of the state is not there, units measure different things, or the
-        frequency is given and the state knows none.
-    """
+    """What has to be done to signals of this frequency, these channels and units for a state that knows its own, or an
+    error where nothing can be; with a word where channels are picked or units converted, unless not to `tell`."""
     names = _names("channels", channels, None)
     columns = _columns(known["channels"], names, n_features)
     n_given = n_features if names is None else len(names)
@@ -150,10 +140,7 @@ def conversion(
 
 
 def adopted(
-    known: Preprocessing,
-    n_features: int,
-    channels: Sequence[str] | None,
-    units: Sequence[str] | str | None,
+    known: Preprocessing, n_features: int, channels: Sequence[str] | None, units: Sequence[str] | str | None
 ) -> Preprocessing:
     """The preprocessing that has taken over the names of the channels and the units which it did not know."""
     names = _names("channels", channels, None)
@@ -201,8 +188,12 @@ def _columns(known: list[str] | None, given: list[str] | None, n_features: int) 
 def _factors(known: list[str] | None, given: list[str] | None) -> np.ndarray | None:
     if known is None or given is None:
         return None
-    factors = np.array([_factor(theirs, own) for theirs, own in zip(given, known, strict=True)])
-    return None if (factors == 1).all() else factors
+    factors = [unit_factor(theirs, own) for theirs, own in zip(given, known, strict=True)]
+    if None in factors:
+        at = factors.index(None)
+        came = f"units={given[at]!r}; the state was trained on {known[at]!r}"
+        raise ValueError(f"{came}, and nothing converts one to the other.")
+    return None if all(factor == 1 for factor in factors) else np.array(factors)
 
 
 def unit_factor(given: str, wanted: str) -> float | None:
@@ -218,13 +209,6 @@ def is_unit(text: str) -> bool:
     """Whether a text is a unit that is known, be it one of no measure, such as "a.u."."""
     name = text.strip()
     return name.lower() in _OF_ITS_OWN or _measure(name)[0] in {dimension for dimension, _ in _BASES.values()}
-
-
-def _factor(given: str, known: str) -> float:
-    factor = unit_factor(given, known)
-    if factor is None:
-        raise ValueError(f"units={given!r}; the state was trained on {known!r}, and nothing converts one to the other.")
-    return factor
 
 
 def _measure(unit: str) -> tuple[str, float]:

@@ -14,9 +14,8 @@ from neurallib.progress import progress
 from neurallib.signals.annotations import looked_for, unwanted
 from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
-from neurallib.signals.dataset_channels import TargetChannels
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
-from neurallib.signals.dataset_targets import Place, Target, has_labels, target_of
+from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, target_of
 from neurallib.signals.far_values import far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
@@ -39,13 +38,7 @@ class Job(NamedTuple):
 
 
 def make_files(job: Job) -> dict[str, Any]:
-    """Write the files of a recording; what the manifest says of it.
-
-    Raises
-    ------
-    ValueError
-        If the recording cannot be read, or its target does not fit; names it.
-    """
+    """Write the files of a recording; what the manifest says of it."""
     recording = read_source(job.name, job.source, job.reading)
     recording = like_first(recording, job.name, job.first, asked=job.reading.get("channels") is not None)
     own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
@@ -98,13 +91,7 @@ def make_files(job: Job) -> dict[str, Any]:
 
 
 def made(jobs: list[Job], n_workers: int, bar: bool) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """What the manifest says of each recording, whose files are then written, by one process or several.
-
-    Raises
-    ------
-    RuntimeError
-        If one of several processes ended.
-    """
+    """What the manifest says of each recording, whose files are then written, by one process or several."""
     if n_workers == 1 or len(jobs) < 2:
         for job in progress(jobs, bar, "recordings", unit="recording"):
             yield job, make_files(job)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from neurallib.checks import as_path
+from neurallib.checks import as_list, as_path
 from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.signals.arrays import check_plain
@@ -32,8 +32,7 @@ def named_sources(recordings: Any) -> dict[str, Any]:
     """The recordings by their names; paths stay paths, so that one is in memory at a time."""
     if isinstance(recordings, (str, os.PathLike)):
         recordings = list_recordings(recordings)
-    if hasattr(recordings, "tolist") and np.ndim(recordings) == 1:  # a column of a table
-        recordings = recordings.tolist()
+    recordings = as_list(recordings)
     check_plain(recordings, "recordings")
     if isinstance(recordings, Mapping):
         if "signal" in recordings:
@@ -64,13 +63,7 @@ def _name(item: Any, i: int) -> str:
 
 
 def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any]) -> First:
-    """What the first of some recordings says of its signal, as it is asked for; the signal itself is not read.
-
-    Raises
-    ------
-    ValueError
-        If there are options for reading recordings that are all in memory.
-    """
+    """What the first of some recordings says of its signal, as it is asked for; the signal itself is not read."""
     unread = [option for option in reading if option not in ("channels", "units")]
     if unread and all(isinstance(source, Mapping) for source in sources.values()):
         raise ValueError(f"read_options has {listing(unread)}; recordings in memory are read already: leave it out.")
@@ -100,13 +93,7 @@ def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any])
 
 def like_first(recording: Recording, name: str, first: First, asked: bool) -> Recording:
     """The recording with its channels in the order of the first one's, unless they are `asked` for, and in the first
-    one's units where both say theirs.
-
-    Raises
-    ------
-    ValueError
-        If its channels have other names, or units that measure something else; names both recordings.
-    """
+    one's units where both say theirs; ValueError where it has others."""
     names, order = recording["channels"], list(range(len(recording["channels"])))
     if not asked and names != first.channels:
         if sorted(names) != sorted(first.channels) or len(set(names)) < len(names):

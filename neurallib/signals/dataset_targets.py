@@ -1,4 +1,5 @@
-"""The targets of a data set: what they are in words, and that they fit the signals that they are written beside."""
+"""The targets of a data set, channels of the recordings themselves among them: what they are in words, and that they
+fit the signals that they are written beside."""
 
 from __future__ import annotations
 
@@ -10,13 +11,54 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.functions import content_sum, described
-from neurallib.signals.dataset_channels import TargetChannels
+from neurallib.names import listing
+from neurallib.signals.dataset_sources import first_of
 from neurallib.signals.event_targets import interval_target, label_target
+from neurallib.signals.lazy import picked
 from neurallib.signals.recordings import Recording
 from neurallib.warn import noted
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
 _OUTPUTS = 100  # a list of more values is no vector of outputs; one that is has the shape [1, K]
+
+
+class TargetChannels(NamedTuple):
+    """A target: the last channels of a recording, which are no input."""
+
+    outputs: list[str]  # what a model's are called
+
+    def __call__(self, recording: Recording) -> np.ndarray:
+        """float32 [T, K]."""
+        return np.asarray(recording["signal"][:, -len(self.outputs) :])
+
+    def __str__(self) -> str:
+        return f"channels {listing(self.outputs)}"
+
+
+def channels_of(
+    target: Any, sources: Mapping[str, Any], reading: dict[str, Any]
+) -> tuple[TargetChannels | None, dict[str, Any]]:
+    """The channels that a target names, None where it is none of names, and how recordings are read: these behind those
+    that are asked for, by default all others. ValueError where the first recording has no such channels, or no others.
+    """
+    asked = [target] if isinstance(target, str) else target
+    if not isinstance(asked, (list, tuple)) or not asked or not all(isinstance(each, (str, tuple)) for each in asked):
+        return None, reading
+    channels, units = reading["channels"], reading["units"]
+    if channels is None:
+        first = first_of(sources, {**reading, "units": None})
+        taken = picked(list(asked), first.channels, repr(first.name))
+        channels = [name for column, name in enumerate(first.channels) if column not in taken]
+        if not channels:
+            way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
+            raise ValueError(f"target={target!r} is all that {first.name!r} has; {way}.")
+    channels = [channels] if isinstance(channels, (str, int)) else list(channels)
+    first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None})
+    own = list(zip(first.channels, first.units, strict=True))[len(channels) :]
+    if units is not None:
+        units = [*([units] * len(channels) if isinstance(units, str) else units), *(unit for _, unit in own)]
+    outputs = [f"{name} ({unit})" if unit else name for name, unit in own]
+    return TargetChannels(outputs), {**reading, "channels": [*channels, *asked], "units": units}
 
 
 class Place(NamedTuple):
@@ -42,13 +84,8 @@ def _as_given(values: Any) -> Any:
 
 
 def target_of(target: Target, name: str, recording: Recording, place: Place) -> np.ndarray:
-    """The target of a recording as it is written, or of a part of it.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or of another length; names the recording.
-    """
+    """The target of a recording as it is written, or of a part of it; ValueError where it is none, or of another
+    length."""
     if isinstance(target, Mapping):
         if name not in target:
             raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")

@@ -10,7 +10,8 @@ import numpy as np
 from neurallib.checks import boolean, choice, interval, number, several
 from neurallib.names import hinted
 from neurallib.signals.arrays import as_numbers, is_recording, kind_of
-from neurallib.signals.augmentation import Augment, Pair, checked, heights
+from neurallib.signals.augmentation import Augment, checked, heights
+from neurallib.state import Pair
 
 REFERENCES = ("beats", "signal")
 
@@ -103,9 +104,8 @@ def augment_motion(
     snr : (float, float)
         dB, between which the signal-to-noise ratio is drawn anew for each signal.
     reference : str
-        What counts as the signal's power: "beats", an eighth of the square of its height from peak to peak (the
-        median of eight parts), as the MIT-BIH Noise Stress Test Database has it; "signal", its variance. Each channel
-        has its own.
+        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts); "signal", its variance.
 
     Returns
     -------
@@ -161,9 +161,8 @@ def augment_hum(
     snr : (float, float)
         dB, between which the signal-to-noise ratio is drawn anew for each signal.
     reference : str
-        What counts as the signal's power: "beats", an eighth of the square of its height from peak to peak (the
-        median of eight parts), as the MIT-BIH Noise Stress Test Database has it; "signal", its variance. Each channel
-        has its own.
+        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
+        median of eight parts); "signal", its variance.
 
     Returns
     -------
@@ -228,8 +227,7 @@ def _record(i: int, noise: Any) -> np.ndarray:
 def _gain(x: np.ndarray, snr: float, reference: str) -> np.ndarray:
     """What noise of unit power is multiplied by, for each channel [C]."""
     power = x.var(axis=0) if reference == "signal" else heights(x) ** 2 / 8
-    gain: np.ndarray = np.sqrt(power / 10 ** (snr / 10))
-    return gain
+    return np.sqrt(power / 10 ** (snr / 10))
 
 
 def _noise(
@@ -251,8 +249,7 @@ def _noise(
     piece = np.interp(np.linspace(0, wanted - 1, n_steps), np.arange(wanted), piece)
     piece = piece - piece.mean()
     loud = 0.5 * piece.std() + 0.5 * float(loudness[which][channel])
-    one: np.ndarray = piece * generator.choice([-1.0, 1.0]) / (loud if loud > 0 else 1.0)
-    return one
+    return np.asarray(piece * generator.choice([-1.0, 1.0]) / (loud if loud > 0 else 1.0))
 
 
 def _rumble(n_steps: int, rate: float, generator: np.random.Generator) -> np.ndarray:
@@ -264,9 +261,8 @@ def _rumble(n_steps: int, rate: float, generator: np.random.Generator) -> np.nda
     lead_in = round(2 * rate)
     waves = sosfilt(sections, generator.standard_normal(n_steps + lead_in))[lead_in:]
     if generator.random() < 0.5:
-        waves = waves * np.interp(
-            np.arange(n_steps), np.linspace(0, n_steps, 8), 10 ** generator.uniform(-1, 0.3, 8)
-        )
+        loudness = 10 ** generator.uniform(-1, 0.3, 8)
+        waves = waves * np.interp(np.arange(n_steps), np.linspace(0, n_steps, 8), loudness)
     if generator.random() < 0.3:  # spikes
         waves = np.sign(waves) * np.abs(waves) ** generator.uniform(1.2, 2)
     return _of_unit_power(waves)

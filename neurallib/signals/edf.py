@@ -21,44 +21,52 @@ MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the byt
 ANNOTATIONS = {"EDF Annotations", "BDF Annotations"}
 
 
-class _Layout(NamedTuple):
-    """Where the samples are: it travels to other processes."""
+class _Records(NamedTuple):
+    """What a header says of the data records."""
 
     path: Path
     header_bytes: int
-    record_bytes: int
+    n: int
     width: int  # bytes of a sample
-    offsets: list[int]  # bytes from the begin of a data record, of each channel
-    per_record: list[int]  # samples of each channel in a data record
-    scales: list[tuple[float, float] | str]
+    labels: list[str]  # of all channels, annotations too: where in a data record they are follows from all
+    per_record: list[int]  # samples of each
+    starts: list[int]  # bytes from the begin of a data record, of each; behind them its size
+
+
+class _Layout(NamedTuple):
+    """Where the samples are: it travels to other processes."""
+
+    records: _Records
+    places: list[int]  # of the channels that are signals
+    scales: list[tuple[float, float] | str]  # of these
     onsets: np.ndarray  # float64 [n], seconds from the first data record
     duration: float  # seconds of a data record
 
 
-def read_edf(path: Path) -> Contents:
-    """What an EDF, EDF+ or BDF file holds; its events are the annotations.
+def _records_of(path: Path) -> tuple[bytes, _Records]:
+    """How a file begins, with at least one data record, which tells fractions of a second; and what it says of all."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)
+    width, n_header, n_records = MAGIC[head[:8]], int(head[184:192]), int(head[236:244])
+    labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+    starts = (np.cumsum([0, *per_record]) * width).tolist()
+    return head, _Records(path, n_header, n_records, width, labels, per_record, starts)
 
-    Raises
-    ------
-    ModuleNotFoundError
-        If edfio is not installed.
-    ValueError
-        If the file is cut, its header cannot be read, or it holds no signal.
-    """
+
+def read_edf(path: Path) -> Contents:
+    """What an EDF, EDF+ or BDF file holds; its events are the annotations."""
     with told_by(path):
         return _contents(path)
 
 
 def _contents(path: Path) -> Contents:
-    with open(path, "rb") as file:
-        head = file.read(1 << 20)  # the header and at least one data record, which tells fractions of a second
-    width, edfio = MAGIC[head[:8]], _edfio()
+    edfio = _edfio()
     try:
-        n_header, n_records, duration = int(head[184:192]), int(head[236:244]), float(head[244:252])
-        labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
-        if duration <= 0 and set(labels) - ANNOTATIONS:
+        head, records = _records_of(path)
+        duration = float(head[244:252])
+        if duration <= 0 and set(records.labels) - ANNOTATIONS:
             raise ValueError(f"a data record lasts {duration:g} s; expected more than 0")
-        read = _parsed(edfio, head, width)
+        read = _parsed(edfio, head, records.width)
         signals = list(read.signals)
         scales = [_scale(signal) for signal in signals]
         units = [signal.physical_dimension.strip() for signal in signals]
@@ -66,11 +74,8 @@ def _contents(path: Path) -> Contents:
         raise ValueError(f"cannot read the header of {path}: {error}") from error
     if not signals:
         raise ValueError(f"{path} holds no signal, only annotations; name it as the annotator of its recording.")
-    starts = (np.cumsum([0, *per_record]) * width).tolist()
-    n_records = _whole_records(path, n_header, starts[-1], n_records)
-    places = [i for i, label in enumerate(labels) if label not in ANNOTATIONS]
-    blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
-    onsets, events = _annotations(path, n_header, starts[-1], n_records, blocks)
+    n_records = _whole_records(records)
+    onsets, events = _annotations(records, n_records)
     if len(onsets) != n_records:  # plain EDF
         if "+D" in read.reserved:
             raise ValueError(f"{path} has gaps, but {n_records - len(onsets)} data records do not say when they begin.")
@@ -78,18 +83,15 @@ def _contents(path: Path) -> Contents:
     if (np.diff(onsets) < 0.5 * duration).any():
         at = int(np.argmin(np.diff(onsets))) + 1
         raise ValueError(f"{path} goes back in time: data record {at} begins at {onsets[at]:g} s.")
-    zero, lengths = float(onsets[0]), [per_record[i] for i in places]
+    places = [i for i, label in enumerate(records.labels) if label not in ANNOTATIONS]
+    zero, lengths = float(onsets[0]), [records.per_record[i] for i in places]
     rates = [n / duration for n in lengths]
-    layout = _Layout(
-        path, n_header, starts[-1], width, [starts[i] for i in places], lengths,
-        scales, onsets - zero, duration,
-    )  # fmt: skip
     return Contents(
         channels=[signal.label or str(k) for k, signal in enumerate(signals)],
         units=units,
         rates=rates,
         lengths=[round(float(onsets[-1] - zero) * rate) + n for rate, n in zip(rates, lengths, strict=True)],
-        read=partial(_read, layout),
+        read=partial(_read, _Layout(records, places, scales, onsets - zero, duration)),
         events=[(onset - zero, text, length) for onset, text, length in events],
         person=_person(read),
         start_time=_start_time(read),
@@ -100,27 +102,17 @@ def _contents(path: Path) -> Contents:
 def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, float]]:
     """The annotations of an EDF+ or BDF+ file, with or without signals, in seconds from the start of a recording."""
     with told_by(path):
-        return _annotations_of(path, recording)
-
-
-def _annotations_of(path: Path, recording: Path) -> list[tuple[float, str, float]]:
-    with open(path, "rb") as file:
-        head = file.read(1 << 20)
-    try:
-        width, n_header = MAGIC[head[:8]], int(head[184:192])
-        labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
-        n_records = int(head[236:244])
-    except KeyError:
-        raise ValueError(f"{path} is no EDF+ or BDF+ file; expected one with the annotations of {recording}.") from None
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"cannot read the header of {path}: {error}") from error
-    starts = (np.cumsum([0, *per_record]) * width).tolist()
-    blocks = [(starts[i], per_record[i] * width) for i, label in enumerate(labels) if label in ANNOTATIONS]
-    n_records = _whole_records(path, n_header, starts[-1], n_records)
-    with open(recording, "rb") as file:
-        shift = _seconds_between(file.read(184), head)
-    events = _annotations(path, n_header, starts[-1], n_records, blocks)[1]
-    return [(onset + shift, text, duration) for onset, text, duration in events]
+        try:
+            head, records = _records_of(path)
+        except KeyError:
+            expected = f"expected one with the annotations of {recording}"
+            raise ValueError(f"{path} is no EDF+ or BDF+ file; {expected}.") from None
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"cannot read the header of {path}: {error}") from error
+        with open(recording, "rb") as file:
+            shift = _seconds_between(file.read(184), head)
+        events = _annotations(records, _whole_records(records))[1]
+        return [(onset + shift, text, duration) for onset, text, duration in events]
 
 
 def holds_signals(path: Path) -> bool:
@@ -162,7 +154,7 @@ def _parsed(edfio: Any, head: bytes, width: int) -> Any:
 
 
 def _fields(head: bytes, column: int, size: int, kind: Any) -> list[Any]:
-    """A field of every signal's header, annotations too: where in a data record they are follows from all."""
+    """A field of every channel's header, annotations too."""
     n = int(head[252:256])
     at = 256 + n * column
     return [kind(head[at + i * size : at + (i + 1) * size].decode("latin-1").strip()) for i in range(n)]
@@ -179,9 +171,10 @@ def _scale(signal: Any) -> tuple[float, float] | str:
     return gain, signal.physical_min - gain * low
 
 
-def _whole_records(path: Path, n_header: int, record_bytes: int, told: int) -> int:
+def _whole_records(records: _Records) -> int:
     """How many data records there are; -1 in a header stands for a recording that was not closed."""
-    there = (path.stat().st_size - n_header) // record_bytes if record_bytes else 0
+    path, told, record_bytes = records.path, records.n, records.starts[-1]
+    there = (path.stat().st_size - records.header_bytes) // record_bytes if record_bytes else 0
     words = f"its header tells of {told} data records, and {max(there, 0)} are there"
     if told > there or there < 1:
         keep = ": edfio.read_edf(path).write(another) makes a file of them" if there > 0 else ""
@@ -191,16 +184,16 @@ def _whole_records(path: Path, n_header: int, record_bytes: int, told: int) -> i
     return there
 
 
-def _annotations(
-    path: Path, n_header: int, record_bytes: int, n_records: int, blocks: list[tuple[int, int]]
-) -> tuple[np.ndarray, list[tuple[float, str, float]]]:
+def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tuple[float, str, float]]]:
     """When each data record begins (none in plain EDF), and the annotations (onset, text, duration); in seconds."""
     onsets: list[float] = []
     events: list[tuple[float, str, float]] = []
-    records = np.memmap(path, np.uint8, "r", n_header, (n_records, record_bytes))
-    for first, (start, size) in enumerate(blocks):
-        for row in np.ascontiguousarray(records[:, start : start + size]):
-            stamp = first == 0  # the first list of the first annotation channel tells the time
+    starts = records.starts
+    rows = np.memmap(records.path, np.uint8, "r", records.header_bytes, (n_records, starts[-1]))
+    channels = [i for i, label in enumerate(records.labels) if label in ANNOTATIONS]
+    for i in channels:
+        for row in np.ascontiguousarray(rows[:, starts[i] : starts[i + 1]]):
+            stamp = i == channels[0]  # the first list of the first annotation channel tells the time
             for entry in row.tobytes().split(b"\0"):
                 when, *texts = entry.split(b"\x14")
                 if not when:
@@ -209,7 +202,7 @@ def _annotations(
                 try:
                     seconds, lasts = float(onset), float(duration or 0)
                 except ValueError as error:
-                    raise ValueError(f"{path} holds an annotation at {when!r}, which is no time.") from error
+                    raise ValueError(f"{records.path} holds an annotation at {when!r}, which is no time.") from error
                 if stamp:
                     onsets.append(seconds)
                     stamp = False
@@ -220,18 +213,19 @@ def _annotations(
 
 def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndarray:
     """Samples [stop - start, C] of channels that have as many a data record; nan where data records are apart."""
-    n = layout.per_record[columns[0]]
+    told = layout.records
+    n = told.per_record[layout.places[columns[0]]]
     scales: list[tuple[float, float]] = []
     for column in columns:
         if isinstance(scale := layout.scales[column], str):
-            raise ValueError(f"{layout.path}: {scale}.")
+            raise ValueError(f"{told.path}: {scale}.")
         scales.append(scale)
     places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)
     # Onsets are told in decimals: less than a sample is no gap.
     apart = np.abs(np.diff(layout.onsets) - layout.duration) * n / layout.duration > 1
     runs = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(places)]])
     values = np.full((stop - start, len(columns)), np.nan)
-    records = np.memmap(layout.path, np.uint8, "r", layout.header_bytes, (len(places), layout.record_bytes))
+    records = np.memmap(told.path, np.uint8, "r", told.header_bytes, (len(places), told.starts[-1]))
     for i, j in zip(runs[:-1].tolist(), runs[1:].tolist(), strict=True):
         begin = int(places[i])
         first, last = max(start, begin), min(stop, begin + (j - i) * n)
@@ -240,8 +234,8 @@ def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndar
         low, high = i + (first - begin) // n, i - (-(last - begin) // n)
         skipped = first - begin - (low - i) * n
         for k, column in enumerate(columns):
-            at = layout.offsets[column]
-            digital = _digital(records[low:high, at : at + n * layout.width], layout.width)
+            at = told.starts[layout.places[column]]
+            digital = _digital(records[low:high, at : at + n * told.width], told.width)
             gain, shift = scales[k]
             values[first - start : last - start, k] = digital[skipped : skipped + last - first] * gain + shift
     return values

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from neurallib.checks import number, seconds
 from neurallib.names import hinted
-from neurallib.signals.smoothing import PART, as_numbers, as_probabilities, half_width, least_distance, smoothed
+from neurallib.signals.arrays import runs_of
+from neurallib.signals.smoothing import PART, as_column, half_width, least_distance, smoothed
 
 
 @hinted
@@ -67,8 +68,7 @@ def find_events(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> output = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.7, 0.8, 0.8, 0.8, 0.1])
     >>> nl.find_events(output, sampling_frequency=10, min_distance=0.3)
     array([0, 7])
@@ -97,12 +97,9 @@ class _Runs(NamedTuple):
 def _runs(values: np.ndarray, low: int, half: int, threshold: float) -> _Runs:
     """Those of one part, which may be cut at its ends."""
     level = smoothed(values, low, min(low + PART, len(values)), half)
-    above = np.zeros(len(level) + 2, np.int8)
-    above[1:-1] = level > threshold
-    change = np.diff(above)
-    start, stop = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    inside = np.flatnonzero(above[1:-1])
-    lengths = stop - start
+    above = level > threshold
+    start, stop = runs_of(above).T
+    inside, lengths = np.flatnonzero(above), stop - start
     first = np.cumsum(lengths) - lengths
     top = np.maximum.reduceat(level[inside], first) if len(start) else np.zeros(0)
     run = np.repeat(np.arange(len(start)), lengths)
@@ -154,13 +151,3 @@ def _apart(places: np.ndarray, heights: np.ndarray, distance: int) -> np.ndarray
         after = np.searchsorted(winners, at).clip(max=len(winners) - 1)
         left = left[np.minimum(np.abs(winners[after] - at), np.abs(at - winners[(after - 1).clip(0)])) >= distance]
     return kept
-
-
-def as_column(output: ArrayLike | Tensor) -> np.ndarray:
-    """Probabilities [T] or [T, 1] as [T]; a long output is not copied."""
-    values = as_numbers(output)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ValueError(f"output has shape {values.shape}; expected [T] or [T, 1]: one probability a step.")
-    return as_probabilities(values)

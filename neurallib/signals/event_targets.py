@@ -225,11 +225,6 @@ def _marked(recording: Any, whole: bool = True) -> Any:
     return known
 
 
-def _in_order(recording: Recording) -> list[tuple[int, str, float]]:
-    rows = zip(*events_of(recording), strict=True)
-    return sorted((int(sample), symbol, float(duration)) for sample, symbol, duration in rows)
-
-
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
     """int64 [T], the class of each sample, -1 where it is unknown; a warning where no event is of any."""
     class_of = _classes(classes, boolean("binary", binary))
@@ -247,7 +242,7 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
         raise ValueError(f"{said}; expected {own}, or {two} where that is meant.")
     n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
     target = np.full(n_steps, -1 if background is None else background, dtype=np.int64)
-    marked = [event for event in _in_order(recording) if event[1] in class_of]
+    marked = [event for event in sorted(zip(*events_of(recording), strict=True)) if event[1] in class_of]
     if marked and not any(duration > 0 for *_, duration in marked):
         said = f"the {len(marked)} events of {name_of(recording)} that are of classes have no duration"
         raise ValueError(f"{said}; expected how long each lasts, in seconds, in recording['events']['duration'].")

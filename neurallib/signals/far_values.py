@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurallib.names import listing
+from neurallib.signals.arrays import runs_of
 from neurallib.warn import warn
 
 Far = Counter[tuple[str, float, str]]  # samples by channel, value and the signal that they are in
@@ -36,7 +37,7 @@ def far_values(rows: np.ndarray, channels: Sequence[str], name: str) -> Far:
         reach = max(float(rest.max()) - middle, middle - float(rest.min()))
         for end in ends:
             apart = abs(float(end) - middle) / reach
-            if apart > _ALONE or apart > _APART and _longest(column == end) >= _HELD:
+            if apart > _ALONE or apart > _APART and np.diff(runs_of(column == end)).max() >= _HELD:
                 found[channel, float(end), name] += int(np.count_nonzero(column == end))
     return found
 
@@ -57,9 +58,3 @@ def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
             f"{each}, far from all else: a mark of lost samples, a spike, or an amplifier at its rail? It is taken as "
             f"signal, and what is around it may come out wrong. {way}"
         )
-
-
-def _longest(there: np.ndarray) -> int:
-    """The samples of the longest stretch."""
-    edges = np.flatnonzero(np.diff(there, prepend=False, append=False))
-    return int((edges[1::2] - edges[::2]).max())

@@ -52,8 +52,7 @@ class SignalFolder(Sequence[Pair]):
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> with tempfile.TemporaryDirectory() as root:
     ...     for side in ("x", "y"):
     ...         (Path(root) / side / "test").mkdir(parents=True)
@@ -158,8 +157,7 @@ def open_folder(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> with tempfile.TemporaryDirectory() as root:
     ...     for side in ("x", "y"):
     ...         (Path(root) / side / "train").mkdir(parents=True)
@@ -183,11 +181,11 @@ def open_folder(
         if not found:
             others = listing(sorted(path.name for path in folder.iterdir()))
             raise FileNotFoundError(f"no .npy file in {folder}; it holds: {others}.")
-    lonely = sorted(files[0].keys() ^ files[1].keys(), key=_natural)
+    lonely = sorted(files[0].keys() ^ files[1].keys(), key=natural)
     if lonely:
         sides = [f"{name} ({'no target in path_y' if name in files[0] else 'no signal in path_x'})" for name in lonely]
         raise ValueError(f"files of {folders[0]} and {folders[1]} do not pair up: {listing(sides)}.")
-    names = sorted(files[0], key=_natural)
+    names = sorted(files[0], key=natural)
     if all_samples and samples is not None:
         warn(f"samples={samples} is for all_samples=False: all {len(names)} files are used.")
     if not all_samples and samples is not None:
@@ -214,13 +212,7 @@ def as_folder(data: Any) -> Any:
 
 
 def cut_windows(n_steps: int, window_size: int | None, overlap: float = 0.0) -> list[tuple[int, int]]:
-    """Windows (start, stop) that cover `n_steps`, all of `window_size` but the last, which ends with the signal.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `n_steps` is below 0, `window_size` below 1 or `overlap` outside [0, 1).
-    """
+    """Windows (start, stop) that cover `n_steps`, all of `window_size` but the last, which ends with the signal."""
     integer("n_steps", n_steps, minimum=0)
     number("overlap", overlap, 0, 1, high_open=True)
     if window_size is not None:
@@ -264,10 +256,7 @@ def _part_folder(path: str | Path, part: str, argument: str) -> Path:
     return folder
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def natural(name: str) -> list[tuple[bool, int, str]]:
     """Sorts numbers within names by their value: 2.npy before 10.npy."""
-    return [
-        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece)
-        for piece in re.split(r"(\d+)", name)
-        if piece
-    ]
+    pieces = filter(None, re.split(r"(\d+)", name))
+    return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces]

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import number, seconds
 from neurallib.names import hinted
-from neurallib.signals.arrays import as_array
+from neurallib.signals.arrays import as_array, runs_of
 from neurallib.signals.peaks import as_samples
 from neurallib.warn import warn
 
@@ -18,11 +18,7 @@ LONG = 5  # times the median interval: beats are missing, or the heart stood sti
 
 @hinted
 def rr_intervals(
-    peaks: ArrayLike,
-    sampling_frequency: float,
-    *,
-    gaps: ArrayLike | None = None,
-    max_gap: float | None = None,
+    peaks: ArrayLike, sampling_frequency: float, *, gaps: ArrayLike | None = None, max_gap: float | None = None
 ) -> dict[str, np.ndarray]:
     """The times from beat to beat, and the heart rate of each.
 
@@ -70,9 +66,9 @@ def rr_intervals(
     if (rr == 0).any():
         raise ValueError(f"peaks holds {samples[1:][rr == 0][0]} twice; expected each beat once.")
     if gaps is not None:
-        start, stop = _gaps(gaps)
+        start, stop = _gaps(gaps).T
         # gaps that begin before a beat but do not end before the one ahead of it
-        begun = np.searchsorted(start, samples[1:], "left")
+        begun = np.searchsorted(np.sort(start), samples[1:], "left")
         ended = np.searchsorted(np.sort(stop), samples[:-1], "right")
         rr[begun > ended] = np.nan
     if max_gap is not None:
@@ -88,19 +84,17 @@ def rr_intervals(
     return {"rr": rr, "bpm": 60 / rr, "time": samples[1:] / rate}
 
 
-def _gaps(gaps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted starts, and stops, of gaps that hold something."""
+def _gaps(gaps: ArrayLike) -> np.ndarray:
+    """int64 [g, 2], gaps that hold something."""
     values = as_array(gaps, "gaps")
     if values.dtype == bool and values.ndim == 1:
-        change = np.diff(np.concatenate([[0], values.astype(np.int8), [0]]))
-        return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+        return runs_of(values)
     if values.size == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return np.zeros((0, 2), np.int64)
     if values.ndim != 2 or values.shape[1] != 2:
         raise ValueError(f"gaps has shape {values.shape}; expected bool [T], or samples [g, 2].")
     values = np.stack([as_samples("gaps", side) for side in values.T], axis=1)
     if (back := values[:, 1] < values[:, 0]).any():
         start, stop = values[back][0]
         raise ValueError(f"gaps has one from {start} to {stop}; expected where each ends behind where it begins.")
-    values = values[values[:, 1] > values[:, 0]]
-    return np.sort(values[:, 0]), values[:, 1]
+    return values[values[:, 1] > values[:, 0]]

@@ -14,7 +14,7 @@ from neurallib.checks import LONG, names_of, number
 from neurallib.names import hinted
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.smoothing import (
-    PART, as_numbers, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
+    PART, as_values, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
 
 SHARE = 0.1  # of a recording, over which more is hardly averaged
@@ -86,7 +86,7 @@ def find_intervals(
     rate = number("sampling_frequency", own if sampling_frequency is None else sampling_frequency, 0, low_open=True)
     least = int(np.ceil(number("min_duration", min_duration, 0) * rate - 1e-6))
     number("threshold", threshold, 0, 1)
-    values = as_numbers(told["output"] if "output" in told else output)
+    values = as_values(told["output"] if "output" in told else output)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim == 1 and values.dtype.kind == "f" and np.fmax.reduce(values, initial=0) > 1 and _are_whole(values):
         values = np.where(np.isnan(values), -1, values).astype(np.int64)
@@ -144,8 +144,13 @@ def _going_on(
     short = np.flatnonzero((kind < 0) & (length <= longest))
     short = short[(short > 0) & (short < len(kind) - 1)]
     kind[short] = np.where(kind[short - 1] == kind[short + 1], kind[short - 1], -1)
+    return _merged(start, kind, int(length.sum()))
+
+
+def _merged(start: np.ndarray, kind: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, lengths and classes [n] of runs that go to the end; neighbours of one class as one."""
     new = np.diff(kind, prepend=-2) != 0
-    return start[new], np.diff(start[new], append=length.sum()), kind[new]
+    return start[new], np.diff(start[new], append=n_steps), kind[new]
 
 
 def _runs(values: np.ndarray, half: int, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,9 +161,7 @@ def _runs(values: np.ndarray, half: int, threshold: float) -> tuple[np.ndarray, 
         change = np.concatenate([[0], np.flatnonzero(np.diff(found)) + 1])
         starts.append(change + low)
         classes.append(found[change])
-    start, kind = np.concatenate(starts), np.concatenate(classes)
-    new = np.diff(kind, prepend=-2) != 0
-    return start[new], np.diff(start[new], append=len(values)), kind[new]
+    return _merged(np.concatenate(starts), np.concatenate(classes), len(values))
 
 
 def _found(values: np.ndarray, low: int, high: int, half: int, threshold: float) -> np.ndarray:

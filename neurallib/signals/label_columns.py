@@ -15,12 +15,7 @@ def label_events(
     columns: Sequence[tuple[str, list[str]]], times: np.ndarray, period: float, source: str
 ) -> list[tuple[float, str, float]]:
     """Events (s, symbol, s it lasts) of columns, each with its name and a text a line, at `times` [T]: the runs of one
-    value of one column; of several the runs of 1 of each, by its name.
-
-    Raises
-    ------
-    ValueError
-        If one of several holds something but 0 and 1.
+    value of one column; of several the runs of 1 of each, by its name, or ValueError where they hold more than 0 and 1.
     """
     if len(columns) == 1:
         return _runs(columns[0][1], times, period)

@@ -16,14 +16,8 @@ class Layout:
     """Which axis of signals with no more steps than features may be time.
 
     Neighbouring moments are alike, and each pair of them as much as another; features are so only where they are
-    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time.
-
-    Parameters
-    ----------
-    n_signals : int
-        Of which some are looked at, from first to last.
-    rate : float, optional
-        Hz, of signals that may be too short at it; those of a trained state may be pieces.
+    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time. Some signals are
+    looked at, from first to last; at a `rate` (Hz), which those are given that are no pieces, they may be too short.
     """
 
     def __init__(self, n_signals: int, rate: float | None = None) -> None:
@@ -83,8 +77,7 @@ def _standardised(columns: np.ndarray) -> np.ndarray:
     """[n, K] with mean 0 and deviation 1 in each column; one that is constant is 0."""
     columns = columns - columns.mean(axis=0)
     deviation = columns.std(axis=0)
-    standardised: np.ndarray = columns / np.where(deviation > 0, deviation, 1.0)
-    return standardised
+    return columns / np.where(deviation > 0, deviation, 1.0)
 
 
 def _neighbours(columns: np.ndarray) -> tuple[float, float]:

@@ -112,15 +112,8 @@ def _part(
 
 
 def picked(channels: Sequence[Any] | str | int | None, known: list[str], source: str) -> list[int]:
-    """The columns that are asked for, by name, by number, or the first of several names that is there.
-
-    Raises
-    ------
-    TypeError
-        If what is asked for is none of these.
-    ValueError
-        If a channel is not there or its name occurs twice; those that are there are listed.
-    """
+    """The columns that are asked for, by name, by number, or the first of several names that is there; an error where a
+    channel is not there, or its name occurs twice."""
     if channels is None:
         return list(range(len(known)))
     asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)

@@ -14,10 +14,9 @@ from neurallib.files import sweep
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
-from neurallib.signals.dataset_channels import channels_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
-from neurallib.signals.dataset_targets import Target, target_words
+from neurallib.signals.dataset_targets import Target, channels_of, target_words
 from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
@@ -123,8 +122,7 @@ def make_dataset(
     Examples
     --------
     >>> import functools, tempfile
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> with tempfile.TemporaryDirectory() as root:
     ...     for i in range(4):
     ...         signal, r_peaks = nl.synthetic_ecg(duration=20, sampling_frequency=250, seed=i)

@@ -22,12 +22,7 @@ SAID = ("sampling_frequency", "channels", "units")
 
 def entries_in(root: Path) -> dict[str, Any]:
     """What the manifest of a folder says of each recording, None where it is not finished; nothing without one.
-
-    Raises
-    ------
-    ValueError
-        If it is none that `make_dataset` wrote, or a later version of it did; names the file.
-    """
+    ValueError where it is none that `make_dataset` wrote, or a later version of it did."""
     file = root / MANIFEST
     if not file.is_file():
         return {}
@@ -91,13 +86,8 @@ def handed_of(
 
 
 def handed_at_rate(state: State, data: Any, name: str, told: Mapping[str, Any]) -> Handed:
-    """What is done with data of which this is told and which are not resampled, for their targets are not either.
-
-    Raises
-    ------
-    ValueError
-        If their rate is told, and is not the state's.
-    """
+    """What is done with data of which this is told and which are not resampled, for their targets are not either:
+    ValueError where their rate is told and is not the state's."""
     said, own = said_of(data, told), state["preprocessing"]["sampling_frequency"]
     rate = said["sampling_frequency"]
     if rate is not None and own is not None and ratio_of(own, rate) != 1:

@@ -71,12 +71,8 @@ def _block(x: np.ndarray, n_blocks: int = N_BLOCKS) -> Scale:
     return Scale(median, np.where(_flat(size, x), highest.max(axis=0), size))
 
 
-OWN: dict[str, Callable[[np.ndarray], Scale]] = {
-    "minmax": _minmax,
-    "zscore": _zscore,
-    "robust": _robust,
-    "block": _block,
-}
+OWN: dict[str, Callable[[np.ndarray], Scale]]
+OWN = {"minmax": _minmax, "zscore": _zscore, "robust": _robust, "block": _block}
 NORMALIZATIONS = (*OWN, "dataset")
 TARGET_NORMALIZATIONS = ("dataset", "signal")
 

@@ -16,13 +16,7 @@ _REACH = 12  # samples at the lower of two rates that the filter hears on either
 
 
 def at_one_rate(contents: Contents, rate: float) -> Contents:
-    """The contents with all channels at one rate (Hz); still only what is asked for is read, and gaps stay gaps.
-
-    Raises
-    ------
-    ValueError
-        If a channel's rate is too far from it.
-    """
+    """The contents with all channels at one rate (Hz); still only what is asked for is read, and gaps stay gaps."""
     ratios = [ratio_of(rate, own) for own in contents.rates]
     for own, ratio in zip(contents.rates, ratios, strict=True):
         if not 1e-4 < ratio < 10_000:

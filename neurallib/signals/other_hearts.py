@@ -6,9 +6,8 @@ import numpy as np
 
 from neurallib.checks import interval, number, seconds
 from neurallib.names import hinted
-from neurallib.signals.augmentation import (
-    Augment, Pair, at_places, between, checked, heights, is_per_step, label_runs,
-)  # fmt: skip
+from neurallib.signals.augmentation import Augment, at_places, between, checked, heights, is_per_step, label_runs
+from neurallib.state import Pair
 
 
 @hinted

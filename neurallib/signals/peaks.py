@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +11,7 @@ from torch import Tensor
 from neurallib.checks import boolean, integer, number
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
-from neurallib.signals.smoothing import PART, as_numbers, as_probabilities
+from neurallib.signals.smoothing import PART, as_column
 
 
 @hinted
@@ -52,8 +51,7 @@ def post_process_peaks_binary(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> nl.post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]))
     array([0, 2, 3, 4])
     >>> nl.post_process_peaks_binary(np.array([0.9, 0.1, 0.7, 0.8, 0.6]), filter_peaks=True, min_distance=2)
@@ -62,7 +60,9 @@ def post_process_peaks_binary(
     number("threshold", threshold, 0, 1)
     boolean("filter_peaks", filter_peaks)
     integer("min_distance", min_distance)
-    probability = _probabilities(output)
+    probability = as_column(output, stacked=True)
+    if np.isnan(probability).any():
+        raise ValueError("output holds nan, as of gaps; expected probabilities: find_events takes gaps as well.")
     above = _above(probability, threshold)
     if not filter_peaks or len(above) == 0:
         return above
@@ -73,8 +73,7 @@ def post_process_peaks_binary(
     places = 1 + np.cumsum(np.minimum(np.diff(above, prepend=above[0]), min_distance + 1))
     short = np.full(places[-1] + 2, -1.0)
     short[places] = probability[above]
-    found: np.ndarray = above[np.searchsorted(places, find_peaks(short, distance=min_distance)[0])]
-    return found
+    return np.asarray(above[np.searchsorted(places, find_peaks(short, distance=min_distance)[0])])
 
 
 @hinted
@@ -148,20 +147,3 @@ def _above(values: np.ndarray, threshold: float) -> np.ndarray:
     """The indices, int64, of the values above the threshold; compared in float64, a part at a time."""
     parts = ((i, values[i : i + PART].astype(np.float64)) for i in range(0, max(len(values), 1), PART))
     return np.concatenate([np.flatnonzero(part > threshold) + i for i, part in parts]).astype(np.int64)
-
-
-def _probabilities(output: Any) -> np.ndarray:
-    """`output` as [T]; a long one is not copied."""
-    values = as_numbers(output)
-    shape = values.shape
-    if len(shape) == 3 and shape[0] == 1:
-        values = values[0]
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ValueError(
-            f"output has shape {shape}; expected [T], [T, 1] or [1, T, 1]: one signal, one probability a step."
-        )
-    if np.isnan(as_probabilities(values)).any():
-        raise ValueError("output holds nan, as of gaps; expected probabilities: find_events takes gaps as well.")
-    return values

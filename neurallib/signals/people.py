@@ -85,23 +85,19 @@ def split_people(
     items, names = _named(recordings)
     people = people_of(names, [_own(item) for item in items] if person is None else person)
     classes = None if labels is None else by_name(names, labels, "labels")
-    parts: list[Hashable]
-    if folds is not None:
-        if val is not None or test is not None:
-            raise ValueError("folds is given with val or test; expected one of the two: split a test part off first.")
-        parts = fold_of(people, folds, classes, seed)
-    else:
-        parts = part_of(people, val, test, classes, seed)
     order = sorted(range(len(items)), key=lambda i: (names[i], people[i]))
-    divided = {
-        part: [items[i] for i in order if parts[i] == part]
-        for part in (("train", "val", "test") if folds is None else range(folds))
-    }
     if folds is None:
-        return divided
+        parts = part_of(people, val, test, classes, seed)
+        return {part: [items[i] for i in order if parts[i] == part] for part in ("train", "val", "test")}
+    if val is not None or test is not None:
+        raise ValueError("folds is given with val or test; expected one of the two: split a test part off first.")
+    held_out = fold_of(people, folds, classes, seed)
     return {
-        fold: {"train": [items[i] for i in order if parts[i] != fold], "val": members}
-        for fold, members in divided.items()
+        fold: {
+            "train": [items[i] for i in order if held_out[i] != fold],
+            "val": [items[i] for i in order if held_out[i] == fold],
+        }
+        for fold in range(folds)
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ class PreparedData(Dataset[Item]):
         augmentation: Augmentation | None = None,
     ) -> None:
         check_threads()
-        self._source, self.task, self._has_targets, self._handed = source, task, has_targets, handed
+        self._source, self.task, self._has_targets, self.handed = source, task, has_targets, handed
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
@@ -113,24 +112,9 @@ class PreparedData(Dataset[Item]):
     def targets(self) -> Moments:
         return Moments(self.task.n_outputs)
 
-    @property
-    def rate(self) -> Fraction:
-        """Steps that the network sees for one that was handed in."""
-        return self._handed.conversion.rate
-
-    @property
-    def resamples(self) -> bool:
-        """Whether the network sees another number of steps than was handed in."""
-        return self._handed.conversion.resamples
-
-    @property
-    def untold(self) -> bool:
-        """Whether nobody says at which rate the items are, and the state knows its own."""
-        return self._handed.untold
-
     def cut(self, i: int) -> int | None:
         """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
-        window = None if self._handed.goes_on else self._handed.window
+        window = None if self.handed.goes_on else self.handed.window
         return window if window is not None and self.lengths[i] > window else None
 
     def scales(self, places: Sequence[int]) -> Scale | None:
@@ -230,12 +214,12 @@ class PreparedData(Dataset[Item]):
             told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
             raise TypeError(f"{name} is asked of {told}.") from error
         if not self._has_targets:
-            x, corrections = _signal(self._ordered(signal_of(given), name), self._handed.conversion, self.task, name)
+            x, corrections = _signal(self._ordered(signal_of(given), name), self.handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
             way = "which make_dataset makes of a recording" if is_recording(given) else "such as those of zip(x, y)"
             raise TypeError(f"{name} is {kind_of(given)}; expected a pair (signal, target), {way}.")
-        x, corrections = _signal(self._ordered(given[0], name), self._handed.conversion, self.task, name)
+        x, corrections = _signal(self._ordered(given[0], name), self.handed.conversion, self.task, name)
         y, more = as_target(given[1], len(x), self.task, name)
         return self._converted(i, x), y, corrections + more
 
@@ -256,7 +240,7 @@ class PreparedData(Dataset[Item]):
         if len(self.given_lengths) == i:
             self.given_lengths.append(len(x))
             self._far.update(far_values(x, [f"channel {k}" for k in range(x.shape[1])], self.names[i]))
-        return self._handed.conversion.apply(x)
+        return self.handed.conversion.apply(x)
 
     def _item(self, i: int, x: np.ndarray, y: Tensor, own: Scale | None = None) -> Item:
         """An item normalized, by the signal's own scale where that is known. A long signal that is taken in windows is

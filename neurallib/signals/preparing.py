@@ -23,12 +23,7 @@ from neurallib.tasks import describe
 
 @hinted
 def prepare(
-    state: State,
-    data: Data,
-    name: str = "data",
-    *,
-    memory_budget: int = 2**30,
-    enable_progress_bar: bool = False,
+    state: State, data: Data, name: str = "data", *, memory_budget: int = 2**30, enable_progress_bar: bool = False
 ) -> PreparedData:
     """Check and shape signals and targets for a state's network, and normalize them as the state says.
 
@@ -77,26 +72,18 @@ def prepare(
     [100, 80]
     """
     handed = handed_at_rate(check_state(state), data, name, dict.fromkeys(SAID))
-    return _checked(state, data, name, True, memory_budget, enable_progress_bar, handed)
+    reading: dict[str, Any] = {"memory_budget": memory_budget, "enable_progress_bar": enable_progress_bar}
+    return prepare_handed(state, data, name, True, handed, **reading)
 
 
 def prepare_training(
-    state: State,
-    data: Data,
-    name: str,
-    *,
-    memory_budget: int,
-    enable_progress_bar: bool,
-    handed: Handed,
-    augmentation: Augmentation | None = None,
-    with_sums: bool = False,
+    state: State, data: Data, name: str, *, handed: Handed, augmentation: Augmentation | None = None, **reading: Any
 ) -> tuple[State, PreparedData]:
     """The training data, and the state with all of its preprocessing decided on them, in one pass over them.
 
     What is to be augmented is decided on and counted as it is, and augmented when it is asked for, epoch by epoch.
     """
-    options: dict[str, Any] = {"decide": True, "augmentation": augmentation, "with_sums": with_sums}
-    prepared = _checked(state, data, name, True, memory_budget, enable_progress_bar, handed, **options)
+    prepared = prepare_handed(state, data, name, True, handed, decide=True, augmentation=augmentation, **reading)
     if augmentation is not None:
         prepared.drawn(0, epoch=0)  # a function that cannot be used is told before anything is trained
     known = prepared.preprocessing
@@ -118,29 +105,12 @@ def prepare_handed(
     with_sums: bool = False,
     whole: bool = True,
     told: set[str] | None = None,
-) -> PreparedData:
-    """Data for a state that is applied: windows as it was trained on, and what the caller says of the signals. Without
-    targets y is empty. Errors count from `first`; a label has to be known where this is the `whole` of the data. Of
-    parts that share `told` what is true of several is told once."""
-    options: dict[str, Any] = {"first": first, "whole": whole, "with_sums": with_sums, "told": told}
-    return _checked(state, data, name, has_targets, memory_budget, enable_progress_bar, handed, **options)
-
-
-def _checked(
-    state: State,
-    data: Any,
-    name: str,
-    has_targets: bool,
-    memory_budget: int,
-    enable_progress_bar: bool,
-    handed: Handed,
-    first: int = 0,
-    whole: bool = True,
     decide: bool = False,
     augmentation: Augmentation | None = None,
-    with_sums: bool = False,
-    told: set[str] | None = None,
 ) -> PreparedData:
+    """Data as a state takes them, of which the caller says how they are handed in; without targets y is empty. Errors
+    count from `first`; a label has to be known where this is the `whole` of the data. Of parts that share `told` what
+    is true of several is told once. What the preprocessing leaves open is to be known, unless it is to `decide`."""
     task, known = describe(state), state["preprocessing"]
     check_normalization(known, task, decide)
     items = as_items(data, name, handed.conversion.n_given or task.n_features, has_targets)

@@ -38,7 +38,8 @@ _BESIDE_A_LEAD = set(  # and "lead" in some languages; electrodes, from which to
 def as_recording(recording: Any, what: str = "recording", rated: bool = True) -> dict[str, Any]:
     """The recording, or an error unless it is one: a dict with a signal [T, C] and, where it has to be `rated`, its
     sampling frequency. A tensor, a list or a DataFrame, whose columns are the channels, becomes an array."""
-    check_no_path(recording, what)
+    if isinstance(recording, (str, os.PathLike)):
+        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
     check_plain(recording, what)
     if not isinstance(recording, Mapping):
         expected = "expected a recording: {'signal': [T, C], 'sampling_frequency': Hz}, as read_recording gives it"
@@ -81,12 +82,6 @@ def _as_signal(signal: Any, what: str) -> Any:
         return signal.astype(np.float64) if getattr(signal, "dtype", None) == object else signal
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} is no array of numbers [T, C]: {error}.") from error
-
-
-def check_no_path(recording: Any, what: str = "recording") -> None:
-    """Raise where a recording is still to be read."""
-    if isinstance(recording, (str, os.PathLike)):
-        raise TypeError(f"{what} is a path, {os.fspath(recording)!r}; expected a recording: read_recording reads one.")
 
 
 def n_channels_of(signal: Any) -> int:
@@ -148,8 +143,7 @@ def name_of(recording: Recording) -> str:
 
 def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[str] | None = None) -> int:
     """The column of a channel, by its name or number; by default the first of those that are wanted, else 0."""
-    names = _channel_names(recording)
-    n_channels = rows_of(recording, 0, 1).shape[1]
+    names, n_channels = _channel_names(recording), n_channels_of(recording["signal"])
     if channel is None:
         return next((names.index(name) for name in wanted or () if name in names), 0)
     if isinstance(channel, str):
@@ -219,9 +213,9 @@ def _channel_names(recording: Recording) -> list[str]:
 
 def of_channel(recording: Recording, column: int) -> Recording:
     """The recording with one of its channels alone, whose signal is read as the recording's is."""
-    n_steps, n_channels = len(recording["signal"]), rows_of(recording, 0, 1).shape[1]
-    if n_channels == 1:
+    if n_channels_of(recording["signal"]) == 1:
         return recording
+    n_steps = len(recording["signal"])
     one = LazySignal(lambda start, stop: rows_of(recording, start, stop)[:, column : column + 1], n_steps, 1)
     named = {name: [recording[name][column]] for name in ("channels", "units") if recording.get(name)}
     return {**recording, "signal": one, **named}

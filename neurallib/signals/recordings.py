@@ -4,7 +4,6 @@ recordings."""
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,26 +13,15 @@ import numpy as np
 from neurallib.checks import as_path, boolean, number, unasked
 from neurallib.names import did_you_mean, hinted, listing
 from neurallib.signals import edf, tables, wfdb_records
+from neurallib.signals.folders import natural
 from neurallib.signals.lazy import (
-    Contents,
-    Events,
-    check_contents,
-    check_events,
-    common_rate,
-    events_between,
-    in_units,
-    later,
-    lazy_signal,
-    only,
-    picked,
-    picked_names,
-)
+    Contents, Events, check_contents, check_events, common_rate, events_between, in_units, later, lazy_signal, only,
+    picked, picked_names,
+)  # fmt: skip
 from neurallib.signals.one_rate import at_one_rate
 from neurallib.warn import warn
 
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
-TABLES = {".csv", ".tsv", ".txt"}
-ENDINGS = {".hea", ".edf", ".bdf", ".npy", ".npz"}
 
 
 class Recording(TypedDict):
@@ -162,8 +150,7 @@ def read_recording(
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = f"{folder}/walk.csv"
     ...     np.savetxt(path, np.ones((500, 2)), delimiter=",", header="left (mV),right (mV)", comments="")
@@ -237,8 +224,7 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> import neurallib as nl
+    >>> import neurallib as nl, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("night10", "night2"):
     ...         np.savez(f"{folder}/{name}.npz", signal=np.zeros(1000), sampling_frequency=100)
@@ -251,19 +237,16 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     headers = [path for path in files if path.suffix.lower() == ".hea"]
     parts = set().union(*map(wfdb_records.segment_names, headers))
     found = [path.with_suffix("") for path in headers if path.stem not in parts]
-    found += [path for path in files if path.suffix.lower() in ENDINGS - {".hea"} and _holds_signals(path)]
+    found += [path for path in files if path.suffix.lower() in {".edf", ".bdf"} and edf.holds_signals(path)]
+    found += [path for path in files if path.suffix.lower() in {".npy", ".npz"}]
     if not found:
-        found = [path for path in files if path.suffix.lower() in TABLES and tables.is_table(path)]
+        found = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"} and tables.is_table(path)]
     if not found:
         within = [path.name for path in inside if path.is_dir()]
         missing = f", whose folders, {listing(within)}, are not looked into" if within else ""
         missing = missing if folder.is_dir() else ", which is no folder"
         raise FileNotFoundError(f"no recording (WFDB, EDF, BDF, .npy, .npz, text) in {folder}{missing}.")
-    return sorted(found, key=lambda path: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", path.name)])
-
-
-def _holds_signals(path: Path) -> bool:
-    return path.suffix.lower() not in {".edf", ".bdf"} or edf.holds_signals(path)
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def _contents(

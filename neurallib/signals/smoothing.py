@@ -45,7 +45,7 @@ def least_distance(min_distance: float, rate: float) -> int:
     return math.ceil(seconds("min_distance", min_distance) * rate - 1e-6)
 
 
-def as_numbers(output: Any, name: str = "output") -> np.ndarray:
+def as_values(output: Any, name: str = "output") -> np.ndarray:
     """`output` as an array of numbers; a long one is not copied."""
     if isinstance(output, Mapping):
         raise TypeError(f"{name} is a dict of {listing(map(str, output))}; expected an array, such as its 'output'.")
@@ -53,6 +53,17 @@ def as_numbers(output: Any, name: str = "output") -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     return values
+
+
+def as_column(output: Any, *, stacked: bool = False) -> np.ndarray:
+    """Probabilities [T], [T, 1] or, where they may be `stacked`, [1, T, 1] as [T]; a long output is not copied."""
+    given = values = as_values(output)
+    values = values[0] if stacked and values.ndim == 3 and len(values) == 1 else values
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim != 1:
+        shapes = "[T], [T, 1] or [1, T, 1]: one signal," if stacked else "[T] or [T, 1]:"
+        raise ValueError(f"output has shape {given.shape}; expected {shapes} one probability a step.")
+    return as_probabilities(values)
 
 
 def as_probabilities(values: np.ndarray) -> np.ndarray:

@@ -24,28 +24,13 @@ FORMS = "a list or Dataset of {}, arrays stacked along a first axis, or what ope
 
 
 def as_items(data: Any, name: str, n_features: int, has_targets: bool, *, keep: bool = True) -> Any:
-    """What can be asked for its length and its items by number: pairs (signal, target), or signals.
+    """What can be asked for its length and its items by number: pairs (signal, target), or signals; or an error, which
+    calls it `name`.
 
-    Parameters
-    ----------
-    data : Data or Signals
-        A sequence, a torch Dataset, anything with a length and items, or an iterable, which is read once and kept.
-        With targets also one pair of arrays: (x [T, C], y) or, stacked, (x [N, T, C], y [N, ...]), where lists may
-        stand for stacks. Without also one signal [T, C], a stack [N, T, C], or items that have a target beside the
-        signal.
-    name : str
-        What errors call the data.
-    n_features : int
-        C, which tells a signal from a stack of signals with one feature, [N, T].
-    has_targets : bool
-        Whether the items are pairs.
-    keep : bool
-        Whether an iterable is read and kept; else it is handed back as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is nothing of the kind, empty, or the arrays of a pair are not equally long.
+    It comes as a sequence, a torch Dataset, anything with a length and items, or an iterable, which is read once, or
+    handed back where it is not to `keep`. With targets also as one pair of arrays: (x [T, C], y) or, stacked,
+    (x [N, T, C], y [N, ...]), where lists may stand for stacks. Without also as one signal [T, C], a stack [N, T, C],
+    or items that have a target beside the signal. `n_features`, C, tells a signal from a stack [N, T] of one feature.
     """
     if type(data) is list and data and not (has_targets and _is_pair(data, name)):
         return data  # what it mostly is; asking whether it is a path or a mapping takes longer than all else here

@@ -45,14 +45,12 @@ class Moments:
     def rests(self) -> np.ndarray:
         """Which columns are constant but for rounding, or without a value, [C]."""
         deviation = np.sqrt(self.variance())
-        resting: np.ndarray = deviation <= 1e-7 * np.abs(self._mean)
-        return resting
+        return np.asarray(deviation <= 1e-7 * np.abs(self._mean))
 
     def variance(self) -> np.ndarray:
         """[C]; 0 of a column without a value."""
         self._count_in()
-        variance: np.ndarray = self._squares / np.maximum(self.count, 1)
-        return variance
+        return self._squares / np.maximum(self.count, 1)
 
     def _count_in(self) -> None:
         if not self._waiting:
@@ -94,17 +92,10 @@ class Quartiles:
 
 
 class Statistics:
-    """What a state's preprocessing leaves open, told by the training data in one pass.
+    """What a state's preprocessing, as it is `wanted`, leaves open, told by the training data in one pass.
 
-    Parameters
-    ----------
-    task : Task
-        A regression's target may be normalized.
-    wanted : dict
-        Preprocessing as asked for. Open are a `normalization` "auto", a "dataset" without `x_shift`, and any
-        `target_normalization` without `y_shift`, "auto" among them.
-    people : sequence of str, optional
-        Who each signal is of, where that is known.
+    Open are a `normalization` "auto", a "dataset" without `x_shift`, and any `target_normalization` without `y_shift`,
+    "auto" among them. `people` says who each signal is of, where that is known.
     """
 
     def __init__(self, task: Task, wanted: Preprocessing, people: Sequence[str] | None = None) -> None:

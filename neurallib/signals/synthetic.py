@@ -118,12 +118,9 @@ def synthetic_ecg(
     number("amplitude", amplitude, 0, low_open=True)
     number("amplitude_variation", amplitude_variation, 0, 0.5)
     number("morphology_variation", morphology_variation, 0, 0.3)
-    for name, level in (
-        ("baseline_wander", baseline_wander),
-        ("muscle_noise", muscle_noise),
-        ("mains_hum", mains_hum),
-    ):
-        number(name, level, 0)
+    number("baseline_wander", baseline_wander, 0)
+    number("muscle_noise", muscle_noise, 0)
+    number("mains_hum", mains_hum, 0)
     number("mains_frequency", mains_frequency, 0, low_open=True)
     as_seed(seed)
     n_samples = round(duration * sampling_frequency)
@@ -178,16 +175,14 @@ def _r_times(
 
 def _bump(frequency: np.ndarray, centre: float) -> np.ndarray:
     """A unit of power around a frequency, 0.01 Hz wide, as in the paper."""
-    values: np.ndarray = np.exp(-((frequency - centre) ** 2) / (2 * 0.01**2))
-    return values
+    return np.exp(-((frequency - centre) ** 2) / (2 * 0.01**2))
 
 
 def _beat_variation(generator: np.random.Generator, r_times: np.ndarray) -> np.ndarray:
     """A number a beat [n] of unit variance: half respiration, half chance; cut at three standard deviations."""
     breath = np.sin(2 * np.pi * (RESPIRATORY_FREQUENCY * r_times + generator.random()))
     chance = np.clip(generator.standard_normal(len(r_times)), -3, 3)
-    values: np.ndarray = breath + np.sqrt(0.5) * chance
-    return values
+    return np.asarray(breath + np.sqrt(0.5) * chance)
 
 
 def _voltage(
@@ -221,8 +216,7 @@ def _voltage(
         for wave in range(5):
             distance = (angle - positions[beat, wave]) / widths[beat, wave]
             events += wave_heights[beat, wave] * np.exp(-0.5 * distance**2)
-    relaxed: np.ndarray = events - _relaxation(events, times[1] - times[0] if len(times) > 1 else 1.0)
-    return relaxed
+    return np.asarray(events - _relaxation(events, times[1] - times[0] if len(times) > 1 else 1.0))
 
 
 def _relaxation(events: np.ndarray, step: float) -> np.ndarray:
@@ -237,8 +231,7 @@ def _relaxation(events: np.ndarray, step: float) -> np.ndarray:
     start = events[: max(1, round(3 * RELAXATION_TIME / step))].mean()
     b, a = [1 - ramp, ramp - decay], [1, -decay]
     u, _ = lfilter(b, a, events, zi=[start - b[0] * events[0]])
-    values: np.ndarray = u
-    return values
+    return np.asarray(u)
 
 
 def _band_noise(
@@ -255,5 +248,4 @@ def _band_noise(
 
 def _unit_rms(values: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.mean(values**2))
-    scaled: np.ndarray = values / scale if scale > 0 else values
-    return scaled
+    return values / scale if scale > 0 else values

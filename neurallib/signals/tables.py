@@ -36,13 +36,7 @@ def read_table(
     path: Path, sampling_frequency: float | None, time: Any = None, labels: Any = None, channels: Any = None
 ) -> Contents:
     """What a text of numbers holds: a line a sample, a column a channel; events are the runs of the column `labels`, or
-    of the ones of several. Only `channels` are read, the others are nan.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no such table, a column that is named is not there, time goes back, or no rate is known.
-    """
+    of the ones of several. Only `channels` are read, the others are nan."""
     table = layout(path)
     told = table.rate or sampling_frequency
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
@@ -88,16 +82,8 @@ def read_table(
 
 def read_numpy(path: Path, sampling_frequency: float | None, is_array: bool) -> Contents:
     """What a .npy (where it `is_array`) or .npz holds: numbers [time], [time, channels] or [channels, time], the longer
-    axis being time.
-
-    A .npz has them as "signal", or as its only array, and may say "sampling_frequency", "channels", "units", "person",
-    "start_time" and the events' "sample", "symbol" and "duration".
-
-    Raises
-    ------
-    ValueError
-        If it is cut or pickled, holds several signals or none, or no rate is known.
-    """
+    axis being time. A .npz has them as "signal", or as its only array, and may say "sampling_frequency", "channels",
+    "units", "person", "start_time" and the events' "sample", "symbol" and "duration"."""
     with told_by(path):
         said = {"signal": read_array(path)} if is_array else _archive(path)
         return _of_arrays(path, said, sampling_frequency)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.signals.arrays import as_numbers
+from neurallib.signals.arrays import as_numbers, runs_of
 from neurallib.tasks import Task
 
 _Shape = tuple[int, ...]
@@ -54,7 +54,7 @@ def class_counts(y: Tensor, task: Task) -> np.ndarray:
 
 def events_in(y: Tensor) -> np.ndarray:
     """int64 [2], of labels [T, 1] of yes and no: runs of yes, and T, or 0 where there is none."""
-    n = int(np.count_nonzero(np.diff(y.numpy()[:, 0] > 0.5, prepend=False, append=False))) // 2
+    n = len(runs_of(y.numpy()[:, 0] > 0.5))
     return np.array([n, len(y) if n else 0])
 
 
@@ -91,8 +91,7 @@ def meaning(y: np.ndarray, task: Task) -> np.ndarray:
     rows = y.reshape(-1, task.n_outputs).astype(np.float64)
     known = ~np.isnan(rows)
     n_known = known.sum(axis=0)
-    mean: np.ndarray = np.where(known, rows, 0.0).sum(axis=0) / np.where(n_known > 0, n_known, np.nan)
-    return mean
+    return np.asarray(np.where(known, rows, 0.0).sum(axis=0) / np.where(n_known > 0, n_known, np.nan))
 
 
 def _hint(shape: _Shape, wanted: _Shape, task: Task, n_steps: int) -> str:

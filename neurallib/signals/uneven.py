@@ -61,13 +61,7 @@ def on_a_grid(
     """Values [T, C] of moments `times` [T] (s) as even samples, and their rate: interpolated between neighbours, nan
     where neighbours are more than a few samples apart. Of channels of several rates, which most rows say nothing of,
     each between its own moments. Where much less is asked for than the signal's own rate, the rate is the multiple of
-    it from which a filter has to go down.
-
-    Raises
-    ------
-    ValueError
-        If time goes back or is not known, does not move on, or leaps far beyond all that is there.
-    """
+    it from which a filter has to go down. ValueError where time is no time of a recording."""
     steps = np.diff(times)
     if not (steps >= 0).all():
         at = int(np.flatnonzero(~(steps >= 0))[0]) + 1

@@ -14,13 +14,7 @@ from neurallib.signals.folders import SignalFolder
 
 
 def sample_weights(given: Any, items: Any, name: str) -> np.ndarray | None:
-    """The weight of each item, float64 [N], of what `train` is given as `sample_weight` for data called `name`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no numbers, not one for each item, not finite, below 0 or all 0.
-    """
+    """The weight of each item, float64 [N], of what `train` is given as `sample_weight` for data called `name`."""
     if given is None:
         return None
     names = [f"{name}[{i}]" for i in range(len(items))]

@@ -16,15 +16,8 @@ from neurallib.reading import told_by
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.lazy import Contents, check_contents
 from neurallib.signals.wfdb_headers import (
-    check_files,
-    hea,
-    load_wfdb,
-    names_of,
-    notes_of,
-    read_header,
-    there,
-    units_of,
-)
+    check_files, hea, load_wfdb, names_of, notes_of, read_header, there, units_of,
+)  # fmt: skip
 from neurallib.warn import warn
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotations that mark a QRS; the others mark rhythm, noise, waves
@@ -54,17 +47,7 @@ class _Record(NamedTuple):
 
 
 def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Contents:
-    """What a WFDB record holds; `annotator` is the ending of its annotations, by default .atr where there is one.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If wfdb is not installed.
-    FileNotFoundError
-        If a header, signal or annotation file is missing; names it.
-    ValueError
-        If a file cannot be read, or is shorter than its header says.
-    """
+    """What a WFDB record holds; `annotator` is the ending of its annotations, by default .atr where there is one."""
     given = None if annotator is None else as_path("annotator", annotator)
     with told_by(stem):
         return _contents(load_wfdb(), stem, given)
@@ -197,8 +180,7 @@ def _segment_values(
     if None in factors:
         own, told = (listing(map(str, units)) for units in (read.units, wanted))
         raise ValueError(f"{hea(stem)} has units {own}; its record has {told}.")
-    values: np.ndarray = physical * np.array(factors, dtype=float)
-    return values
+    return np.asarray(physical * np.array(factors, dtype=float))
 
 
 def _check_sums(stem: Path, read: Any, whole: bool) -> None:
@@ -228,10 +210,8 @@ def _events(
         raise ValueError(f"cannot read {file}: it has annotations of no kind that is known.")
     clock = float(read.fs or rate)  # an annotation file may count on a clock of its own
     texts = [text.strip("\0 ") for text in read.aux_note]
-    symbols = [
-        text if text and symbol not in BEAT_SYMBOLS else symbol
-        for symbol, text in zip(read.symbol, texts, strict=True)
-    ]
+    both = zip(read.symbol, texts, strict=True)
+    symbols = [text if text and symbol not in BEAT_SYMBOLS else symbol for symbol, text in both]
     times = np.asarray(read.sample, dtype=np.float64) / clock
     return list(zip(times.tolist(), symbols, _durations(times, symbols, n_frames / rate), strict=True))
 

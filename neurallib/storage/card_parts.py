@@ -161,18 +161,15 @@ def results(
     """What was measured, with intervals where they are known."""
     if not metrics:
         return ""
-    known = {name: pair for name, pair in (intervals or {}).items() if all(map(math.isfinite, pair))}
-    known = {name: pair for name, pair in known.items() if name in metrics}
+    known = {
+        name: f"{low:.4g} to {high:.4g}" for name, (low, high) in (intervals or {}).items()
+        if name in metrics and math.isfinite(low) and math.isfinite(high)
+    }  # fmt: skip
     head = ["| metric | value |" + " 95 % interval |" * bool(known), "| --- | --- |" + " --- |" * bool(known)]
     rows = [
-        f"| {line(name)} | {value:.4g} |" + (f" {_interval(known.get(name))} |" if known else "")
-        for name, value in metrics.items()
+        f"| {line(name)} | {value:.4g} |" + f" {known.get(name, '')} |" * bool(known) for name, value in metrics.items()
     ]
     return "\n".join([f"## Results\n\nOn {line(measured_on)}:\n", *head, *rows])
-
-
-def _interval(pair: Sequence[float] | None) -> str:
-    return f"{pair[0]:.4g} to {pair[1]:.4g}" if pair is not None else ""
 
 
 def training(info: Mapping[str, Any]) -> str:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import check_state, validate_architecture_name
 from neurallib.checks import as_path, boolean, choice
-from neurallib.files import read_yaml, short, sweep
+from neurallib.files import read_yaml, short, sweep, write_yaml
 from neurallib.models.registry import check_numbers, check_weights, state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
 from neurallib.state import Hparams, State, copy_weights
-from neurallib.storage.beside import files_beside
 from neurallib.storage.directories import (
-    PTH,
-    SAFETENSORS,
-    existing,
-    hparams_path,
-    info_path,
-    tell_if_running,
-    weights_path,
-)
+    CARD, HPARAMS, LOSS_PLOT, PTH, RUN, SAFETENSORS, existing, hparams_path, info_path, tell_if_running, weights_path,
+)  # fmt: skip
 from neurallib.storage.hyperparameters import with_what_info_holds
-from neurallib.storage.leftovers import check_leftovers
-from neurallib.storage.original import warn_of_the_original
-from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing
-from neurallib.storage.training_info import FORMAT, read_training_information
+from neurallib.storage.original import file_hparams, warn_of_the_original
+from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
+from neurallib.storage.training_info import (
+    FORMAT, INFO, read_training_information, save_training_information_to_file,
+)  # fmt: skip
 from neurallib.tasks import describe
-from neurallib.weight_files import check_twin, read_weights, write_weights
+from neurallib.warn import warn
+from neurallib.weight_files import check_twin, different_weights, read_weights, write_weights
 
 
 def save_checkpoint(state: State, directory: str | Path) -> Path:
@@ -76,7 +72,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     check_weights(state)
     check_numbers(state["weights"], "the state's weights")
     directory.mkdir(parents=True, exist_ok=True)
-    check_leftovers(state, directory)
+    _check_leftovers(state, directory)
     return write_checkpoint(state, directory)
 
 
@@ -90,6 +86,15 @@ def write_checkpoint(state: State, directory: Path) -> Path:
         write()
     warn_of_the_original(state)
     return directory
+
+
+def files_beside(state: State, directory: Path) -> dict[str, Callable[[], object]]:
+    """What writes each of a state's files into a directory, by their names."""
+    return {
+        HPARAMS: partial(write_yaml, directory / HPARAMS, file_hparams(state)),
+        PREPROCESSING: partial(write_preprocessing, state, directory),
+        INFO: partial(save_training_information_to_file, state, directory),
+    }
 
 
 @hinted
@@ -146,11 +151,7 @@ def load_checkpoint(directory: str | Path, *, task: str | None = None, multi_lab
 
 
 def loaded_state(
-    info_path: Path,
-    hparams_path: Path,
-    weights_path: Path,
-    directory: Path | None = None,
-    said: Hparams | None = None,
+    info_path: Path, hparams_path: Path, weights_path: Path, directory: Path | None = None, said: Hparams | None = None
 ) -> State:
     """The state that training_info.json, hparams.yaml, a file of weights and, where the directory has one,
     preprocessing.json hold together; `said` is the task, where they do not hold one."""
@@ -221,6 +222,31 @@ def get_weights_and_info_from_checkpoints(prev_checkpoints_dir: str | Path) -> t
     if tell_if_running(directory) or not path.is_file():
         write_weights(path, read_weights(weights))
     return path, info
+
+
+def _check_leftovers(state: State, directory: Path) -> None:
+    """Raise ValueError where a directory is of another model's run, which resuming would bring back; warn of a card or
+    plot that may not be of the state's weights."""
+    held = [name for name in (RUN, CARD, LOSS_PLOT) if (directory / name).is_file()]
+    if not held or _are_there(state, directory):
+        return
+    if RUN in held:
+        raise ValueError(
+            f"{directory} is of a run with other weights than the state's: its {listing(held)}, logs and .ckpt would "
+            "tell of another model, and resuming it would bring that back. Save into another directory."
+        )
+    warn(f"{directory} held other weights: its {listing(held)} may tell of those. save_model_card writes a card anew.")
+
+
+def _are_there(state: State, directory: Path) -> bool:
+    """Whether a directory's weights are a state's; where it has none, whether a run there can be the state's own."""
+    try:
+        return not different_weights(read_weights(weights_path(directory)), state["weights"])
+    except FileNotFoundError:
+        own = state["training_info"].get("checkpoints_directory") == str(directory.resolve())
+        return own or not (directory / RUN).is_file()
+    except ValueError:  # of a file that is broken
+        return False
 
 
 def _frozen(info: Mapping[str, Any], state: State, info_path: Path) -> list[str]:

@@ -108,12 +108,8 @@ def get_weights_and_info_from_hugging(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such repository, or it lacks a file; what is there is listed.
-    PermissionError
-        If the repository is gated or the token refused.
-    ConnectionError
-        If the hub cannot be reached and the cache lacks a file.
+    FileNotFoundError, PermissionError, ConnectionError
+        If there is no such repository, it lacks a file or is gated, or the hub is out of reach and the cache lacks one.
     TypeError, ValueError
         If the name is none, `local_dir` no path, or training_info.json is broken.
 
@@ -146,12 +142,8 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such repository, or it lacks a file; what is there is listed.
-    PermissionError
-        If the repository is gated or the token refused.
-    ConnectionError
-        If the hub cannot be reached and the cache lacks a file.
+    FileNotFoundError, PermissionError, ConnectionError
+        If there is no such repository, it lacks a file or is gated, or the hub is out of reach and the cache lacks one.
     ValueError
         If the name is none, or a file is broken.
 

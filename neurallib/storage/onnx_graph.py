@@ -16,12 +16,7 @@ FLOAT, INT32, INT64, BOOL, DOUBLE = 1, 6, 7, 9, 11  # of onnx.TensorProto, which
 
 class Graph:
     """Nodes in their order and the constants that they read; `graph("Add", a, 1.0)` appends one and names its output.
-
-    Parameters
-    ----------
-    outer : Graph, optional
-        Around a loop's body, which shares its constants and names.
-    """
+    A loop's body shares the constants and names of the graph around it, `outer`."""
 
     def __init__(self, outer: Graph | None = None) -> None:
         self.nodes: list[Any] = []
@@ -62,11 +57,6 @@ def valid_mask(g: Graph, x: str, lengths: str) -> str:
     """Where the padded batch `x` [B, T, C] holds signal: [B, T, 1] bool."""
     steps = g("Range", 0, n_steps(g, x), 1)
     return g("Unsqueeze", g("Less", steps, g("Unsqueeze", lengths, [1])), [2])
-
-
-def where_valid(g: Graph, mask: str, x: str, other: Value = 0.0) -> str:
-    """`x` with another value beyond the lengths."""
-    return g("Where", mask, x, other)
 
 
 def as_double(g: Graph, x: str) -> str:

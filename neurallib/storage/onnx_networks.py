@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neurallib.state import Hparams
-from neurallib.storage.onnx_graph import FLOAT, INT32, Graph, as_double, linear, loop, n_steps, valid_mask, where_valid
+from neurallib.storage.onnx_graph import FLOAT, INT32, Graph, as_double, linear, loop, n_steps, valid_mask
 from neurallib.tasks import n_outputs
 
 Arrays = Mapping[str, np.ndarray]
@@ -32,7 +32,7 @@ class Logits(NamedTuple):
 def batch_of(g: Graph, x: str, lengths: str) -> Batch:
     """The batch, with zeros beyond the lengths: whatever stands there, nan included, is not looked at."""
     mask = valid_mask(g, x, lengths)
-    return Batch(where_valid(g, mask, x), lengths, mask)
+    return Batch(g("Where", mask, x, 0.0), lengths, mask)
 
 
 def gru_seq2seq(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]) -> Logits:
@@ -49,11 +49,11 @@ def gru_seq2one(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8:
         case "last":
             steps = g("Range", 0, n_steps(g, x), 1)
             is_last = g("Equal", steps, g("Sub", g("Unsqueeze", batch.lengths, [1]), 1))
-            pooled = g("ReduceSum", where_valid(g, g("Unsqueeze", is_last, [2]), x), [1], keepdims=0)
+            pooled = g("ReduceSum", g("Where", g("Unsqueeze", is_last, [2]), x, 0.0), [1], keepdims=0)
         case "mean":
             pooled = _mean(g, x, batch)
         case "max":
-            pooled = g("ReduceMax", where_valid(g, batch.mask, x, -np.inf), [1], keepdims=0)
+            pooled = g("ReduceMax", g("Where", batch.mask, x, -np.inf), [1], keepdims=0)
     return Logits(_head(g, weights, pooled), states)
 
 
@@ -70,7 +70,7 @@ def gru_encoder_decoder(
     for k in range(hparams["dec_layers"]):
         state = encoded[max(0, first + k)]
         if f"bridge.{k}.weight" in weights:
-            state = g("Tanh", linear(g, state, weights[f"bridge.{k}.weight"], weights[f"bridge.{k}.bias"]))
+            state = g("Tanh", _layer(g, weights, f"bridge.{k}", state))
         start.append(state)
 
     def step(inner: Graph, number: str, value: str, *states: str) -> tuple[list[str], str]:
@@ -90,14 +90,11 @@ def transformer_seq2seq(
     g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
 ) -> Logits:
     """Logits [B, T, K]."""
-    hidden = _key_bias(g, batch.mask)
-    x = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
-    y, memory = x, _encode(g, weights, hparams, x, hidden)
+    y, memory, hidden = _encoded(g, weights, hparams, batch)
     for i in range(hparams["num_decoder_layers"]):
-        name, keys = f"decoder.layers.{i}", _projected(g, weights, f"decoder.layers.{i}.self_attn", hparams, y, (1, 3))
-        y = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, keys, hidden)
-        keys = _projected(g, weights, f"{name}.multihead_attn", hparams, memory, (1, 3))
-        y = _attended(g, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, keys, hidden)
+        name = f"decoder.layers.{i}"
+        y = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, y, hidden)
+        y = _attended(g, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, memory, hidden)
         y = _feed_forward(g, weights, name, 3, y)
     return Logits(_layer(g, weights, "fc_out", y), [])
 
@@ -106,9 +103,8 @@ def transformer_seq2one(
     g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
 ) -> Logits:
     """Logits [B, K]."""
-    x = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
-    x = _encode(g, weights, hparams, x, _key_bias(g, batch.mask))
-    return Logits(_layer(g, weights, "fc_out", _mean(g, where_valid(g, batch.mask, x), batch)), [])
+    _, x, _ = _encoded(g, weights, hparams, batch)
+    return Logits(_layer(g, weights, "fc_out", _mean(g, x, batch)), [])
 
 
 def transformer_encoder_decoder(
@@ -116,9 +112,8 @@ def transformer_encoder_decoder(
 ) -> Logits:
     """Outputs [B, T, K]: the decoder's own outputs are its next inputs, in a loop that keeps past keys and values."""
     d, nhead, size = hparams["d_model"], hparams["nhead"], n_outputs(hparams)
-    hidden, positions = _key_bias(g, batch.mask), _positions(g, batch.x, d)
-    x = g("Add", _layer(g, weights, "input_projection", batch.x), positions)
-    memory = _encode(g, weights, hparams, x, hidden)
+    _, memory, hidden = _encoded(g, weights, hparams, batch)
+    positions = _positions(g, batch.x, d)
     layers = [f"decoder.layers.{i}" for i in range(hparams["num_decoder_layers"])]
     kept = [_projected(g, weights, f"{name}.multihead_attn", hparams, memory, (1, 3)) for name in layers]
     projection = "target_projection" if "target_projection.weight" in weights else "input_projection"
@@ -215,19 +210,14 @@ def _layer(g: Graph, weights: Arrays, name: str, x: str) -> str:
 
 
 def _mean(g: Graph, x: str, batch: Batch) -> str:
-    """The mean [B, C] over valid steps of what is zero elsewhere."""
-    total = g("ReduceSum", where_valid(g, batch.mask, x), [1], keepdims=0)
+    """The mean [B, C] over valid steps."""
+    total = g("ReduceSum", g("Where", batch.mask, x, 0.0), [1], keepdims=0)
     return g("Div", total, g("Unsqueeze", g("CastLike", batch.lengths, total), [1]))
 
 
 def _zeros(g: Graph, x: str, size: int) -> str:
     """[B, size] for a batch x."""
     return g("Expand", np.zeros((1, size), np.float32), g("Concat", g("Shape", x, start=0, end=1), [1], axis=0))
-
-
-def _key_bias(g: Graph, mask: str) -> str:
-    """0 for steps that may be attended to, minus infinity beyond a length: [B, 1, 1, T]."""
-    return g("Where", g("Unsqueeze", g("Transpose", mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
 
 
 def _positions(g: Graph, x: str, d: int) -> str:
@@ -238,13 +228,16 @@ def _positions(g: Graph, x: str, d: int) -> str:
     return g("Cast", g("Sin", g("Add", g("Mul", step, rate), channel % 2 * (np.pi / 2))), to=FLOAT)
 
 
-def _encode(g: Graph, weights: Arrays, hparams: Hparams, x: str, hidden: str) -> str:
+def _encoded(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch) -> tuple[str, str, str]:
+    """The signals before and behind the encoder, [B, T, d], and what is added to the scores of steps, [B, 1, 1, T]:
+    minus infinity beyond a length."""
+    hidden = g("Where", g("Unsqueeze", g("Transpose", batch.mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
+    x = first = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
     for i in range(hparams["num_encoder_layers"]):
         name = f"encoder.layers.{i}"
-        keys = _projected(g, weights, f"{name}.self_attn", hparams, x, (1, 3))
-        x = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", x, keys, hidden)
+        x = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", x, x, hidden)
         x = _feed_forward(g, weights, name, 2, x)
-    return x
+    return first, x, hidden
 
 
 def _projected(g: Graph, weights: Arrays, name: str, hparams: Hparams, x: str, thirds: tuple[int, int]) -> list[str]:
@@ -256,9 +249,10 @@ def _projected(g: Graph, weights: Arrays, name: str, hparams: Hparams, x: str, t
 
 
 def _attended(
-    g: Graph, weights: Arrays, hparams: Hparams, name: str, norm: str, x: str, keys: Sequence[str], hidden: str | None
+    g: Graph, weights: Arrays, hparams: Hparams, name: str, norm: str, x: str, of: str | list[str], hidden: str | None
 ) -> str:
-    """`x` [B, T, d] with what it attends to, normalized."""
+    """`x` [B, T, d] with what it attends to, `of` [B, T, d] or its keys and values, normalized."""
+    keys = _projected(g, weights, name, hparams, of, (1, 3)) if isinstance(of, str) else of
     (query,) = _projected(g, weights, name, hparams, x, (0, 1))
     query = g("Mul", query, float((hparams["d_model"] // hparams["nhead"]) ** -0.5))
     scores = g("MatMul", query, g("Transpose", keys[0], perm=[0, 1, 3, 2]))

@@ -10,7 +10,7 @@ import numpy as np
 from neurallib.state import Steps
 from neurallib.steps import DURATION, FLOOR, ROUNDING, kept_of_power, sections_of
 from neurallib.storage.onnx_filters import Filter, both_ways, filter_of, filtered, nearest, standing
-from neurallib.storage.onnx_graph import Graph, as_double, where_valid
+from neurallib.storage.onnx_graph import Graph, as_double
 from neurallib.storage.onnx_networks import Batch
 
 ZERO = np.array(0.0)
@@ -46,7 +46,7 @@ def stepped(
         else:
             x = made
             own = x if n_channels == n_features else g("Slice", x, [0], [n_features], [2])
-    return batch._replace(x=where_valid(g, batch.mask, x, ZERO)), held or {}
+    return batch._replace(x=g("Where", batch.mask, x, ZERO)), held or {}
 
 
 def _made(
@@ -89,7 +89,7 @@ def _causal_gain(g: Graph, batch: Batch, band: str, kept: float, n_channels: int
 
 def _local_gain(g: Graph, batch: Batch, band: str, half: int) -> str:
     """The band divided by its own RMS over `half` samples to both sides, with a share of that of the whole signal."""
-    power = where_valid(g, batch.mask, g("Mul", band, band), ZERO)
+    power = g("Where", batch.mask, g("Mul", band, band), ZERO)
     whole = g("Div", g("ReduceSum", power, [1]), g("Unsqueeze", as_double(g, batch.lengths), [1, 2]))
     sums = g("CumSum", g("Pad", nearest(g, power, batch.lengths, half), [0, 1, 0, 0, 0, 0], ZERO), 1)
     span, far = 2 * half + 1, np.iinfo(np.int64).max

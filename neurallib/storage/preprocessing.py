@@ -46,13 +46,8 @@ def _known_postprocessing(held: Any, path: Path) -> Postprocessing:
 
 
 def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
-    """The preprocessing of a file, None for what it does not tell or cannot mean: published files hold "NA".
-
-    Raises
-    ------
-    ValueError
-        If normalization or target normalization "dataset" is without its numbers, which outputs would be wrong without.
-    """
+    """The preprocessing of a file, None for what it does not tell or cannot mean: published files hold "NA". ValueError
+    where a normalization is without its numbers, which outputs would be wrong without."""
     known: dict[str, Any] = {}
     for name in ("sampling_frequency", "window"):
         known[name] = float(held[name]) if _is_number(held.get(name)) and held[name] > 0 else None
@@ -65,12 +60,12 @@ def known_preprocessing(held: Mapping[str, Any], source: Path) -> Preprocessing:
     for name in ("channels", "units"):
         texts = is_list(held.get(name)) and all(isinstance(entry, str) for entry in held[name])
         known[name] = list(held[name]) if texts else None
-    for name, there in (("normalization", NORMALIZATIONS), ("target_normalization", TARGET_NORMALIZATIONS)):
+    kinds = (("normalization", "x", NORMALIZATIONS), ("target_normalization", "y", TARGET_NORMALIZATIONS))
+    for name, side, there in kinds:
         given = held.get(name)
         if given not in (None, *there):
             warn(f"{source} has {name}={given!r}, none of {listing(there)}: values are taken as they are.")
         known[name] = given if given in there else None
-    for name, side in (("normalization", "x"), ("target_normalization", "y")):
         if known[name] == "dataset" or (side == "y" and known[name] is not None):
             numbers = known[f"{side}_shift"], known[f"{side}_scale"]
             finite = all(isinstance(values, list) and all(map(_is_number, values)) for values in numbers)

@@ -1,4 +1,4 @@
-"""Models that come along in the package: their names, and a state of one, without a network."""
+"""Models that come along in the package, their names and a state of one, without a network; names of published ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from neurallib.checks import choice
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.storage.hub_errors import plain_errors
 
 DIRECTORY = Path(__file__).parent.parent / "pretrained"
+NEURALLIB_COLLECTION = (
+    "novabiosignals/neurallib-deep-learning-models-for-biosignals-processing-6813ee129bc1bba8210b6948"
+)
 
 
 def list_pretrained() -> list[str]:
@@ -78,3 +82,41 @@ def load_pretrained(name: str) -> State:
     state = load_checkpoint(DIRECTORY / name)
     state["training_info"].pop("checkpoints_directory", None)  # where the package lies is not what training tells
     return state
+
+
+def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
+    """The models in a collection on the hub, by default the published NeuralLib ones.
+
+    Parameters
+    ----------
+    collection : str
+        "owner/title-and-number", the end of the address of the collection's page.
+
+    Returns
+    -------
+    list of str
+        Their names, "owner/name", for `load_from_hub`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such collection.
+    PermissionError
+        If it is not for everyone.
+    ConnectionError
+        If the hub cannot be reached.
+
+    See Also
+    --------
+    load_from_hub : one of them as a state.
+    list_pretrained : models that come along, without a network.
+
+    Examples
+    --------
+    >>> import neurallib as nl
+    >>> names = nl.list_production_models()  # doctest: +SKIP
+    """
+    from huggingface_hub import get_collection
+
+    with plain_errors(f"collection {collection!r}"):
+        return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]

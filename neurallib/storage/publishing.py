@@ -22,9 +22,12 @@ PUBLISHED = {
 
 
 def check_links(directory: Path, names: Iterable[str]) -> None:
-    """Raise ValueError where one of a directory's files is a link out of it."""
+    """Raise ValueError where one of a directory's files is a link out of it or, in huggingface_hub's cache, out of the
+    repository's folder of that."""
+    home = directory.resolve()
+    home = home.parent.parent if home.parent.name == "snapshots" else home
     for path in (directory / name for name in names):
-        if path.is_symlink() and not path.resolve().is_relative_to(_home(directory)):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise ValueError(f"{path} is a link to {path.resolve()}, outside the directory: it is not published.")
 
 
@@ -44,9 +47,3 @@ def without_local_paths(info: Any) -> Any:
     if isinstance(info, Mapping):
         return {name: without_local_paths(value) for name, value in info.items() if name != "checkpoints_directory"}
     return [without_local_paths(value) for value in info] if isinstance(info, list) else info
-
-
-def _home(directory: Path) -> Path:
-    """Where a directory's files may lie: in it or, of huggingface_hub's cache, in the repository's folder of it."""
-    whole = directory.resolve()
-    return whole.parent.parent if whole.parent.name == "snapshots" else whole

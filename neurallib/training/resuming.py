@@ -13,7 +13,7 @@ from neurallib.files import read_json, short, sweep, write_json
 from neurallib.locks import held, holder
 from neurallib.names import listing
 from neurallib.state import changed
-from neurallib.storage.beside import files_beside
+from neurallib.storage.checkpoints import files_beside
 from neurallib.storage.directories import (
     LOCK,
     RUN,

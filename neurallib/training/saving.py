@@ -14,8 +14,7 @@ from torch import Tensor
 from neurallib.plots_losses import plot_losses
 from neurallib.processes import together
 from neurallib.state import State, changed
-from neurallib.storage.beside import files_beside
-from neurallib.storage.checkpoints import write_checkpoint
+from neurallib.storage.checkpoints import files_beside, write_checkpoint
 from neurallib.storage.directories import CARD, LOSS_PLOT
 from neurallib.storage.model_card import save_model_card
 from neurallib.storage.training_info import RUNNING
