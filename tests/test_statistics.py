@@ -9,6 +9,7 @@ import neurallib as nl
 from neurallib.signals import statistics
 from neurallib.signals.normalization import IQR_OF_NORMAL
 from neurallib.signals.statistics import Moments, Quartiles, Statistics, rise_together, tells
+from neurallib.signals.targets import meaning
 from neurallib.state import new_preprocessing
 from neurallib.tasks import describe
 
@@ -97,6 +98,11 @@ def test_what_tells_does_so_over_many_channels_and_in_few_signals_nothing_tells(
     assert not tells(levels[:19], loud[:19, None])
     assert not tells(np.ones((40, 2)), loud[:, None]) and not tells(levels, np.ones((40, 1)))
     assert tells(np.column_stack([rng(4).normal(size=40), np.full(40, np.nan)]), loud[:, None]), "all are flat"
+
+
+def test_what_is_not_known_of_a_signal_means_nothing() -> None:
+    classes, binary = (describe(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, num_classes=n)) for n in (3, 1))
+    assert np.isnan(meaning(np.full(9, -1), classes)).all() and np.isnan(meaning(np.full((9, 1), np.nan), binary)).all()
 
 
 def test_chance_tells_nothing_of_many_classes() -> None:
