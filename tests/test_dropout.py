@@ -97,12 +97,16 @@ def test_a_layer_drops_as_long_as_any_of_its_weights_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name.startswith("Transformer")])
-def test_dropout_stands_within_the_feed_forward_part_too(architecture: str) -> None:
+def test_dropout_stands_within_the_feed_forward_part_and_behind_each_part(architecture: str) -> None:
     case, x = Case(architecture, "regression"), torch.randn(1, 1, 2)
-    plain, dropping = (nl.build_network(make_state(case, dim_feedforward=400, dropout=rate)) for rate in (0.0, 0.6))
+    sizes = {"dim_feedforward": 400, "d_model": 256, "nhead": 4}
+    plain, dropping = (nl.build_network(make_state(case, **sizes, dropout=rate)) for rate in (0.0, 0.6))
     for reader in (name for name in plain.state_dict() if name.endswith("linear2.weight")):
         silent = dropped(plain, x, reader)  # ReLU's
         assert dropped(dropping, x, reader) == pytest.approx(1 - 0.4 * (1 - silent), abs=0.12), reader
+    behind = {name: bias.grad for name, bias in dropping.named_parameters() if name.endswith(("proj.bias", "r2.bias"))}
+    for name in (each for each in behind if "in_proj" not in each and "projection" not in each):
+        assert (behind[name] == 0).float().mean().item() == pytest.approx(0.6, abs=0.12), name
 
 
 @each_architecture

@@ -1,6 +1,7 @@
 """EDF, EDF+ and BDF files, written by edfio and, where it has no words for them, by hand."""
 
 import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from neurallib import list_recordings, read_recording
+from neurallib.signals import one_rate
+from neurallib.signals.conversion import resampled
 
 edfio = pytest.importorskip("edfio", reason="edfio is not installed (extra edf)")
 ECG, RESP = np.sin(np.arange(2000) / 15), 5 * np.cos(np.arange(200) / 15)
@@ -45,6 +48,13 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
     np.testing.assert_allclose(slow["signal"][3:7, 0], RESP[103:107], atol=10 * places)
     with pytest.raises(ValueError, match=r"night.* different rates: 100 Hz .*, 10 Hz .Resp.; ask.*frequency=100 of"):
         read_recording(path)
+
+
+def test_offsets_come_through_another_rate_as_they_were() -> None:
+    """Where a rate is brought to another as it is read, and where it is for a state."""
+    x = np.tile([1000.0, 0.0], (300, 1))
+    np.testing.assert_allclose(one_rate._filtered(x[:, :1], Fraction(25, 36)), x[:209, 0], atol=1e-9)
+    np.testing.assert_allclose(resampled(x, Fraction(25, 36)), x[:209], atol=1e-9)
 
 
 @pytest.mark.parametrize("rate", [100, 10, 40, 16, 250])

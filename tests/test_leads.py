@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neurallib as nl
 from neurallib.prediction import leads
-from neurallib.signals.recording_parts import ecg_leads
+from neurallib.signals.recording_parts import ecg_leads, signals_of
 
 RATE = 250.0
 STATE = nl.load_pretrained("ecg_r_peaks")
@@ -267,3 +267,9 @@ def test_leads_vote_as_in_a_loop_over_steps_however_their_rows_are_cut(
     found = np.concatenate(list(leads.together(rows, size / 4)))
     np.testing.assert_allclose(found[:, 0], [vote(t) for t in range(30)], rtol=1e-6)
     np.testing.assert_array_equal(found[:, 1:], p.T)
+
+
+def test_what_does_nothing_but_rise_is_no_signal_where_it_is_long_enough_to_tell() -> None:
+    rises = np.arange(100.0)
+    signal = np.column_stack([rises, np.zeros(100), rises // 2, np.sin(rises)])
+    assert signals_of({"signal": signal}) == [1, 2, 3] and signals_of({"signal": signal[:49]}) == [0, 1, 2, 3]

@@ -108,6 +108,10 @@ def test_what_the_original_has_no_words_for_is_told_at_once(tmp_path: Path) -> N
     state["preprocessing"]["normalization"] = "minmax"
     takes = words + "takes signals as they are with this model: it has no normalization='minmax'."
     assert told(state, tmp_path) == [takes]
+    final = words + "cannot read this model: it has no pooling='final'."
+    for both, lost in (([False, True], final), ([True, False], "")):
+        state = make_state(Case("GRUseq2one", "binary"), pooling="final", bidir_per_layer=both)
+        assert "".join(told(state, tmp_path)) == lost
     for name in ("GRUED", "Transformerseq2seq", "Transformerseq2one", "TransformerED"):
         (text,) = told(make_state(Case(name, "regression")), tmp_path)
         assert text == words + f"cannot read this model: it has no {name} of these layers."

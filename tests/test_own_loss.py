@@ -86,6 +86,8 @@ def test_a_step_wants_a_network_and_leaves_a_losss_own_errors_as_they_are() -> N
     given: Any = STATE
     with pytest.raises(TypeError, match="network is a dict; expected the Network that build_network gives"):
         nl.training_step(given, batch, masked)
+    with pytest.raises(TypeError, match="network is a dict; expected the Network that build_network gives"):
+        nl.state_from_network(STATE, given)
     with pytest.raises(TypeError, match="of my own"):
         nl.training_step(nl.build_network(STATE), batch, failing)
 

@@ -110,6 +110,15 @@ def test_shares_are_of_recordings_not_of_people() -> None:
     assert len({tuple(parts["test"]) for parts in splits}) == 5  # although no two people are of one size
 
 
+def test_shares_beside_a_listed_person_are_still_of_all_recordings() -> None:
+    names = [*(f"a_{i}" for i in range(10)), *(f"{p}_1" for p in "bcdefghijk")]
+    for one, other in (("val", "test"), ("test", "val")):
+        shares: dict[str, Any] = {one: ["a"], other: 0.25}
+        assert len(split_people(names, person="^(.)", **shares)[other]) == 5
+    with pytest.raises(ValueError, match=r"val=\['a'\] and test=10 leave none of 10 people for training"):
+        split_people(names, person="^(.)", val=["a"], test=10)
+
+
 def test_a_count_of_people_holds_where_they_differ_in_size() -> None:
     for seed in range(5):
         sizes = np.random.default_rng(seed).integers(1, 40, 20)

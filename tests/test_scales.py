@@ -213,6 +213,12 @@ def test_a_signal_without_a_shape_is_measured_against_its_true_target() -> None:
     both, alone, rest = (nl.evaluate(state, data)["mse"] for data in ([flat, *pairs], [flat], pairs))
     n = sum(len(x) for x, _ in pairs)
     assert both == pytest.approx((30 * alone + n * rest) / (30 + n), rel=1e-5)
+    state = nl.gru_seq2seq(n_features=2, hid_dim=2, n_layers=1, task="regression")
+    scale = {"target_normalization": "signal", "target_offset": True, "y_shift": [0.0, 0.0], "y_scale": [1.0, 1.0]}
+    state["preprocessing"] |= {"normalization": "zscore", **scale}  # type: ignore[typeddict-item]
+    x, y = (np.hstack([pairs[0][k], np.full_like(pairs[0][k], level)]) for k, level in enumerate((2.0, 5.0)))
+    error = nl.predict(state, [x])[0] - y
+    assert (error[:, 1] == -3).all() and nl.evaluate(state, [(x, y)])["mse"] == pytest.approx((error**2).mean())
 
 
 def test_a_target_that_is_partly_unknown_is_normalized_and_measured_where_it_is_known() -> None:

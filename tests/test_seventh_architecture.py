@@ -31,7 +31,7 @@ def mean_filter(
     model_name: str = "MeanFilter",
     seed: int = 42,
 ) -> State:
-    """Layers that see each step beside the mean of the whole signal; one output a signal."""
+    """Layers that see each step beside the mean of the whole signal; one output a signal. One name is a wrapper's."""
     hparams = {
         "model_name": model_name, "n_features": n_features, "width": width, "n_layers": n_layers,
         "learning_rate": learning_rate, **check_task(task, num_classes, multi_label),
@@ -48,7 +48,7 @@ def mean_filter_shapes(hparams: Hparams) -> dict[str, Shape]:
     widths = hparams["width"] if isinstance(hparams["width"], list) else [hparams["width"]] * hparams["n_layers"]
     sizes = [hparams["n_features"], *widths]
     shapes = {f"filters.{i}.weight": Shape((sizes[i + 1], sizes[i]), 0.5) for i in range(len(widths))}
-    return shapes | {"head.weight": Shape((n_outputs(hparams), sizes[-1]), 0.5)}
+    return shapes | {"model.head.weight": Shape((n_outputs(hparams), sizes[-1]), 0.5)}
 
 
 def mean_filter_forward(
@@ -56,7 +56,7 @@ def mean_filter_forward(
 ) -> Tensor:
     for i in range(hparams["n_layers"]):
         x = (x @ weights[f"filters.{i}.weight"].T).tanh()  # zeros of the padding stay zeros
-    return (x.sum(1) / lengths[:, None]) @ weights["head.weight"].T
+    return (x.sum(1) / lengths[:, None]) @ weights["model.head.weight"].T
 
 
 def filters(hparams: Hparams) -> list[list[str]]:

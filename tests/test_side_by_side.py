@@ -13,6 +13,7 @@ from forking import Program
 from searching import OPTIONS, n_runs, search
 
 import neurallib as nl
+from neurallib import forks
 
 FORKED = """
     import multiprocessing, os, sys, warnings
@@ -66,6 +67,19 @@ def start(script: str, *arguments: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
+
+
+def test_what_a_fork_has_lost_stays_lost_and_one_thread_needs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_used", False)
+    monkeypatch.setattr(forks, "_lost", False)
+    for n_more, lost in ((0, False), (1, True), (0, True)):  # threads of torch's own at each fork
+        monkeypatch.setattr(forks, "_n_native", lambda n=n_more: forks._AT_FIRST + n)
+        forks._before_fork()
+        forks._after_fork()
+        assert forks._lost is lost
+    forks.check_threads(1)
+    with pytest.raises(forks.LostThreadsError, match="get_context"):
+        forks.check_threads(2)
 
 
 @pytest.mark.nightly

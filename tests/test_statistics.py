@@ -9,6 +9,7 @@ import neurallib as nl
 from neurallib.signals import statistics
 from neurallib.signals.normalization import IQR_OF_NORMAL
 from neurallib.signals.statistics import Moments, Quartiles, Statistics, rise_together, tells
+from neurallib.signals.targets import meaning
 from neurallib.state import new_preprocessing
 from neurallib.tasks import describe
 
@@ -55,10 +56,10 @@ def test_what_is_not_known_has_no_part_in_moments(places: list[int]) -> None:
 
 
 def test_a_column_without_a_value_or_without_a_shape_is_left_in_its_units() -> None:
-    moments = Moments(3)
-    moments.add(np.column_stack([np.full(50, np.nan), np.full(50, 0.1), np.zeros(50)]))
-    np.testing.assert_allclose(moments.scale().shift, [0, 0.1, 0], rtol=1e-12)
-    assert moments.scale().scale.tolist() == [1, 1, 1]
+    moments, rounded = Moments(4), (1e6 + rng().normal(0, 0.05, 50)).astype(np.float32)
+    moments.add(np.column_stack([np.full(50, np.nan), np.full(50, 0.1), np.zeros(50), rounded]))
+    np.testing.assert_allclose(moments.scale().shift, [0, 0.1, 0, 1e6], rtol=1e-7)
+    assert moments.scale().scale.tolist() == [1, 1, 1, 1]
 
 
 def by_numpy(values: np.ndarray) -> list[np.ndarray]:
@@ -96,6 +97,12 @@ def test_what_tells_does_so_over_many_channels_and_in_few_signals_nothing_tells(
     assert not tells(rng(3).normal(size=(40, 60)), loud[:, None])
     assert not tells(levels[:19], loud[:19, None])
     assert not tells(np.ones((40, 2)), loud[:, None]) and not tells(levels, np.ones((40, 1)))
+    assert tells(np.column_stack([rng(4).normal(size=40), np.full(40, np.nan)]), loud[:, None]), "all are flat"
+
+
+def test_what_is_not_known_of_a_signal_means_nothing() -> None:
+    classes, binary = (describe(nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, num_classes=n)) for n in (3, 1))
+    assert np.isnan(meaning(np.full(9, -1), classes)).all() and np.isnan(meaning(np.full((9, 1), np.nan), binary)).all()
 
 
 def test_chance_tells_nothing_of_many_classes() -> None:
@@ -118,7 +125,7 @@ def test_what_few_people_have_by_chance_tells_nothing(n: int, n_channels: int) -
     by_itself, mixed, both = 0, 0, 0
     for seed in range(0, 90, 3):
         levels, values = of_people(n, 2 * n_channels, seed), of_people(n, 1, seed + 1000)
-        by_itself += tells(levels, values)
+        by_itself += tells(levels, values, ["one"] * 9 * n)  # as where nobody is known
         mixed += tells(levels[order], values[order], people[order])
         both += rise_together(np.exp(np.stack([2 * levels[:, :1], values], axis=1)), people)
     assert max(by_itself, mixed, both) <= 6, "of 30"
@@ -151,6 +158,8 @@ def test_scales_rise_together_or_do_not() -> None:
     assert rise_together(np.stack([gain, 3 * gain * np.exp(rng(2).normal(0, 0.3, (40, 1)))], axis=1))
     assert not rise_together(np.stack([gain, other], axis=1))
     assert not rise_together(np.stack([gain, 1 / gain], axis=1))
+    few = np.exp(np.array([[-2, -2, -2, -2, 2, 2, 2, 2.0], [-1, -1, -1, 1, 1, 1, 1, -1]]))  # 0.5 correlated
+    assert not rise_together(few.T[:, :, None])
     assert not rise_together(np.stack([gain, 0 * gain], axis=1))  # targets without a shape say nothing
 
 

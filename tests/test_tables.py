@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import neurallib as nl
+from neurallib.signals.uneven import on_a_grid
 
 T = np.arange(500) / 250
 ECG = np.sin(T)
@@ -40,10 +41,11 @@ def test_names_units_and_clocks_are_read_however_they_are_written(head: str, row
     np.testing.assert_allclose(read["signal"][:, 0], ECG, atol=1e-4)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16", "utf-16-be"])
 def test_text_may_be_as_excel_writes_it(encoding: str, tmp_path: Path) -> None:
     rows = "".join(f"{t:.3f}\t{v:.4f}\n" for t, v in zip(T, ECG, strict=True))
-    (tmp_path / "a.txt").write_text(f"time\tBrustwand für EKG (µV)\n{rows}", encoding=encoding)
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "a.txt").write_text(f"{mark}time\tBrustwand für EKG (µV)\n{rows}", encoding=encoding)
     read = nl.read_recording(tmp_path / "a.txt")
     assert (read["channels"], read["units"], len(read["signal"])) == (["Brustwand für EKG"], ["µV"], 500)
 
@@ -118,6 +120,8 @@ def test_a_lower_rate_is_filtered_down_to(tmp_path: Path) -> None:
     told = written(tmp_path / "ACC.csv", "1544027337.0\n32.0\n", [f"{i}" for i in range(320)])
     read = nl.read_recording(told, sampling_frequency=16)
     assert len(read["signal"]) == 160 and read["signal"][80, 0] == pytest.approx(160, abs=0.1)
+    for wanted, rate in ((50, 50), (45, 90), (20, 60)):  # of a clock that runs a little fast it is the same rate
+        assert on_a_grid(np.zeros((500, 1)), np.arange(500) / 50.3, wanted, "a.csv")[1] == rate
 
 
 def test_a_clock_that_is_not_known_is_told_with_what_it_holds(tmp_path: Path) -> None:

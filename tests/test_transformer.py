@@ -267,6 +267,8 @@ def test_small_heads_are_told_with_what_to_choose() -> None:
     sizes = {"n_features": 1, "dim_feedforward": 8}
     with pytest.warns(UserWarning, match="heads of size 12, slow below 16: choose nhead=3 or d_model=64") as caught:
         transformer_seq2one(d_model=48, nhead=4, **sizes)
+    with pytest.warns(UserWarning, match="heads of size 5, slow below 16: choose nhead=2 or d_model=160"):
+        transformer_seq2one(d_model=50, nhead=10, **sizes)
     with pytest.warns(UserWarning, match="heads of size 4, slow below 16: choose d_model=32"):
         transformer_seq2seq(d_model=8, nhead=2, **sizes)
     assert len(caught) == 1

@@ -14,7 +14,7 @@ from neurallib.checks import as_path
 from neurallib.names import listing
 from neurallib.reading import told_by
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import Contents, check_contents
+from neurallib.signals.lazy import Contents
 from neurallib.signals.wfdb_headers import (
     check_files, hea, load_wfdb, names_of, notes_of, read_header, there, units_of,
 )  # fmt: skip
@@ -57,7 +57,7 @@ def _contents(wfdb: Any, stem: Path, annotator: Path | None) -> Contents:
     header = read_header(stem)
     record = _layout(wfdb, stem, header)
     rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
-    contents = Contents(
+    return Contents(
         channels=record.channels,
         units=record.units,
         rates=[rate * n for n in record.per_frame],
@@ -68,13 +68,6 @@ def _contents(wfdb: Any, stem: Path, annotator: Path | None) -> Contents:
         start_time=header.base_datetime.isoformat() if header.base_datetime else None,
         notes=notes_of(stem, header),
     )
-    check_contents(contents, str(stem))
-    # The first and the last frame: a file that is cut says so now, and not in the middle of a long job.
-    for start in {0, max(0, n_frames - 1)} if n_frames else ():
-        for column, n in enumerate(record.per_frame):
-            if column == 0 or n != record.per_frame[0]:
-                contents.read([column], start * n, (start + 1) * n)
-    return contents
 
 
 def wfdb_stem(path: Path) -> Path:
@@ -86,7 +79,7 @@ def segment_names(header: Path) -> set[str]:
     """The records that are parts of this one, layouts too; none of a record of one piece."""
     lines = [line.split() for line in header.read_text("utf-8", "replace").splitlines() if line.strip()]
     lines = [line for line in lines if not line[0].startswith("#")]
-    return {line[0] for line in lines[1:]} - {"~"} if lines and "/" in lines[0][0] else set()
+    return {line[0] for line in lines[1:]} if lines and "/" in lines[0][0] else set()
 
 
 def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
@@ -170,7 +163,7 @@ def _segment_values(
             physical = physical[begin * read.samps_per_frame[0] : end * read.samps_per_frame[0]]
     except Exception as error:  # wfdb raises whatever its parts raise
         raise ValueError(f"cannot read the signals of {hea(stem)} (cut off?): {error}") from error
-    _check_sums(stem, read, whole=(begin, end) == (0, segment.n_frames))
+    _check_sums(stem, read)
     names, found = [record.channels[column] for column in columns], list(map(str, read.sig_name))
     if read.fs != record.rate or any(a != b and a in record.channels for a, b in zip(found, names, strict=True)):
         own, told = f"{listing(found)} at {read.fs:g} Hz", f"{listing(names)} at {record.rate:g} Hz"
@@ -183,9 +176,9 @@ def _segment_values(
     return np.asarray(physical * np.array(factors, dtype=float))
 
 
-def _check_sums(stem: Path, read: Any, whole: bool) -> None:
-    """Warn where the sum of a channel's samples is not what its header says."""
-    if not whole or read.checksum is None:
+def _check_sums(stem: Path, read: Any) -> None:
+    """Warn where the sum of a channel's samples is not what its header says; of a part wfdb makes it anew."""
+    if read.checksum is None:
         return
     for name, values, told, skew in zip(read.sig_name, read.e_d_signal, read.checksum, read.skew, strict=True):
         if told is not None and not skew and (int(values.sum(dtype=np.int64)) - told) % 65536:
