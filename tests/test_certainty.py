@@ -10,6 +10,7 @@ import pytest
 
 import neurallib as nl
 from neurallib.prediction.certainty import check_beats, told_from_noise
+from neurallib.prediction.spikes import without_spikes
 
 RATE = 250.0
 MODELS = ("ecg_r_peaks", "ecg_r_peaks_stream")
@@ -232,3 +233,43 @@ def test_what_finds_no_beats_is_not_held_against_the_sureness_of_beats() -> None
 def test_a_wrong_limit_is_told(doubt: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="doubt"):
         found(nl.load_pretrained("ecg_r_peaks"), heart()[0], doubt=doubt)
+
+
+def paced(rate: float, size: float, wide: int = 1, back: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A minute of ECG, without and with spikes that have nothing to do with its beats, and its beats; `back` of a spike
+    is left behind it for some hundredths of a second."""
+    signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=rate, muscle_noise=0.02, seed=2)
+    spikes = np.zeros(len(signal))
+    spikes[round(rate / 3) :: round(0.47 * rate)] = size
+    after = np.concatenate([np.ones(wide), -back * np.exp(-np.arange(round(0.1 * rate)) / (0.02 * rate))])
+    return signal, signal + np.convolve(spikes, after)[: len(signal)], true
+
+
+@pytest.mark.parametrize(("rate", "wide"), [(200.0, 2), (360.0, 2), (1000.0, 5)])
+def test_spikes_that_no_heart_makes_are_not_heard(rate: float, wide: int) -> None:
+    signal, given, true = paced(rate, 12.0, wide)
+    recording = {"signal": np.stack([given, signal], axis=1), "sampling_frequency": rate}
+    kept = recording["signal"].copy()
+    made = without_spikes(recording, [0, 1], 125.0)["signal"]
+    np.testing.assert_array_equal(made[:, 1], signal)
+    assert np.abs(made[:, 0] - signal).max() < 1 and (made[:, 0] != given).mean() < 0.1
+    for start in (5, round(rate / 3), round(20.5 * rate)):  # read piece by piece it is the same
+        np.testing.assert_array_equal(made[start : start + 99], np.asarray(made)[start : start + 99])
+    np.testing.assert_array_equal(recording["signal"], kept)
+    if rate == 200:
+        for name in MODELS:
+            assert nl.peak_scores(true, found(nl.load_pretrained(name), given), sampling_frequency=rate)["f1"] > 0.97
+
+
+def test_what_may_be_a_wave_stays_as_it_is() -> None:
+    beats = nl.synthetic_ecg(duration=60, sampling_frequency=250, muscle_noise=0.02, seed=2)[0]
+    after_a_pause = np.where(np.arange(len(beats)) // 250 % 30 < 24, 0.0, beats)
+    for what, x, rate in (
+        ("beats", beats, 250.0), ("twice as fast", beats[::2], 250.0), ("after a pause", after_a_pause, 250.0),
+        ("an electrode that comes back slowly", paced(250.0, 12.0, back=0.6)[1], 250.0),
+        ("small ones", paced(250.0, 1.0)[1], 250.0), ("noise", noise("white"), RATE), ("bursts", noise("burst"), RATE),
+        ("at the state's rate", paced(125.0, 12.0)[1], 125.0), ("pulses", (np.arange(9000) % 200 == 9) * 1.0, 250.0),
+        ("nothing", np.full(500, np.nan), 250.0),
+    ):  # fmt: skip
+        recording = {"signal": x, "sampling_frequency": rate}
+        assert without_spikes(recording, [0], 125.0) is recording, what

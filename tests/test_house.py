@@ -53,7 +53,8 @@ training.__init__ training.schedules training.optimization training.monitoring t
     prediction.windows prediction.doubt prediction.applying prediction.sharing prediction.evaluation
     prediction.confusion prediction.on_folders prediction.stream_events prediction.carries prediction.streamable
     prediction.streaming
-    prediction.long_recordings prediction.certainty prediction.leads prediction.waves prediction.r_peaks
+    prediction.long_recordings prediction.certainty prediction.leads prediction.waves prediction.spikes
+    prediction.r_peaks
     prediction.beat_averages prediction.hum prediction.denoised prediction.skipping prediction.answered
     prediction.judging prediction.recordings plots_recordings plots_scores plots_classes
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources workflow.retraining

@@ -10,6 +10,7 @@ from neurallib.names import hinted, listing
 from neurallib.prediction.certainty import sure_events
 from neurallib.prediction.leads import events_of_leads
 from neurallib.prediction.long_recordings import answers_of
+from neurallib.prediction.spikes import without_spikes
 from neurallib.prediction.stream_events import event_settings
 from neurallib.prediction.waves import beside_neighbours, levels
 from neurallib.prediction.windows import without_holes
@@ -109,6 +110,10 @@ def find_r_peaks(
     beat for a second around which another is sure of some is off, and has hardly any. The extremum is that of lead II
     where it agrees with nearly all that was found, else of the first lead that does.
 
+    Of a recording of 190 Hz or more, spikes no wider than 8 ms and half as high again as all about them, such as those
+    of a pacemaker that captures nothing, are not heard: a state that says "R-peak" and names no channel, as those that
+    come along, has a straight line there.
+
     The extremum is looked for in the signal averaged over some 20 ms, against which noise of single samples does not
     count. Up or down is told by how far the signal goes from its baseline within `snap`; how far it goes is then
     weighed with a bell around the event, of which `snap` is 1.5 SD: a sharp wave is met at its top, on a broad or noisy
@@ -150,6 +155,8 @@ def find_r_peaks(
     settings, beats = event_settings(state) | chosen, beats and not chosen and doubt == said.get("doubt")
     is_of_any_lead = task.n_features == 1 and known is None
     leads = _leads(state, recording) if is_of_any_lead and channel is None else []
+    if is_of_any_lead and R_PEAK in (state["postprocessing"]["outputs"] or ()):
+        recording = without_spikes(recording, leads or [column], state["preprocessing"]["sampling_frequency"])
     if len(leads) > 1:
         found, column = events_of_leads(state, recording, leads, settings, doubt, gpu_id, beats, enable_progress_bar)
     else:
