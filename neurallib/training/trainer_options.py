@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -75,9 +74,6 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _LEAST:
             integer(name, options[name], _LEAST[name])
-        if name == "max_time" and not isinstance(options[name], (str, Mapping, datetime.timedelta, type(None))):
-            came = f"max_time={options[name]!r} is a {type(options[name]).__name__}"
-            raise TypeError(f"{came}; expected a datetime.timedelta, a dict such as {{'hours': 8}}, or 'DD:HH:MM:SS'.")
         if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
             raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
         if name == "gradient_clip_val" and options[name] is not None:
