@@ -1,13 +1,16 @@
 """Wrong options get the same one clear error, before any work; what is unusual and right is taken."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import neurallib as nl
+from neurallib.measures.curves import curves_of
 
 STATE = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
 RECORDING = {"name": "a", "signal": np.zeros((9, 1), np.float32), "sampling_frequency": 100.0}
@@ -70,3 +73,29 @@ def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal() -> N
     state = {**state, "preprocessing": state["preprocessing"] | scales}  # type: ignore[typeddict-item]
     with pytest.warns(UserWarning, match="targets on a scale of their own, as of rates or pressures"):
         nl.evaluate_recordings(state, [RECORDING], target=lambda recording: recording["signal"])
+
+
+def test_more_weights_than_there_is_memory_for_are_refused_before_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", None)
+    with pytest.raises(ValueError, match=r"more weights than this machine holds: .*weight_hh_l0, is \(6000000000, 20"):
+        nl.gru_seq2seq(n_features=1, hid_dim=2 * 10**9, n_layers=1)
+
+
+def test_curves_are_taken_as_a_file_keeps_them_and_told_where_they_were_changed() -> None:
+    scores = nl.class_scores([[0, 0, 1, 0, 1, 1]], [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], names=["apnoea"])
+    curves = dict(curves_of(scores))
+    kept = json.loads(json.dumps(curves, default=np.ndarray.tolist))
+    assert nl.choose_threshold(kept) == nl.choose_threshold(curves) == 0.25
+    assert nl.plot_curves(kept).axes[0].get_legend().get_texts()[0].get_text() == "0.889  apnoea"
+    one = kept["curves"]["apnoea"]
+    for wrong, told in (
+        ({"names": ["apnea"]}, "has no 'apnea'"),
+        ({"names": 3}, "names=3 is a int"),
+        ({"kind": "yes"}, "kind='yes'; expected one of"),
+        ({"curves": {"apnoea": one | {"f1": [0.5]}}}, r"have shapes \(1,\), \(\d,\)"),
+        ({"curves": {"apnoea": {name: one[name] for name in one if name != "auroc"}}}, "has no 'auroc'"),
+        ({"calibration": []}, "'list' object has no attribute 'items'"),
+    ):
+        for call in (nl.choose_threshold, nl.plot_curves):
+            with pytest.raises(ValueError, match=f"curves is not what threshold_curves gives, .*: .*{told}"):
+                call({**kept, **wrong})
