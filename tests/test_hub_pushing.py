@@ -96,7 +96,7 @@ def test_a_directory_is_pushed_with_its_own_card_and_plot(hub: Hub, online: Clie
 
 def test_a_card_says_whose_data_and_licence_it_is_of(hub: Hub, online: Client, tmp_path: Path) -> None:
     said = {"license": "mit", "datasets": ["mitdb"], "base_model": "owner/Base", "description": "Finds beats."}
-    online(push_to_hub, trained(), "owner/Said", token="secret", **said)
+    online(push_to_hub, trained(), "owner/Said", token="secret\n", **said)  # as a file holds it
     card = ModelCard(hub.repositories["owner/Said"].files()["README.md"].decode())
     assert (card.data.license, card.data.datasets, card.data.base_model) == ("mit", ["mitdb"], "owner/Base")
     assert "Finds beats." in card.text

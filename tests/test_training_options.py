@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cases import QUIET, Case, data, make_state, same_weights
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 
 import neurallib as nl
 from neurallib.tasks import TaskKind
@@ -75,7 +75,13 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         ({"max_steps": 0}, ValueError, "max_steps=0"),
         ({"max_steps": -5}, ValueError, "max_steps=-5; expected"),
         ({"max_steps": None}, TypeError, "max_steps=None is a NoneType"),
-        ({"max_time": "a night"}, ValueError, "Lightning's Trainer: .*a night"),
+        ({"max_time": "a night"}, ValueError, "max_time='a night'; expected a datetime.timedelta above 0"),
+        ({"max_time": {}}, ValueError, "max_time={}; expected"),
+        ({"max_time": {"minutes": -1}}, ValueError, "max_time={'minutes': -1}; expected"),
+        ({"max_time": {"hour": 1}}, ValueError, "max_time={'hour': 1}; expected .*'hour' is an invalid keyword"),
+        ({"callbacks": [LearningRateMonitor()]}, ValueError, "LearningRateMonitor, which needs a logger: give logg"),
+        ({"callbacks": [EarlyStopping("val_los")]}, ValueError, "monitor='val_los'; there is .* mean 'val_loss'"),
+        ({"callbacks": [ModelCheckpoint(monitor="loss")]}, ValueError, "ModelCheckpoint with monitor='loss'; there is"),
         ({"max_time": 3600}, TypeError, "max_time=3600 is a int; expected a datetime.timedelta"),
         ({"precision": object()}, ValueError, "Lightning's Trainer: Precision .* invalid"),
         ({"plugins": [3]}, TypeError, "plugins holds 3; expected"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from neurallib.checks import choice, number
+from neurallib.checks import choice, names_of, number
 from neurallib.measures.metrics import Metrics
 from neurallib.measures.ranking import Ranked
 from neurallib.names import hinted, listing
@@ -16,6 +16,7 @@ from neurallib.tasks import Task, TaskKind
 from neurallib.warn import warn
 
 MEASURES = ("f1", "balanced_accuracy", "accuracy", "precision", "recall", "specificity")
+SUMMARIES = ("auroc", "average_precision")
 
 
 @hinted
@@ -115,7 +116,7 @@ def _best(name: str, curve: Mapping[str, Any], measure: str, wanted: Mapping[str
 def curves_of(given: Any) -> Mapping[str, Any]:
     """What `threshold_curves` gives, also of the probabilities of what `class_scores` gives."""
     if isinstance(given, Mapping) and "curves" in given:
-        return given
+        return _checked(given)
     ranked = given.get("ranked") if isinstance(given, Mapping) else None
     if not isinstance(ranked, Ranked):
         came = f"holds {listing(map(str, given), 4)}" if isinstance(given, Mapping) else f"is a {type(given).__name__}"
@@ -128,3 +129,27 @@ def curves_of(given: Any) -> Mapping[str, Any]:
     metrics = Metrics(Task(kind, 1, k, True, tuple(names)))
     metrics.update(torch.from_numpy(ranked.p), torch.from_numpy(holds.astype(np.float32)), torch.empty(0))
     return metrics.curves()
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as arrays, which a file may have kept as lists, or an error where it was changed to what cannot be."""
+    try:
+        names = names_of("names", given["names"])
+        curves = {name: _told(given["curves"][name], ("threshold", *MEASURES), SUMMARIES) for name in names}
+        bins = ("probability", "share", "n"), ("calibration_error",)
+        calibration = {name: _told(of_one, *bins) for name, of_one in given["calibration"].items()}
+        choice("kind", given["kind"], ("binary", "multiclass", "multilabel"))
+        if not names or not calibration or len(names) > 1 and given["kind"] == "binary":
+            raise ValueError(f"kind={given['kind']!r} of {len(names)} names")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        told = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"curves is not what threshold_curves gives, changed by hand or a file: {told}") from error
+    return {**given, "names": names, "curves": curves, "calibration": calibration}
+
+
+def _told(given: Mapping[str, Any], rows: Sequence[str], numbers: Sequence[str]) -> dict[str, Any]:
+    """Arrays of one length, float64, and numbers."""
+    found = {name: np.asarray(given[name], np.float64) for name in rows}
+    if len(shapes := {found[name].shape for name in rows}) > 1 or not next(iter(shapes)):
+        raise ValueError(f"{listing(rows)} have shapes {listing(sorted(map(str, shapes)))}")
+    return found | {name: float(given[name]) for name in numbers}

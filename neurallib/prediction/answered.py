@@ -21,12 +21,13 @@ from neurallib.signals.recording_parts import Recording, events_of, n_channels_o
 from neurallib.signals.smoothing import as_values
 from neurallib.state import State
 from neurallib.tasks import Task, describe
+from neurallib.warn import warn
 
 ANSWERED = ("events", "classes", "intervals", "denoising")
 TASKS = {"binary": ANSWERED[:3], "multiclass": ANSWERED[1:3], "regression": ANSWERED[3:]}
 
 
-def tasks_of(known: Task) -> tuple[str, ...]:
+def tasks_of(state: State, known: Task) -> tuple[str, ...]:
     """What a state can be measured by, the usual first, or an error where it is made for something else."""
     if known.kind == "multilabel":
         one = "lambda r: (answer := nl.predict_recording(state, r)) | {'output': answer['output'][:, 0]}"
@@ -36,6 +37,11 @@ def tasks_of(known: Task) -> tuple[str, ...]:
         gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
         expected = "expected as many a step: evaluate and value_scores measure it"
         raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
+    if (scales := state["preprocessing"])["target_normalization"] == "dataset" != scales["normalization"]:
+        warn(
+            "this state learnt targets on a scale of their own, as of rates or pressures; they are scored as a "
+            "denoised signal is, against the signal without noise. evaluate and value_scores measure other values."
+        )
     return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import boolean, is_list
+from neurallib.checks import as_list, boolean, is_list
 from neurallib.names import hinted, listing
 from neurallib.prediction.beat_averages import with_beat_averages
 from neurallib.prediction.hum import without_hum
@@ -29,7 +29,7 @@ def denoise_recording(
     state: State,
     recording: Recording,
     *,
-    channels: Sequence[str | int] | None = None,
+    channels: Sequence[str | int] | str | int | None = None,
     average_beats: bool | None = None,
     gpu_id: int | None = None,
     enable_progress_bar: bool = False,
@@ -42,7 +42,7 @@ def denoise_recording(
         A seq2seq regression of one feature and one output, such as "ecg_denoiser"; stays as it is.
     recording : dict
         A signal with its frequency and channels, in the form that `read_recording` gives; stays as it is.
-    channels : sequence of str or int, optional
+    channels : str, int or sequence of them, optional
         Which, by their names or numbers; by default those that the state names, else all but times and counters. Of a
         recording whose channels have names a state whose output is "ECG" takes those of ECG leads ("II", "V5", "ECG 1")
         and leaves the others.
@@ -136,12 +136,13 @@ def _other_quantity(state: State) -> tuple[str, str] | None:
     return None if is_same else (name, unit)
 
 
-def _columns(state: State, recording: Recording, channels: Sequence[str | int] | None) -> list[int]:
+def _columns(state: State, recording: Recording, channels: Sequence[str | int] | str | int | None) -> list[int]:
     known = state["preprocessing"]
     if channels is not None:
-        if not is_list(channels) or not channels:
+        asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)
+        if isinstance(channels, bool) or not is_list(asked) or not asked or None in asked:
             raise TypeError(f"channels={channels!r}; expected a list of some names or numbers, such as ['II', 'V5'].")
-        return [column_of(recording, channel) for channel in channels]
+        return [column_of(recording, channel, argument="channels") for channel in asked]
     if known["channels"]:
         return [column_of(recording, None, known["channels"])]
     names = recording.get("channels")

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_list, boolean, choice, items, names_of, seconds, takes
+from neurallib.checks import as_list, as_seed, boolean, choice, integer, items, names_of, seconds, takes
+from neurallib.devices import configure_device
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
@@ -156,7 +157,10 @@ def evaluate_recordings(
             takes(role, function, 1, "of a recording")
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
-    tasks = ANSWERED if known is None else tasks_of(known)
+    if state is None and gpu_id is not None:
+        raise ValueError(f"gpu_id={gpu_id!r} says where a state runs, and model is a function; expected gpu_id=None.")
+    configure_device(gpu_id), as_seed(seed), integer("n_bootstrap", n_bootstrap)
+    tasks = ANSWERED if state is None or known is None else tasks_of(state, known)
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     names = None if names is None else names_of("names", names, in_order=task == "classes")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from neurallib.checks import as_list
+from neurallib.checks import as_list, is_list
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.conversion import unit_factor
 
@@ -132,7 +132,7 @@ def picked_names(channels: Sequence[Any] | str | int | None, columns: Sequence[i
 
 def _column(asked: Any, known: list[str], source: str) -> int:
     alternatives = list(asked) if isinstance(asked, (tuple, list)) else [asked]
-    for each in alternatives:
+    for each in alternatives or [asked]:
         if isinstance(each, (int, np.integer)) and not isinstance(each, bool):
             if 0 <= each < len(known):
                 return int(each)
@@ -166,9 +166,12 @@ def in_units(own: list[str], wanted: Sequence[str] | str | None, source: str) ->
     """The units of the signal, and what its channels are multiplied by."""
     if wanted is None:
         return own, None
-    names = [wanted] * len(own) if isinstance(wanted, str) else list(wanted)
-    if len(names) != len(own):
-        raise ValueError(f"units has {len(names)} names; expected {len(own)}, one a channel, or one for all.")
+    given = [wanted] * len(own) if isinstance(wanted, str) else as_list(wanted)
+    if not is_list(given) or not all(isinstance(name, (str, type(None))) for name in given):
+        raise TypeError(f"units={wanted!r}; expected a list of names, one a channel, or one for all.")
+    if len(given) != len(own):
+        raise ValueError(f"units has {len(given)} names; expected {len(own)}, one a channel, or one for all.")
+    names = [str(name or unit) for unit, name in zip(own, given, strict=True)]  # "" and None ask for none
     factors = [unit_factor(unit, name) for unit, name in zip(own, names, strict=True)]
     if None in factors:
         at = factors.index(None)

@@ -141,7 +141,9 @@ def name_of(recording: Recording) -> str:
     return str(recording.get("name") or "recording")
 
 
-def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[str] | None = None) -> int:
+def column_of(
+    recording: Recording, channel: str | int | None, wanted: Sequence[str] | None = None, argument: str = "channel"
+) -> int:
     """The column of a channel, by its name or number; by default the first of those that are wanted, else 0."""
     names, n_channels = _channel_names(recording), n_channels_of(recording["signal"])
     if channel is None:
@@ -150,12 +152,12 @@ def column_of(recording: Recording, channel: str | int | None, wanted: Sequence[
         if channel not in names:
             hint = did_you_mean(channel, names)
             has = f"has {listing(names)}" if names else "says no channels"
-            raise ValueError(f"channel={channel!r}; {name_of(recording)} {has}.{hint}")
+            raise ValueError(f"{argument}={channel!r}; {name_of(recording)} {has}.{hint}")
         return names.index(channel)
     if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)):
-        raise TypeError(f"channel={channel!r} is a {type(channel).__name__}; expected a name or a number.")
+        raise TypeError(f"{argument}={channel!r} is a {type(channel).__name__}; expected a name or a number.")
     if not 0 <= channel < n_channels:
-        raise ValueError(f"channel={channel}; {name_of(recording)} has {n_channels}, from 0 on.")
+        raise ValueError(f"{argument}={channel}; {name_of(recording)} has {n_channels}, from 0 on.")
     return int(channel)
 
 

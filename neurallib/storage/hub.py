@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, boolean
+from neurallib.checks import as_path, boolean, text
 from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
 from neurallib.plots_losses import plot_losses
@@ -18,7 +18,7 @@ from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS
 from neurallib.storage.hub_errors import plain_errors
-from neurallib.storage.hub_files import OPTIONAL, check_name, fetch
+from neurallib.storage.hub_files import OPTIONAL, as_token, check_name, fetch
 from neurallib.storage.hyperparameters import completed_hparams
 from neurallib.storage.model_card import check_card, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
@@ -78,7 +78,7 @@ def load_from_hub(
     >>> import neurallib as nl
     >>> state = nl.load_from_hub("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    if repo_id in list_pretrained():
+    if isinstance(repo_id, str) and repo_id in list_pretrained():
         raise ValueError(f"repo_id={repo_id!r} comes along with this library: load_pretrained({repo_id!r}).")
     wanted = ((INFO,), (HPARAMS,), WEIGHTS, (PREPROCESSING, OPTIONAL))
     info, hparams, weights, *_ = fetch(repo_id, *wanted, revision=revision, token=token, local_dir=local_dir)
@@ -122,7 +122,7 @@ def get_weights_and_info_from_hugging(
     >>> import neurallib as nl
     >>> path, info = nl.get_weights_and_info_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    info, weights = fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir)
+    info, weights = fetch(hugging_face_model, (INFO,), WEIGHTS, local_dir=local_dir, argument="hugging_face_model")
     return weights, read_training_information(info)
 
 
@@ -158,7 +158,7 @@ def get_hparams_from_hugging(hugging_face_model: str) -> Hparams:
     >>> import neurallib as nl
     >>> hparams = nl.get_hparams_from_hugging("marianaagdias/ECGPeakDetector")  # doctest: +SKIP
     """
-    path, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,))
+    path, hparams = fetch(hugging_face_model, (INFO,), (HPARAMS,), argument="hugging_face_model")
     info = read_training_information(path)
     return completed_hparams(info, read_yaml(hparams), lambda: fetch(hugging_face_model, WEIGHTS)[0])
 
@@ -231,6 +231,9 @@ def push_to_hub(
 
     boolean("private", private)
     check_name(repo_id, revision)
+    token = as_token(token)
+    if commit_message is not None:
+        text("commit_message", commit_message)
     with tempfile.TemporaryDirectory() as temporary, plain_errors(f"repository {repo_id!r}", revision, writing=True):
         folder = Path(temporary)
         said = {"license": license, "datasets": datasets, "base_model": base_model, "description": description}

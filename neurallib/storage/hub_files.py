@@ -25,12 +25,14 @@ def fetch(
     revision: str | None = None,
     token: str | None = None,
     local_dir: str | Path | None = None,
+    argument: str = "repo_id",
 ) -> list[Path]:
     """Files of one commit, downloaded or from the cache: of each group of alternatives the first that is there. Groups
     that end with OPTIONAL stand last, and those that are missing are left out."""
     from huggingface_hub import HfApi, constants
 
-    check_name(repo_id, revision)
+    check_name(repo_id, revision, argument)
+    token = as_token(token)
     if local_dir is not None:
         local_dir = as_path("local_dir", local_dir)
     with plain_errors(f"repository {repo_id!r}", revision):
@@ -57,12 +59,19 @@ def fetch(
         return _downloaded(repo_id, list(filter(None, chosen)), revision, str(there.sha), token, local_dir)
 
 
-def check_name(repo_id: Any, revision: Any) -> None:
+def as_token(token: Any) -> str | None:
+    """The token as headers take it, or TypeError, which does not show it."""
+    if not isinstance(token, (str, type(None))):
+        raise TypeError(f"token is a {type(token).__name__}; expected a string, or None for that of `hf auth login`.")
+    return token and token.strip() or None
+
+
+def check_name(repo_id: Any, revision: Any, argument: str = "repo_id") -> None:
     """Raise TypeError or ValueError unless it is a name that a repository can have, of a revision that has one too."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    text("repo_id", repo_id)
+    text(argument, repo_id)
     if revision is not None:
         text("revision", revision)
     try:
@@ -72,7 +81,7 @@ def check_name(repo_id: Any, revision: Any) -> None:
         way = f" It is {page[1]!r}." if page else ""
         if Path(repo_id).is_dir():
             way = " That is a directory: load_checkpoint reads it, and retrain as checkpoints_directory."
-        raise ValueError(f"repo_id={repo_id!r}; expected a name on the hub, 'owner/name'.{way}") from error
+        raise ValueError(f"{argument}={repo_id!r}; expected a name on the hub, 'owner/name'.{way}") from error
 
 
 def _downloaded(

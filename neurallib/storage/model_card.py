@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_list, as_path, is_list, text
+from neurallib.checks import as_list, as_path, is_list, names_of, text
 from neurallib.files import atomic_write
 from neurallib.names import hinted
 from neurallib.state import State
@@ -117,10 +117,8 @@ def save_model_card(
     for name, said in given.items():
         if said is not None:
             text(name, said)
-    if datasets is not None and not is_list(datasets):
-        raise TypeError(f"datasets={datasets!r} is a {type(datasets).__name__}; expected a list of names.")
-    for i, name in enumerate(datasets or ()):
-        text(f"datasets[{i}]", name)
+    named = names_of("datasets", () if datasets is None else datasets)
+    datasets = [text(f"datasets[{i}]", name) for i, name in enumerate(named)]
     sections = [
         f"# {line(state['hparams']['model_name'])}",
         (description or "").strip(),
@@ -136,7 +134,7 @@ def save_model_card(
     data = _metadata(state, metrics or {}, measured_on)
     data[DIGEST] = digest(state["weights"])
     data.license, data.base_model = (None if name is None else str(name) for name in (license, base_model))
-    data.datasets = list(map(str, datasets or ())) or None  # YAML knows none of numpy's
+    data.datasets = datasets or None
     with atomic_write(path := directory / CARD) as temporary:  # a path need not be UTF-8
         temporary.write_text(str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n")), "utf-8", "replace")
     return path

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from neurallib.checks import choice
+from neurallib.checks import choice, text
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.storage.hub_errors import plain_errors
@@ -101,6 +102,8 @@ def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
     ------
     FileNotFoundError
         If there is no such collection.
+    TypeError, ValueError
+        If it is no name of one.
     PermissionError
         If it is not for everyone.
     ConnectionError
@@ -118,5 +121,7 @@ def list_production_models(collection: str = NEURALLIB_COLLECTION) -> list[str]:
     """
     from huggingface_hub import get_collection
 
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text("collection", collection)):
+        raise ValueError(f"collection={collection!r}; expected 'owner/title-and-number', the end of its address.")
     with plain_errors(f"collection {collection!r}"):
         return [item.item_id for item in get_collection(collection).items if item.item_type == "model"]

@@ -10,19 +10,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    DeviceStatsMonitor,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelPruning,
+    Timer,
+)
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import integer, number
-from neurallib.names import did_you_mean
+from neurallib.measures.metrics import Metrics
+from neurallib.names import did_you_mean, listing
+from neurallib.tasks import Task
 from neurallib.training.isolation import isolated
 from neurallib.training.replacements import plugins_of, replaced
 
 _TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
 _PLAIN = (int, float, str, list, dict)
+_LOGGING = (LearningRateMonitor, DeviceStatsMonitor)  # callbacks that do nothing but log
 _OBJECTS = {"accelerator", "plugins", "profiler", "strategy"}  # which may be made for one Trainer alone
 _OWN = {
     "max_epochs": "give epochs",
@@ -68,6 +79,7 @@ def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
     _check_callbacks(given["callbacks"], given["layer_learning_rates"])
     _check_loggers(given["loggers"])
     check_trainer_options(given["trainer_options"], function)
+    _check_time(given["trainer_options"].get("max_time"))
     for plugin in plugins_of(given["trainer_options"]):
         if not isinstance(plugin, (CheckpointIO, ClusterEnvironment, LayerSync, Precision)):
             raise TypeError(f"plugins holds {plugin!r}; expected objects of Lightning's plugins.")
@@ -82,9 +94,6 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
         if name in _LEAST:
             integer(name, options[name], _LEAST[name])
-        if name == "max_time" and not isinstance(options[name], (str, Mapping, datetime.timedelta, type(None))):
-            came = f"max_time={options[name]!r} is a {type(options[name]).__name__}"
-            raise TypeError(f"{came}; expected a datetime.timedelta, a dict such as {{'hours': 8}}, or 'DD:HH:MM:SS'.")
         if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
             raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
         if name == "gradient_clip_val" and options[name] is not None:
@@ -104,6 +113,20 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
                 f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
                 f"Lightning's Trainer.{did_you_mean(name, known)}"
             )
+
+
+def check_watched(options: Mapping[str, Any], task: Task) -> None:
+    """Raise ValueError where a callback needs a logger and there is none, or goes by a measure that a run has not."""
+    known = {"train_loss", *(f"val_{name}" for name in ["loss", *Metrics(task).values(), *options["metrics"]])}
+    logs_more = any(not type(each).__module__.startswith(pl.__name__) for each in options["callbacks"])
+    for callback in options["callbacks"]:
+        called, monitor = type(callback).__name__, getattr(callback, "monitor", None)
+        if isinstance(callback, _LOGGING) and not (options["loggers"] or options["enable_tensorboard"]):
+            way = "give loggers=[CSVLogger('logs')], or save=True and enable_tensorboard=True"
+            raise ValueError(f"callbacks holds a {called}, which needs a logger: {way}.")
+        if not (monitor is None or logs_more or monitor in known | {"epoch", "step"}):
+            there = f"there is {listing(sorted(known), 40)}.{did_you_mean(monitor, known)}"
+            raise ValueError(f"callbacks holds a {called} with monitor={monitor!r}; {there}")
 
 
 def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -141,3 +164,16 @@ def _check_loggers(loggers: Any) -> None:
     if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
         came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
         raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
+
+
+def _check_time(given: Any) -> None:
+    """Raise unless it is a time in which something can be trained, as Lightning's Timer takes one."""
+    expected = "expected a datetime.timedelta above 0, a dict such as {'hours': 8}, or 'DD:HH:MM:SS'"
+    if not isinstance(given, (str, Mapping, datetime.timedelta, type(None))):
+        raise TypeError(f"max_time={given!r} is a {type(given).__name__}; {expected}.")
+    try:
+        left = Timer(given).time_remaining()  # type: ignore[arg-type]
+    except Exception as error:  # Lightning raises whatever timedelta raises
+        raise ValueError(f"max_time={given!r}; {expected} ({error}).") from error
+    if left is not None and left <= 0:
+        raise ValueError(f"max_time={given!r}; {expected}.")

@@ -15,6 +15,7 @@ from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.tasks import describe
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
@@ -242,12 +243,13 @@ def train(
     """
     resume, save = as_resume(resume), boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import check_given, check_trainer
+    from neurallib.training.lightning_given import check_given, check_trainer, check_watched
     from neurallib.training.resuming import check_resumable, opened
 
     start = with_names(check_state(state), outputs, train_data)
     check_given(given, train)
     options = checked_options(start, given)
+    check_watched(options, describe(start))
     check_trainer(options["placement"], options["trainer_options"])
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})

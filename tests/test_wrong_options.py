@@ -1,0 +1,101 @@
+"""Wrong options get the same one clear error, before any work; what is unusual and right is taken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neurallib as nl
+from neurallib.measures.curves import curves_of
+
+STATE = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1)
+RECORDING = {"name": "a", "signal": np.zeros((9, 1), np.float32), "sampling_frequency": 100.0}
+
+
+def read(**options: Any) -> dict[str, Any]:
+    with open("a.csv", "w") as file:
+        file.write("left (mV),right (uV)\n" + "1,2\n" * 9)
+    try:
+        return dict(nl.read_recording("a.csv", sampling_frequency=10, **options))
+    finally:
+        Path("a.csv").unlink()
+
+
+def scored(**options: Any) -> dict[str, Any]:
+    def never(recording: Any) -> Any:
+        raise AssertionError("before any work")
+
+    return nl.evaluate_recordings(never, [RECORDING], **options)  # type: ignore[list-item]
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "units by number": (lambda: read(units=[3, 4]), r"units=\[3, 4\]; expected a list of names"),
+    "units by name": (lambda: read(units={"left": "V"}), "units={'left': 'V'}; expected a list of names"),
+    "a channel of no name": (lambda: read(channels=[[]]), r"channels asks for \[\]; expected a name"),
+    "a GPU for a function": (lambda: scored(gpu_id=0), "gpu_id=0 says where a state runs, and model is a function"),
+    "no draws": (lambda: scored(n_bootstrap=0), "n_bootstrap=0; expected"),
+    "a token in bytes": (lambda: nl.load_from_hub("a/b", token=b"t"), "^token is a bytes"),  # type: ignore
+    "a token by number": (lambda: nl.push_to_hub(STATE, "a/b", token=7), "^token is a int; "),  # type: ignore
+    "a table of names": (lambda: nl.load_from_hub(np.array(["a/b"])), "repo_id.* is a ndarray; "),  # type: ignore
+    "no name": (lambda: nl.get_hparams_from_hugging(""), "hugging_face_model is empty"),
+    "a message by number": (lambda: nl.push_to_hub(STATE, "a/b", commit_message=3), "message=3 is"),  # type: ignore
+    "a collection's page": (lambda: nl.list_production_models("https://hub/a/b"), "collection='https.*; expected 'own"),
+    "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_option_is_named_before_any_work(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, words = WRONG[what]
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_channels_whose_unit_is_not_asked_for_keep_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for units in ([None, "mV"], ["", "mV"], np.array(["mV", "mV"])):
+        found = read(units=units)
+        assert found["units"] == ["mV", "mV"] and type(found["units"][1]) is str
+        np.testing.assert_allclose(found["signal"][0], [1, 0.002])
+
+
+def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, task="regression")
+    scales: dict[str, Any] = {"normalization": "zscore", "target_normalization": "dataset"}
+    scales |= {"y_shift": [60.0], "y_scale": [9.0]}
+    scales["sampling_frequency"] = 100.0
+    state = {**state, "preprocessing": state["preprocessing"] | scales}  # type: ignore[typeddict-item]
+    with pytest.warns(UserWarning, match="targets on a scale of their own, as of rates or pressures"):
+        nl.evaluate_recordings(state, [RECORDING], target=lambda recording: recording["signal"])
+
+
+def test_more_weights_than_there_is_memory_for_are_refused_before_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", None)
+    with pytest.raises(ValueError, match=r"more weights than this machine holds: .*weight_hh_l0, is \(6000000000, 20"):
+        nl.gru_seq2seq(n_features=1, hid_dim=2 * 10**9, n_layers=1)
+
+
+def test_curves_are_taken_as_a_file_keeps_them_and_told_where_they_were_changed() -> None:
+    scores = nl.class_scores([[0, 0, 1, 0, 1, 1]], [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], names=["apnoea"])
+    curves = dict(curves_of(scores))
+    kept = json.loads(json.dumps(curves, default=np.ndarray.tolist))
+    assert nl.choose_threshold(kept) == nl.choose_threshold(curves) == 0.25
+    assert nl.plot_curves(kept).axes[0].get_legend().get_texts()[0].get_text() == "0.889  apnoea"
+    one = kept["curves"]["apnoea"]
+    for wrong, told in (
+        ({"names": ["apnea"]}, "has no 'apnea'"),
+        ({"names": 3}, "names=3 is a int"),
+        ({"kind": "yes"}, "kind='yes'; expected one of"),
+        ({"curves": {"apnoea": one | {"f1": [0.5]}}}, r"have shapes \(1,\), \(\d,\)"),
+        ({"curves": {"apnoea": {name: one[name] for name in one if name != "auroc"}}}, "has no 'auroc'"),
+        ({"calibration": []}, "'list' object has no attribute 'items'"),
+    ):
+        for call in (nl.choose_threshold, nl.plot_curves):
+            with pytest.raises(ValueError, match=f"curves is not what threshold_curves gives, .*: .*{told}"):
+                call({**kept, **wrong})
