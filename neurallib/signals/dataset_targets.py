@@ -11,8 +11,9 @@ import numpy as np
 
 from neurallib.functions import content_sum, described
 from neurallib.signals.dataset_channels import TargetChannels
-from neurallib.signals.event_targets import interval_target, label_target
+from neurallib.signals.event_targets import class_of_each, event_target, interval_target, label_target
 from neurallib.signals.recordings import Recording
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import noted
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
@@ -103,6 +104,29 @@ def has_labels(target: Target, recording: Recording) -> bool:
     classes = interval_target(recording, **said)
     changes = np.flatnonzero(np.diff(classes, prepend=-1))
     return int((classes[changes] >= 0).sum()) > 1
+
+
+def outputs_of(target: Target) -> list[str] | None:
+    """What the outputs of a model that learns it are called, where it has a name for each. Beats have none: whatever
+    their symbols, they are R-peaks."""
+    if isinstance(target, TargetChannels):
+        return target.outputs
+    if not isinstance(target, functools.partial):
+        return None
+    said = target.keywords
+    if target.func is event_target:
+        symbols = list(map(str, said.get("symbols") or ()))
+        return symbols if len(symbols) == 1 and not set(symbols) & BEAT_SYMBOLS else None
+    if target.func not in (interval_target, label_target) or "classes" not in said:
+        return None
+    binary, background = said.get("binary", False), said.get("background")
+    named: dict[int, list[str]] = {}
+    for symbol, k in class_of_each(said["classes"], binary).items():
+        named.setdefault(k, []).append(symbol)
+    if background is not None:
+        named.setdefault(background, ["background"])
+    wanted = [1] if binary else range(max(named) + 1)
+    return [named[k][0] for k in wanted] if all(len(named.get(k, ())) == 1 for k in wanted) else None
 
 
 def _are_samples(values: np.ndarray, n_steps: int) -> bool:
