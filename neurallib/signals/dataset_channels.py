@@ -27,7 +27,7 @@ class TargetChannels(NamedTuple):
 
 
 def channels_of(
-    target: Any, sources: Mapping[str, Any], reading: dict[str, Any]
+    target: Any, sources: Mapping[str, Any], reading: dict[str, Any], rate: float | None
 ) -> tuple[TargetChannels | None, dict[str, Any]]:
     """The channels that a target names, None where it is none of names, and how recordings are read: these behind those
     that are asked for, by default all others.
@@ -42,14 +42,14 @@ def channels_of(
         return None, reading
     channels, units = reading["channels"], reading["units"]
     if channels is None:
-        first = first_of(sources, {**reading, "units": None})
+        first = first_of(sources, {**reading, "units": None}, rate)
         taken = picked(list(asked), first.channels, repr(first.name))
         channels = [name for column, name in enumerate(first.channels) if column not in taken]
         if not channels:
             way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
             raise ValueError(f"target={target!r} is all that {first.name!r} has; {way}.")
     channels = [channels] if isinstance(channels, (str, int)) else list(channels)
-    first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None})
+    first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None}, rate)
     own = list(zip(first.channels, first.units, strict=True))[len(channels) :]
     if units is not None:
         units = [*([units] * len(channels) if isinstance(units, str) else units), *(unit for _, unit in own)]

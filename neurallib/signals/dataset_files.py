@@ -46,7 +46,7 @@ def make_files(job: Job) -> dict[str, Any]:
     ValueError
         If the recording cannot be read, or its target does not fit; names it.
     """
-    recording = read_source(job.name, job.source, job.reading)
+    recording = read_source(job.name, job.source, job.reading, job.settings["sampling_frequency"])
     recording = like_first(recording, job.name, job.first, asked=job.reading.get("channels") is not None)
     own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
     recording["signal"] = signal = as_signal(recording["signal"], job.name)
