@@ -195,7 +195,8 @@ def _outputs(shown: Mapping[str, np.ndarray], low: int, high: int, names: Sequen
         both = np.concatenate([other for (_, i), other in curves.items() if i == k])
         known = both[np.isfinite(both)].astype(np.float64)
         ends = float(known.min(initial=0)), float(known.max(initial=1))
-        label = name if n_columns == 1 else f"{name} {k if names is None else names[k]}"
+        told = k if names is None else names[k]
+        label = name if n_columns == 1 and len(names or ()) != 1 else f"{name} {told}"
         if ends != (0, 1):
             ends = float(known.min()), float(known.max())
             label += f" ({ends[1] - ends[0]:.2g} high)"

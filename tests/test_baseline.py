@@ -75,3 +75,8 @@ def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_valida
     with pytest.warns(UserWarning, match="val_data has one and the same answer throughout") as caught:
         nl.train(state, various, various[:1], **options)
     assert len(caught) == 1
+    alike = [(x, np.array([71.5 + 0.1 * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
+    told = r"answers differ too little .* variance is 0\.001 of .*, 0\.[12]"
+    with pytest.warns(UserWarning, match=told) as caught:
+        nl.train(state, various, alike, **options)
+    assert len(caught) == 1

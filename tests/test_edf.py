@@ -46,7 +46,7 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
     slow = read_recording(path, channels=["Resp"], start=10, stop=12.5, lazy=True)
     assert slow["signal"].shape == (25, 1) and slow["units"] == [""]
     np.testing.assert_allclose(slow["signal"][3:7, 0], RESP[103:107], atol=10 * places)
-    with pytest.raises(ValueError, match=r"night.* different rates: 100 Hz .*, 10 Hz .Resp.; ask.*frequency=100 of"):
+    with pytest.raises(ValueError, match=r"night.* different rates: 100 Hz .*, 10 Hz .Resp.; ask.*frequency=100\."):
         read_recording(path)
 
 

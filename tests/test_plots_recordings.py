@@ -134,11 +134,12 @@ def test_labels_that_may_hold_together_and_values_are_curves_that_share_the_scal
     with pytest.raises(ValueError, match="names has 1; expected 2, one for each output"):
         nl.plot_recording(recording(), labels, names=["apnoea"])
     pressure = np.linspace(80, 100, 9500)
-    figure = nl.plot_recording(recording(), pressure, target=pressure + 20, stop=20, seconds_per_row=20)
+    options = {"stop": 20, "seconds_per_row": 20, "names": ["pressure (mmHg)"]}
+    figure = nl.plot_recording(recording(), pressure, target=pressure + 20, **options)
     target, output = (line.get_ydata() for line in figure.axes[0].lines[-2:])
     assert target.max() - target.min() == pytest.approx(output.max() - output.min())
     assert target.max() - target.min() < 0.42 / 4  # of a height of both together
-    assert figure.axes[0].texts[-1].get_text() == "output (24 high)"
+    assert figure.axes[0].texts[-1].get_text() == "output pressure (mmHg) (24 high)"
 
 
 def test_what_is_predicted_of_a_recording_is_shown_as_it_is_given() -> None:

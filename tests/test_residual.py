@@ -89,3 +89,20 @@ def test_a_long_recording_in_one_direction_gets_the_same_as_in_one_pass() -> Non
     signal = np.random.default_rng(0).standard_normal((900, 2)).astype(np.float32)
     answer = nl.predict_recording(state, {"signal": signal, "sampling_frequency": 100.0})["output"]
     assert np.allclose(answer, nl.predict(state, [signal])[0], atol=1e-5)
+
+
+def test_signals_that_are_changed_in_training_alone_and_wanted_back_are_told(recwarn: pytest.WarningsRecorder) -> None:
+    rng = np.random.default_rng(0)
+    signals = [rng.standard_normal((40, 2)) for _ in range(4)]
+    same = [(x, x) for x in signals]
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "dry_run": True, **QUIET}
+
+    def masked(x: np.ndarray, y: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        x[:5] = 0 if drawn.random() < 0.5 else x[:5]
+        return x, y
+
+    nl.train(denoiser(), same, [masked(x.copy(), x, rng) for x in signals], augment=masked, **options)
+    nl.train(denoiser(), same, same, augment=lambda x, y, drawn: (2 * x, 2 * y), **options)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="val_data asks for its signals as they are, which augment= changes in train"):
+        nl.train(denoiser(), same, same, augment=masked, **options)

@@ -99,7 +99,7 @@ def test_what_is_trained_on_it_names_its_outputs(tmp_path: Path) -> None:
     assert named["postprocessing"]["outputs"] == ["pressure (mmHg)"]
 
 
-def test_a_target_of_another_rate_says_how_both_are_read(tmp_path: Path) -> None:
+def test_a_target_of_another_rate_is_brought_to_one_with_the_signal_where_that_is_asked_for(tmp_path: Path) -> None:
     edfio = pytest.importorskip("edfio")
     for i in range(4):
         rng = np.random.default_rng(i)
@@ -108,5 +108,8 @@ def test_a_target_of_another_rate_says_how_both_are_read(tmp_path: Path) -> None
         edfio.Edf(signals).write(tmp_path / f"{i}.edf")
     with pytest.raises(ValueError, match=r"100 Hz \(PLETH\), 50 Hz \(ABP\); .*sampling_frequency=100"):
         make(tmp_path / "data", tmp_path, channels="PLETH")
-    _, said = make(tmp_path / "data", tmp_path, channels="PLETH", read_options={"sampling_frequency": 100})
-    assert {entry["sampling_frequency"] for entry in said.values()} == {100}
+    made, said = make(tmp_path / "data", tmp_path, channels="PLETH", sampling_frequency=25)
+    assert {entry["sampling_frequency"] for entry in said.values()} == {25}
+    recording = nl.read_recording(tmp_path / "0.edf", sampling_frequency=25)
+    x, y = (np.load(made / side / said["0"]["part"] / "0.npy") for side in "xy")
+    np.testing.assert_array_equal(np.hstack([x, y]), recording["signal"])

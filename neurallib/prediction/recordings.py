@@ -27,7 +27,8 @@ from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names,
 from neurallib.progress import progress
 from neurallib.signals.annotations import check_annotated, looked_for, tell_unwanted, unwanted
 from neurallib.signals.recording_parts import Recording, as_recording
-from neurallib.state import State
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
+from neurallib.state import State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
@@ -62,8 +63,9 @@ def evaluate_recordings(
         A state, or a function that is given a recording and gives its answer: of "events" their samples, or
         probabilities [T] for `find_events`; of "intervals" what `find_intervals` gives or takes, or [n, 2] seconds; of
         "classes" one a sample [T], or probabilities [T, K]; of "denoising" the signal [T, C]. What `predict_recording`
-        gives will do as well. A state's events are the R-peaks of the leads that `find_r_peaks` hears by itself; where
-        others are meant, give a function. Of a binary state classes and intervals are of what is above the threshold of
+        gives will do as well. A state's events are the R-peaks of the leads that `find_r_peaks` hears by itself, or
+        where its output, or without one `names`, is something else, such as breaths, what `find_events` finds; for
+        others give a function. Of a binary state classes and intervals are of what is above the threshold of
         its events, else 0.5; of one with one output a signal they are of windows.
     recordings : iterable of dict
         In the form that `read_recording` gives, one at a time: a generator is read as it goes. Those of one person
@@ -165,6 +167,9 @@ def evaluate_recordings(
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     names = None if names is None else names_of("names", names, in_order=task == "classes")
     names = names if known is None else _names(known, task, names, target is not None)
+    if state is not None and task == "events" and names and BEAT_SYMBOLS.isdisjoint(names):
+        told = state["postprocessing"]
+        state = changed(state, postprocessing={**told, "outputs": told["outputs"] or [names[0]]})  # no R-peaks
     check_skip(skip)
     boolean("skip_flutter", skip_flutter)
     skipped = partial(

@@ -15,7 +15,7 @@ from neurallib.signals.annotations import looked_for, unwanted
 from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
-from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, target_of
+from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, outputs_of, target_of
 from neurallib.signals.far_values import far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
@@ -39,12 +39,11 @@ class Job(NamedTuple):
 
 def make_files(job: Job) -> dict[str, Any]:
     """Write the files of a recording; what the manifest says of it."""
-    recording = read_source(job.name, job.source, job.reading)
+    recording = read_source(job.name, job.source, job.reading, job.settings["sampling_frequency"])
     recording = like_first(recording, job.name, job.first, asked=job.reading.get("channels") is not None)
     own, rate = recording["sampling_frequency"], job.settings["sampling_frequency"] or recording["sampling_frequency"]
     recording["signal"] = signal = as_signal(recording["signal"], job.name)
-    outputs = job.target.outputs if isinstance(job.target, TargetChannels) else None
-    n_inputs = signal.shape[1] - len(outputs or ())
+    n_inputs = signal.shape[1] - (len(job.target.outputs) if isinstance(job.target, TargetChannels) else 0)
     files: dict[str, list[float]] = {}
     one_label, mixed = job.settings["window"] is not None and not job.settings["each_window"], False
     longest = int(min(job.settings["bridged"], (job.settings["window"] or np.inf) / 2) * own)
@@ -78,7 +77,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "channels": recording["channels"][:n_inputs],
         "units": recording["units"][:n_inputs],
         "target": job.settings["target"],
-        "outputs": outputs,
+        "outputs": outputs_of(job.target) if files else None,
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for

@@ -14,7 +14,7 @@ from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.signals.arrays import check_plain
 from neurallib.signals.conversion import ratio_of, resampled
-from neurallib.signals.lazy import events_between, in_units, picked, picked_names
+from neurallib.signals.lazy import SeveralRates, events_between, in_units, picked, picked_names
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -62,22 +62,30 @@ def _name(item: Any, i: int) -> str:
     return path.stem if path.is_file() else path.name.removesuffix(".hea")
 
 
-def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any]) -> First:
+def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any], rate: float | None) -> First:
     """What the first of some recordings says of its signal, as it is asked for; the signal itself is not read."""
     unread = [option for option in reading if option not in ("channels", "units")]
     if unread and all(isinstance(source, Mapping) for source in sources.values()):
         raise ValueError(f"read_options has {listing(unread)}; recordings in memory are read already: leave it out.")
     name, source = next(iter(sources.items()))
     if isinstance(source, Mapping):
-        read = read_source(name, {**source, "signal": source["signal"][:1]}, reading)
+        read = read_source(name, {**source, "signal": source["signal"][:1]}, reading, rate)
     else:
-        read = read_source(name, source, {**reading, "lazy": True})
+        read = read_source(name, source, {**reading, "lazy": True}, rate)
     return First(name, read["channels"], read["units"])
 
 
-def read_source(name: str, source: Any, reading: Mapping[str, Any]) -> Recording:
-    """The recording with the channels and units that are asked for."""
-    return _of_memory(name, source, reading) if isinstance(source, Mapping) else read_recording(source, **reading)
+def read_source(name: str, source: Any, reading: Mapping[str, Any], rate: float | None) -> Recording:
+    """The recording with the channels and units that are asked for, where they have several rates at the one (Hz) that
+    is wanted."""
+    if isinstance(source, Mapping):
+        return _of_memory(name, source, reading)
+    try:
+        return read_recording(source, **reading)
+    except SeveralRates:
+        if rate is None:
+            raise
+        return read_recording(source, **{**reading, "sampling_frequency": rate})
 
 
 def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any]) -> Recording:

@@ -13,9 +13,10 @@ import numpy as np
 from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.dataset_sources import first_of
-from neurallib.signals.event_targets import interval_target, label_target
+from neurallib.signals.event_targets import class_of_each, event_target, interval_target, label_target
 from neurallib.signals.lazy import picked
 from neurallib.signals.recordings import Recording
+from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import noted
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
@@ -36,7 +37,7 @@ class TargetChannels(NamedTuple):
 
 
 def channels_of(
-    target: Any, sources: Mapping[str, Any], reading: dict[str, Any]
+    target: Any, sources: Mapping[str, Any], reading: dict[str, Any], rate: float | None
 ) -> tuple[TargetChannels | None, dict[str, Any]]:
     """The channels that a target names, None where it is none of names, and how recordings are read: these behind those
     that are asked for, by default all others. ValueError where the first recording has no such channels, or no others.
@@ -46,14 +47,14 @@ def channels_of(
         return None, reading
     channels, units = reading["channels"], reading["units"]
     if channels is None:
-        first = first_of(sources, {**reading, "units": None})
+        first = first_of(sources, {**reading, "units": None}, rate)
         taken = picked(list(asked), first.channels, repr(first.name))
         channels = [name for column, name in enumerate(first.channels) if column not in taken]
         if not channels:
             way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
             raise ValueError(f"target={target!r} is all that {first.name!r} has; {way}.")
     channels = [channels] if isinstance(channels, (str, int)) else list(channels)
-    first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None})
+    first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None}, rate)
     own = list(zip(first.channels, first.units, strict=True))[len(channels) :]
     if units is not None:
         units = [*([units] * len(channels) if isinstance(units, str) else units), *(unit for _, unit in own)]
@@ -140,6 +141,29 @@ def has_labels(target: Target, recording: Recording) -> bool:
     classes = interval_target(recording, **said)
     changes = np.flatnonzero(np.diff(classes, prepend=-1))
     return int((classes[changes] >= 0).sum()) > 1
+
+
+def outputs_of(target: Target) -> list[str] | None:
+    """What the outputs of a model that learns it are called, where it has a name for each. Beats have none: whatever
+    their symbols, they are R-peaks."""
+    if isinstance(target, TargetChannels):
+        return target.outputs
+    if not isinstance(target, functools.partial):
+        return None
+    said = target.keywords
+    if target.func is event_target:
+        symbols = list(map(str, said.get("symbols") or ()))
+        return symbols if len(symbols) == 1 and not set(symbols) & BEAT_SYMBOLS else None
+    if target.func not in (interval_target, label_target) or "classes" not in said:
+        return None
+    binary, background = said.get("binary", False), said.get("background")
+    named: dict[int, list[str]] = {}
+    for symbol, k in class_of_each(said["classes"], binary).items():
+        named.setdefault(k, []).append(symbol)
+    if background is not None:
+        named.setdefault(background, ["background"])
+    wanted = [1] if binary else range(max(named) + 1)
+    return [named[k][0] for k in wanted] if all(len(named.get(k, ())) == 1 for k in wanted) else None
 
 
 def _are_samples(values: np.ndarray, n_steps: int) -> bool:

@@ -227,7 +227,7 @@ def _marked(recording: Any, whole: bool = True) -> Any:
 
 def _class_steps(recording: Recording, classes: Classes, background: int | None, binary: bool) -> np.ndarray:
     """int64 [T], the class of each sample, -1 where it is unknown; a warning where no event is of any."""
-    class_of = _classes(classes, boolean("binary", binary))
+    class_of = class_of_each(classes, boolean("binary", binary))
     recording = _marked(recording)
     two = {"maximum": 1} if binary else {}
     if background is not None:
@@ -253,7 +253,7 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
     return target
 
 
-def _classes(classes: Classes, binary: bool) -> dict[str, int]:
+def class_of_each(classes: Classes, binary: bool) -> dict[str, int]:
     """The class of each symbol, as text, which symbols are."""
     if isinstance(classes, Mapping):
         given = {str(symbol): value for symbol, value in classes.items()}

@@ -151,14 +151,18 @@ def _column(asked: Any, known: list[str], source: str) -> int:
     raise ValueError(f"{source} has no channel {wanted}; there are {len(known)}: {listing(known)}.{hint}")
 
 
+class SeveralRates(ValueError):
+    """Channels of different rates that nobody asked for at one."""
+
+
 def common_rate(contents: Contents, source: str) -> float:
     rates: dict[float, list[str]] = {}
     for rate, name in zip(contents.rates, contents.channels, strict=True):
         rates.setdefault(rate, []).append(name)
     if len(rates) > 1:
         groups = listing(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
-        way = f"ask for channels that share one, or for all at one: sampling_frequency={max(rates):g} of read_recording"
-        raise ValueError(f"channels of {source} have different rates: {groups}; {way}.")
+        way = f"ask for channels that share one, or for all at one: sampling_frequency={max(rates):g}"
+        raise SeveralRates(f"channels of {source} have different rates: {groups}; {way}.")
     return next(iter(rates))
 
 

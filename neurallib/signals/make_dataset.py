@@ -15,12 +15,12 @@ from neurallib.names import hinted, listing
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
-from neurallib.signals.dataset_sources import check_units, first_of, named_sources, stamp_of
+from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
 from neurallib.signals.dataset_targets import Target, channels_of, target_words
 from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
-from neurallib.signals.recordings import Recording, read_recording
+from neurallib.signals.recordings import Recording
 from neurallib.warn import warn
 
 _SECONDS = 5.0  # between two times that a manifest is written
@@ -74,7 +74,8 @@ def make_dataset(
     each_window : bool
         Whether `target` is asked about each window, as about a recording of its own.
     sampling_frequency : float, optional
-        Hz, of what is written; by default the recordings' own, which has to be one.
+        Hz, of what is written, to which channels of different rates are brought too; by default the recordings' own,
+        which has to be one.
     channels : list of str, int or tuple, optional
         Which, and in which order; a tuple of names takes the first that is there, and is called by its first name:
         [("MLII", "II"), "V1"]. By default all, which have to have the same names; in the order of the first recording.
@@ -88,8 +89,7 @@ def make_dataset(
     seed : int
         Which people.
     read_options : mapping, optional
-        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none or
-        have channels of different ones.
+        More for `read_recording`, such as {"labels": "gesture"}, or the "sampling_frequency" of files that say none.
     n_workers : int
         Processes; of several a script needs `if __name__ == "__main__":`, and `target` is no lambda.
     enable_progress_bar : bool
@@ -139,17 +139,17 @@ def make_dataset(
     root = as_path("directory", directory)
     sources = named_sources(recordings)
     reading = {"channels": channels, "units": units, **(read_options or {})}
-    beside, reading = channels_of(target, sources, reading)
+    beside, reading = channels_of(target, sources, reading, sampling_frequency)
     wanted: Any = by_label(target, sources) if beside is None else beside
     _check_options(wanted, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
     old = _old(root)
-    first, words = first_of(sources, reading), target_words(wanted, sources)
+    first, words = first_of(sources, reading, sampling_frequency), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(reading[k]) for k in reading},
     }  # fmt: skip
     stamps = {name: stamp_of(source) for name, source in sources.items()}
-    people = _people(sources, person, reading, old, stamps)
+    people = _people(sources, person, reading, sampling_frequency, old, stamps)
     divided = split_people(
         [{"name": name, "person": who} for name, who in people.items()], val=val, test=test, seed=seed
     )
@@ -193,7 +193,7 @@ def _check_options(
 
 
 def _people(
-    sources: Mapping[str, Any], person: Any, reading: Mapping[str, Any], old: Mapping[str, Any],
+    sources: Mapping[str, Any], person: Any, reading: Mapping[str, Any], rate: float | None, old: Mapping[str, Any],
     stamps: Mapping[str, str],
 ) -> dict[str, str]:
     """Who each recording is of; files are opened where nobody else says it."""
@@ -208,7 +208,7 @@ def _people(
         elif before and before["made_from"]["stamp"] == stamps[name]:
             who = before["says_person"]
         else:
-            who = read_recording(source, **{"lazy": True, **reading})["person"]
+            who = read_source(name, source, {"lazy": True, **reading}, rate)["person"]
         own.append(name if who is None else who)
     return dict(zip(names, people_of(names, own), strict=True))
 

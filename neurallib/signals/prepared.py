@@ -91,13 +91,13 @@ class PreparedData(Dataset[Item]):
         return len(self.names)
 
     def __getitem__(self, i: int) -> Item:
-        return self._kept[i] if i in self._kept else self._item(i, *self._in_own_numbers(i))
+        return self._kept[i] if i in self._kept else self._item(i, *self.in_own_numbers(i))
 
     def drawn(self, i: int, epoch: int) -> Item:
         """An item as training sees it in an epoch, from 0: augmented, where that is asked for, and then normalized."""
         if self.augmentation is None:
             return self[i]
-        x, y = self._in_own_numbers(i)
+        x, y = self.in_own_numbers(i)
         return self._item(i, *self.augmentation.draw(x, y, place=i, epoch=epoch, task=self.task, name=self.names[i]))
 
     @functools.cached_property
@@ -201,7 +201,7 @@ class PreparedData(Dataset[Item]):
             i, (x, y) = self._raw.popitem()
             self._kept[i] = self._item(i, x, y, owns[i] if by_itself else None)
 
-    def _in_own_numbers(self, i: int) -> tuple[np.ndarray, Tensor]:
+    def in_own_numbers(self, i: int) -> tuple[np.ndarray, Tensor]:
         return self._raw[i] if i in self._raw else self._read(i)[:2]
 
     def _read(self, i: int) -> tuple[np.ndarray, Tensor, list[str]]:

@@ -101,7 +101,7 @@ def with_names(state: State, outputs: Any, data: Any) -> State:
     """A new state whose outputs have these names, checked; None: those that it has, else what the manifest of the data
     calls them."""
     task = describe(state)
-    if outputs is None and state["postprocessing"]["outputs"] is None and task.kind == "regression":
+    if outputs is None and state["postprocessing"]["outputs"] is None:
         outputs = outputs_said(data, task.n_outputs)
     if outputs is None:
         return state

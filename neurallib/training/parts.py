@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from neurallib.checks import choice, number
 from neurallib.measures.class_weights import decided_class_weight, tell_absent
 from neurallib.measures.delays import check_delay
 from neurallib.names import listing
-from neurallib.signals.augmentation import as_augmentation
+from neurallib.signals.augmentation import Augmentation, as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
 from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
@@ -26,6 +27,7 @@ from neurallib.tasks import describe
 from neurallib.warn import warn
 
 _log = logging.getLogger(__name__)
+_SOME = 8  # signals that are looked at, of which each may be changed by chance or not
 
 
 def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
@@ -56,6 +58,8 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
     val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
     check_delay(state, val_set)
+    if augmentation is not None and describe(state).kind == "regression":
+        tell_unchanged(augmentation, val_set)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:
         warn(f"the state was trained on windows of {window} steps, these signals are longer: they are taken whole.")
@@ -88,6 +92,27 @@ def tell_targets(data: PreparedData) -> None:
             f"{_numbers(shift[far].tolist())}: are they in another unit, or of something else? "
             "target_normalization='dataset' scales them by themselves."
         )
+
+
+def tell_unchanged(augmentation: Augmentation, data: PreparedData) -> None:
+    """A word where a model learns to give signals back as they were before they are changed, and validates on such as
+    are not: leaving all as it is would be best there."""
+    for i in range(min(len(data), _SOME)):
+        x, y = data.in_own_numbers(i)
+        if not _alike(x, y):
+            return
+        changed_x, wanted = augmentation.draw(x, y, place=i, epoch=0, task=data.task, name=data.names[i])
+        if not _alike(changed_x, wanted):
+            warn(
+                "val_data asks for its signals as they are, which augment= changes in training alone: what leaves all "
+                "as it is has the lowest validation loss, by which the weights are chosen. Validate with changed ones "
+                "too: [augment(x.copy(), x.copy(), np.random.default_rng(i)) for i, x in enumerate(signals)]."
+            )
+            return
+
+
+def _alike(x: np.ndarray, y: Tensor) -> bool:
+    return np.array_equal(x.astype(np.float32), y.numpy().astype(np.float32))
 
 
 def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:

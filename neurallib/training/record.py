@@ -21,6 +21,8 @@ from neurallib.training.measuring import measured
 from neurallib.training.run import Fit, Run
 from neurallib.warn import warn
 
+_LITTLE = 0.25  # of the training targets' variance: a model with less error than that has learnt something
+
 
 def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
     """The run's state with the best weights, and the training information of the run; its status is "finished",
@@ -134,11 +136,19 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
     """Warn of a model that answers no better than one and the same answer would."""
     if "limit_val_batches" in run.trainer_options or run.loss is not None or run.monitor.name != "loss":
         return
-    constant = constant_loss(run.val_set, describe(run.state), run.state["training_info"]["class_weight"])
+    task = describe(run.state)
+    constant = constant_loss(run.val_set, task, run.state["training_info"]["class_weight"])
+    of_training = task.kind == "regression" and run.state["preprocessing"]["target_normalization"] == "dataset"
     if constant < 1e-12:
         warn(
             "the best model is no better than a constant: val_data has one and the same answer throughout, which tells "
             "neither what was learnt nor which epoch was best. Validate with signals, and people, whose answers differ."
+        )
+    elif fit.validation_loss >= constant and of_training and fit.validation_loss < _LITTLE:
+        warn(
+            "the best model is no better than a constant on val_data alone, whose answers differ too little to tell "
+            f"how good it is: their variance is {constant:.2g} of the training targets', its loss, in the same unit, "
+            f"{fit.validation_loss:.2g}. Validate with more people."
         )
     elif fit.validation_loss >= constant:
         rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.val_losses)}"

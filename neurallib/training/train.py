@@ -120,7 +120,7 @@ def train(
     outputs : sequence of str, optional
         Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
         their units ("heart rate (bpm)"); kept in the state. By default what the state says, else what the
-        manifest says of a folder whose target are channels.
+        manifest says of a folder: its target's channels, classes, or the one symbol that is no beat's.
     class_weight : "balanced", or float or sequence of float, optional
         Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
         the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
