@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import neurallib as nl
+from neurallib.signals import manifest
+from neurallib.signals.dataset_sources import stamp_of
 
 RATE = 250.0
 
@@ -40,6 +42,8 @@ def test_a_piece_of_less_than_a_second_is_left_out_and_each_is_told_by_its_secon
     assert list(entry["files"].values()) == [[0, 4], [6, 7.2], [8, 20]]
     windows = made(tmp_path, recording("a", signal), sampling_frequency=rate, window=4, overlap=0.5)["a"]
     assert list(windows["files"].values()) == [[0, 4], [8, 12], [10, 14], [12, 16], [14, 18], [16, 20]]
+    whole = made(tmp_path, recording("a", signal[:200]), sampling_frequency=rate)["a"]
+    assert list(whole["files"].values()) == [[0, 0.8]], "all there is of a recording is no piece"
 
 
 def test_who_is_in_another_part_or_has_another_name_is_made_again(tmp_path: Path) -> None:
@@ -49,6 +53,63 @@ def test_who_is_in_another_part_or_has_another_name_is_made_again(tmp_path: Path
     for who in ("p", "q"):
         people = {"a": who, "b": "b", "c": "c", "d": "d"}
         assert made(tmp_path, recording("a"), val=["b"], test=[who], person=people)["a"]["person"] == who
+
+
+def test_a_file_that_has_become_somebody_elses_is_theirs(tmp_path: Path) -> None:
+    for who in ("p", "q"):
+        np.savez(tmp_path / "a.npz", **recording("a"), person=who)
+        root = nl.make_dataset([tmp_path / "a.npz"], tmp_path, target={"a": 1.0}, val=0, test=0)
+        assert json.loads((root / "manifest.json").read_text())["recordings"]["a"]["person"] == who
+
+
+def n_events(recording: Any) -> float:
+    return float(len(recording["events"]["sample"]))
+
+
+def test_what_is_read_with_other_options_is_made_again(tmp_path: Path) -> None:
+    rows = "".join(f"{i / 100},{i % 7},{i // 100 % 2},{i // 50 % 2}\n" for i in range(400))
+    (tmp_path / "a.csv").write_text(f"time,ecg,slow,fast\n{rows}")
+    for labels, n in ((["slow"], 4), (["fast"], 8)):
+        given: dict[str, Any] = {"channels": ["ecg"], "read_options": {"labels": labels}, "val": 0, "test": 0}
+        root = nl.make_dataset([tmp_path / "a.csv"], tmp_path, target=n_events, **given)
+        assert np.load(root / "y" / "train" / "a.npy") == n
+
+
+def test_windows_that_overlap_by_nearly_all_begin_at_each_sample(tmp_path: Path) -> None:
+    short = recording("a", np.arange(20.0)[:, None])
+    root = nl.make_dataset([short], tmp_path, target=n_events, window=0.02, overlap=0.95, val=0, test=0)
+    assert len(list(root.glob("x/train/*"))) == 16
+
+
+def test_a_recording_of_several_files_has_changed_where_one_of_them_has(tmp_path: Path) -> None:
+    stamps = []
+    for changed in ("r1.hea", "r1.dat", "r1.atr", "r10.dat"):
+        (tmp_path / changed).write_text("changed")
+        stamps.append(stamp_of(tmp_path / "r1"))
+        assert stamps[-1] == stamp_of(tmp_path / "r1.hea")
+    assert len({*stamps[:3]}) == 3 and stamps[2] == stamps[3]
+
+
+def test_channels_that_share_a_name_are_refused_in_another_order(tmp_path: Path) -> None:
+    one, other = (recording(name, np.ones((5000, 3))) for name in "ab")
+    one["channels"], other["channels"] = ["C3", "C3", "C4"], ["C4", "C3", "C3"]
+    with pytest.raises(ValueError, match="'b' has the channels C4, C3, C3, 'a' has C3, C3, C4. Say which"):
+        nl.make_dataset([one, other], tmp_path, target=lambda recording: 1.0, val=0, test=0)
+
+
+def test_outputs_are_called_what_all_of_a_folder_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told, n, expected in (("aa", 1, ["a"]), ("ab", 1, None), ("aa", 2, None), ("", 1, None)):
+        entries = {tmp: [{"outputs": [name]}] for tmp, name in enumerate(told)}
+        monkeypatch.setattr(manifest, "_entries_of", lambda data, entries=entries: entries)
+        assert manifest.outputs_said(None, n) == expected
+
+
+def test_a_class_that_is_not_known_keeps_the_others_classes_at_another_rate(tmp_path: Path) -> None:
+    classes = np.where(np.arange(5000) % 1000 < 100, np.nan, np.arange(5000) // 1000 % 2)
+    target = {"a": classes, **{name: np.zeros(5000) for name in "bcd"}}
+    entry = made(tmp_path, recording("a"), target=target, sampling_frequency=100)["a"]
+    y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
+    assert set(y[np.isfinite(y)]) == {0, 1} and 195 <= np.isnan(y).sum() <= 205
 
 
 def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Path) -> None:
@@ -101,6 +162,8 @@ def test_a_process_that_ends_says_what_its_script_may_lack(tmp_path: Path) -> No
 def test_names_that_are_one_file_where_case_makes_no_difference_are_refused(tmp_path: Path) -> None:
     both = recording("a"), recording("A")
     assert len(made(tmp_path / "tells", *both)) == 5
+    with pytest.raises(ValueError, match="recordings has the name '.a'; expected one that a file can have"):
+        made(tmp_path / "hidden", both[0] | {"name": ".a"})
     (tmp_path / "one" / "X").mkdir(parents=True)  # as a file system says that takes it for x
     with pytest.raises(ValueError, match="recordings has 'a' and 'A', whose files would be the same in .*one"):
         made(tmp_path / "one", *both)

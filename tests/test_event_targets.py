@@ -212,6 +212,7 @@ def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> No
 
     label = functools.partial(nl.label_target, classes=["W", "N2"], least=0.1)
     given: dict[str, Any] = {"a": events("W", "N2"), "b": events("W", "W"), "c": events("W", "?", "W"), "window": 2}
+    given["a"]["signal"] = np.where(np.arange(1000) // 100 == 6, np.nan, 1.0)[:, None]  # behind a gap it has none
     with pytest.warns(UserWarning, match="2 of 3 recordings have several labels, .*: a, c. With each_window=True"):
         made(tmp_path / "whole", label, **given)
     made(tmp_path / "each", label, **given, each_window=True)

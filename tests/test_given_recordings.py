@@ -196,9 +196,9 @@ def test_what_goes_on_behind_a_short_gap_is_held_however_rows_are_cut() -> None:
 
 
 def of_two(name: str, channels: Any = ("C3", "C4"), units: Any = "mV") -> dict[str, Any]:
-    """A recording whose first channel, C3, is 1 and whose second is 2, in mV, as it says them."""
+    """A recording whose channels are 1, 2 and so on by their numbers from 3, in mV, as it says them."""
     said = {"channels": list(channels), "units": units} if channels else {"units": units}
-    values = [1.0 if "3" in each else 2.0 for each in channels] if channels else [1.0, 2.0]
+    values = [float(each[-1]) - 2 for each in channels] if channels else [1.0, 2.0]
     return {"name": name, "signal": np.tile(values, (300, 1)), "sampling_frequency": 100.0} | said
 
 
@@ -211,8 +211,8 @@ def dataset(directory: Path, *recordings: Any, **more: Any) -> tuple[dict[str, A
 
 
 def test_data_set_has_the_channels_of_its_first_recording_in_its_order_and_units(tmp_path: Path) -> None:
-    said, rows = dataset(tmp_path / "order", of_two("a"), of_two("b", ["C4", "C3"]))
-    assert said["channels"] == ["C3", "C4"] and (rows == [1, 2]).all()
+    said, rows = dataset(tmp_path / "order", of_two("a", ["C3", "C4", "C5"]), of_two("b", ["C4", "C5", "C3"]))
+    assert said["channels"] == ["C3", "C4", "C5"] and (rows == [1, 2, 3]).all()
     said, rows = dataset(tmp_path / "units", of_two("a"), of_two("b", units="uV"), of_two("c", units=["V", "mV"]))
     assert said["units"] == ["mV", "mV"] and np.allclose(rows, [[1, 2], [1e-3, 2e-3], [1e3, 2]])
     both = [("EEG C3", "C3"), ("EEG C4", "C4")]

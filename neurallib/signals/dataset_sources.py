@@ -59,7 +59,7 @@ def _name(item: Any, i: int) -> str:
     if not isinstance(item, (str, os.PathLike)):
         raise TypeError(f"recordings[{i}] is a {type(item).__name__}; expected a path, or a recording with a name.")
     path = as_path("recordings", item)
-    return path.stem if path.is_file() else path.name.removesuffix(".hea")
+    return path.stem if path.is_file() else path.name
 
 
 def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any], rate: float | None) -> First:
