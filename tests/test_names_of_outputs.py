@@ -1,6 +1,7 @@
 """Names of classes and quantities: in the state, through its files, and wherever an output is told of."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,28 @@ def test_training_names_outputs_and_training_on_keeps_the_names(tmp_path: Path) 
     with pytest.warns(UserWarning, match=r"outputs change from \['wake', .* to \['W', 'N', 'R'\]"):
         renamed = nl.retrain(None, path_x, path_y, checkpoints_directory=directory, outputs=("W", "N", "R"), **told)
     assert renamed["postprocessing"]["outputs"] == ["W", "N", "R"] and "f1_N" in nl.evaluate(renamed, data(state))
+
+
+@pytest.mark.parametrize(("target", "n_classes", "names"), [
+    (partial(nl.event_target, symbols=["breath"]), 1, ["breath"]),
+    (partial(nl.event_target, symbols=["QRS"]), 1, None),  # an R-peak
+    (partial(nl.interval_target, classes={"in": 1}, background=0), 1, ["in"]),
+    (partial(nl.interval_target, classes=["out", "in"], binary=True), 1, ["in"]),
+    (partial(nl.interval_target, classes=["out", "in"]), 2, ["out", "in"]),
+    (partial(nl.interval_target, classes={"out": 2, "in": 1}, background=0), 3, ["background", "in", "out"]),
+    (partial(nl.interval_target, classes={"out": 1, "in": 1}, background=0), 1, None),
+])  # fmt: skip
+def test_a_data_set_tells_what_its_target_calls_the_outputs(
+    target: Any, n_classes: int, names: Any, tmp_path: Path
+) -> None:
+    events = {"sample": np.array([5, 20, 20, 50]), "symbol": ["QRS", "breath", "in", "out"], "duration": [0, 0, 30, 40]}
+    noise = np.random.default_rng(0).standard_normal((3, 100, 1))
+    recordings = {f"{i}": {"signal": x, "sampling_frequency": 1.0, "events": events} for i, x in enumerate(noise)}
+    made = nl.make_dataset(recordings, tmp_path / "made", target=target, **QUIET)
+    parts = [nl.open_folder(made / "x", made / "y", part) for part in ("train", "val")]
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=n_classes)
+    trained = nl.train(state, *parts, epochs=1, batch_size=1, dry_run=True, **QUIET)
+    assert trained["postprocessing"]["outputs"] == names
 
 
 @pytest.mark.parametrize("names", [["wake", "sleep"], ["a", "b", "b"], "abc", [1, 2, 3]], ids=str)

@@ -117,6 +117,11 @@ def test_events_of_another_name_are_not_moved() -> None:
     assert (nl.find_r_peaks(state, one) != raw).any()
     feet = {**state, "postprocessing": {**state["postprocessing"], "outputs": ["pulse foot"]}}
     np.testing.assert_array_equal(nl.find_r_peaks(feet, one), raw)
+    unnamed = {**state, "postprocessing": {**state["postprocessing"], "outputs": None}}
+    for symbol, moved in (("pulse foot", False), ("QRS", True), ("N", True)):
+        there = one | {"events": {"sample": raw, "symbol": [symbol] * len(raw)}}
+        scores = nl.evaluate_recordings(unnamed, [there], names=[symbol])["gross"]
+        assert (scores["timing_sd_ms"] > 0) == moved, symbol
 
 
 def test_beats_with_lost_samples_are_met_at_their_tops() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from neurallib.warn import warn
 _LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
+_BEAT = re.compile("beat|qrs|r.?peak")
 
 
 class Looked(NamedTuple):
@@ -41,6 +43,11 @@ def samples_of(recording: Recording, symbols: Iterable[str]) -> np.ndarray:
     """int64 [n], samples of what is annotated with one of some symbols, ascending."""
     (samples, names, _), wanted = events_of(recording), set(symbols)
     return np.sort(samples[np.array([name in wanted for name in names], dtype=bool)])
+
+
+def mean_beats(symbols: Iterable[str]) -> bool:
+    """Whether one of them is a beat's, of WFDB or in words."""
+    return any(each in BEAT_SYMBOLS or _BEAT.search(each.lower()) for each in symbols)
 
 
 def beats_in(recording: Recording) -> np.ndarray:

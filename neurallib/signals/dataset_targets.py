@@ -12,11 +12,11 @@ import numpy as np
 
 from neurallib.functions import content_sum, described
 from neurallib.names import listing
+from neurallib.signals.annotations import mean_beats
 from neurallib.signals.dataset_sources import first_of
 from neurallib.signals.event_targets import class_of_each, event_target, interval_target, label_target
 from neurallib.signals.lazy import picked
 from neurallib.signals.recordings import Recording
-from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import noted
 
 Target = Callable[[Recording], Any] | Mapping[str, Any]
@@ -144,8 +144,8 @@ def has_labels(target: Target, recording: Recording) -> bool:
 
 
 def outputs_of(target: Target) -> list[str] | None:
-    """What the outputs of a model that learns it are called, where it has a name for each. Beats have none: whatever
-    their symbols, they are R-peaks."""
+    """What the outputs of a model that learns it are called, where it has a name for each. Beats, which are R-peaks,
+    have none."""
     if isinstance(target, TargetChannels):
         return target.outputs
     if not isinstance(target, functools.partial):
@@ -153,7 +153,7 @@ def outputs_of(target: Target) -> list[str] | None:
     said = target.keywords
     if target.func is event_target:
         symbols = list(map(str, said.get("symbols") or ()))
-        return symbols if len(symbols) == 1 and not set(symbols) & BEAT_SYMBOLS else None
+        return symbols if len(symbols) == 1 and not mean_beats(symbols) else None
     if target.func not in (interval_target, label_target) or "classes" not in said:
         return None
     binary, background = said.get("binary", False), said.get("background")
