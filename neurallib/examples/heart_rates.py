@@ -27,11 +27,9 @@ def write_heart_rates(directory: Path, n_signals: int, seed: int = 0) -> tuple[P
             (directory / side / part).mkdir(parents=True)
         for i in range(n):
             signal, r_peaks = nl.synthetic_ecg(
-                duration=SECONDS,
-                sampling_frequency=SAMPLING_FREQUENCY,
-                heart_rate=rng.uniform(50, 140),
+                duration=SECONDS, sampling_frequency=SAMPLING_FREQUENCY, heart_rate=rng.uniform(50, 140),
                 seed=int(rng.integers(2**31)),
-            )
+            )  # fmt: skip
             rate = SAMPLING_FREQUENCY * (len(r_peaks) - 1) / (r_peaks[-1] - r_peaks[0])
             np.save(directory / "x" / part / f"{i}.npy", signal[:, None])
             np.save(directory / "y" / part / f"{i}.npy", np.array([rate], np.float32))
