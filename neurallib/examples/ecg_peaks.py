@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import resampled
+from neurallib.examples.recipes import make_parser, resampled, start
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
