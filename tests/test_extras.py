@@ -129,7 +129,7 @@ def test_an_example_tells_where_it_cannot_write_before_it_trains(tmp_path: Path)
 def test_an_example_says_nothing_for_other_packages() -> None:
     script = """
         import logging
-        from neurallib.examples.heart_rates import speak
+        from neurallib.examples.recipes import speak
         speak(False)
         for name in ("httpx", "matplotlib.font_manager", "neurallib.training", "__main__"):
             logging.getLogger(name).info("%s says", name)

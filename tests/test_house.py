@@ -31,7 +31,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.event_finding
     signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_headers signals.wfdb_records
     signals.edf
-    signals.one_rate signals.uneven signals.label_columns signals.table_lines signals.tables signals.recordings
+    signals.one_rate signals.uneven signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import resampled
+from neurallib.examples.recipes import make_parser, resampled, start
 
 SECONDS, AT = 6, 60  # shown, and where in a recording they begin
 

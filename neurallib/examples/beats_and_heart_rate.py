@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 RATE = 125  # Hz, of what the model learns on; recordings have any
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import resampled
+from neurallib.examples.recipes import make_parser, resampled, start
 
 RATE, SECONDS = 125, 8  # Hz and s
 SNR = (-3, 9)  # dB, from and to

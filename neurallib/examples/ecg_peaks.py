@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
-from neurallib.examples.recipes import resampled
+from neurallib.examples.recipes import make_parser, resampled, start
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
@@ -50,16 +49,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
     paths = {"path_x": data / "x", "path_y": data / "y"}
     options: dict[str, Any] = paths | {
-        "patience": 3,
-        "batch_size": arguments.batch_size,
-        "all_samples": True,
-        "dataset_name": source,
-        "trained_for": "R-peak detection",
-        "normalization": "zscore",
-        "sampling_frequency": SAMPLING_FREQUENCY,
-        "seed": arguments.seed,
-        "enable_progress_bar": not arguments.quiet,
-    }
+        "patience": 3, "batch_size": arguments.batch_size, "all_samples": True, "dataset_name": source,
+        "trained_for": "R-peak detection", "normalization": "zscore", "sampling_frequency": SAMPLING_FREQUENCY,
+        "seed": arguments.seed, "enable_progress_bar": not arguments.quiet,
+    }  # fmt: skip
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=32, n_layers=2, bidirectional=True, learning_rate=0.01, model_name="ecg_peaks",
         seed=arguments.seed,
@@ -99,20 +92,13 @@ def synthetic_examples(n_signals: int, seed: int) -> Iterator[Example]:
         for i in range(n):
             heart_rate = rng.uniform(45, 140)
             signal, r_peaks = nl.synthetic_ecg(
-                duration=SECONDS[part],
-                sampling_frequency=SAMPLING_FREQUENCY,
-                seed=int(rng.integers(2**31)),
-                heart_rate=heart_rate,
-                heart_rate_std=heart_rate * rng.uniform(0.01, 0.1),
-                ectopic_fraction=rng.choice([0, 0.1]),
-                amplitude=rng.uniform(0.4, 2.0),
-                amplitude_variation=rng.uniform(0.02, 0.15),
-                morphology_variation=0.2,
-                baseline_wander=rng.uniform(0, 0.3),
-                muscle_noise=rng.uniform(0, 0.1),
-                mains_hum=rng.uniform(0, 0.05),
-                mains_frequency=rng.choice([50, 60]),
-            )
+                duration=SECONDS[part], sampling_frequency=SAMPLING_FREQUENCY, seed=int(rng.integers(2**31)),
+                heart_rate=heart_rate, heart_rate_std=heart_rate * rng.uniform(0.01, 0.1),
+                ectopic_fraction=rng.choice([0, 0.1]), amplitude=rng.uniform(0.4, 2.0),
+                amplitude_variation=rng.uniform(0.02, 0.15), morphology_variation=0.2,
+                baseline_wander=rng.uniform(0, 0.3), muscle_noise=rng.uniform(0, 0.1),
+                mains_hum=rng.uniform(0, 0.05), mains_frequency=rng.choice([50, 60]),
+            )  # fmt: skip
             yield part, f"{i}", signal, r_peaks
 
 

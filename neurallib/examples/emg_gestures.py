@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 RATE = 200  # Hz, of a Myo armband, whose files do not say it
 WINDOW = 2  # s

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 import neurallib as nl
-from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, make_parser, start, write_heart_rates
+from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, write_heart_rates
+from neurallib.examples.recipes import make_parser, start
 
 logger = logging.getLogger(__name__)
 

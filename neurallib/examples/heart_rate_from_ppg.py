@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 RATE, WINDOW = 64, 8  # Hz and s
 

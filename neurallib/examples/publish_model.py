@@ -10,7 +10,7 @@ import logging
 
 import neurallib as nl
 from neurallib.examples import train_retrain_test
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 logger = logging.getLogger(__name__)
 

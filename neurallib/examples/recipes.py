@@ -1,8 +1,10 @@
-"""What the recipes of the models that come along, and examples that adapt one, share: records, rates and arguments."""
+"""What examples share: arguments, and of the recipes of models that come along the records and rates."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
 
 HEARD = 2 / 3  # of the noise, from its beginning: what models of a cross-validation are trained with
 TWO_THIRDS = "of which two thirds"  # and what their files say of it
@@ -79,6 +80,33 @@ def kept(noise: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def trained_on(names: Iterable[str], said: str = "") -> str:
     """What a model was trained on, as its file says; benchmarks read off it which people and which noise it has met."""
     return f"mitdb {' '.join(names)}; nstdb bw ma {said}".strip()
+
+
+def make_parser(description: str | None, epochs: int, signals: int = 128) -> argparse.ArgumentParser:
+    """The arguments that all examples take; each may add its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    results = Path(os.environ.get("NEURALLIB_RESULTS_DIR") or "results")
+    parser.add_argument("--out", type=Path, default=results, help=f"folder for data and results [{results}]")
+    parser.add_argument("--signals", type=int, default=signals, help=f"signals to train on [{signals}]")
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs of training [{epochs}]")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings, and draw no progress bars")
+    return parser
+
+
+def start(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments' values; from here on the example tells what it does, and writes where it was told to."""
+    given = parser.parse_args(argv)
+    given.out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is told before anything is done
+    speak(given.quiet)
+    os.environ["NEURALLIB_RESULTS_DIR"] = str(given.out)  # where checkpoint directories are made
+    return given
+
+
+def speak(quiet: bool) -> None:
+    """Say what the example and the library do, not what other packages do; when quiet, nothing but warnings."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda said: said.levelno > logging.INFO or said.name.startswith(("__main__", "neurallib")))
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(message)s", handlers=[handler])
 
 
 def recipe_parser(description: str | None, epochs: int, fold_epochs: int) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 RATE, EPOCH = 64, 30  # Hz and s
 BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12), (12, 16), (16, 30)]  # Hz

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 RATE = 125  # Hz, of the synthetic recording
 CHUNK = 0.1  # s, what the device sends at once

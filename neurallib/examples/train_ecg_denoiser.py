@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 import neurallib as nl
-from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
     TWO_THIRDS, ds1_recordings, heard, high_passed, kept, noise_records, other_shapes, recipe_parser, resampled,
-    trained_on,
+    speak, trained_on,
 )  # fmt: skip
 from neurallib.examples.unusual_beats import SAMPLING_FREQUENCY, flutter, other_beats, ventricular_beats, wide_waves
 

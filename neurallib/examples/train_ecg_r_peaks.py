@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 import neurallib as nl
-from neurallib.examples.heart_rates import speak
 from neurallib.examples.recipes import (
-    TWO_THIRDS, ds1_recordings, heard, high_passed, noise_records, other_shapes, recipe_parser, resampled, trained_on,
+    TWO_THIRDS, ds1_recordings, heard, high_passed, noise_records, other_shapes, recipe_parser, resampled, speak,
+    trained_on,
 )  # fmt: skip
 
 SAMPLING_FREQUENCY = 125  # Hz

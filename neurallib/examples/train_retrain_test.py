@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, make_parser, start, write_heart_rates
+from neurallib.examples.heart_rates import SAMPLING_FREQUENCY, write_heart_rates
+from neurallib.examples.recipes import make_parser, start
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     arguments = start(make_parser(__doc__, epochs=15), argv)
     path_x, path_y = write_heart_rates(arguments.out / "heart_rates", arguments.signals)
     options: dict[str, Any] = {
-        "path_x": path_x,
-        "path_y": path_y,
-        "patience": 5,
-        "batch_size": 16,
-        "all_samples": True,
-        "dataset_name": "synthetic ECG",
-        "trained_for": "mean heart rate in beats a second",
-        "normalization": "zscore",
-        "sampling_frequency": SAMPLING_FREQUENCY,
-        "enable_progress_bar": not arguments.quiet,
-    }
+        "path_x": path_x, "path_y": path_y, "patience": 5, "batch_size": 16, "all_samples": True,
+        "dataset_name": "synthetic ECG", "trained_for": "mean heart rate in beats a second", "normalization": "zscore",
+        "sampling_frequency": SAMPLING_FREQUENCY, "enable_progress_bar": not arguments.quiet,
+    }  # fmt: skip
 
     # One output a signal: the mean of the last layer's outputs, through a linear layer.
     state = nl.gru_seq2one(

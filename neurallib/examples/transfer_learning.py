@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start
+from neurallib.examples.recipes import make_parser, start
 
 logger = logging.getLogger(__name__)
 

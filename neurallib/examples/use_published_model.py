@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 
 import neurallib as nl
-from neurallib.examples.heart_rates import make_parser, start, write_heart_rates
+from neurallib.examples.heart_rates import write_heart_rates
+from neurallib.examples.recipes import make_parser, start
 
 logger = logging.getLogger(__name__)
 

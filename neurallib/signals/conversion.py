@@ -19,22 +19,19 @@ from neurallib.warn import warn
 
 _BASES = {
     **dict.fromkeys(("V", "volt", "volts"), ("V", 1.0)),
-    **dict.fromkeys(("Pa",), ("Pa", 1.0)),
-    **dict.fromkeys(("mmHg",), ("Pa", 133.322387415)),
-    **dict.fromkeys(("cmH2O",), ("Pa", 98.0665)),
     **dict.fromkeys(("m/s2", "m/s^2", "m/s²", "m/s**2", "m/(s^2)"), ("m/s2", 1.0)),
     **dict.fromkeys(("g", "G"), ("m/s2", 9.80665)),
     **dict.fromkeys(("S", "siemens"), ("S", 1.0)),
     **dict.fromkeys(("T", "tesla"), ("T", 1.0)),
     **dict.fromkeys(("A", "ampere"), ("A", 1.0)),
     **dict.fromkeys(("Ohm", "ohm", "Ohms", "ohms", "Ω"), ("Ohm", 1.0)),
-    **dict.fromkeys(("rad/s",), ("rad/s", 1.0)),
     **dict.fromkeys(("deg/s", "°/s", "dps"), ("rad/s", math.pi / 180)),
-    **dict.fromkeys(("Hz",), ("Hz", 1.0)),
     **dict.fromkeys(("1/min", "bpm", "rpm", "brpm"), ("Hz", 1 / 60)),
     **dict.fromkeys(("°C", "degC", "deg C", "Celsius", "celsius", "degrees Celsius", "Degrees Celsius"), ("°C", 1.0)),
     **dict.fromkeys(("%", "percent"), ("%", 1.0)),
-}
+    "Pa": ("Pa", 1.0), "mmHg": ("Pa", 133.322387415), "cmH2O": ("Pa", 98.0665),
+    "rad/s": ("rad/s", 1.0), "Hz": ("Hz", 1.0),
+}  # fmt: skip
 _OF_ITS_OWN = {"nu", "n.u.", "au", "a.u.", "raw", "adc", "counts", "lsb", "no units", "no_units", "-"}  # of no measure
 _COARSE = 8  # times slower than what a state learnt from: of most of its waves nothing is left
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}

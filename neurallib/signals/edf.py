@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.extras import missing
+from neurallib.extras import needed
 from neurallib.reading import plain_text, told_by
 from neurallib.signals.lazy import Contents
 from neurallib.warn import warn
@@ -60,7 +60,7 @@ def read_edf(path: Path) -> Contents:
 
 
 def _contents(path: Path) -> Contents:
-    edfio = _edfio()
+    edfio = needed("EDF and BDF files", "edfio", "edf")
     try:
         head, records = _records_of(path)
         duration = float(head[244:252])
@@ -133,14 +133,6 @@ def _seconds_between(head: bytes, later: bytes) -> float:
     except ValueError:
         return 0.0
     return (moments[1] - moments[0]).total_seconds()
-
-
-def _edfio() -> Any:
-    try:
-        import edfio
-    except ModuleNotFoundError as error:
-        raise missing("EDF and BDF files", "edfio", "edf") from error
-    return edfio
 
 
 def _parsed(edfio: Any, head: bytes, width: int) -> Any:

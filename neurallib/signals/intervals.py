@@ -14,7 +14,7 @@ from neurallib.checks import LONG, names_of, number
 from neurallib.names import hinted
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.smoothing import (
-    PART, as_values, as_probabilities, class_names, exclude_each_other, half_width, most_probable, smoothed,
+    PART, as_probabilities, as_values, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
 
 SHARE = 0.1  # of a recording, over which more is hardly averaged

@@ -102,9 +102,7 @@ def lazy_signal(contents: Contents, start: int, stop: int, factors: np.ndarray |
     return LazySignal(partial(_part, contents.read, n_channels, start, factors), stop - start, n_channels)
 
 
-def _part(
-    read: Reader, n_channels: int, offset: int, factors: np.ndarray | None, start: int, stop: int
-) -> np.ndarray:
+def _part(read: Reader, n_channels: int, offset: int, factors: np.ndarray | None, start: int, stop: int) -> np.ndarray:
     if stop <= start:
         return np.zeros((0, n_channels), dtype=np.float32)
     values = read(list(range(n_channels)), offset + start, offset + stop)

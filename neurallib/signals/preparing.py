@@ -118,16 +118,13 @@ def prepare_handed(
     if isinstance(items, SignalFolder):
         names = [f"{path.parent.name}/{file}" for path, file in zip(items.paths_x, items.names, strict=True)]
     statistics = Statistics(task, known, people_said(data)) if decide else None
+    budget = integer("memory_budget", memory_budget, minimum=0)
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
     prepared.sums, prepared.told = [] if with_sums else None, set() if told is None else told
     learnt = state["training_info"].get("train_steps")
     if not (isinstance(learnt, int) and learnt <= task.n_features):  # else it was told when it learnt on such
         prepared.layout = Layout(len(items), known["sampling_frequency"] if learnt is None else None)
-    prepared.check(
-        integer("memory_budget", memory_budget, minimum=0),
-        enable_progress_bar,
-        statistics if statistics is not None and statistics.anything else None,
-    )
+    prepared.check(budget, enable_progress_bar, statistics if statistics and statistics.anything else None)
     if has_targets and whole:
         check_known(prepared.class_counts, name)
     return prepared

@@ -144,9 +144,7 @@ class Statistics:
     def decided(self) -> Preprocessing:
         """The preprocessing with nothing left open."""
         known = dict(self._wanted)
-        follows = self._y_of_signal is not None and (
-            self._y is None or follow(np.array(self._sizes), self._people)
-        )
+        follows = self._y_of_signal is not None and (self._y is None or follow(np.array(self._sizes), self._people))
         if known["normalization"] == "auto":
             matters = not follows and tells(np.array(self._levels), np.array(self._meanings), self._people)
             known["normalization"] = "dataset" if matters else "zscore"

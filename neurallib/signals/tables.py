@@ -15,10 +15,11 @@ from neurallib.checks import choice
 from neurallib.names import listing
 from neurallib.reading import told_by
 from neurallib.signals.arrays import read_array
-from neurallib.signals.label_columns import label_events
 from neurallib.signals.lazy import Contents, picked
 from neurallib.signals.one_rate import at_one_rate
-from neurallib.signals.table_lines import CLOCKS, EPOCH, Table, is_text, layout, numbers_of, steps_of, texts_of
+from neurallib.signals.table_lines import (
+    CLOCKS, EPOCH, Table, is_text, label_events, layout, numbers_of, steps_of, texts_of,
+)  # fmt: skip
 from neurallib.signals.uneven import of_packets, on_a_grid
 from neurallib.warn import warn
 

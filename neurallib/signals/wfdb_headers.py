@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from neurallib.extras import missing
+from neurallib.extras import needed
 from neurallib.names import listing
 from neurallib.reading import is_file_name, plain_text
 
@@ -90,8 +90,4 @@ def there(file: Path) -> Path:
 
 def load_wfdb() -> Any:
     """The package."""
-    try:
-        import wfdb
-    except ModuleNotFoundError as error:
-        raise missing("WFDB records", "wfdb", "wfdb") from error
-    return wfdb
+    return needed("WFDB records", "wfdb", "wfdb")

@@ -34,36 +34,34 @@ def facts(state: State, license: str | None, datasets: Sequence[str] | None, bas
 def _scales(state: State) -> dict[str, str]:
     """What stands between a recording and the answer, in words."""
     known = state["preprocessing"]
-    frequency, window, channels, units = known["sampling_frequency"], known["window"], known["channels"], known["units"]
-    words = {
+    frequency, channels, units = known["sampling_frequency"], known["channels"], known["units"]
+    names = channels or [f"channel {i}" for i in range(len(units or ()))]
+    named = zip(names, units or ["unit not recorded"] * len(names))
+    rate, window = "not recorded", ""
+    if frequency is not None:
+        rate = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
+    if known["window"] is not None:
+        how = "heard in one pass" if goes_on(state) else "taken in windows that overlap by half"
+        window = f"{known['window']:g} {'samples' if frequency is None else 's'}: longer signals are {how}"
+    of_signals = {
         None: "not recorded",
         "dataset": f"each channel by {_numbers(known['x_shift'], known['x_scale'])}, which `predict` applies",
     }
-    own = f"{known['normalization']} of each signal, which `predict` applies"
-    of_target = {
+    of_targets = {
+        None: "",
         "dataset": f"by {_numbers(known['y_shift'], known['y_scale'])}, which `predict` undoes",
         "signal": "by what their signals are normalized with, which `predict` undoes",
     }
-    facts = {
-        "Channels": "not recorded, nor their units",
-        "Sampling frequency": "not recorded",
-        "Normalization": words.get(known["normalization"], own),
+    own = f"{known['normalization']} of each signal, which `predict` applies"
+    said = {
+        "Channels": ", ".join(f"{name} ({unit})" for name, unit in named) or "not recorded, nor their units",
+        "Sampling frequency": rate,
+        "Normalization": of_signals.get(known["normalization"], own),
+        "Filters before it, which `predict` applies": ", then ".join(map(_step, known["steps"] or ())),
+        "Targets": of_targets[known["target_normalization"]],
+        "Window": window,
     }
-    if frequency is not None:
-        facts["Sampling frequency"] = f"{frequency:g} Hz; with `sampling_frequency` given, `predict` resamples others"
-    if known["steps"]:
-        facts["Filters before it, which `predict` applies"] = ", then ".join(map(_step, known["steps"]))
-    if known["target_normalization"] is not None:
-        facts["Targets"] = of_target[known["target_normalization"]]
-    if window is not None:
-        unit = "samples" if frequency is None else "s"
-        how = "heard in one pass" if goes_on(state) else "taken in windows that overlap by half"
-        facts["Window"] = f"{window:g} {unit}: longer signals are {how}"
-    if both := channels or units:
-        names = channels or [f"channel {i}" for i in range(len(both))]
-        named = zip(names, units or ["unit not recorded"] * len(both))
-        facts["Channels"] = ", ".join(f"{name} ({unit})" for name, unit in named)
-    return facts
+    return {name: fact for name, fact in said.items() if fact}
 
 
 def _step(step: Mapping[str, Any]) -> str:

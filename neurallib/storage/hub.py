@@ -251,12 +251,8 @@ def push_to_hub(
         changes: list[Any] = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
         if not (folder / LOSS_PLOT).exists() and LOSS_PLOT in [file.rfilename for file in there.siblings or []]:
             changes.append(CommitOperationDelete(LOSS_PLOT))  # of the model that stood there before
-        api.create_commit(
-            url.repo_id,
-            changes,
-            commit_message=commit_message or f"{name}, by neurallib {__version__}",
-            revision=revision,
-        )
+        message = commit_message or f"{name}, by neurallib {__version__}"
+        api.create_commit(url.repo_id, changes, commit_message=message, revision=revision)
     return str(url) if revision is None else f"{url}/tree/{revision}"
 
 

@@ -13,7 +13,7 @@ import torch
 
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
-from neurallib.extras import missing
+from neurallib.extras import needed
 from neurallib.files import as_plain, atomic_write
 from neurallib.models.folding import check_fold, fold_of, signal_scale_of
 from neurallib.models.registry import check_numbers, check_weights
@@ -112,7 +112,7 @@ def export_onnx(
     >>> output.shape
     (1, 1250, 1)
     """
-    onnx, onnxruntime = _packages()
+    onnx, onnxruntime = (needed("ONNX files", package, "onnx") for package in ("onnx", "onnxruntime"))
     state, path = check_state(state), as_path("path", path)
     if path.suffix != ".onnx" or path.is_dir():
         raise ValueError(f"path={str(path)!r}; expected a file that ends in .onnx.")
@@ -143,15 +143,6 @@ def export_onnx(
     with atomic_write(path) as temporary:
         onnx.save(model, temporary)
     return path
-
-
-def _packages() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise missing("ONNX files", str(error.name), "onnx") from error
-    return onnx, onnxruntime
 
 
 def _check_exportable(state: State, stateful: bool, int8: bool) -> None:

@@ -49,9 +49,7 @@ def stepped(
     return batch._replace(x=g("Where", batch.mask, x, ZERO)), held or {}
 
 
-def _made(
-    g: Graph, batch: Batch, step: Mapping[str, Any], rate: float, n_channels: int, held: Memories | None
-) -> str:
+def _made(g: Graph, batch: Batch, step: Mapping[str, Any], rate: float, n_channels: int, held: Memories | None) -> str:
     if step["name"] == "rectify":
         return g("Abs", batch.x)
     sections, ones = sections_of(step, rate)
