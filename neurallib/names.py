@@ -1,4 +1,4 @@
-"""Names: patterns of the names of weights, and how an error lists names and finds the nearest one."""
+"""Names: patterns of those of weights, how an error lists some and finds the nearest one, and arguments by theirs."""
 
 from __future__ import annotations
 
@@ -124,14 +124,8 @@ def bare(name: str) -> str:
     return name
 
 
-def as_list(patterns: str | Iterable[str]) -> list[str]:
-    """One pattern or several, as a list.
-
-    Raises
-    ------
-    TypeError
-        If they are anything else.
-    """
+def as_patterns(patterns: str | Iterable[str]) -> list[str]:
+    """One pattern or several, as a list; TypeError if they are anything else."""
     found: list[Any] = [patterns]
     if not isinstance(patterns, str) and isinstance(patterns, Iterable) and getattr(patterns, "shape", None) != ():
         found = list(patterns)
