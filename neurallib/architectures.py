@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import boolean, choice, integer, is_list, items, names_of, number, text
-from neurallib.names import as_list, did_you_mean, listing, weights_named
+from neurallib.checks import boolean, choice, integer, is_list, items, names_of, number, text, type_words
+from neurallib.names import as_patterns, did_you_mean, listing, weights_named
 from neurallib.state import (
     Hparams, Postprocessing, Preprocessing, State, Weights, new_postprocessing, new_preprocessing,
 )  # fmt: skip
@@ -143,8 +143,7 @@ def validate_architecture_name(name: str) -> None:
     """
     valid = ", ".join(ARCHITECTURES)
     if not isinstance(name, str):
-        kind = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
-        raise TypeError(f"architecture is {kind}; expected one of the names {valid}.")
+        raise TypeError(f"architecture is {type_words(name)}; expected one of the names {valid}.")
     if name not in ARCHITECTURES:
         raise ValueError(f"architecture={name!r}; expected one of {valid}.{did_you_mean(name, ARCHITECTURES)}")
 
@@ -177,7 +176,7 @@ def check_state(state: Any, name: str = "state") -> State:
     _only(f"{name}['preprocessing'] has", state["preprocessing"], Preprocessing.__annotations__)
     if isinstance(state["frozen"], str) or not isinstance(state["frozen"], _SEQUENCE):
         raise TypeError(f"{name}['frozen'] is {state['frozen']!r}; expected a list of names, as `freeze` makes it.")
-    for pattern in as_list(state["frozen"]) if state["frozen"] else ():
+    for pattern in as_patterns(state["frozen"]) if state["frozen"] else ():
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)

@@ -19,6 +19,11 @@ _AGES = 1e9  # s, 30 years: no recording is as long
 LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 
+def type_words(value: Any) -> str:
+    """What a value is, in words; a class that nobody called by its name."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
 def _given(name: str, value: Any) -> str:
     """What came, of a wrong type; in full where that is short."""
     shown = repr(value)

@@ -1,4 +1,4 @@
-"""Names: patterns of the names of weights, and how an error lists names and finds the nearest one."""
+"""Names: patterns of those of weights, how an error lists some and finds the nearest one, and arguments by theirs."""
 
 from __future__ import annotations
 
@@ -60,15 +60,13 @@ def hinted(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def helped_by(*others: Callable[..., Any]) -> Callable[[F], F]:
-    """For a function whose help does not tell of all of its arguments: it gets what that of others tells of the rest,
-    of the first that does, in the order of its signature."""
+def helped_by(other: Callable[..., Any]) -> Callable[[F], F]:
+    """Makes the help of a function tell of the arguments that it leaves out what that of another one tells of them, all
+    in the order of its signature."""
 
     def helped(function: F) -> F:
         if said := inspect.getdoc(function):  # none under python -OO
-            told: dict[str, str] = {}
-            for each in (*reversed(others), function):
-                told |= _arguments_told(inspect.getdoc(each) or "")
+            told = _arguments_told(inspect.getdoc(other) or "") | _arguments_told(said)
             paragraphs = dict.fromkeys(told[name] for name in inspect.signature(function).parameters)
             function.__doc__ = _ARGUMENTS.sub(lambda found: found[1] + "".join(paragraphs) + "\n", said, count=1)
         return function
@@ -124,14 +122,8 @@ def bare(name: str) -> str:
     return name
 
 
-def as_list(patterns: str | Iterable[str]) -> list[str]:
-    """One pattern or several, as a list.
-
-    Raises
-    ------
-    TypeError
-        If they are anything else.
-    """
+def as_patterns(patterns: str | Iterable[str]) -> list[str]:
+    """One pattern or several, as a list; TypeError if they are anything else."""
     found: list[Any] = [patterns]
     if not isinstance(patterns, str) and isinstance(patterns, Iterable) and getattr(patterns, "shape", None) != ():
         found = list(patterns)

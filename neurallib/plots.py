@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neurallib.checks import as_path, names_of, number
 from neurallib.files import atomic_write
 from neurallib.names import hinted
+from neurallib.signals.arrays import as_array
 from neurallib.signals.peaks import samples_within
 
 if TYPE_CHECKING:
@@ -200,12 +200,9 @@ def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
 
 def _columns(name: str, values: Any) -> np.ndarray:
     """`values` as [T, C], T at least 1; a long signal is not copied."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     if isinstance(values, Mapping):
         raise TypeError(f"{name} is a {type(values).__name__}; expected an array: plot_recording takes a recording.")
-    array = np.asarray(values)
+    array = as_array(values, name)
     try:
         array = array if array.dtype.kind in "fiu" else array.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neurallib.names import did_you_mean, hinted, is_named, known_layers, layer_names, listing, matching
+from neurallib.names import did_you_mean, helped_by, hinted, is_named, known_layers, layer_names, listing, matching
 
 
 def test_a_listing_shows_the_first_and_counts_the_rest() -> None:
@@ -51,3 +51,40 @@ def test_a_hinted_function_is_called_with_all_it_is_given() -> None:
     assert scaled.__name__ == "scaled" and scaled.__doc__ == "Its text."
     with pytest.raises(TypeError, match=r"scaled\(\) got an unexpected .* 'factr'. Did you mean 'factor'"):
         scaled(3, factr=1)  # type: ignore[call-arg]
+
+
+def test_help_has_what_another_functions_tells_of_an_argument_and_its_own_words_first() -> None:
+    def first(a: int, b: int, c: int) -> None:
+        """First.
+
+        Parameters
+        ----------
+        a, c : int
+            Two of them.
+        b : int
+            The other one.
+
+        Returns
+        -------
+        b : None
+            Nothing.
+        """
+
+    @helped_by(first)
+    def second(c: int, b: int, a: int) -> None:
+        """Second.
+
+        Parameters
+        ----------
+        a : int
+            Its own.
+        (the rest as `first` has it)
+
+        Raises
+        ------
+        ValueError
+            Never.
+        """
+
+    told = "a, c : int\n    Two of them.\nb : int\n    The other one.\na : int\n    Its own.\n"
+    assert second.__doc__ == f"Second.\n\nParameters\n----------\n{told}\nRaises\n------\nValueError\n    Never."

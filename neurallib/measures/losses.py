@@ -61,7 +61,7 @@ def loss_function(state: State) -> Loss:
     >>> loss(logits, y, torch.tensor([5, 3]))
     tensor(0.6931)
     """
-    terms = loss_terms(describe(check_state(state)), state["training_info"].get("class_weight"), unchecked=True)
+    terms = loss_terms(check_state(state), unchecked=True)
 
     def loss(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         total, count = terms(logits, y, lengths)
@@ -75,24 +75,21 @@ def mean_loss(total: Tensor, count: Tensor) -> Tensor:
     return total / count.clamp(min=torch.finfo(count.dtype).tiny)
 
 
-def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) -> LossTerms:
-    """A task's loss as a function (logits, y, lengths) -> (total [B], count [B]): for each signal the sum over its
-    valid, known labels, and the weight that divides it (how many they are; of a multiclass task with class weights, the
-    weights of their classes).
+def loss_terms(state: State, unchecked: bool = False) -> LossTerms:
+    """The loss of a state's task, with the class weights that it was trained with: (logits, y, lengths) ->
+    (total [B], count [B]): for each signal the sum over its valid, known labels, and the weight that divides it (how
+    many they are; of a multiclass task with class weights, the weights of their classes).
 
     Their sums over any batches give the loss of all signals together, whatever the batches; their quotient gives the
-    loss of each signal. `class_weight` is what `training_info["class_weight"]` holds. Labels are those of prepared
-    data, which were checked there, unless they come `unchecked`.
+    loss of each signal. Labels are those of prepared data, which were checked there, unless they come `unchecked`.
     """
-    kind, weight = task.kind, class_weight_tensor(class_weight, task.n_outputs)
+    task = describe(state)
+    kind, weight = task.kind, class_weight_tensor(state["training_info"].get("class_weight"), task.n_outputs)
 
     def terms(logits: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         logits, y = logits.float(), _fitting(y, logits, task)
         class_weight = weight.to(logits.device) if weight is not None else None
-        known = known_labels(y, task)
-        if not task.seq2one:
-            valid = valid_mask(as_lengths(lengths, logits), logits.shape[1])
-            known = known & (valid if y.dim() == 2 else valid[:, :, None])
+        known = known_labels(y, task, None if task.seq2one else as_lengths(lengths, logits))
         # Before the loss: its gradient of nan is nan, masked or not.
         y = (y if kind == "multiclass" else y.to(logits.dtype)).masked_fill(~known, 0)
         if unchecked:
@@ -113,9 +110,13 @@ def loss_terms(task: Task, class_weight: Any = None, unchecked: bool = False) ->
     return terms
 
 
-def known_labels(y: Tensor, task: Task) -> Tensor:
-    """Which labels are known, bool in the shape of `y`: not -1 (multiclass), not nan (every other task)."""
-    return y >= 0 if task.kind == "multiclass" else ~y.isnan()
+def known_labels(y: Tensor, task: Task, lengths: Tensor | None = None) -> Tensor:
+    """Which labels are known, bool in the shape of `y`: not -1 (multiclass), not nan (every other task), and where
+    lengths are given within them."""
+    known = y >= 0 if task.kind == "multiclass" else ~y.isnan()
+    if lengths is None:
+        return known
+    return known & valid_mask(lengths, y.shape[1]).reshape(*y.shape[:2], *(1,) * (y.dim() - 2))
 
 
 def _check_possible(y: Tensor, task: Task) -> None:
@@ -141,7 +142,7 @@ def _fitting(y: Tensor, logits: Tensor, task: Task) -> Tensor:
     return y.reshape(wanted)
 
 
-def constant_loss(data: PreparedData, task: Task, class_weight: Any = None) -> float:
+def constant_loss(data: PreparedData, task: Task, class_weight: Any) -> float:
     """The lowest loss that one and the same answer reaches on all known labels of data: of a classification the entropy
     of its classes, weighed as in the loss, of a regression the variance of its targets."""
     if task.kind == "regression":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,12 @@ _RANGES = {  # of what does not lie from 0 to 1
 
 def range_of(measure: str) -> tuple[float, float]:
     """Between which values a measure lies that `evaluate` gives, of all outputs or of one."""
-    return next((ends for name, ends in _RANGES.items() if f"{measure}_".startswith(f"{name}_")), (0.0, 1.0))
+    return next((ends for name, ends in _RANGES.items() if is_of(measure, [name])), (0.0, 1.0))
+
+
+def is_of(measure: str, kinds: Iterable[str]) -> bool:
+    """Whether it is one of these measures, or that of one class or output, whose name is behind."""
+    return any(f"{measure}_".startswith(f"{kind}_") for kind in kinds)
 
 
 class Metrics:
@@ -105,7 +110,6 @@ class _Labels:
         self.calibration.update(outputs, y, known)
 
     def add(self, other: _Labels) -> None:
-        """Take in what another has seen."""
         self.table += other.table
         self.auroc.add(other.auroc)
         self.calibration.add(other.calibration)
@@ -141,7 +145,6 @@ class _Classes:
         self.calibration.update(outputs.max(1, keepdims=True), right, np.ones_like(right))
 
     def add(self, other: _Classes) -> None:
-        """Take in what another has seen."""
         self.table += other.table
         self.auroc.add(other.auroc)
         self.calibration.add(other.calibration)
@@ -176,7 +179,6 @@ class _Values:
         self._add_products(n, means, [np.einsum("kn,kn->k", p, q) for p, q in ((a, a), (b, b), (a, b))])
 
     def add(self, other: _Values) -> None:
-        """Take in what another has seen."""
         self._absolute += other._absolute
         self._squared += other._squared
         self._add_products(other._n, other._means, other._products)
@@ -220,7 +222,6 @@ class _Calibration:
             sums += np.bincount(places, weights, n).reshape(sums.shape)
 
     def add(self, other: _Calibration) -> None:
-        """Take in what another has seen."""
         self._sums += other._sums
 
     def value(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurallib.measures.metrics import is_of
 from neurallib.signals.arrays import kind_of
 
 SHORT = {
@@ -46,16 +47,11 @@ def worst_first(records: Sequence[Mapping[str, Any]], measure: str) -> list[Mapp
 
     def key(record: Mapping[str, Any]) -> tuple[bool, float]:
         value = record[measure]
-        if _is_one(measure, NEAR_0_IS_GOOD):
+        if is_of(measure, NEAR_0_IS_GOOD):
             value = -abs(value)
-        return math.isnan(value), -value if _is_one(measure, LOW_IS_GOOD) else value
+        return math.isnan(value), -value if is_of(measure, LOW_IS_GOOD) else value
 
     return sorted(records, key=key)
-
-
-def _is_one(measure: str, kinds: Sequence[str]) -> bool:
-    """Whether it is one of the measures, or that of one output, whose name is behind."""
-    return any(measure == kind or measure.startswith(f"{kind}_") for kind in kinds)
 
 
 def _told(value: Any) -> str:

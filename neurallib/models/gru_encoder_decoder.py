@@ -115,7 +115,7 @@ def gru_encoder_decoder(
 def gru_encoder_decoder_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
     """The weights of `gru_encoder_decoder`, by name."""
     n_features, k_outputs = hparams["n_features"], count_outputs(hparams)
-    encoded, hidden = _encoded_size(hparams), hparams["dec_hid_dim"]
+    encoded, hidden = hparams["enc_hid_dim"] * (1 + hparams["bidirectional"]), hparams["dec_hid_dim"]
     shapes: dict[str, Shape] = {}
     for k in range(hparams["enc_layers"]):
         n_in = encoded if k else n_features
@@ -165,7 +165,3 @@ def _bridge(weights: Weights, k: int, state: Tensor) -> Tensor:
     if f"bridge.{k}.weight" not in weights:
         return state
     return linear(state, weights[f"bridge.{k}.weight"], weights[f"bridge.{k}.bias"]).tanh()
-
-
-def _encoded_size(hparams: Hparams) -> int:
-    return int(hparams["enc_hid_dim"] * (1 + hparams["bidirectional"]))

@@ -23,7 +23,8 @@ def gru_weight_shapes(hparams: Hparams) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     n_in = hparams["n_features"]
     directions = per_layer("bidir_per_layer", hparams["bidir_per_layer"], hparams["n_layers"])
-    for i, (hidden, both) in enumerate(zip(_hidden(hparams), directions, strict=True)):
+    units = per_layer("hid_dim", hparams["hid_dim"], hparams["n_layers"])
+    for i, (hidden, both) in enumerate(zip(units, directions, strict=True)):
         shapes |= direction_shapes(f"gru_layers.{i}.", "_l0", n_in, hidden, both)
         n_in = hidden * (1 + both)
     if hparams["fc_out_bool"]:
@@ -143,7 +144,3 @@ def _drop_after(weights: Weights, hparams: Hparams, i: int, x: Tensor, training:
     """The dropout of layer `i`, on its output."""
     rate = per_layer("dropout", hparams["dropout"], hparams["n_layers"])[i]
     return drop(x, rate, training and learns(weights, f"gru_layers.{i}"))
-
-
-def _hidden(hparams: Hparams) -> list[int]:
-    return per_layer("hid_dim", hparams["hid_dim"], hparams["n_layers"])

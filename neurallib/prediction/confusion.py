@@ -75,8 +75,7 @@ def confusion_matrix(
     >>> nl.confusion_matrix(state, [(np.ones((9, 1)), np.array(label)) for label in (0, 1, 2, 2)]).sum(axis=1)
     array([1, 1, 2])
     """
-    given = (batch_size, gpu_id, enable_progress_bar, sampling_frequency, channels, units)
-    return _metrics("confusion_matrix", state, data, *given, threshold).confusion()
+    return _metrics("confusion_matrix", **dict(locals())).confusion()
 
 
 @hinted
@@ -129,14 +128,12 @@ def threshold_curves(
     >>> curves["curves"]["0"]["auroc"] == nl.evaluate(state, pairs)["auroc"]
     True
     """
-    given = (batch_size, gpu_id, enable_progress_bar, sampling_frequency, channels, units)
-    return _metrics("threshold_curves", state, data, *given).curves()
+    return _metrics("threshold_curves", **dict(locals())).curves()
 
 
 def _metrics(
-    what: str, state: State, data: Data, batch_size: int, gpu_id: int | None, bar: bool,
-    sampling_frequency: float | None, channels: Sequence[str] | None, units: Sequence[str] | str | None,
-    threshold: ArrayLike = 0.5,
+    what: str, state: State, data: Data, batch_size: int, gpu_id: int | None, enable_progress_bar: bool,
+    threshold: ArrayLike = 0.5, **said: Any,
 ) -> Metrics:  # fmt: skip
     """What the metrics of a classification have seen of data."""
     integer("batch_size", batch_size)
@@ -152,8 +149,8 @@ def _metrics(
             metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
         return metrics
 
-    handed = handed_of(state, data, sampling_frequency, channels, units)
-    metrics, *others = of_each_share(what, state, data, "data", True, handed, seen, enable_progress_bar=bar)
+    handed, shown = handed_of(state, data, **said), {"enable_progress_bar": enable_progress_bar}
+    metrics, *others = of_each_share(what, state, data, "data", True, handed, seen, **shown)
     for other in others:
         metrics.add(other)
     return metrics

@@ -107,8 +107,7 @@ def evaluate(
     device, state = configure_device(gpu_id), check_state(state)
     handed = handed_of(state, data, sampling_frequency, channels, units)
     task = describe(state)
-    terms = loss_terms(task, state["training_info"].get("class_weight"))
-    metrics = Metrics(task, threshold)
+    terms, metrics = loss_terms(state), Metrics(task, threshold)
 
     def measured(prepared: PreparedData, bar: bool) -> tuple[Tensor, Metrics]:
         check_delay(state, prepared)

@@ -20,14 +20,11 @@ from neurallib.prediction.evaluation import evaluate, predict
 from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
 from neurallib.signals.arrays import as_numbers, write_array
-from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import open_folder
 from neurallib.signals.manifest import handed_of
 from neurallib.signals.prepared import PreparedData
-from neurallib.signals.sources import Data
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
-from neurallib.tasks import describe
 from neurallib.warn import dispensable
 
 PathLike = str | Path
@@ -117,36 +114,22 @@ def test_on_test_set(
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
     handed = handed_of(state, folder, sampling_frequency, channels, units)
-    outputs, losses = _predict_and_measure(state, folder, handed, batch_size, gpu_id, enable_progress_bar)
-    predictions: list[Any] = outputs
-    if post_process_fn is not None:
-        predictions = [post_process_fn(output) for output in outputs]
-    if save_predictions and directory is not None:
-        arrays = [np.asarray(prediction) for prediction in predictions]
-        if any(array.dtype == object for array in arrays):
-            raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
-        together("saving predictions", partial(_write, directory / "predictions", folder.names, arrays))
-    return predictions, float(np.mean(losses))
-
-
-def _predict_and_measure(
-    state: State,
-    data: Data,
-    handed: Handed,
-    batch_size: int,
-    gpu_id: int | None,
-    enable_progress_bar: bool,
-) -> tuple[list[np.ndarray], list[float]]:
-    """What `predict` gives for the signals of `data`, and the loss of each one by itself, in the order given; those
-    without a known label have none."""
-    terms = loss_terms(describe(state), state["training_info"].get("class_weight"))
+    terms = loss_terms(state)
 
     def both(prepared: PreparedData, bar: bool) -> tuple[list[np.ndarray], list[float]]:
         check_delay(state, prepared)
         return outputs_and_losses(state, prepared, batch_size, False, gpu_id, bar, terms)
 
-    parts = of_each_share("testing", state, data, "data", True, handed, both, enable_progress_bar=enable_progress_bar)
-    return [one for outputs, _ in parts for one in outputs], [one for _, losses in parts for one in losses]
+    parts = of_each_share("testing", state, folder, "data", True, handed, both, enable_progress_bar=enable_progress_bar)
+    predictions: list[Any] = [one for outputs, _ in parts for one in outputs]
+    if post_process_fn is not None:
+        predictions = list(map(post_process_fn, predictions))
+    if save_predictions and directory is not None:
+        arrays = [np.asarray(prediction) for prediction in predictions]
+        if any(array.dtype == object for array in arrays):
+            raise TypeError("save_predictions=True needs arrays of numbers; post_process_fn returns something else.")
+        together("saving predictions", partial(_write, directory / "predictions", folder.names, arrays))
+    return predictions, float(np.mean([one for _, losses in parts for one in losses]))
 
 
 def _write(directory: Path, names: Sequence[str], arrays: Sequence[np.ndarray]) -> None:

@@ -31,16 +31,10 @@ class Window(NamedTuple):
         return self.start - n * least, n * rate.numerator
 
 
-def starts_of(n_steps: int, size: int, stride: int) -> list[int]:
-    """Where windows of `size` steps begin that cover a signal, the last one with the signal's end."""
-    if n_steps <= size:
-        return [0]
-    return [*range(0, n_steps - size, stride), n_steps - size]
-
-
 def cut(start: int, stop: int, size: int, stride: int) -> list[Window]:
-    """The windows of a stretch, each with the steps that lie nearer to its middle than to its neighbours'."""
-    starts = [start + first for first in starts_of(stop - start, size, stride)]
+    """The windows of `size` steps that cover a stretch, the last of which ends with it, each with the steps that lie
+    nearer to its middle than to its neighbours'."""
+    starts = [*range(start, stop - size, stride), max(start, stop - size)]
     ends = [(a + b + size) // 2 for a, b in zip(starts, starts[1:], strict=False)]
     lows, highs = [start, *ends], [*ends, stop]
     return [Window(a, min(a + size, stop), low, high, start) for a, low, high in zip(starts, lows, highs, strict=True)]

@@ -74,20 +74,18 @@ def _quiet() -> Iterator[None]:
 def _random_state_of_its_own(seed: int) -> Iterator[None]:
     """The global generators (dropout draws from torch's) seeded inside, and as they were after; so are the settings
     that Lightning's options `deterministic` and `benchmark` change."""
-    python, legacy = random.getstate(), np.random.get_state()
+    before = random_state()
     deterministic, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(legacy)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            torch.backends.cudnn.benchmark = benchmark
-            if workspace is None:
-                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_random_state(before)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        if workspace is None:
+            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

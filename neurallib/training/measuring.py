@@ -31,7 +31,7 @@ def run_terms(run: Run) -> BatchTerms:
     have one. A loss of one's own is taken for the mean over the known labels."""
     task, loss = describe(run.state), run.loss
     if loss is None:
-        terms = loss_terms(task, run.state["training_info"].get("class_weight"))
+        terms = loss_terms(run.state)
 
         def of_batch(
             logits: Tensor, y: Tensor, lengths: Tensor, weight: Tensor | None = None
@@ -43,8 +43,8 @@ def run_terms(run: Run) -> BatchTerms:
 
     def own(logits: Tensor, y: Tensor, lengths: Tensor, weight: None = None) -> tuple[Tensor, Tensor]:
         # Copies: what it changes in place is not what is measured.
-        value, known = loss(logits.clone(), y.clone(), lengths), _known(logits, y, lengths, task)
-        count = known.sum().to(value.dtype)
+        value = loss(logits.clone(), y.clone(), lengths)
+        count = _known(logits, y, lengths, task)[1].sum().to(value.dtype)
         return value * count, count
 
     return own
@@ -184,19 +184,14 @@ def _made_up(y: Tensor, task: Task, generator: torch.Generator) -> Tensor:
     return torch.randn(*leading, task.n_outputs, generator=generator)
 
 
-def _known(logits: Tensor, y: Tensor, lengths: Tensor, task: Task) -> Tensor:
-    """Which labels are known and within their signals."""
+def _known(logits: Tensor, y: Tensor, lengths: Tensor, task: Task) -> tuple[Tensor, Tensor]:
+    """The labels in the shape that the loss wants, and which of them are known and within their signals."""
     y = y.reshape(logits.shape[:-1] if task.kind == "multiclass" else logits.shape)
-    known = known_labels(y, task)
-    if not task.seq2one:
-        valid = valid_mask(lengths, logits.shape[1])
-        known = known & (valid if known.dim() == 2 else valid[:, :, None])
-    return known
+    return y, known_labels(y, task, None if task.seq2one else lengths)
 
 
 def _pooled(outputs: Tensor, y: Tensor, lengths: Tensor, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """The steps (or signals) of which a label is known, one after the other: [N, K], and y [N, K] or [N]."""
-    known = _known(outputs, y, lengths, task)
+    y, known = _known(outputs, y, lengths, task)
     some = known if task.kind == "multiclass" else known.any(-1)
-    y = y.reshape(outputs.shape[:-1] if task.kind == "multiclass" else outputs.shape)
     return outputs[some].numpy(), y[some].numpy()

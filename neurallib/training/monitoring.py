@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.checks import choice, is_list
-from neurallib.measures.metrics import Metrics
+from neurallib.measures.metrics import Metrics, is_of
 from neurallib.names import did_you_mean, listing
 from neurallib.tasks import Task
 
@@ -62,7 +62,4 @@ def as_monitor(given: Any, task: Task, metrics: Mapping[str, Metric]) -> Monitor
 
 def way(measure: str) -> str | None:
     """Whether more ("max") or less ("min") of a measure is better, of one class's as well; None of a baseline."""
-    for mode, names in WAYS.items():
-        if any(measure == name or measure.startswith(f"{name}_") for name in names.split()):
-            return mode
-    return None
+    return next((mode for mode, names in WAYS.items() if is_of(measure, names.split())), None)

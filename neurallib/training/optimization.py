@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurallib.checks import boolean, number, takes
+from neurallib.checks import boolean, number, takes, type_words
 from neurallib.functions import function_name
 from neurallib.measures.losses import Loss
 from neurallib.names import did_you_mean, hinted, is_named, known_layers, listing
@@ -78,8 +78,7 @@ def check_loss(loss: Any) -> None:
     """Raise TypeError unless a loss can be called as one is."""
     expected = "expected a function (logits, y, lengths) -> scalar Tensor"
     if isinstance(loss, type) or not callable(loss):
-        came = f"the class {loss.__name__}" if isinstance(loss, type) else f"a {type(loss).__name__}"
-        raise TypeError(f"loss is {came}; {expected}.")
+        raise TypeError(f"loss is {type_words(loss)}; {expected}.")
     try:
         signature = inspect.signature(getattr(loss, "forward", loss))
     except ValueError:  # it has none, as some that are written in C
@@ -185,8 +184,7 @@ def _check_known(name: str, value: Any, known: Iterable[Any], function: str) -> 
         return
     expected = f"expected one of {listing(map(repr, known))}, or a function {function}"
     if not isinstance(value, (str, type(None))):
-        came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-        raise TypeError(f"{name} is {came}; {expected}.")
+        raise TypeError(f"{name} is {type_words(value)}; {expected}.")
     if value not in known:
         raise ValueError(f"{name}={value!r}; {expected}.{did_you_mean(value, known)}")
 

@@ -127,7 +127,7 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
     """The preprocessing as the state has it and the options change it; what the training data are to decide is open: a
     target's normalization "auto", and "dataset" without its numbers."""
     task, info = describe(state), state["training_info"]
-    known = adopted(state["preprocessing"], task.n_features, options["channels"], options["units"])
+    known: Any = dict(adopted(state["preprocessing"], task.n_features, options["channels"], options["units"]))
     frequency = options["sampling_frequency"]
     if frequency is not None:
         number("sampling_frequency", frequency, 0, low_open=True)
@@ -137,11 +137,10 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
             way += "brings signals and labels to its own rate instead"
             warn(f"sampling_frequency changes from {before} to {frequency:g} Hz{way if info else ''}.")
         if known["window"] is not None and known["sampling_frequency"] is None:  # in samples so far
-            known = new_preprocessing({**known, "window": known["window"] / frequency})
-        known = new_preprocessing({**known, "sampling_frequency": float(frequency)})
-    data = options["train_data"]
-    if isinstance(window := getattr(data, "window", None), int):  # of an opened folder, or a part of one
-        known = new_preprocessing({**known, "window": window / (known["sampling_frequency"] or 1)})
+            known["window"] /= frequency
+        known["sampling_frequency"] = float(frequency)
+    if isinstance(window := getattr(options["train_data"], "window", None), int):  # of an opened folder, or a part
+        known["window"] = window / (known["sampling_frequency"] or 1)
     for name, side, options_there in (
         ("normalization", "x", NORMALIZATIONS),
         ("target_normalization", "y", TARGET_NORMALIZATIONS),
@@ -158,10 +157,10 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
         elif own not in (None, given):
             warn(f"{name} changes from {own!r} to {given!r}.")
             if known["target_normalization"] == "signal":  # whose numbers are in units of what signals are divided by
-                known = new_preprocessing({**known, "y_shift": None, "y_scale": None})
-        known = new_preprocessing({**known, name: given, f"{side}_shift": None, f"{side}_scale": None})
+                known |= {"y_shift": None, "y_scale": None}
+        known |= {name: given, f"{side}_shift": None, f"{side}_scale": None}
     check_normalization(known, task, to_decide=True)
-    return known
+    return new_preprocessing(known)
 
 
 def told(state: State) -> str:

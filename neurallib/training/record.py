@@ -7,8 +7,6 @@ import math
 import statistics
 from typing import Any
 
-import numpy as np
-
 from neurallib.devices import gpu_name
 from neurallib.functions import function_name
 from neurallib.measures.losses import constant_loss
@@ -27,7 +25,7 @@ _LITTLE = 0.25  # of the training targets' variance: a model with less error tha
 def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
     """The run's state with the best weights, and the training information of the run; its status is "finished",
     "interrupted", "out of time" or "diverged", unless another is given."""
-    start, sample_weights = run.state, run.train_set.weights
+    start, given = run.state, run.train_set.weights
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
         for name, weight in fit.best_weights.items()
@@ -63,7 +61,7 @@ def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
         batch_size=run.batch_size,
         n_processes=fit.n_processes,
         class_weight=start["training_info"]["class_weight"],
-        sample_weight=None if sample_weights is None else _range(sample_weights),
+        sample_weight=None if given is None else {"min": float(given.min()), "max": float(given.max())},
         augment=None if run.train_set.augmentation is None else function_name(run.train_set.augmentation.function),
         n_train_signals=len(run.train_set),
         train_steps=round(statistics.median(run.train_set.lengths)),
@@ -89,10 +87,6 @@ def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
         name.removeprefix("val_"): [values[name] if math.isfinite(values[name]) else None for values in epochs]
         for name in names
     }
-
-
-def _range(values: np.ndarray) -> dict[str, float]:
-    return {"min": float(values.min()), "max": float(values.max())}
 
 
 def _weights_of(fit: Fit) -> str:

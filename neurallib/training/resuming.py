@@ -124,12 +124,12 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
     began, info = _began(directory), read_training_information(directory / INFO)
-    different = _differences(began, told)
-    if of_machine := [words for name, words in different.items() if name.startswith("machine.")]:
+    different, of_machine = _differences(began, told)
+    if of_machine:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
-    others = {name: words for name, words in different.items() if not name.startswith("machine.")}
+    others = different
     if _asks_for_more(began, told, run, info):
-        others = {name: words for name, words in others.items() if name not in LENGTHS}
+        others = {name: words for name, words in different.items() if name not in LENGTHS}
     if others:
         words = listing(list(others.values()), 8)
         raise ValueError(f"{directory} cannot be resumed with other things than it began with: {words}.")
@@ -141,10 +141,12 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
     return Opened(directory, directory / LAST, _step(directory / LAST, run))
 
 
-def _differences(began: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, str]:
-    """What a run that goes on does otherwise, but for the time that it is given, which it ends with as without."""
+def _differences(began: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """What a run that goes on does otherwise, but for the time that it is given, which it ends with as without; and the
+    words for what is another machine's."""
     different = differences(began, told)
-    return {name: words for name, words in different.items() if not name.startswith("trainer_options.max_time")}
+    of_machine = [different.pop(name) for name in list(different) if name.startswith("machine.")]
+    return {n: words for n, words in different.items() if not n.startswith("trainer_options.max_time")}, of_machine
 
 
 def _asks_for_more(began: Any, told: Any, run: Run, info: Mapping[str, Any]) -> bool:
@@ -203,8 +205,7 @@ def _newest_of_the_same(run: Run, told: Mapping[str, Any], stack: contextlib.Exi
     home = model_directory(str(run.state["hparams"]["model_name"]), run.results_directory) / "checkpoints"
     for one in reversed(_unfinished(home)):
         directory = Path(one["directory"])
-        different = _differences(_began(directory), told)
-        others = {name: words for name, words in different.items() if not name.startswith("machine.")}
+        others, _ = _differences(_began(directory), told)
         if others and not of_versions and all(name.startswith("versions.") for name in others):
             of_versions = f"{directory} is unfinished and not gone on with, for {listing(others.values())}"
         if not others:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from neurallib.architectures import ARCHITECTURES, Architecture, check_state
 from neurallib.checks import choice, integer
-from neurallib.names import as_list, hinted, matching, weights_named
+from neurallib.names import as_patterns, hinted, matching, weights_named
 from neurallib.state import Hparams, State, changed
 
 STRATEGIES = ("all", "last_only", "gradual", "new_only")
@@ -47,7 +47,7 @@ def freeze(state: State, patterns: str | Iterable[str]) -> State:
     >>> sorted({name.rpartition(".")[0] for name, weight in network.named_parameters() if weight.requires_grad})
     ['fc_out', 'gru_layers.1']
     """
-    state, patterns = check_state(state), as_list(patterns)
+    state, patterns = check_state(state), as_patterns(patterns)
     for pattern in patterns:
         weights_named(state["weights"], pattern)
     return changed(state, frozen=list(dict.fromkeys([*state["frozen"], *patterns])))
@@ -89,7 +89,7 @@ def unfreeze(state: State, patterns: str | Iterable[str] = "*") -> State:
     []
     """
     state = check_state(state)
-    learning = {name for pattern in as_list(patterns) for name in weights_named(state["weights"], pattern)}
+    learning = {name for pattern in as_patterns(patterns) for name in weights_named(state["weights"], pattern)}
     frozen: list[str] = []
     for pattern in state["frozen"]:
         held = matching(state["weights"], pattern)

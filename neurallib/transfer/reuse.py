@@ -10,7 +10,7 @@ from neurallib.architectures import ARCHITECTURES, check_state, validate_archite
 from neurallib.checks import integer, items, per_layer
 from neurallib.models.folding import fold_of, folding, steps_of
 from neurallib.models.registry import check_weights
-from neurallib.names import as_list, known_layers, listing, matching
+from neurallib.names import as_patterns, known_layers, listing, matching
 from neurallib.state import (
     Hparams,
     Preprocessing,
@@ -208,9 +208,9 @@ def _pair_weights(
     """Which weight of the source goes where, or everything that does not fit in one error; `alike` is whether the same
     stands before both networks."""
     if isinstance(layers, Mapping):
-        wanted = dict(zip(as_list(layers.keys()), as_list(layers.values()), strict=True))
+        wanted = dict(zip(as_patterns(layers.keys()), as_patterns(layers.values()), strict=True))
     else:
-        wanted = {name: name for name in as_list(layers)}
+        wanted = {name: name for name in as_patterns(layers)}
     if not wanted:
         raise ValueError("layers is empty; expected the names of the layers to reuse.")
     pairs: list[tuple[str, str]] = []
