@@ -118,3 +118,9 @@ def test_a_file_is_synced_before_it_takes_its_place_and_its_folder_after(
             with atomic_write(tmp_path / "a") as temporary:
                 temporary.write_text("a")
         assert done == ["file", "place", "folder"]
+
+
+def test_a_card_of_other_weights_does_not_go_along(saved: Path, tmp_path: Path) -> None:
+    nl.save_model_card(make_state(GRU, seed=7), saved)
+    with pytest.raises(ValueError, match="README.md was written for other weights than those beside it"):
+        _write_repository(saved, tmp_path)
