@@ -97,6 +97,14 @@ def test_channels_that_share_a_name_are_refused_in_another_order(tmp_path: Path)
         nl.make_dataset([one, other], tmp_path, target=lambda recording: 1.0, val=0, test=0)
 
 
+def test_a_recording_that_gave_no_file_has_no_say_in_what_the_others_share(tmp_path: Path) -> None:
+    lost = recording("e", np.full((5000, 1), np.nan)) | {"sampling_frequency": 100.0}
+    with pytest.warns(UserWarning, match="recordings gave no file"):
+        nl.make_dataset([recording("a"), lost], tmp_path, target=lambda recording: 1.0, val=0, test=0)
+    folder = nl.open_folder(tmp_path / "x", tmp_path / "y", "train")
+    assert manifest.said_of(folder, {"sampling_frequency": None}) == {"sampling_frequency": RATE}
+
+
 def test_outputs_are_called_what_all_of_a_folder_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for told, n, expected in (("aa", 1, ["a"]), ("ab", 1, None), ("aa", 2, None), ("", 1, None)):
         entries = {tmp: [{"outputs": [name]}] for tmp, name in enumerate(told)}

@@ -93,6 +93,8 @@ YAML = {
     "deep lines": "- " * 100_000 + "a",
     "400 digits": "hid_dim: " + "9" * 400,
     "5,000 digits": "hid_dim: " + "9" * 5000,
+    "a name of 400 digits": "hid_dim: {" + "9" * 400 + ": 1}",
+    "400 digits in a pair": "hid_dim: !!pairs [a: " + "9" * 400 + "]",
     "hexadecimals": "hid_dim: 0x" + "f" * 10_000,
     "no date": "a: 2001-13-45",
     "no timestamp": "a: !!timestamp x",

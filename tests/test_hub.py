@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from cases import Case, make_pairs, make_state, same_state, write_folders
 from hub_client import Client
 from hub_server import Hub
+from huggingface_hub.errors import HfHubHTTPError
 from published import DENOISER, INFO, PEAK_DETECTOR, THREE, published
 
 import neurallib as nl
@@ -22,6 +25,8 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
+from neurallib.storage.hub_errors import is_unreachable
+from neurallib.storage.hub_files import _is_of
 from neurallib.storage.pretrained import NEURALLIB_COLLECTION, list_production_models
 
 GRU = Case("GRUseq2seq", "regression")
@@ -105,6 +110,12 @@ def test_the_cache_serves_without_a_connection(hub: Hub, online: Client, offline
     hub.requests.clear()
     online(load_from_hub, "nova/Kept")
     assert hub.downloads() == []
+
+
+def test_a_hub_that_is_down_or_too_busy_is_out_of_reach_and_one_that_refuses_is_not() -> None:
+    for code, away in ((404, False), (403, False), (429, True), (500, True), (503, True)):
+        answer: Any = SimpleNamespace(status_code=code, headers={}, request=None)
+        assert is_unreachable(HfHubHTTPError("", response=answer)) is away
 
 
 def test_a_newer_commit_seen_in_part_does_not_hide_the_older_one(hub: Hub, online: Client, cut_off: Client) -> None:
@@ -270,3 +281,14 @@ def _retrain(folder: Path, repo_id: str, **options: Any) -> nl.State:
         None, folder / "x", folder / "y", patience=1, batch_size=2, epochs=1, all_samples=True, dataset_name="more",
         trained_for="denoising", hugging_face_model=repo_id, enable_progress_bar=False, **options,
     )  # fmt: skip
+
+
+def test_a_file_beside_is_of_a_revision_as_far_as_its_notes_say(tmp_path: Path) -> None:
+    file, note = tmp_path / "f", tmp_path / ".cache/huggingface/download/f.metadata"
+    file.write_text("whole")
+    assert _is_of(tmp_path, "f", "o/r", None) and not _is_of(tmp_path, "f", "o/r", "v1"), "a copy without notes"
+    note.parent.mkdir(parents=True)
+    note.write_text("c1\n" + hashlib.sha1(b"blob 5\0whole").hexdigest() + "\n")
+    assert [_is_of(tmp_path, "f", "o/r", revision) for revision in (None, "c1", "v1")] == [True, True, False]
+    file.write_text("other")
+    assert not _is_of(tmp_path, "f", "o/r", None), "another file than the one that was noted"

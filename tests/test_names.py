@@ -27,6 +27,10 @@ def test_the_nearest_name_is_told_whatever_its_case(given: object, hint: str) ->
     assert did_you_mean(given, ["learning_rate", "dropout", "seed"]) == hint
 
 
+def test_what_other_libraries_call_it_is_known_whatever_its_case() -> None:
+    assert did_you_mean("Plot_Calibration", ["plot_agreement", "plot_curves"]) == " Did you mean 'plot_curves'?"
+
+
 def test_several_near_names_are_told_where_that_is_asked_for() -> None:
     assert did_you_mean("layer.0", ["layers.0", "layers.1", "x"], 2) == " Did you mean 'layers.0' or 'layers.1'?"
 

@@ -173,6 +173,7 @@ WHOLE = normalizing(nl.gru_seq2seq(**CAUSAL), "zscore")
         (WHOLE, {"signals": [np.zeros(4)]}, ValueError, r"\(4,\); expected \[T, 2\]"),
         (WHOLE, {"signals": np.zeros((4, 2))}, ValueError, r"shape \(4, 2\); expected a sequence of them"),
         (WHOLE, {"signals": 3}, TypeError, "signals=3 is a int; expected a list of arrays"),
+        (WHOLE, {"signals": [np.zeros((0, 2))]}, ValueError, r"signals holds one of shape \(0, 2\); expected \[T, 2\]"),
         (WHOLE, {"int8": 1}, TypeError, "int8=1"),
     ],
 )

@@ -115,6 +115,10 @@ def test_what_the_original_has_no_words_for_is_told_at_once(tmp_path: Path) -> N
     for name in ("GRUED", "Transformerseq2seq", "Transformerseq2one", "TransformerED"):
         (text,) = told(make_state(Case(name, "regression")), tmp_path)
         assert text == words + f"cannot read this model: it has no {name} of these layers."
+    for name in nl.ARCHITECTURES:
+        more = {"pooling": "last"} if name == "GRUseq2one" else {}
+        (text,) = told(make_state(Case(name, "regression"), n_outputs=3, **more), tmp_path)
+        assert "n_outputs=3" in text
 
 
 @pytest.mark.parametrize(

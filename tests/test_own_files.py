@@ -1,18 +1,23 @@
 """Files of one's own: what lies elsewhere or is private is not published, what was half written is not read."""
 
+import contextlib
+import errno
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cases import Case, make_state, same_weights
 
 import neurallib as nl
 from neurallib.files import atomic_write, sweep
 from neurallib.search.trials import TrialResult, write_leaderboard
 from neurallib.storage.hub import _write_repository
+from neurallib.weight_files import different_weights
 
 GRU = Case("GRUseq2seq", "binary")
 
@@ -86,3 +91,36 @@ def test_two_files_of_weights_that_disagree_are_told_with_the_newer(tmp_path: Pa
         nl.load_checkpoint(one)
     (one / "model_weights.safetensors").unlink()
     assert same_weights(nl.load_checkpoint(one), nl.load_checkpoint(other))
+
+
+def test_weights_are_the_same_by_their_names_and_numbers_whatever_holds_them() -> None:
+    whole, half = {"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(2).half(), "b": torch.ones(1).half()}
+    assert different_weights(whole, half) == [] and different_weights(whole, whole | {"a": torch.zeros(2)}) == ["a"]
+    assert different_weights({"a": whole["a"]}, whole) == different_weights(whole, {"a": whole["a"]}) == ["b"]
+
+
+def test_a_file_is_synced_before_it_takes_its_place_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system can do that: some folders cannot be synced, and what fails otherwise is told."""
+    replace = os.replace
+    for failing, told in ((None, False), (errno.EINVAL, False), (errno.EIO, True)):
+        done: list[str] = []
+
+        def fsync(descriptor: int, done: list[str] = done, failing: int | None = failing) -> None:
+            done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+            if failing and done[-1] == "folder":
+                raise OSError(failing, "cannot")
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", lambda *paths, done=done: (done.append("place"), replace(*paths)))
+        with pytest.raises(OSError) if told else contextlib.nullcontext():
+            with atomic_write(tmp_path / "a") as temporary:
+                temporary.write_text("a")
+        assert done == ["file", "place", "folder"]
+
+
+def test_a_card_of_other_weights_does_not_go_along(saved: Path, tmp_path: Path) -> None:
+    nl.save_model_card(make_state(GRU, seed=7), saved)
+    with pytest.raises(ValueError, match="README.md was written for other weights than those beside it"):
+        _write_repository(saved, tmp_path)
