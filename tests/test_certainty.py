@@ -267,7 +267,8 @@ def test_what_may_be_a_wave_stays_as_it_is() -> None:
     for what, x, rate in (
         ("beats", beats, 250.0), ("twice as fast", beats[::2], 250.0), ("after a pause", after_a_pause, 250.0),
         ("an electrode that comes back slowly", paced(250.0, 12.0, back=0.6)[1], 250.0),
-        ("small ones", paced(250.0, 1.0)[1], 250.0), ("noise", noise("white"), 1000.0), ("bursts", noise("burst"), 1000.0),
+        ("small ones", paced(250.0, 1.0)[1], 250.0), ("noise", noise("white"), 1000.0),
+        ("bursts", noise("burst"), 1000.0),
         ("at the state's rate", paced(125.0, 12.0)[1], 125.0), ("pulses", (np.arange(9000) % 200 == 9) * 1.0, 250.0),
         ("nothing", np.full(500, np.nan), 250.0),
     ):  # fmt: skip

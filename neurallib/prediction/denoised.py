@@ -12,15 +12,17 @@ from neurallib.names import hinted, listing
 from neurallib.prediction.beat_averages import with_beat_averages
 from neurallib.prediction.hum import without_hum
 from neurallib.prediction.long_recordings import predict_recording
+from neurallib.prediction.spikes import without_spikes
 from neurallib.signals.conversion import unit_factor
 from neurallib.signals.recording_parts import (
-    Recording, as_recording, column_of, ecg_leads, is_ecg_lead, n_channels_of, of_channel, of_each, signal_rows,
-    signals_of, with_values,
+    Recording, as_recording, column_of, ecg_leads, is_ecg_lead, n_channels_of, of_channel, of_each, rows_of,
+    signal_rows, signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.warn import warn
 
+SHORTEST = 2.0  # seconds: of 30 pieces of 1 s with muscle noise at 6 dB two came out noisier, of such of 2 s none
 ECG = "ECG"  # what a state calls its output that any lead may be asked for
 
 
@@ -80,6 +82,9 @@ def denoise_recording(
     Of a state whose output is "ECG" a minute of a lead in which mains hum has over half the power of all else above
     1 Hz goes through a notch at its frequency first, with a warning: "ecg_denoiser" learnt of less, and left it in.
 
+    Of such a state spikes no wider than its step and half as high again as all about them, as of a pacemaker, are taken
+    out first, with a warning, of a recording of one and a half times its rate or more; smaller ones it hears.
+
     Beats are averaged over those of up to a hundred on either side that are alike (correlation above 0.7; at least 4,
     the nearest 60), frequency by frequency with Wiener's filter: of the mean of what was taken off them as much is put
     back as is above its standard error, and what sets a beat apart from their mean counts by its share of that and of
@@ -103,14 +108,21 @@ def denoise_recording(
     outputs = state["postprocessing"]["outputs"] or ()
     averages = ECG in outputs if average_beats is None else boolean("average_beats", average_beats)
     recording = as_recording(recording)
+    if ECG in outputs and (length := len(recording["signal"]) / recording["sampling_frequency"]) < SHORTEST:
+        warn(f"the recording lasts {length:.2g} s: waves are told from noise by what is around them, from 2 s on.")
     signal = signal_rows(recording["signal"], 0, len(recording["signal"])).astype(np.float32)
     names, units = (of_each(recording, key, [""] * signal.shape[1]) for key in ("channels", "units"))
     other = _other_quantity(state)
     for column in with_values(recording, _columns(state, recording, channels)):
         lead, rate = of_channel(recording, column), float(recording["sampling_frequency"])
-        noisy, hum = without_hum(signal[:, column], rate) if ECG in outputs else (signal[:, column], [])
+        noisy, hum, which = signal[:, column], list[float](), names[column] or f"channel {column}"
+        if ECG in outputs:
+            spiky, lead = lead, without_spikes(lead, [0], state["preprocessing"]["sampling_frequency"])
+            if lead is not spiky:
+                noisy = rows_of(lead, 0, len(noisy))[:, 0]
+                warn(f"{which} has spikes narrower and higher than any wave of a heart, as of a pacemaker: taken out.")
+            noisy, hum = without_hum(noisy, rate)
         if hum:
-            which = names[column] or f"channel {column}"
             lines = listing(map(str, sorted(set(map(round, hum)))))
             warn(f"{which} hums at {lines} Hz, about as loud as its heart or louder: that is filtered out first.")
             lead = {**lead, "signal": noisy[:, None]}
