@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import QUIET
 
 import neurallib as nl
 from neurallib.measures.curves import curves_of
@@ -32,6 +33,10 @@ def scored(**options: Any) -> dict[str, Any]:
     return nl.evaluate_recordings(never, [RECORDING], **options)  # type: ignore[list-item]
 
 
+def made(recordings: Any = (RECORDING,), directory: str = "data", target: Any = lambda _: 1, **options: Any) -> Path:
+    return nl.make_dataset(recordings, directory, target=target, val=0, test=0, **QUIET, **options)
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "units by number": (lambda: read(units=[3, 4]), r"units=\[3, 4\]; expected a list of names"),
     "units by name": (lambda: read(units={"left": "V"}), "units={'left': 'V'}; expected a list of names"),
@@ -44,6 +49,13 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no name": (lambda: nl.get_hparams_from_hugging(""), "hugging_face_model is empty"),
     "a message by number": (lambda: nl.push_to_hub(STATE, "a/b", commit_message=3), "message=3 is"),  # type: ignore
     "a collection's page": (lambda: nl.list_production_models("https://hub/a/b"), "collection='https.*; expected 'own"),
+    "a data set for a file": (lambda: made(directory=__file__), "^directory='.*' is a file; expected a folder"),
+    "targets of some": (lambda: made(target={"b": 1}), "target has nothing for 'a'; expected a value for every"),
+    "a target of two": (lambda: made(target=lambda recording, name: 1), "target=<lambda> is no function of a reco"),
+    "a list of options": (lambda: made(read_options=["lazy"]), r"read_options=\['lazy'\]; expected options of"),
+    "a rate of another world": (lambda: made(sampling_frequency=1e12), "100 Hz for 1e\\+12 Hz, too far from it"),
+    "a name for no file": (lambda: made({"a\0": RECORDING}), r"the name 'a\\x00'; expected one that a file can"),
+    "a name by number": (lambda: made({0: RECORDING}), "the name 0; expected one that a file can"),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 
