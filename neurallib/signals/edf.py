@@ -194,7 +194,8 @@ def _whole_records(path: Path, n_header: int, record_bytes: int, told: int) -> i
 def _annotations(
     path: Path, n_header: int, record_bytes: int, n_records: int, blocks: list[tuple[int, int]]
 ) -> tuple[np.ndarray, list[tuple[float, str, float]]]:
-    """When each data record begins (none in plain EDF; nan where it does not say so), and the annotations (onset, text, duration); in seconds."""
+    """When each data record begins (none in plain EDF; nan where one does not say so), and the annotations (onset,
+    text, duration); in seconds."""
     onsets: list[float] = []
     events: list[tuple[float, str, float]] = []
     records = np.memmap(path, np.uint8, "r", n_header, (n_records, record_bytes))
