@@ -134,7 +134,7 @@ def test_the_states_own_frequency_changes_nothing_and_an_unknown_one_is_refused(
         with pytest.raises(error, match="sampling_frequency"):
             nl.predict(known, xs, sampling_frequency=wrong)  # type: ignore[arg-type]
     for far in (1e12, 1e-9):
-        with pytest.raises(ValueError, match="360, too far from it to be resampled"):
+        with pytest.raises(ValueError, match="for 360 Hz, too far from it to be resampled"):
             nl.predict(known, xs, sampling_frequency=far)
 
 

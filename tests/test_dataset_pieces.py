@@ -46,6 +46,21 @@ def test_a_piece_of_less_than_a_second_is_left_out_and_each_is_told_by_its_secon
     assert list(whole["files"].values()) == [[0, 0.8]], "all there is of a recording is no piece"
 
 
+def test_each_window_says_where_in_the_recording_it_begins(tmp_path: Path) -> None:
+    signal, asked = np.random.default_rng(0).standard_normal((5000, 1)), []
+    signal[1000:1250] = np.nan
+
+    def target(recording: Any) -> float:
+        if recording["name"] == "a":
+            asked.append((recording["onset"], recording["start_time"]))
+        return 1.0
+
+    given = recording("a", signal) | {"start_time": "2024-05-01T23:59:58"}
+    entry = made(tmp_path, given, target=target, window=4, sampling_frequency=50.0, each_window=True)["a"]
+    assert [onset for onset, _ in asked] == [start for start, _ in entry["files"].values()] == [0, 5, 9, 13]
+    assert asked[1][1] == "2024-05-02T00:00:03"
+
+
 def test_who_is_in_another_part_or_has_another_name_is_made_again(tmp_path: Path) -> None:
     one = made(tmp_path, recording("a"), val=["a"], test=["b"])
     other = made(tmp_path, recording("a"), val=["b"], test=["a"])

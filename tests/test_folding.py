@@ -111,3 +111,14 @@ def test_weights_of_another_fold_do_not_fit() -> None:
     state["preprocessing"]["fold"] = 2
     with pytest.raises(ValueError, match="weight_ih_l0.*expected"):
         nl.build_network(state)
+
+
+@pytest.mark.parametrize(("every", "told"), [(10, True), (6, True), (7, False), (1, False)])
+def test_labels_at_some_places_of_each_fold_alone_are_told(
+    every: int, told: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 70, 1))
+    y = np.where(np.arange(70)[:, None] % every == 0, x > 0, np.nan)
+    pairs = list(zip(x, y, strict=True))
+    nl.train(nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, fold=2), pairs, pairs, epochs=1, batch_size=4, **QUIET)
+    assert any("labels are known at 1 of the 2 places of a fold" in str(one.message) for one in recwarn) == told

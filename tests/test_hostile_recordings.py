@@ -81,11 +81,29 @@ def test_signals_of_a_segment_that_are_a_pipe_are_not_waited_for(record: Path) -
         nl.read_recording(record.with_name("m1"))
 
 
-@pytest.mark.parametrize(("old", "new"), [(" 100 500", " 0 500"), (" 100 500", " 100 90000000000")])
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ("1 0 500", "r1 says 0 Hz"), ("1 100 90000000000", r"signals of .*r1.hea \(cut off"),
+        ("1 -5 500", "r1.hea says '-5' for its sampling frequency"), ("1 1e2 500", "r1.hea says '1e2' for its sampl"),
+        ("1 nan", "'nan' for its sampling frequency"), ("1 100 0", "r1.hea says that there are 0 samples"),
+        ("2 100 500", "r1.hea tells of 2 signals and describes 1: cut"), ("0 100 500", "tells of 0 signals and descr"),
+    ],
+)  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
-def test_a_header_of_impossible_numbers_is_refused(old: str, new: str, record: Path) -> None:
-    with pytest.raises(ValueError, match="r1"):
-        nl.read_recording(edited(record.with_suffix(".hea"), old, new))
+def test_a_header_of_impossible_numbers_is_refused(numbers: str, told: str, record: Path) -> None:
+    with pytest.raises(ValueError, match=told):
+        nl.read_recording(edited(record.with_suffix(".hea"), "1 100 500", numbers))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_header_of_annotations_alone_or_of_pieces_of_pieces_says_so(record: Path) -> None:
+    record.with_suffix(".hea").write_text("r1 0 100 500\n")
+    with pytest.raises(ValueError, match="r1.hea names no signal; .*: annotations alone are the annotator= of"):
+        nl.read_recording(record)
+    record.with_name("m2.hea").write_text("m2/2 1 100 2000\nm1 1000\nm1 1000\n")
+    with pytest.raises(ValueError, match="m1.hea is a piece of a record and has pieces itself"):
+        nl.read_recording(record.with_name("m2"))
 
 
 @pytest.mark.filterwarnings("ignore")

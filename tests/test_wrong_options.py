@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import QUIET
 
 import neurallib as nl
 from neurallib.measures.curves import curves_of
@@ -32,6 +33,10 @@ def scored(**options: Any) -> dict[str, Any]:
     return nl.evaluate_recordings(never, [RECORDING], **options)  # type: ignore[list-item]
 
 
+def made(recordings: Any = (RECORDING,), directory: str = "data", target: Any = lambda _: 1, **options: Any) -> Path:
+    return nl.make_dataset(recordings, directory, target=target, val=0, test=0, **QUIET, **options)
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "units by number": (lambda: read(units=[3, 4]), r"units=\[3, 4\]; expected a list of names"),
     "units by name": (lambda: read(units={"left": "V"}), "units={'left': 'V'}; expected a list of names"),
@@ -40,10 +45,17 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no draws": (lambda: scored(n_bootstrap=0), "n_bootstrap=0; expected"),
     "a token in bytes": (lambda: nl.load_from_hub("a/b", token=b"t"), "^token is a bytes"),  # type: ignore
     "a token by number": (lambda: nl.push_to_hub(STATE, "a/b", token=7), "^token is a int; "),  # type: ignore
-    "a table of names": (lambda: nl.load_from_hub(np.array(["a/b"])), "repo_id.* is a ndarray; "),  # type: ignore
+    "a table of names": (lambda: nl.load_from_hub(np.array(["a", "b"])), "repo_id.* is a ndarray"),  # type: ignore
     "no name": (lambda: nl.get_hparams_from_hugging(""), "hugging_face_model is empty"),
     "a message by number": (lambda: nl.push_to_hub(STATE, "a/b", commit_message=3), "message=3 is"),  # type: ignore
     "a collection's page": (lambda: nl.list_production_models("https://hub/a/b"), "collection='https.*; expected 'own"),
+    "a data set for a file": (lambda: made(directory=__file__), "^directory='.*' is a file; expected a folder"),
+    "targets of some": (lambda: made(target={"b": 1}), "target has nothing for 'a'; expected a value for every"),
+    "a target of two": (lambda: made(target=lambda recording, name: 1), "target=<lambda> is no function of a reco"),
+    "a list of options": (lambda: made(read_options=["lazy"]), r"read_options=\['lazy'\]; expected options of"),
+    "a rate of another world": (lambda: made(sampling_frequency=1e12), "100 Hz for 1e\\+12 Hz, too far from it"),
+    "a name for no file": (lambda: made({"a\0": RECORDING}), r"the name 'a\\x00'; expected one that a file can"),
+    "a name by number": (lambda: made({7: RECORDING}), "the name 7; expected one that a file can"),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 
@@ -76,7 +88,10 @@ def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal() -> N
 
 
 def test_more_weights_than_there_is_memory_for_are_refused_before_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand", None)
+    def rand(*size: Any, **options: Any) -> Any:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(torch, "rand", rand)
     with pytest.raises(ValueError, match=r"more weights than this machine holds: .*weight_hh_l0, is \(6000000000, 20"):
         nl.gru_seq2seq(n_features=1, hid_dim=2 * 10**9, n_layers=1)
 

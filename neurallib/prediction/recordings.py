@@ -158,20 +158,17 @@ def evaluate_recordings(
             takes(role, function, 1, "of a recording")
     state = None if callable(model) else check_state(model)
     known = None if state is None else describe(state)
-    if state is None and gpu_id is not None:
-        raise ValueError(f"gpu_id={gpu_id!r} says where a state runs, and model is a function; expected gpu_id=None.")
-    configure_device(gpu_id), as_seed(seed), integer("n_bootstrap", n_bootstrap)
+    _check_run(state, gpu_id, n_bootstrap, seed)
     tasks = ANSWERED if state is None or known is None else tasks_of(state, known)
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     names = None if names is None else names_of("names", names, in_order=task == "classes")
     names = names if known is None else _names(known, task, names, target is not None)
     check_skip(skip)
-    boolean("skip_flutter", skip_flutter)
     skipped = partial(
         skipped_of,
         start=seconds("skip_start", skip_start, math.inf),
-        flutter=skip_flutter and task == "events",
+        flutter=boolean("skip_flutter", skip_flutter) and task == "events",
         gaps=boolean("skip_gaps", skip_gaps),
         skip=skip,
     )
@@ -198,6 +195,13 @@ def evaluate_recordings(
         return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
     _tell(task, rows, names, target is not None)
     return _result(task, rows, curve, n_bootstrap, seed)
+
+
+def _check_run(state: State | None, gpu_id: Any, n_bootstrap: Any, seed: Any) -> None:
+    """Raise before any recording is read where these cannot be."""
+    if state is None and gpu_id is not None:
+        raise ValueError(f"gpu_id={gpu_id!r} says where a state runs, and model is a function; expected gpu_id=None.")
+    configure_device(gpu_id), as_seed(seed), integer("n_bootstrap", n_bootstrap)
 
 
 def _tell(task: str, rows: list[Row], names: Sequence[str] | None, has_target: bool) -> None:

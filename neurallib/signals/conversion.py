@@ -223,8 +223,11 @@ def _measure(unit: str) -> tuple[str, float]:
 
 
 def ratio_of(wanted: float, given: float) -> Fraction:
-    """Steps at one frequency for one at another, as a filter can make them."""
-    return (Fraction(float(wanted)) / Fraction(float(given))).limit_denominator(10_000)
+    """Steps at one frequency for one at another, as a filter can make them, or an error where it cannot."""
+    ratio = (Fraction(float(wanted)) / Fraction(float(given))).limit_denominator(10_000)
+    if not 0 < ratio < 10_000:
+        raise ValueError(f"sampling_frequency: {given:g} Hz for {wanted:g} Hz, too far from it to be resampled.")
+    return ratio
 
 
 def _rate(known: float | None, given: float | None) -> Fraction:
@@ -237,8 +240,6 @@ def _rate(known: float | None, given: float | None) -> Fraction:
             "state['preprocessing']['sampling_frequency'], or to train."
         )
     rate = ratio_of(known, given)
-    if not 0 < rate < 10_000:
-        raise ValueError(f"sampling_frequency={given:g}; the state's is {known:g}, too far from it to be resampled.")
     if rate >= _COARSE:
         warn(
             f"sampling_frequency={given:g} Hz, and the state learnt at {known:g} Hz: signals hold nothing above "

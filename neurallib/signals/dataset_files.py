@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def make_files(job: Job) -> dict[str, Any]:
         for start, stop in stretches:
             if len(stretches) > 1 and stop - start < LEAST * own:
                 continue
-            piece = cut_recording(recording, start, stop)
+            piece = cut_recording(cast(Recording, {**recording, "onset": 0.0}), start, stop)
             lost = ~np.isfinite(piece["signal"][:, n_inputs:])  # of a target that is a channel: it is not known there
             piece = at_rate({**piece, "signal": bridged(piece["signal"])}, rate)
             if lost.any():

@@ -12,9 +12,10 @@ import numpy as np
 from neurallib.checks import as_list, as_path
 from neurallib.functions import content_sum
 from neurallib.names import listing
+from neurallib.reading import is_file_name
 from neurallib.signals.arrays import check_plain
 from neurallib.signals.conversion import ratio_of, resampled
-from neurallib.signals.lazy import SeveralRates, events_between, in_units, picked, picked_names
+from neurallib.signals.lazy import SeveralRates, events_between, in_units, later, picked, picked_names
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -26,6 +27,7 @@ class First(NamedTuple):
     name: str
     channels: list[str]
     units: list[str]
+    rate: float
 
 
 def named_sources(recordings: Any) -> dict[str, Any]:
@@ -45,9 +47,9 @@ def named_sources(recordings: Any) -> dict[str, Any]:
     if not pairs:
         raise ValueError("recordings is empty; expected some.")
     names = [name for name, _ in pairs]
-    if twice := sorted(name for name, n in Counter(names).items() if n > 1):
+    if twice := sorted(str(name) for name, n in Counter(names).items() if n > 1):
         raise ValueError(f"recordings holds {listing(twice)} twice; give them by names of their own: {{name: path}}.")
-    if wrong := [name for name in names if not name or name.startswith(".") or "/" in name or os.sep in name]:
+    if wrong := [name for name in names if not isinstance(name, str) or name[:1] == "." or not is_file_name(name)]:
         raise ValueError(f"recordings has the name {wrong[0]!r}; expected one that a file can have.")
     return {name: complete(item, f"recording {name!r}") if isinstance(item, Mapping) else item for name, item in pairs}
 
@@ -72,7 +74,7 @@ def first_of(sources: Mapping[str, Any], reading: Mapping[str, Any], rate: float
         read = read_source(name, {**source, "signal": source["signal"][:1]}, reading, rate)
     else:
         read = read_source(name, source, {**reading, "lazy": True}, rate)
-    return First(name, read["channels"], read["units"])
+    return First(name, read["channels"], read["units"], float(read["sampling_frequency"]))
 
 
 def read_source(name: str, source: Any, reading: Mapping[str, Any], rate: float | None) -> Recording:
@@ -164,14 +166,17 @@ def as_signal(signal: Any, name: str) -> np.ndarray:
 
 
 def cut_recording(recording: Recording, start: int, stop: int) -> Recording:
-    """The samples `start` to `stop`, with their events, as a recording of its own."""
+    """The samples `start` to `stop`, with their events, as a recording of its own, whose "onset" says in seconds where
+    it begins in the whole."""
     rate, events = recording["sampling_frequency"], recording["events"]
     listed = [
         (float(sample) / rate, symbol, float(duration))
         for sample, symbol, duration in zip(events["sample"], events["symbol"], events["duration"], strict=True)
     ]
     inside = events_between(listed, rate, start, stop)
-    return {**recording, "signal": recording["signal"][start:stop], "events": inside}
+    whole: Any = recording
+    begin = {"onset": whole["onset"] + start / rate, "start_time": later(recording["start_time"], start / rate)}
+    return cast(Recording, {**whole, **begin, "signal": recording["signal"][start:stop], "events": inside})
 
 
 def at_rate(recording: Recording, rate: float) -> Recording:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurallib.checks import takes
 from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.annotations import mean_beats
@@ -73,6 +74,17 @@ class Place(NamedTuple):
     n_windows: int | None = None  # that share one target
 
 
+def check_target(target: Any, names: Iterable[str]) -> None:
+    """Raise unless it is a function of a recording, or has something for each of some names."""
+    if callable(target):
+        takes("target", target, 1, "of a recording")
+    elif not isinstance(target, Mapping):
+        expected = "expected a function of a recording, a mapping from names, or channels"
+        raise TypeError(f"target is a {type(target).__name__}; {expected}.")
+    elif missing := [name for name in names if name not in target]:
+        raise ValueError(f"target has nothing for {listing(map(repr, missing))}; expected a value for every recording.")
+
+
 def target_words(target: Target, names: Iterable[str]) -> dict[str, str]:
     """The target of each recording in words that stay the same from run to run, and change with its code or values."""
     if isinstance(target, Mapping):
@@ -88,8 +100,6 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
     """The target of a recording as it is written, or of a part of it; ValueError where it is none, or of another
     length."""
     if isinstance(target, Mapping):
-        if name not in target:
-            raise ValueError(f"target has nothing for {name!r}; expected a value for every recording.")
         values = np.asarray(target[name])
     else:
         with noted(f"target was given {name!r}."):
@@ -105,7 +115,7 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
             f"the target of {name!r} is {len(values)} ascending samples of {n_steps}, as of beats;"
             " expected what a model is to say of each sample: event_target and peak_labels mark events."
         )
-    if values.ndim and len(values) != n_steps and not _is_one(values, place):
+    if values.ndim > 2 or values.ndim and len(values) != n_steps and not _is_one(values, place):
         raise ValueError(
             f"the target of {name!r} has shape {values.shape}, beside {n_steps} samples; expected an output a sample, "
             f"[{n_steps}] or [{n_steps}, K], or one for all of it: a number, or [1, K]. {_cause(values, place)}"

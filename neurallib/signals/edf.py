@@ -76,9 +76,9 @@ def _contents(path: Path) -> Contents:
         raise ValueError(f"{path} holds no signal, only annotations; name it as the annotator of its recording.")
     n_records = _whole_records(records)
     onsets, events = _annotations(records, n_records)
-    if len(onsets) != n_records:  # plain EDF
-        if "+D" in read.reserved:
-            raise ValueError(f"{path} has gaps, but {n_records - len(onsets)} data records do not say when they begin.")
+    if "+D" in read.reserved:
+        onsets = _placed(path, onsets, n_records)
+    elif len(onsets) != n_records or np.isnan(onsets).any():  # plain EDF
         onsets = np.arange(n_records) * duration
     if (np.diff(onsets) < 0.5 * duration).any():
         at = int(np.argmin(np.diff(onsets))) + 1
@@ -177,7 +177,8 @@ def _whole_records(records: _Records) -> int:
 
 
 def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tuple[float, str, float]]]:
-    """When each data record begins (none in plain EDF), and the annotations (onset, text, duration); in seconds."""
+    """When each data record begins (none in plain EDF; nan where one does not say so), and the annotations (onset,
+    text, duration); in seconds."""
     onsets: list[float] = []
     events: list[tuple[float, str, float]] = []
     starts = records.starts
@@ -186,6 +187,7 @@ def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tu
     for i in channels:
         for row in np.ascontiguousarray(rows[:, starts[i] : starts[i + 1]]):
             stamp = i == channels[0]  # the first list of the first annotation channel tells the time
+            onsets += [np.nan] * stamp
             for entry in row.tobytes().split(b"\0"):
                 when, *texts = entry.split(b"\x14")
                 if not when:
@@ -196,11 +198,22 @@ def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tu
                 except ValueError as error:
                     raise ValueError(f"{records.path} holds an annotation at {when!r}, which is no time.") from error
                 if stamp:
-                    onsets.append(seconds)
+                    onsets[-1] = seconds
                     stamp = False
                 events += [(seconds, plain_text(text).strip(), lasts) for text in texts if text.strip()]
     events.sort(key=lambda event: event[0])
     return np.array(onsets), events
+
+
+def _placed(path: Path, onsets: np.ndarray, n_records: int) -> np.ndarray:
+    """When the data records of a file with gaps begin, without those of its end that are padding and say nothing."""
+    n = int(np.flatnonzero(~np.isnan(onsets)).max(initial=-1)) + 1
+    if n == 0 or (unsaid := int(np.isnan(onsets[:n]).sum())):
+        unsaid = n_records if n == 0 else unsaid
+        raise ValueError(f"{path} has gaps, but {unsaid} data records do not say when they begin.")
+    if n < n_records:
+        warn(f"{path} has gaps, and its last {n_records - n} data records do not say when they begin: left out.")
+    return onsets[:n]
 
 
 def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndarray:

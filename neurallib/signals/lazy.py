@@ -225,6 +225,6 @@ def later(start_time: str | None, seconds: float) -> str | None:
     if start_time is None or not seconds:
         return start_time
     try:
-        return (datetime.datetime.fromisoformat(start_time) + datetime.timedelta(seconds=seconds)).isoformat()
+        return (datetime.datetime.fromisoformat(str(start_time)) + datetime.timedelta(seconds=seconds)).isoformat()
     except ValueError:
         return None

@@ -14,9 +14,10 @@ from neurallib.files import sweep
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
+from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
-from neurallib.signals.dataset_targets import Target, channels_of, target_words
+from neurallib.signals.dataset_targets import Target, channels_of, check_target, target_words
 from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
@@ -72,7 +73,8 @@ def make_dataset(
     overlap : float
         The share of a window that the next one repeats, in [0, 1).
     each_window : bool
-        Whether `target` is asked about each window, as about a recording of its own.
+        Whether `target` is asked about each window, as about a recording of its own, whose "onset" says in seconds
+        where it begins in the whole.
     sampling_frequency : float, optional
         Hz, of what is written, to which channels of different rates are brought too; by default the recordings' own,
         which has to be one.
@@ -138,12 +140,15 @@ def make_dataset(
     """
     root = as_path("directory", directory)
     sources = named_sources(recordings)
+    if not isinstance(read_options, (Mapping, type(None))):
+        raise TypeError(f"read_options={read_options!r}; expected options of read_recording by their names.")
     reading = {"channels": channels, "units": units, **(read_options or {})}
     beside, reading = channels_of(target, sources, reading, sampling_frequency)
     wanted: Any = by_label(target, sources) if beside is None else beside
-    _check_options(wanted, window, overlap, each_window, sampling_frequency, n_workers, enable_progress_bar)
-    old = _old(root)
-    first, words = first_of(sources, reading, sampling_frequency), target_words(wanted, sources)
+    check_target(wanted, sources)
+    first = first_of(sources, reading, sampling_frequency)
+    _check_options(window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar)
+    old, words = _old(root), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(reading[k]) for k in reading},
@@ -175,11 +180,8 @@ def make_dataset(
 
 
 def _check_options(
-    target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, n_workers: Any, bar: Any
+    window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any, bar: Any
 ) -> None:
-    if not callable(target) and not isinstance(target, Mapping):
-        expected = "expected a function of a recording, a mapping from names, or channels"
-        raise TypeError(f"target is a {type(target).__name__}; {expected}.")
     if window is not None:
         number("window", window, 0, low_open=True)
     if number("overlap", overlap, 0, 1, high_open=True) and window is None:
@@ -187,7 +189,7 @@ def _check_options(
     if boolean("each_window", each_window) and window is None:
         raise ValueError("each_window=True, but there is no window: give its seconds.")
     if sampling_frequency is not None:
-        number("sampling_frequency", sampling_frequency, 0, low_open=True)
+        ratio_of(number("sampling_frequency", sampling_frequency, 0, low_open=True), own)
     integer("n_workers", n_workers)
     boolean("enable_progress_bar", bar)
 
@@ -215,6 +217,8 @@ def _people(
 
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"directory={os.fspath(root)!r} is a file; expected a folder, there or not.")
     there = [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]
     if there and not (root / MANIFEST).is_file():
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")

@@ -23,6 +23,9 @@ def read_header(stem: Path) -> Any:
         raise ValueError(f"cannot read {hea(stem)}: {error}") from error
     if odd := set(getattr(header, "fmt", None) or ()) - _FORMATS:
         raise ValueError(f"{hea(stem)} has signals in format {listing(sorted(odd))}, which wfdb does not read.")
+    if not header.sig_name and not hasattr(header, "seg_name"):
+        way = "annotations alone are the annotator= of the recording that they are of"
+        raise ValueError(f"{hea(stem)} names no signal; expected one: {way}.")
     return header
 
 
@@ -36,11 +39,24 @@ def check_files(stem: Path) -> None:
     own = head[0].partition("/")[0].encode("ascii", "ignore").decode()
     if not re.fullmatch(r"[-\w]+", own):
         raise ValueError(f"{file} calls its record {own[:200]!r}; expected letters, digits, - and _ as its first word.")
+    _check_head(file, head, len(lines))
     for name in {line[0] for line in lines} - {"~"}:
         if not is_file_name(name) or len(content) > _MAX:
             raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
         if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
             there(stem.with_name(name))
+
+
+def _check_head(file: Path, head: list[str], n_lines: int) -> None:
+    """Raise ValueError where the first line says other things than those that follow, or what wfdb would pass over and
+    take its own default for: 250 Hz."""
+    n_pieces, n_signals = head[0].partition("/")[2], "".join(head[1:2])
+    told, what = (n_pieces, "pieces") if n_pieces else (n_signals, "signals")
+    if told.isdecimal() and (int(told) != n_lines or n_pieces == "0"):
+        raise ValueError(f"{file} tells of {told} {what} and describes {n_lines}: cut off?")
+    rate = "".join(head[2:3])
+    if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(/-?\d+\.?\d*(\(-?\d+\.?\d*\))?)?|", rate):
+        raise ValueError(f"{file} says {rate!r} for its sampling frequency; expected it in Hz, such as 360 or 99.5.")
 
 
 def names_of(stem: Path, header: Any) -> list[str]:

@@ -101,8 +101,8 @@ def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
 
 
 def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool) -> _Record:
-    if not header.sig_name:
-        raise ValueError(f"{hea(stem)} names no signal.")
+    if hasattr(header, "seg_name"):
+        raise ValueError(f"{hea(stem)} is a piece of a record and has pieces itself; expected one with signals.")
     names, per_frame = names_of(stem, header), [int(n or 1) for n in header.samps_per_frame]
     return _Record(segments, names, units_of(stem, header.units), per_frame, by_name, float(header.fs))
 
@@ -110,6 +110,8 @@ def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool)
 def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
     if header.sig_len:
         return int(header.sig_len)
+    if header.sig_len == 0:
+        raise ValueError(f"{hea(stem)} says that there are 0 samples; expected how many, or none if it is not known.")
     try:  # the header does not say: as long as its files are
         return int(wfdb.rdrecord(str(stem), channels=[0], physical=False).sig_len)
     except Exception as error:

@@ -129,8 +129,10 @@ def check_watched(options: Mapping[str, Any], task: Task) -> None:
             raise ValueError(f"callbacks holds a {called} with monitor={monitor!r}; {there}")
 
 
-def check_trainer(placement: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Raise ValueError unless Lightning can make a Trainer of a run's placement and options: one is made."""
+def check_trainer(run: Mapping[str, Any], task: Task) -> None:
+    """Raise ValueError unless Lightning can do what a run's options ask for: a Trainer is made of them."""
+    check_watched(run, task)
+    placement, options = run["placement"], run["trainer_options"]
     if not options and placement["strategy"] in ("auto", "ddp"):
         return
     given = {**placement, **options, "plugins": None}

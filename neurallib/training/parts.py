@@ -12,6 +12,7 @@ from torch import Tensor
 from neurallib.checks import choice, number
 from neurallib.measures.class_weights import decided_class_weight, tell_absent
 from neurallib.measures.delays import check_delay
+from neurallib.models.folding import fold_of
 from neurallib.names import listing
 from neurallib.signals.augmentation import Augmentation, as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
@@ -26,6 +27,7 @@ from neurallib.state import Preprocessing, State, changed, new_preprocessing
 from neurallib.tasks import describe
 from neurallib.warn import warn
 
+_LOOKED = 16  # signals, at the most, whose labels are looked at for where they are known
 _log = logging.getLogger(__name__)
 _SOME = 8  # signals that are looked at, of which each may be changed by chance or not
 
@@ -53,6 +55,7 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     check_delay(state, train_set)
     tell_absent(describe(state), train_set.class_counts)
     tell_targets(train_set)
+    tell_places(train_set, fold_of(state))
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
@@ -113,6 +116,22 @@ def tell_unchanged(augmentation: Augmentation, data: PreparedData) -> None:
 
 def _alike(x: np.ndarray, y: Tensor) -> bool:
     return np.array_equal(x.astype(np.float32), y.numpy().astype(np.float32))
+
+
+def tell_places(data: PreparedData, fold: int) -> None:
+    """A word where labels are known at some of the places of each fold alone, which all have their own weights."""
+    known = np.zeros(fold, bool)
+    for i in range(0 if fold == 1 or data.task.seq2one else min(len(data), _LOOKED)):
+        y = data[i][1].numpy()
+        steps = y >= 0 if data.task.kind == "multiclass" else ~np.isnan(y)
+        known[np.flatnonzero(steps.reshape(len(y), -1).any(axis=1)) % fold] = True
+        if known.all():
+            break
+    if known.any() and not known.all():
+        warn(
+            f"fold={fold}, and labels are known at {known.sum()} of the {fold} places of a fold alone: what is "
+            "answered at the others is never learnt. Label every sample, such as by np.repeat, or take fold=1."
+        )
 
 
 def known_class_weight(state: State, given: Any, data: PreparedData) -> list[float] | None:

@@ -243,14 +243,13 @@ def train(
     """
     resume, save = as_resume(resume), boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import check_given, check_trainer, check_watched
+    from neurallib.training.lightning_given import check_given, check_trainer
     from neurallib.training.resuming import check_resumable, opened
 
     start = with_names(check_state(state), outputs, train_data)
     check_given(given, train)
     options = checked_options(start, given)
-    check_watched(options, describe(start))
-    check_trainer(options["placement"], options["trainer_options"])
+    check_trainer(options, describe(start))
     start, train_set, val_set = prepare_parts(start, given)
     start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
