@@ -286,7 +286,9 @@ SIZES = {
     "Ohm": {"Ohm ohm Ohms ohms Ω": 1, "kOhm": 1e3},
     "rad/s": {"rad/s": 1, "deg/s °/s dps": 0.017453292519943295},
     "Hz": {"Hz": 1, "1/min bpm rpm brpm": 1 / 60, "kHz": 1e3},
-    "°C": {"°C degC Celsius celsius": 1}, "%": {"% percent": 1},
+    "°C": {"°C degC Celsius celsius": 1}, "%": {"% percent": 1}, "N": {"N newton": 1, "mN": 1e-3},
+    "L": {"L l liters litre": 1, "mL ml milliliters": 1e-3},
+    "L/s": {"L/s l/s L/sec": 1, "L/min l/min lpm LPM": 1 / 60, "mL/s": 1e-3, "ml/min": 1e-3 / 60},
 }  # fmt: skip
 
 

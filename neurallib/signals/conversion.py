@@ -34,6 +34,10 @@ _BASES = {
     **dict.fromkeys(("1/min", "bpm", "rpm", "brpm"), ("Hz", 1 / 60)),
     **dict.fromkeys(("°C", "degC", "deg C", "Celsius", "celsius", "degrees Celsius", "Degrees Celsius"), ("°C", 1.0)),
     **dict.fromkeys(("%", "percent"), ("%", 1.0)),
+    **dict.fromkeys(("L", "l", "liter", "liters", "litre", "litres"), ("L", 1.0)),
+    **dict.fromkeys(("L/s", "l/s", "L/sec", "l/sec"), ("L/s", 1.0)),
+    **dict.fromkeys(("L/min", "l/min", "lpm", "LPM"), ("L/s", 1 / 60)),
+    **dict.fromkeys(("N", "newton", "newtons"), ("N", 1.0)),
 }
 _OF_ITS_OWN = {"nu", "n.u.", "au", "a.u.", "raw", "adc", "counts", "lsb", "no units", "no_units", "-"}  # of no measure
 _COARSE = 8  # times slower than what a state learnt from: of most of its waves nothing is left
