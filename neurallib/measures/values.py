@@ -14,6 +14,7 @@ from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_numbers
+from neurallib.signals.folders import SignalFolder
 
 _N_SUMS = 7  # of an output: how many; errors, their sizes and squares; true values, their squares, and error by value
 _FEW = 16  # numbers of a recording that may as well be its outputs as its steps
@@ -24,7 +25,7 @@ def value_scores(
     true: Sequence[ArrayLike],
     found: Sequence[ArrayLike],
     *,
-    people: Sequence[str] | None = None,
+    people: Sequence[str] | SignalFolder | None = None,
     names: Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,
@@ -36,8 +37,8 @@ def value_scores(
     true, found : sequence of array-like
         Of each recording the values [T] or [T, K], in the same units; or, as a state with one output a signal predicts,
         one for each recording: with K `names` [N, K], with `people` also [N] or [N, 1]. nan is not known, and left out.
-    people : sequence of str, optional
-        Who each recording is of; by default each is a person of its own.
+    people : sequence of str, or what `open_folder` returns, optional
+        Who each recording is of, of a folder as its manifest says; by default each is a person of its own.
     names : sequence of str, optional
         Of the outputs [K], such as the state's; by default their numbers.
     n_bootstrap : int
