@@ -89,4 +89,5 @@ def test_a_folder_tells_whose_its_windows_are(tmp_path: Path) -> None:
         told = score(true, true, people=folder)
         assert [row.get("values", row.get("steps")) for row in told["records"]] == [8] * 3
     (made / "manifest.json").unlink()
-    assert len(nl.value_scores(true, true, people=nl.open_folder(made / "x", made / "y", "train"))["records"]) == 24
+    told = nl.value_scores(true, true, people=nl.open_folder(made / "x", made / "y", "train"))
+    assert len(told["records"]) == 24 and told["records"][0]["person"].startswith("a_1_0")
