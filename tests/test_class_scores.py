@@ -1,6 +1,7 @@
 """Scores that say little: classes that are never found, windows of several, results that are not to be compared."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,18 @@ def test_codes_are_no_classes() -> None:
         nl.class_scores(2 * true - 1, 2 * found - 1, people=people)
     assert nl.class_scores(true + 1, found + 1, people=people)["gross"]["accuracy"] == 0.75
     assert nl.class_scores([[1, 1, -1]], [[1, -1, 0]])["gross"]["accuracy"] == 1
+
+
+def test_a_folder_tells_whose_its_windows_are(tmp_path: Path) -> None:
+    recordings = [{"name": f"{who}_{i}", "signal": np.zeros((40, 1)), "sampling_frequency": 1.0, "person": who}
+                  for who in "abc" for i in (1, 2)]  # fmt: skip
+    options: dict[str, Any] = {"window": 10, "each_window": True, "val": 0, "test": 0, "enable_progress_bar": False}
+    made = nl.make_dataset(recordings, tmp_path / "made", target=lambda r: float(r["person"] == "a"), **options)
+    folder = nl.open_folder(made / "x", made / "y", "train")
+    true = [y for _, y in folder]
+    for score in (nl.value_scores, nl.class_scores):
+        told = score(true, true, people=folder)
+        assert [row.get("values", row.get("steps")) for row in told["records"]] == [8] * 3
+    (made / "manifest.json").unlink()
+    told = nl.value_scores(true, true, people=nl.open_folder(made / "x", made / "y", "train"))
+    assert len(told["records"]) == 24 and told["records"][0]["person"].startswith("a_1_0")

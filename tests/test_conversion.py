@@ -283,10 +283,10 @@ SIZES = {
     "Pa": {"Pa": 1, "mmHg": 133.322387415, "cmH2O": 98.0665, "kPa": 1e3},
     "m/s2": {"m/s2 m/s^2 m/s² m/s**2 m/(s^2)": 1, "g G": 9.80665, "mg": 9.80665e-3},
     "S": {"S siemens": 1, "uS microsiemens": 1e-6}, "T": {"T tesla": 1, "uT": 1e-6}, "A": {"A ampere": 1, "nA": 1e-9},
-    "Ohm": {"Ohm ohm Ohms ohms Ω": 1, "kOhm": 1e3},
-    "rad/s": {"rad/s": 1, "deg/s °/s dps": 0.017453292519943295},
-    "Hz": {"Hz": 1, "1/min bpm rpm brpm": 1 / 60, "kHz": 1e3},
-    "°C": {"°C degC Celsius celsius": 1}, "%": {"% percent": 1},
+    "Ohm": {"Ohm ohm Ohms ohms Ω": 1, "kOhm": 1e3}, "rad/s": {"rad/s": 1, "deg/s °/s dps": 0.017453292519943295},
+    "Hz": {"Hz": 1, "1/min bpm rpm brpm": 1 / 60, "kHz": 1e3}, "°C": {"°C degC Celsius celsius": 1},
+    "%": {"% percent": 1}, "N": {"N newton": 1, "mN": 1e-3},
+    "L": {"L l liters litre": 1, "mL ml": 1e-3}, "L/s": {"L/s l/s": 1, "L/min l/min lpm": 1 / 60, "mL/s": 1e-3},
 }  # fmt: skip
 
 

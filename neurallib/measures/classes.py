@@ -16,6 +16,7 @@ from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import lines_of, markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
+from neurallib.signals.folders import SignalFolder
 from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
 from neurallib.warn import warn
 
@@ -29,7 +30,7 @@ def class_scores(
     true: Sequence[ArrayLike],
     found: Sequence[ArrayLike],
     *,
-    people: Sequence[str] | None = None,
+    people: Sequence[str] | SignalFolder | None = None,
     names: Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,
@@ -44,8 +45,8 @@ def class_scores(
         the second of two classes [T] or [T, 1]. With `people` also one class for each recording [N], found [N] or
         [N, K]. Steps whose true class is -1 or nan, or whose found class is, are left out. Of labels that may
         hold together give one at a time: true[:, [k]], found[:, [k]].
-    people : sequence of str, optional
-        Who each recording is of; by default each is a person of its own.
+    people : sequence of str, or what `open_folder` returns, optional
+        Who each recording is of, of a folder as its manifest says; by default each is a person of its own.
     names : sequence of str, optional
         Of the classes [K], or of yes and no that of yes; by default their numbers.
     n_bootstrap : int

@@ -9,6 +9,8 @@ import numpy as np
 
 from neurallib.checks import items
 from neurallib.signals.arrays import as_array
+from neurallib.signals.folders import SignalFolder
+from neurallib.signals.manifest import people_said
 from neurallib.signals.people import people_of
 from neurallib.signals.sources import check_order, without_frames
 
@@ -24,6 +26,8 @@ class Sides(NamedTuple):
 
 def as_sides(true: Any, found: Any, people: Any) -> Sides:
     """Both sides; with people they may be one of each recording, which becomes a recording of one step."""
+    if isinstance(people, SignalFolder):
+        people = people_said(people) or [path.stem for path in people.paths_x]
     check_order("true and found", true, found)
     check_order("true and people", true, people)
     of_true, of_found = _each("true", true), _each("found", found)

@@ -15,6 +15,7 @@ from neurallib.measures.sides import Sides, as_sides, in_order
 from neurallib.measures.tables import markdown
 from neurallib.names import helped_by, hinted, listing
 from neurallib.signals.arrays import as_numbers
+from neurallib.signals.folders import SignalFolder
 
 _N_SUMS = 7  # of an output: how many; errors, their sizes and squares; true values, their squares, and error by value
 _FEW = 16  # numbers of a recording that may as well be its outputs as its steps
@@ -26,7 +27,7 @@ def value_scores(
     true: Sequence[ArrayLike],
     found: Sequence[ArrayLike],
     *,
-    people: Sequence[str] | None = None,
+    people: Sequence[str] | SignalFolder | None = None,
     names: Sequence[str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 42,

@@ -13,13 +13,13 @@ from neurallib.prediction.denoised import denoise_recording
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.prediction.stream_events import event_settings
-from neurallib.signals.annotations import tell_if_none
+from neurallib.signals.annotations import mean_beats, tell_if_none
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
 from neurallib.signals.smoothing import as_values
-from neurallib.state import State
+from neurallib.state import State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
@@ -45,10 +45,16 @@ def tasks_of(state: State, known: Task) -> tuple[str, ...]:
     return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
 
 
-def answer_of_state(state: State, task: str, gpu_id: int | None, recording: Recording) -> Any:
-    """Of "events" their samples, else what `predict_recording` gives: with the classes of a binary state for its
-    probabilities where classes are asked for; of a denoiser of one channel what `denoise_recording` makes of each."""
+def answer_of_state(
+    state: State, task: str, names: Sequence[str] | None, gpu_id: int | None, recording: Recording
+) -> Any:
+    """Of "events" their samples, which are no R-peaks where the state's output, or without a name of its own `names`,
+    is something else. Or what `predict_recording` gives: with the classes of a binary state for its probabilities where
+    classes are asked for; of a denoiser of one channel what `denoise_recording` makes of each."""
     if task == "events":
+        post = state["postprocessing"]
+        if post["outputs"] is None and names and not mean_beats(names):
+            state = changed(state, weights=state["weights"], postprocessing={**post, "outputs": [names[0]]})
         return find_r_peaks(state, recording, gpu_id=gpu_id)
     known = describe(state)
     of_any = known.n_features == known.n_outputs == 1 and state["preprocessing"]["channels"] is None

@@ -25,9 +25,9 @@ from neurallib.prediction.answered import ANSWERED, answer_of_state, tasks_of
 from neurallib.prediction.judging import Function, Judge, Row
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
-from neurallib.signals.annotations import check_annotated, looked_for, mean_beats, tell_unwanted, unwanted
+from neurallib.signals.annotations import check_annotated, looked_for, tell_unwanted, unwanted
 from neurallib.signals.recording_parts import Recording, as_recording
-from neurallib.state import State, changed
+from neurallib.state import State
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn
 
@@ -172,8 +172,7 @@ def evaluate_recordings(
         gaps=boolean("skip_gaps", skip_gaps),
         skip=skip,
     )
-    named = None if state is None else _called(state, task, names)
-    answer = cast(Function, model if named is None else partial(answer_of_state, named, task, gpu_id))
+    answer = cast(Function, model if state is None else partial(answer_of_state, state, task, names, gpu_id))
     tolerances = items("tolerances", as_list(tolerances), "seconds")
     if task != "events" and (tolerance, *tolerances) != (0.150, *TOLERANCES):
         way = "interval_options={'tolerance': (before, after)}" if task == "intervals" else "none of them"
@@ -246,14 +245,6 @@ def _names(known: Task, task: str, names: Sequence[str] | None, has_target: bool
     if task == "classes" and names is not None and len(names) < max(known.n_outputs, 2):
         raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
     return names
-
-
-def _called(state: State, task: str, names: Sequence[str] | None) -> State:
-    """The state, whose output without a name has that of the events that are looked for, which are no R-peaks then."""
-    said = state["postprocessing"]
-    if task != "events" or said["outputs"] is not None or not names or mean_beats(names):
-        return state
-    return changed(state, postprocessing={**said, "outputs": [names[0]]})
 
 
 def _result(task: str, rows: list[Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:

@@ -29,6 +29,10 @@ _BASES = {
     **dict.fromkeys(("1/min", "bpm", "rpm", "brpm"), ("Hz", 1 / 60)),
     **dict.fromkeys(("°C", "degC", "deg C", "Celsius", "celsius", "degrees Celsius", "Degrees Celsius"), ("°C", 1.0)),
     **dict.fromkeys(("%", "percent"), ("%", 1.0)),
+    **dict.fromkeys(("L", "l", "liter", "liters", "litre", "litres"), ("L", 1.0)),
+    **dict.fromkeys(("L/s", "l/s", "L/sec", "l/sec"), ("L/s", 1.0)),
+    **dict.fromkeys(("L/min", "l/min", "lpm", "LPM"), ("L/s", 1 / 60)),
+    **dict.fromkeys(("N", "newton", "newtons"), ("N", 1.0)),
     "Pa": ("Pa", 1.0), "mmHg": ("Pa", 133.322387415), "cmH2O": ("Pa", 98.0665),
     "rad/s": ("rad/s", 1.0), "Hz": ("Hz", 1.0),
 }  # fmt: skip

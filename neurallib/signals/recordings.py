@@ -107,7 +107,7 @@ def read_recording(
         different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments. Where
         the file says one rate and this is another, a warning says so.
     units : str or list of str, optional
-        Of the signal that is given back, one for all channels or one each: voltages, pressures and accelerations are
+        Of the signal that is given back, one for all channels or one each: voltages, pressures, flows and the like are
         converted; where the file says no unit, this is what it is. By default the file's own.
     annotator : str or path, optional
         WFDB: the ending of the annotation file, by default .atr where there is one, or a file of another folder. EDF:
