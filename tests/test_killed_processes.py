@@ -37,8 +37,8 @@ TRAINING = """
     if RANK == VICTIM and WHERE in ("compiling", "terminated"):  # the others wait for it, or have compiled already
         os.environ["NUMBA_CACHE_DIR"] = os.path.join(os.environ["TOLD"], os.pardir, "kernels")
     if RANK == VICTIM and WHERE == "saving":
-        from neurallib.training import ending
-        ending.write_checkpoint = lambda *_: harm()
+        from neurallib.training import saving
+        saving.write_checkpoint = lambda *_: harm()
     if WHERE == "starting" and RANK == 1:
         tell(str(os.getpid()))
         time.sleep(3)

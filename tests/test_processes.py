@@ -64,11 +64,11 @@ WORK = """
         except Exception as error:
             told["raised"].append(f"{type(error).__name__}: {error}")
     told["written"] = written
-    from neurallib.training import ending
+    from neurallib.training import saving
     if RANK == 0:
         def full(*_):
             raise OSError(28, "No space left on device")
-        ending.write_checkpoint = full
+        saving.write_checkpoint = full
     try:
         nl.train(state, pairs, pairs[:2], epochs=1, batch_size=1, save=True, enable_progress_bar=False)
     except OSError as error:
