@@ -151,16 +151,21 @@ def test_file_that_is_cut_or_was_not_closed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cut\.edf: a data record lasts 0 s; expected more than 0"):
         read_recording(path)
     path.write_bytes(content[:100])
-    with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf"):
+    with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf: it ends after 100 bytes"):
+        read_recording(path)
+    path.write_bytes(content[:252] + b"1   " + content[256:])
+    with pytest.raises(ValueError, match=r"header of .*cut\.edf: it says \d+ bytes for 1 channels; expected 256,"):
         read_recording(path)
 
 
 def test_scale_that_is_none_and_annotation_beyond_the_end_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.edf")
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"-1.5    ", b"2       "))
-    with pytest.raises(ValueError, match=r"a\.edf: channel 'ECG II' maps -32768..32767 to 2..2, which is no scale"):
-        read_recording(path, lazy=True, sampling_frequency=10)
+    for low in ("2", "nan"):
+        path.write_bytes(content.replace(b"-1.5    ", low.ljust(8).encode()))
+        told = rf"a\.edf: channel 'ECG II' maps -32768..32767 to {low}..2, which is no scale"
+        with pytest.raises(ValueError, match=told):
+            read_recording(path, lazy=True, sampling_frequency=10)
     assert read_recording(path, channels=["Resp"])["signal"].shape == (200, 1)
     write(path, annotations=[edfio.EdfAnnotation(25, None, "late")])
     with pytest.raises(ValueError, match=r"a\.edf lasts 20 s, but 1 of its 1 events come later"):

@@ -67,7 +67,7 @@ def _check_gains(file: Path, gains: list[str]) -> None:
     for gain in gains:
         told = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|)(?:\(-?\d*\)?)?(?:/\S*)?", gain)
         if not told or float(told[1] or 0) and not 1e-30 < abs(float(told[1])) < 1e30:
-            raise ValueError(f"{file} says {gain[:200]!r} for a gain; expected one such as 200, 200/mV or 200(1024)/mV.")
+            raise ValueError(f"{file} says {gain[:200]!r} for a gain; expected such as 200, 200/mV or 200(1024)/mV.")
 
 
 def names_of(stem: Path, header: Any) -> list[str]:
