@@ -50,6 +50,19 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
         read_recording(path)
 
 
+def test_triggers_of_a_bdf_file_are_in_its_status_as_its_notes_say(tmp_path: Path) -> None:
+    status = np.full(2000, 9 << 20) - (1 << 24)  # bits 20 and 23: what the amplifier says of itself
+    status[200:210] += 5
+    whole = (-(1 << 23), (1 << 23) - 1)
+    ranges = {"physical_range": whole, "digital_range": whole}
+    signals = [edfio.BdfSignal(ECG, 100, label="A1"), edfio.BdfSignal(status, 100, label="Status", **ranges)]
+    edfio.Bdf(signals, data_record_duration=1).write(tmp_path / "a.bdf")
+    read = read_recording(tmp_path / "a.bdf")
+    assert "Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers" in read["notes"]
+    triggers = read["signal"][:, 1].astype(int) & 0xFFFF
+    assert np.flatnonzero(triggers).tolist() == list(range(200, 210)) and triggers[200] == 5
+
+
 def test_offsets_come_through_another_rate_as_they_were() -> None:
     """Where a rate is brought to another as it is read, and where it is for a state."""
     x = np.tile([1000.0, 0.0], (300, 1))

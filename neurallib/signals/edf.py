@@ -284,4 +284,6 @@ def _notes(read: Any, signals: list[Any]) -> list[str]:
     said = [f"patient: {read.local_patient_identification}", f"recording: {read.local_recording_identification}"]
     for signal in signals:
         said += [f"{signal.label}: {text.strip()}" for text in (signal.transducer_type, signal.prefiltering)]
+        if signal.label == "Status" and signal.digital_min < -(1 << 15):  # of BDF, BioSemi's
+            said.append("Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers")
     return [text for text in said if not text.rstrip().endswith(":")]
