@@ -138,6 +138,16 @@ def as_path(name: str, value: Any) -> Path:
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
+def as_folder(name: str, value: Any) -> Path:
+    """Return `value` as the path of a folder, there or not, or raise where that, or what it is to be in, is a file."""
+    path = as_path(name, value)
+    there = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path.parent)
+    if os.path.isfile(there):
+        which = "is" if there == path else f"is in {os.fspath(there)!r}, which is"
+        raise ValueError(f"{name}={os.fspath(path)!r} {which} a file; expected a folder, there or not.")
+    return path
+
+
 def per_layer(name: str, value: Any, n_layers: int) -> list[Any]:
     """`value` for each of `n_layers`: repeated when it is one, checked for its length when it is a list."""
     if not is_list(value):

@@ -50,6 +50,19 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
         read_recording(path)
 
 
+def test_triggers_of_a_bdf_file_are_in_its_status_as_its_notes_say(tmp_path: Path) -> None:
+    status = np.full(2000, 9 << 20) - (1 << 24)  # bits 20 and 23: what the amplifier says of itself
+    status[200:210] += 5
+    whole = (-(1 << 23), (1 << 23) - 1)
+    ranges = {"physical_range": whole, "digital_range": whole}
+    signals = [edfio.BdfSignal(ECG, 100, label="A1"), edfio.BdfSignal(status, 100, label="Status", **ranges)]
+    edfio.Bdf(signals, data_record_duration=1).write(tmp_path / "a.bdf")
+    read = read_recording(tmp_path / "a.bdf")
+    assert "Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers" in read["notes"]
+    triggers = read["signal"][:, 1].astype(int) & 0xFFFF
+    assert np.flatnonzero(triggers).tolist() == list(range(200, 210)) and triggers[200] == 5
+
+
 def test_offsets_come_through_another_rate_as_they_were() -> None:
     """Where a rate is brought to another as it is read, and where it is for a state."""
     x = np.tile([1000.0, 0.0], (300, 1))
@@ -151,16 +164,21 @@ def test_file_that_is_cut_or_was_not_closed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cut\.edf: a data record lasts 0 s; expected more than 0"):
         read_recording(path)
     path.write_bytes(content[:100])
-    with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf"):
+    with pytest.raises(ValueError, match=r"cannot read the header of .*cut\.edf: it ends after 100 bytes"):
+        read_recording(path)
+    path.write_bytes(content[:252] + b"1   " + content[256:])
+    with pytest.raises(ValueError, match=r"header of .*cut\.edf: it says \d+ bytes for 1 channels; expected 256,"):
         read_recording(path)
 
 
 def test_scale_that_is_none_and_annotation_beyond_the_end_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.edf")
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"-1.5    ", b"2       "))
-    with pytest.raises(ValueError, match=r"a\.edf: channel 'ECG II' maps -32768..32767 to 2..2, which is no scale"):
-        read_recording(path, lazy=True, sampling_frequency=10)
+    for low in ("2", "nan"):
+        path.write_bytes(content.replace(b"-1.5    ", low.ljust(8).encode()))
+        told = rf"a\.edf: channel 'ECG II' maps -32768..32767 to {low}..2, which is no scale"
+        with pytest.raises(ValueError, match=told):
+            read_recording(path, lazy=True, sampling_frequency=10)
     assert read_recording(path, channels=["Resp"])["signal"].shape == (200, 1)
     write(path, annotations=[edfio.EdfAnnotation(25, None, "late")])
     with pytest.raises(ValueError, match=r"a\.edf lasts 20 s, but 1 of its 1 events come later"):

@@ -248,6 +248,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"target": {"a": 1}}, ValueError, "target has nothing for"),
         ({"target": lambda recording: "N"}, ValueError, "expected numbers"),
         ({"target": lambda recording: np.arange(9) * 20}, ValueError, "'a' is 9 ascending samples .* event_target"),
+        ({"target": lambda recording: nl.beats(recording)[:3]}, ValueError, "'a' is 3 ascending samples .* event_t"),
         ({"window": 0}, ValueError, "window=0"),
         ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
         ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),

@@ -151,6 +151,8 @@ def test_all_raise_what_one_raises_and_what_does_not_go_together(three: dict[int
     [
         ({"devices": 0}, ValueError, "devices=0; expected an integer of at least 1"),
         ({"devices": [0, 0]}, ValueError, "each once"),
+        ({"devices": [99]}, ValueError, r"devices=\[99\], of \d+ GPUs on this machine"),
+        ({"strategy": None}, TypeError, "strategy=None; expected 'auto', 'ddp' or"),
         ({"devices": "all"}, ValueError, "devices='all'; expected how many, .* or 'auto' for all"),
         ({"num_nodes": 1.5}, TypeError, "num_nodes=1.5 is a float"),
         ({"devices": 2, "gpu_id": 0}, ValueError, "gpu_id=0"),

@@ -48,7 +48,10 @@ def test_names_that_are_no_ascii_are_whole(tmp_path: Path) -> None:
     "line, head, told",
     [
         ("99 200", "h 1 100 1000", "h.hea has signals in format 99, which wfdb does not read"),
-        ("16 200", "h 1 0 1000", "h says 0 Hz; expected a sampling frequency above 0"),
+        ("16 200", "h 1 0 1000", "h.hea says '0' for its sampling frequency"),
+        ("16 2O0/mV", "h 1 100 1000", "h.hea says '2O0/mV' for a gain; expected such as 200"),
+        ("16 1e400", "h 1 100 1000", "h.hea says '1e400' for a gain"),
+        ("16 200(5.5)/mV 16 0", "h 1 100 1000", r"h.hea says '200\(5.5\)/mV' for a gain"),
         ("16 200", "h.1 1 100 1000", "h.hea calls its record 'h.1'; expected letters, digits, - and _ as its first"),
     ],
 )

@@ -50,6 +50,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a message by number": (lambda: nl.push_to_hub(STATE, "a/b", commit_message=3), "message=3 is"),  # type: ignore
     "a collection's page": (lambda: nl.list_production_models("https://hub/a/b"), "collection='https.*; expected 'own"),
     "a data set for a file": (lambda: made(directory=__file__), "^directory='.*' is a file; expected a folder"),
+    "a data set in a file": (lambda: made(directory=f"{__file__}/a/b"), "^directory='.*/a/b' is in '.*py', which is a"),
+    "a state in a file": (lambda: nl.save_checkpoint(STATE, f"{__file__}/a"), "^directory='.*/a' is in '.*', which is"),
+    "results in a file": (lambda: nl.find_unfinished(__file__), "^results_directory='.*' is a file; expected a folder"),
+    "a copy of the hub's in a file": (lambda: nl.load_from_hub("a/b", local_dir=__file__), "^local_dir='.*' is a file"),
+    "beats for a target": (lambda: made(target=nl.beats), "^target=beats gives the samples of beats; expected what"),
     "targets of some": (lambda: made(target={"b": 1}), "target has nothing for 'a'; expected a value for every"),
     "a target of two": (lambda: made(target=lambda recording, name: 1), "target=<lambda> is no function of a reco"),
     "a list of options": (lambda: made(read_options=["lazy"]), r"read_options=\['lazy'\]; expected options of"),

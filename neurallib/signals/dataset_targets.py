@@ -15,7 +15,7 @@ from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.annotations import mean_beats
 from neurallib.signals.dataset_sources import first_of
-from neurallib.signals.event_targets import class_of_each, event_target, interval_target, label_target
+from neurallib.signals.event_targets import beats, class_of_each, event_target, interval_target, label_target
 from neurallib.signals.lazy import picked
 from neurallib.signals.recordings import Recording
 from neurallib.warn import noted
@@ -78,6 +78,9 @@ def check_target(target: Any, names: Iterable[str]) -> None:
     """Raise unless it is a function of a recording, or has something for each of some names."""
     if callable(target):
         takes("target", target, 1, "of a recording")
+        if target is beats:
+            expected = "expected what a model is to say of each sample: event_target and peak_labels mark events"
+            raise ValueError(f"target=beats gives the samples of beats; {expected}.")
     elif not isinstance(target, Mapping):
         expected = "expected a function of a recording, a mapping from names, or channels"
         raise TypeError(f"target is a {type(target).__name__}; {expected}.")
@@ -110,7 +113,7 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
     if values.ndim and len(values) == place.n_source != n_steps and (place.ratio == 1 or _are_classes(values)):
         rows = place.start + np.rint((place.first + np.arange(n_steps)) / float(place.ratio)).astype(np.int64)
         values = values[np.minimum(rows, place.stop - 1)]
-    if _are_samples(values, n_steps):
+    if _are_samples(values, n_steps, recording["events"]["sample"]):
         raise ValueError(
             f"the target of {name!r} is {len(values)} ascending samples of {n_steps}, as of beats;"
             " expected what a model is to say of each sample: event_target and peak_labels mark events."
@@ -176,7 +179,8 @@ def outputs_of(target: Target) -> list[str] | None:
     return [named[k][0] for k in wanted] if all(len(named.get(k, ())) == 1 for k in wanted) else None
 
 
-def _are_samples(values: np.ndarray, n_steps: int) -> bool:
-    """Whether they can hardly be anything but moments of a signal."""
-    few = values.ndim != 1 or len(values) < 8 or len(values) == n_steps or values.dtype.kind not in "iu"
+def _are_samples(values: np.ndarray, n_steps: int, events: np.ndarray) -> bool:
+    """Whether they can hardly be anything but moments of a signal, such as those of its events."""
+    no_list = values.ndim != 1 or len(values) in (1, n_steps) or values.dtype.kind not in "iu"
+    few = no_list or len(values) < 8 and not np.isin(values, events).all()
     return not few and 0 <= values[0] and values[-1] < n_steps and bool((np.diff(values.astype(np.int64)) > 0).all())

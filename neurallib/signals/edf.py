@@ -47,8 +47,14 @@ def _records_of(path: Path) -> tuple[bytes, _Records]:
     """How a file begins, with at least one data record, which tells fractions of a second; and what it says of all."""
     with open(path, "rb") as file:
         head = file.read(1 << 20)
-    width, n_header, n_records = MAGIC[head[:8]], int(head[184:192]), int(head[236:244])
-    labels, per_record = _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+    width = MAGIC[head[:8]]
+    if len(head) < 256 or len(head) < (n_header := int(head[184:192])):
+        raise ValueError(f"it ends after {len(head)} bytes, cut off")
+    if (n := int(head[252:256])) < 1 or n_header != 256 * (1 + n):
+        raise ValueError(f"it says {n_header} bytes for {n} channels; expected 256, and 256 a channel")
+    n_records, labels, per_record = int(head[236:244]), _fields(head, 0, 16, str), _fields(head, 216, 8, int)
+    if min(per_record) < 0:
+        raise ValueError(f"it says {min(per_record)} samples a data record")
     starts = (np.cumsum([0, *per_record]) * width).tolist()
     return head, _Records(path, n_header, n_records, width, labels, per_record, starts)
 
@@ -64,7 +70,7 @@ def _contents(path: Path) -> Contents:
     try:
         head, records = _records_of(path)
         duration = float(head[244:252])
-        if duration <= 0 and set(records.labels) - ANNOTATIONS:
+        if not duration > 0 and set(records.labels) - ANNOTATIONS:
             raise ValueError(f"a data record lasts {duration:g} s; expected more than 0")
         read = _parsed(edfio, head, records.width)
         signals = list(read.signals)
@@ -156,7 +162,7 @@ def _scale(signal: Any) -> tuple[float, float] | str:
     """(gain, shift): a physical value is gain * digital + shift; or what is wrong, as with channels that are not in
     use."""
     low, high = signal.digital_min, signal.digital_max
-    if low >= high or signal.physical_min == signal.physical_max:
+    if low >= high or not abs(signal.physical_max - signal.physical_min) > 0:  # nan too
         maps = f"maps {low}..{high} to {signal.physical_min:g}..{signal.physical_max:g}"
         return f"channel {signal.label!r} {maps}, which is no scale; ask for others with channels="
     gain = (signal.physical_max - signal.physical_min) / (high - low)
@@ -278,4 +284,6 @@ def _notes(read: Any, signals: list[Any]) -> list[str]:
     said = [f"patient: {read.local_patient_identification}", f"recording: {read.local_recording_identification}"]
     for signal in signals:
         said += [f"{signal.label}: {text.strip()}" for text in (signal.transducer_type, signal.prefiltering)]
+        if signal.label == "Status" and signal.digital_min < -(1 << 15):  # of BDF, BioSemi's
+            said.append("Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers")
     return [text for text in said if not text.rstrip().endswith(":")]

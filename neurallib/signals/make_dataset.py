@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import as_path, boolean, integer, number
+from neurallib.checks import as_folder, boolean, integer, number
 from neurallib.files import sweep
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import tell_unwanted
@@ -138,7 +138,7 @@ def make_dataset(
     ...     [(x.shape, y.shape) for x, y in folder][:2], len(folder)
     ([((625, 1), (625, 1)), ((625, 1), (625, 1))], 8)
     """
-    root = as_path("directory", directory)
+    root = as_folder("directory", directory)
     sources = named_sources(recordings)
     if not isinstance(read_options, (Mapping, type(None))):
         raise TypeError(f"read_options={read_options!r}; expected options of read_recording by their names.")
@@ -217,8 +217,6 @@ def _people(
 
 def _old(root: Path) -> dict[str, Any]:
     """The entries of an earlier run; what else there is, is not to be touched."""
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"directory={os.fspath(root)!r} is a file; expected a folder, there or not.")
     there = [path for side in "xy" for path in (root / side).rglob("*") if path.is_file()]
     if there and not (root / MANIFEST).is_file():
         raise ValueError(f"{root} holds {there[0].relative_to(root)} and no {MANIFEST}; expected a new folder.")

@@ -45,6 +45,8 @@ def check_files(stem: Path) -> None:
             raise ValueError(f"{file} names {name[:200]!r}; expected a file beside it.")
         if "/" not in head[0] and not name.startswith("~"):  # of a record of several pieces they are records
             there(stem.with_name(name))
+    if "/" not in head[0]:
+        _check_gains(file, ["".join(line[2:3]) for line in lines])
 
 
 def _check_head(file: Path, head: list[str], n_lines: int) -> None:
@@ -55,8 +57,17 @@ def _check_head(file: Path, head: list[str], n_lines: int) -> None:
     if told.isdecimal() and (int(told) != n_lines or n_pieces == "0"):
         raise ValueError(f"{file} tells of {told} {what} and describes {n_lines}: cut off?")
     rate = "".join(head[2:3])
-    if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(/-?\d+\.?\d*(\(-?\d+\.?\d*\))?)?|", rate):
+    known = re.fullmatch(r"(\d+\.?\d*|\.\d+)(/-?\d+\.?\d*(\(-?\d+\.?\d*\))?)?|", rate)
+    if not known or float(known[1] or 1) == 0:
         raise ValueError(f"{file} says {rate!r} for its sampling frequency; expected it in Hz, such as 360 or 99.5.")
+
+
+def _check_gains(file: Path, gains: list[str]) -> None:
+    """Raise ValueError where one is no number, of which wfdb would take the digits."""
+    for gain in gains:
+        told = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|)(?:\(-?\d*\)?)?(?:/\S*)?", gain)
+        if not told or float(told[1] or 0) and not 1e-30 < abs(float(told[1])) < 1e30:
+            raise ValueError(f"{file} says {gain[:200]!r} for a gain; expected such as 200, 200/mV or 200(1024)/mV.")
 
 
 def names_of(stem: Path, header: Any) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurallib.architectures import check_state, validate_architecture_name
-from neurallib.checks import as_path, boolean, choice
+from neurallib.checks import as_folder, boolean, choice
 from neurallib.files import read_yaml, short, sweep, write_yaml
 from neurallib.models.registry import check_numbers, check_weights, state_from_files
 from neurallib.names import hinted, listing, weights_named
@@ -49,10 +49,10 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     Raises
     ------
     OSError
-        If the directory cannot be made or written, such as FileExistsError where it is a file.
+        If the directory cannot be made or written.
     TypeError, ValueError
-        If `state` is no state, its weights are not finite or not those of its hyperparameters, `directory` no path or
-        the run's of another model, or the training information holds what JSON cannot.
+        If `state` is no state, its weights are not finite or not those of its hyperparameters, `directory` no path, a
+        file or the run's of another model, or the training information holds what JSON cannot.
 
     See Also
     --------
@@ -68,7 +68,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     ...     sorted(path.name for path in nl.save_checkpoint(state, folder).iterdir())
     ['hparams.yaml', 'model_weights.pth', 'model_weights.safetensors', 'preprocessing.json', 'training_info.json']
     """
-    state, directory = check_state(state), as_path("directory", directory)
+    state, directory = check_state(state), as_folder("directory", directory)
     check_weights(state)
     check_numbers(state["weights"], "the state's weights")
     directory.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
-from neurallib.checks import as_path, boolean, is_list
+from neurallib.checks import as_folder, as_path, boolean, is_list
 from neurallib.files import read_json, short
 from neurallib.locks import holder
 from neurallib.names import hinted, listing
@@ -93,7 +93,7 @@ def results_path(results_directory: str | Path | None = None) -> Path:
     """Where results of all models are; not made."""
     if results_directory is None:
         results_directory = os.environ.get("NEURALLIB_RESULTS_DIR") or "results"
-    return as_path("results_directory", results_directory)
+    return as_folder("results_directory", results_directory)
 
 
 def existing(directory: str | Path) -> Path:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from neurallib.checks import as_path, text
+from neurallib.checks import as_folder, text
 from neurallib.files import read_json, write_json
 from neurallib.names import listing
 from neurallib.reading import told_by
@@ -34,7 +34,7 @@ def fetch(
     check_name(repo_id, revision, argument)
     token = as_token(token)
     if local_dir is not None:
-        local_dir = as_path("local_dir", local_dir)
+        local_dir = as_folder("local_dir", local_dir)
     with plain_errors(f"repository {repo_id!r}", revision):
         try:
             there = HfApi().model_info(repo_id, revision=revision, token=token, timeout=10)

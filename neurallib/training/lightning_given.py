@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import Strategy
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import integer, number
@@ -78,6 +79,8 @@ def check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
     """Raise unless what `function` was given for Lightning is something that it can do here."""
     _check_callbacks(given["callbacks"], given["layer_learning_rates"])
     _check_loggers(given["loggers"])
+    if not isinstance(strategy := given["strategy"], (str, Strategy)):
+        raise TypeError(f"strategy={strategy!r}; expected 'auto', 'ddp' or an object of Lightning's Strategy.")
     check_trainer_options(given["trainer_options"], function)
     _check_time(given["trainer_options"].get("max_time"))
     for plugin in plugins_of(given["trainer_options"]):

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from neurallib.checks import as_path, as_seed, boolean, integer, text
+from neurallib.checks import as_folder, as_path, as_seed, boolean, integer, text
 from neurallib.devices import configure_device
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
@@ -33,7 +33,7 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
         if given[name] is not None:
             text(name, given[name])
     if given["results_directory"] is not None:
-        as_path("results_directory", given["results_directory"])
+        as_folder("results_directory", given["results_directory"])
     checked: dict[str, Any] = {name: integer(name, given[name]) for name in ("epochs", "batch_size")}
     checked["seed"] = as_seed(given["seed"])
     checked["patience"] = None if given["patience"] is None else integer("patience", given["patience"])

@@ -51,6 +51,8 @@ def _check_devices(devices: Any) -> None:
     elif is_list(devices):
         if not devices or len({integer("a number of devices", device, minimum=0) for device in devices}) < len(devices):
             raise ValueError(f"devices={devices!r}; {expected}, each once.")
+        if max(devices) >= (there := torch.cuda.device_count()):
+            raise ValueError(f"devices={devices!r}, of {there} GPUs on this machine, which are numbered from 0.")
     else:
         integer("devices", devices)
 
