@@ -122,3 +122,19 @@ def test_labels_at_some_places_of_each_fold_alone_are_told(
     pairs = list(zip(x, y, strict=True))
     nl.train(nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, fold=2), pairs, pairs, epochs=1, batch_size=4, **QUIET)
     assert any("labels are known at 1 of the 2 places of a fold" in str(one.message) for one in recwarn) == told
+
+
+def test_labels_that_lie_at_other_places_in_other_signals_or_epochs_are_not_told(
+    recwarn: pytest.WarningsRecorder
+) -> None:
+    x, state = np.ones((40, 80, 1)), nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, fold=20)
+    y = np.where(np.arange(80)[:, None] == np.arange(40)[:, None, None], 1.0, np.nan)  # one label a signal
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 40, "dry_run": True, **QUIET}
+    nl.train(state, list(zip(x, y, strict=True)), list(zip(x, y, strict=True)), **options)
+    pairs = [(x[0], np.where(np.arange(80)[:, None] % 20 < 5, 1.0, np.nan))] * 16
+
+    def shifted(x: np.ndarray, y: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return x, np.roll(y, drawn.integers(20), axis=0)
+
+    nl.train(state, pairs, pairs, augment=shifted, **options)
+    assert not any("places of a fold" in str(one.message) for one in recwarn)

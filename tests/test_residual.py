@@ -102,7 +102,8 @@ def test_signals_that_are_changed_in_training_alone_and_wanted_back_are_told(rec
         return x, y
 
     nl.train(denoiser(), same, [masked(x.copy(), x, rng) for x in signals], augment=masked, **options)
-    nl.train(denoiser(), same, same, augment=lambda x, y, drawn: (2 * x, 2 * y), **options)
+    nl.train(denoiser(), same, same, augment=lambda x, y, drawn: (1.37 * x, 1.37 * y), **options)
+    nl.train(denoiser(), same, [same[0], (signals[1] + 1, signals[1])], augment=masked, **options)  # not all are clean
     assert not recwarn.list
     with pytest.warns(UserWarning, match="val_data asks for its signals as they are, which augment= changes in train"):
         nl.train(denoiser(), same, same, augment=masked, **options)

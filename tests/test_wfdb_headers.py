@@ -18,7 +18,9 @@ def by_hand(folder: Path, line: str, dtype: str = "<i2", head: str = "h 1 100 10
     return folder / "h", values
 
 
-@pytest.mark.parametrize("format_, head", [("8", "h 1 100 1000"), ("8x2", "h 1 50 500"), ("16x2", "h 1 50")])
+@pytest.mark.parametrize("format_, head", [
+    ("8", "h 1 100 1000"), ("8x2", "h 1 50 500"), ("16x2", "h 1 50"), ("8", "h 1 100(0) 1000"), ("8", "h 1 100/ 1000"),
+])  # fmt: skip
 def test_what_is_read_whole_is_right_from_anywhere_on(format_: str, head: str, tmp_path: Path) -> None:
     path, values = by_hand(tmp_path, f"{format_} 10/mV 16 0 -20 4500 0 II", "i1" if "8" in format_ else "<i2", head)
     for start in (0, 1.5, 9):

@@ -58,7 +58,8 @@ def draw_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, Tensor]:
         return {}
     weights = {}
     try:
-        torch.empty(sum(math.prod(shape.size) for shape in shapes.values()))  # refused before a page of it is touched
+        n_weights = sum(math.prod(shape.size) for shape in shapes.values())
+        torch.empty(n_weights, dtype=torch.float32, device="cpu")  # refused before a page of it is touched
         for name, shape in shapes.items():
             drawn = torch.rand(shape.size, generator=generator, dtype=torch.float32, device="cpu") * 2 - 1
             weights[name] = drawn * shape.bound + shape.center

@@ -55,7 +55,7 @@ class Judge(NamedTuple):
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
         sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
         counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
-        return Row(_who(recording) | counts, sums, len(true))
+        return Row(_who(recording) | counts, sums, len(true), symbols=events_of(recording)[1])
 
     def intervals(self, recording: Recording) -> Row:
         """True and found intervals by their overlap."""

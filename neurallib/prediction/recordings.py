@@ -25,7 +25,7 @@ from neurallib.prediction.answered import ANSWERED, answer_of_state, tasks_of
 from neurallib.prediction.judging import Function, Judge, Row
 from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
-from neurallib.signals.annotations import check_annotated, looked_for, tell_unwanted, unwanted
+from neurallib.signals.annotations import check_annotated, looked_for, mean_beats, tell_unwanted, unwanted
 from neurallib.signals.recording_parts import Recording, as_recording
 from neurallib.state import State
 from neurallib.tasks import Task, describe
@@ -192,7 +192,7 @@ def evaluate_recordings(
             check_annotated(list(names or ()), chain.from_iterable(row.symbols for row in rows))
         people = [row.told["person"] for row in rows]
         return class_result([row.sums for row in rows], people, list(names or ()), n_bootstrap, seed)
-    _tell(task, rows, names, target is not None)
+    _tell(task, rows, names, outputs, target is not None)
     return _result(task, rows, curve, n_bootstrap, seed)
 
 
@@ -203,12 +203,17 @@ def _check_run(state: State | None, gpu_id: Any, n_bootstrap: Any, seed: Any) ->
     configure_device(gpu_id), as_seed(seed), integer("n_bootstrap", n_bootstrap)
 
 
-def _tell(task: str, rows: list[Row], names: Sequence[str] | None, has_target: bool) -> None:
+def _tell(
+    task: str, rows: list[Row], names: Sequence[str] | None, outputs: Sequence[str] | None, has_target: bool
+) -> None:
     """Warn where no recording has anything of what is looked for, or what was found is called otherwise."""
     found = set(chain.from_iterable(row.found for row in rows)) - {"no"}
     if task == "intervals" and names and found and not found & set(names):
         warn(f"the intervals that were found are {listing(sorted(found))}: none is one of names, {listing(names)}.")
-    if not has_target and task in ("events", "intervals") and not any(row.n_true for row in rows):
+    other = [each for each in outputs or () if not mean_beats([each]) and any(each in row.symbols for row in rows)]
+    if other and task == "events" and not names and not has_target:
+        warn(f"scored against beats, and the state finds what is annotated as {other[0]}: that is names={other}.")
+    elif not has_target and task in ("events", "intervals") and not any(row.n_true for row in rows):
         beats = "a beat", "beats, task='classes' or 'intervals' and names= for what lasts"
         what, expected = (listing(names), "names=, as the annotations have them") if names else beats
         warn(

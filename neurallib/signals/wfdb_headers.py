@@ -57,7 +57,7 @@ def _check_head(file: Path, head: list[str], n_lines: int) -> None:
     if told.isdecimal() and (int(told) != n_lines or n_pieces == "0"):
         raise ValueError(f"{file} tells of {told} {what} and describes {n_lines}: cut off?")
     rate = "".join(head[2:3])
-    known = re.fullmatch(r"(\d+\.?\d*|\.\d+)(/-?\d+\.?\d*(\(-?\d+\.?\d*\))?)?|", rate)
+    known = re.fullmatch(r"(\d+\.?\d*|\.\d+)(/(-?\d+\.?\d*)?)?(\(-?\d+\.?\d*\))?|", rate)
     if not known or float(known[1] or 1) == 0:
         raise ValueError(f"{file} says {rate!r} for its sampling frequency; expected it in Hz, such as 360 or 99.5.")
 
