@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     Callback,
     DeviceStatsMonitor,
+    LambdaCallback,
     LearningRateFinder,
     LearningRateMonitor,
     ModelPruning,
@@ -118,15 +119,19 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
 def check_watched(options: Mapping[str, Any], task: Task) -> None:
     """Raise ValueError where a callback needs a logger and there is none, or goes by a measure that a run has not."""
     known = {"train_loss", *(f"val_{name}" for name in ["loss", *Metrics(task).values(), *options["metrics"]])}
-    logs_more = any(not type(each).__module__.startswith(pl.__name__) for each in options["callbacks"])
+    logs_more = any(
+        isinstance(each, (LambdaCallback, LearningRateMonitor)) or not type(each).__module__.startswith(pl.__name__)
+        for each in options["callbacks"]
+    )
     for callback in options["callbacks"]:
         called, monitor = type(callback).__name__, getattr(callback, "monitor", None)
         if isinstance(callback, _LOGGING) and not (options["loggers"] or options["enable_tensorboard"]):
             way = "give loggers=[CSVLogger('logs')], or save=True and enable_tensorboard=True"
-            raise ValueError(f"callbacks holds a {called}, which needs a logger: {way}.")
-        if not (monitor is None or logs_more or monitor in known | {"epoch", "step"}):
+            raise ValueError(f"callbacks holds {called}, which needs a logger: {way}.")
+        may_lack = logs_more or not getattr(callback, "strict", True)
+        if not (monitor is None or may_lack or monitor in known | {"epoch", "step"}):
             there = f"there is {listing(sorted(known), 40)}.{did_you_mean(monitor, known)}"
-            raise ValueError(f"callbacks holds a {called} with monitor={monitor!r}; {there}")
+            raise ValueError(f"callbacks holds {called} with monitor={monitor!r}; {there}")
 
 
 def check_trainer(run: Mapping[str, Any], task: Task) -> None:
