@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from cases import QUIET, Case, data, make_state, same_weights
-from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
 
 import neurallib as nl
 from neurallib.tasks import TaskKind
@@ -48,6 +49,20 @@ def test_lightnings_options_and_callbacks_are_passed_through() -> None:
         gradient_clip_val=0.5, accumulate_grad_batches=2, **QUIET,
     )  # fmt: skip
     assert seen == [("bf16-mixed", 0.5, 2)]
+
+
+@pytest.mark.parametrize("callbacks", [
+    [LambdaCallback(on_validation_epoch_end=print), EarlyStopping("logged by that")],
+    [LearningRateMonitor(), EarlyStopping("lr-Adam")],
+    [EarlyStopping("may not be there", strict=False)],
+    [ModelCheckpoint(monitor="step"), EarlyStopping("val_own")],
+])  # fmt: skip
+def test_callbacks_that_go_by_what_others_log_or_what_may_be_missing_are_taken(callbacks: Any) -> None:
+    state = make_state(GRU)
+    nl.train(
+        state, data(state), data(state, 3), callbacks=callbacks, loggers=[CSVLogger("logs")], dry_run=True, epochs=1,
+        batch_size=2, metrics={"own": lambda outputs, y: 1.0}, **QUIET,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

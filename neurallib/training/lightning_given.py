@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     Callback,
     DeviceStatsMonitor,
+    LambdaCallback,
     LearningRateFinder,
     LearningRateMonitor,
     ModelPruning,
@@ -60,7 +61,7 @@ _NOT_HERE = {
     "shuffle": "training signals come in another order each epoch, drawn from seed",
     "sampler": "sample_weight= tells how much each signal counts",
     "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
-    "min_max_norm_sig": "the original's; normalization='minmax' normalizes each signal, and the state remembers it",
+    "min_max_norm_sig": "it is the original's; normalization='minmax' normalizes each signal, and the state remembers it",
     "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
 }
 _LEAST = {"accumulate_grad_batches": 1, "max_steps": -1}  # whole numbers
@@ -121,15 +122,19 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
 def check_watched(options: Mapping[str, Any], task: Task) -> None:
     """Raise ValueError where a callback needs a logger and there is none, or goes by a measure that a run has not."""
     known = {"train_loss", *(f"val_{name}" for name in ["loss", *Metrics(task).values(), *options["metrics"]])}
-    logs_more = any(not type(each).__module__.startswith(pl.__name__) for each in options["callbacks"])
+    logs_more = any(
+        isinstance(each, (LambdaCallback, LearningRateMonitor)) or not type(each).__module__.startswith(pl.__name__)
+        for each in options["callbacks"]
+    )
     for callback in options["callbacks"]:
         called, monitor = type(callback).__name__, getattr(callback, "monitor", None)
         if isinstance(callback, _LOGGING) and not (options["loggers"] or options["enable_tensorboard"]):
             way = "give loggers=[CSVLogger('logs')], or save=True and enable_tensorboard=True"
-            raise ValueError(f"callbacks holds a {called}, which needs a logger: {way}.")
-        if not (monitor is None or logs_more or monitor in known | {"epoch", "step"}):
+            raise ValueError(f"callbacks holds {called}, which needs a logger: {way}.")
+        may_lack = logs_more or not getattr(callback, "strict", True)
+        if not (monitor is None or may_lack or monitor in known | {"epoch", "step"}):
             there = f"there is {listing(sorted(known), 40)}.{did_you_mean(monitor, known)}"
-            raise ValueError(f"callbacks holds a {called} with monitor={monitor!r}; {there}")
+            raise ValueError(f"callbacks holds {called} with monitor={monitor!r}; {there}")
 
 
 def check_trainer(run: Mapping[str, Any], task: Task) -> None:
