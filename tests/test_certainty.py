@@ -86,6 +86,17 @@ def test_no_beat_is_found_in_a_pause_whose_noise_is_nothing_beside_beats(start: 
     assert nl.peak_scores(true, both, sampling_frequency=RATE)["f1"] > 0.98, "another lead shows that there are beats"
 
 
+def test_beats_beside_long_pauses_are_as_large_as_others() -> None:
+    signal, true = heart(noise=0.005)
+    cuts = true[9:-1:10] + 125  # half a second behind every tenth
+    pauses = [np.full(2000, signal[at]) for at in cuts]
+    paused = np.concatenate([part for pair in zip(np.split(signal, cuts), [*pauses, []], strict=True) for part in pair])
+    paused += 0.004 * np.random.default_rng(0).standard_normal(len(paused))
+    beats = true + 2000 * np.searchsorted(cuts, true)
+    scores = nl.peak_scores(beats, found(nl.load_pretrained("ecg_r_peaks"), paused), sampling_frequency=RATE)
+    assert scores["f1"] == 1, "in windows that mostly rest noise had been as large as beats"
+
+
 @each_model
 def test_the_last_digit_of_a_flat_line_has_no_beats_and_is_told(name: str) -> None:
     state, rng = nl.load_pretrained(name), np.random.default_rng(0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from signal_files import one_feature
 
 import neurallib as nl
-from neurallib.signals.normalization import OWN, as_input, signal_scale
+from neurallib.signals.normalization import OWN, as_input, as_inputs, signal_scale
 from neurallib.signals.statistics import Statistics
 from neurallib.state import new_preprocessing
 from neurallib.tasks import describe
@@ -95,6 +95,23 @@ def test_a_constant_channel_becomes_zero_however_its_mean_rounds(n_steps: int, v
 def test_a_small_signal_on_a_large_offset_keeps_its_shape(name: str) -> None:
     wave = np.sin(np.arange(100.0))[:, None]
     np.testing.assert_allclose(normalize(1e6 + wave, name), normalize(wave, name), atol=1e-5)
+
+
+def test_a_window_that_mostly_rests_is_as_large_as_those_beside_it() -> None:
+    known = nl.gru_seq2seq(n_features=2, hid_dim=2, n_layers=1)["preprocessing"] | {"normalization": "block"}
+    beats, rest = np.zeros((80, 2)), 0.01 * np.sin(np.arange(80.0))[:, None].repeat(2, axis=1)
+    beats[::10] = 2.0, 8.0
+    one_beat, burst, half = rest.copy(), beats.copy(), 0.5 * beats
+    one_beat[40], burst[40] = (2.0, 0.01), 50.0  # of one channel alone; something that is no beat
+    windows = [beats, beats, one_beat, rest, burst, half, beats, 10 * beats]
+    made = as_inputs([(np.concatenate([x[:3], x]), 3) for x in windows], known)
+    assert [float(x[40, 0]) for x, _ in made] == pytest.approx([1, 1, 1, rest[40, 0] / 0.01, 25, 1, 1, 1], rel=0.02)
+    assert made[2][1].scale.tolist() == pytest.approx([2.0, 0.01], rel=0.01)
+    for normalization in ("zscore", None):
+        known["normalization"] = normalization
+        for (x, own), window in zip(as_inputs([(x, 0) for x in windows], known), windows, strict=True):
+            np.testing.assert_array_equal(x, as_input(window, known)[0])
+            assert (own is None) == (normalization is None)
 
 
 def test_blocks_of_a_short_stretch_are_as_long_as_those_of_a_window() -> None:

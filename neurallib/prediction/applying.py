@@ -19,7 +19,7 @@ from neurallib.prediction.windows import cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
-from neurallib.signals.normalization import Scale, as_input, by_window, target_scale
+from neurallib.signals.normalization import Scale, as_inputs, by_window, target_scale
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import State, Weights
 from neurallib.steps import warm_up
@@ -143,10 +143,11 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
     size = max(1, MAX_PADDED_STEPS // window)
     for first in range(0, len(windows), size):
         some = windows[first : first + size]
-        made = []
-        for one in some if by_window(data.preprocessing) else ():
-            begin, before = one.begin(warm)
-            made.append(as_input(x[begin : one.stop].numpy(), data.preprocessing, before=before))
+        made: list[tuple[np.ndarray, Scale | None]] = []
+        if by_window(data.preprocessing):
+            starts = [one.begin(warm) for one in some]
+            given = [(x[a : one.stop].numpy(), before) for one, (a, before) in zip(some, starts, strict=True)]
+            made = as_inputs(given, data.preprocessing)
         xs = [values for values, _ in made] or [x[one.start : one.stop].numpy() for one in some]
         logits = apply(torch.from_numpy(np.stack(xs)), torch.full((len(some),), window))
         for k, (one, rows) in enumerate(zip(some, logits, strict=True)):

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean, choice, number
@@ -27,7 +26,7 @@ from neurallib.sequences import pad
 from neurallib.signals.arrays import BRIDGED, bridged, joined, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
-from neurallib.signals.normalization import OWN, Scale, as_input, spread_of, target_scale, tell_size
+from neurallib.signals.normalization import OWN, as_input, as_inputs, spread_of, target_scale, tell_size
 from neurallib.signals.recording_parts import as_recording
 from neurallib.state import State, new_postprocessing
 from neurallib.steps import warm_up
@@ -230,15 +229,13 @@ def _answers(
     lengths_there = [math.ceil((window.stop - window.start) * rate) for window in windows]
     for places in cut_batches(range(len(windows)), lengths_there, len(windows), _STEPS):
         some = [windows[place] for place in places]
-        xs: list[Tensor] = []
-        scales: list[Scale | None] = []
+        given: list[tuple[np.ndarray, int]] = []
         for window in some:
             begin, before = window.begin(warm, handed.conversion.rate)
-            x = handed.conversion.converted(bridged(rows_of(signal, begin, window.stop, handed)))
-            values, own = as_input(x, known, before=before)
-            xs.append(torch.from_numpy(values))
-            scales.append(None if raw or task.kind != "regression" else target_scale(own, known))
-        padded, lengths = pad(xs)
+            given.append((handed.conversion.converted(bridged(rows_of(signal, begin, window.stop, handed))), before))
+        made = as_inputs(given, known)
+        scales = [None if raw or task.kind != "regression" else target_scale(own, known) for _, own in made]
+        padded, lengths = pad([torch.from_numpy(values) for values, _ in made])
         logits = apply(padded, lengths)
         outputs = (logits if raw else activate(logits, task.kind)).cpu().numpy()
         for window, row, n, scale in zip(some, outputs, lengths.tolist(), scales, strict=True):

@@ -43,6 +43,8 @@ class Scale(NamedTuple):
 
 
 N_BLOCKS = 8  # of a signal, whose highest values are its size: beats, and not what rarely exceeds them
+USUAL = 0.75  # the share of windows that are no larger than the usual one: some rest
+RESTS = 3.0  # times smaller than that is a window that mostly rests: of DS1 pauses, flutter that halts, lost electrodes
 IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of deviation 1
 
 
@@ -125,9 +127,37 @@ def as_input(
     """What a network is handed of the signal [T, C]: through the steps of a state's preprocessing and normalized,
     [T, n_inputs] float32; and what the signal's own channels were normalized with, `own` where that is known. Its first
     samples, as many as `before`, only warm up the filters."""
-    n_features = x.shape[1]
-    x = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])[before:]
-    scale = signal_scale(x, preprocessing) if own is None or preprocessing["steps"] else own
+    stepped = apply_steps(x, preprocessing["steps"], preprocessing["sampling_frequency"])[before:]
+    scale = signal_scale(stepped, preprocessing) if own is None or preprocessing["steps"] else own
+    return _scaled(stepped, scale, x.shape[1])
+
+
+def as_inputs(
+    windows: Sequence[tuple[np.ndarray, int]], preprocessing: Mapping[str, Any]
+) -> list[tuple[np.ndarray, Scale | None]]:
+    """The same of windows of one signal that follow each other, each with how many samples are `before` it. One that
+    mostly rests and in which something is about as high as in most others has their "block": what beats beside a pause
+    would else be as large as nothing that was learnt."""
+    steps, rate = preprocessing["steps"], preprocessing["sampling_frequency"]
+    stepped = [apply_steps(x, steps, rate)[before:] for x, before in windows]
+    by_block = preprocessing["normalization"] == "block"
+    scales = _beside(stepped, preprocessing) if by_block else [signal_scale(x, preprocessing) for x in stepped]
+    n_features = windows[0][0].shape[1]
+    return [_scaled(x, own, n_features) for x, own in zip(stepped, scales, strict=True)]
+
+
+def _beside(windows: list[np.ndarray], preprocessing: Mapping[str, Any]) -> Sequence[Scale | None]:
+    """Of each window its "block", or the usual one."""
+    scales = [own_scale(x, "block", preprocessing) for x in windows]
+    usual = np.sort([own.scale for own in scales], axis=0)[int(USUAL * (len(scales) - 1))]
+    rests = [
+        (own.scale < usual / RESTS) & (np.abs(x - own.shift).max(axis=0) > usual / RESTS)
+        for x, own in zip(windows, scales, strict=True)
+    ]
+    return [own._replace(scale=np.where(rest, usual, own.scale)) for own, rest in zip(scales, rests, strict=True)]
+
+
+def _scaled(x: np.ndarray, scale: Scale | None, n_features: int) -> tuple[np.ndarray, Scale | None]:
     values = np.array(x, dtype=np.float32) if scale is None else scale.apply(x)
     return values, None if scale is None else Scale(scale.shift[:n_features], scale.scale[:n_features])
 

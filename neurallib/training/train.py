@@ -100,11 +100,12 @@ def train(
     gpu_id : int, optional
         Which GPU; by default one where there is one, else the CPU.
     normalization : str or None
-        Of the signals: "minmax", "zscore" or "robust", each by itself; "dataset", each channel by the median and the
-        interquartile range of the training data; None, as they come. By default what the state says; for an untrained
-        one that says nothing the training data decide, "dataset" where the offsets and scales of signals tell something
-        of their targets, else "zscore". Kept in the state, so that `evaluate` and `predict` do the same; the numbers of
-        "dataset" stay when it is trained on, unless it is asked for.
+        Of the signals: "minmax", "zscore", "robust" or "block" (by the median of what eight parts reach, as high as
+        beats), each by itself; "dataset", each channel by the median and the interquartile range of the training data;
+        None, as they come. By default what the state says; for an untrained one that says nothing the training data
+        decide, "dataset" where the offsets and scales of signals tell something of their targets, else "zscore". Kept
+        in the state, so that `evaluate` and `predict` do the same; the numbers of "dataset" stay when it is trained
+        on, unless it is asked for.
     target_normalization : str or None
         Of a regression's targets: "dataset", each output by mean and standard deviation of the training data;
         "signal", by what its signal is normalized with; None, as they come. `predict` undoes it, and `evaluate`
