@@ -61,7 +61,7 @@ _NOT_HERE = {
     "shuffle": "training signals come in another order each epoch, drawn from seed",
     "sampler": "sample_weight= tells how much each signal counts",
     "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
-    "min_max_norm_sig": "it is the original's; normalization='minmax' normalizes each signal, and the state remembers it",
+    "min_max_norm_sig": "it is the original's; normalization='minmax' normalizes each signal, and the state keeps it",
     "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
 }
 _LEAST = {"accumulate_grad_batches": 1, "max_steps": -1}  # whole numbers
