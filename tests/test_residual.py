@@ -104,6 +104,9 @@ def test_signals_that_are_changed_in_training_alone_and_wanted_back_are_told(rec
     nl.train(denoiser(), same, [masked(x.copy(), x, rng) for x in signals], augment=masked, **options)
     nl.train(denoiser(), same, same, augment=lambda x, y, drawn: (1.37 * x, 1.37 * y), **options)
     nl.train(denoiser(), same, [same[0], (signals[1] + 1, signals[1])], augment=masked, **options)  # not all are clean
+    nl.train(denoiser(), same, same[:2], augment=masked, **options)  # each may have been left as it is, as half are
     assert not recwarn.list
     with pytest.warns(UserWarning, match="val_data asks for its signals as they are, which augment= changes in train"):
-        nl.train(denoiser(), same, same, augment=masked, **options)
+        nl.train(denoiser(), same, [*same, *same], augment=masked, **options)
+    with pytest.warns(UserWarning, match="val_data asks for its signals as they are"):
+        nl.train(denoiser(), same, same[:1], augment=lambda x, y, drawn: (0 * x, y), **options)

@@ -30,6 +30,8 @@ from neurallib.warn import warn
 _LOOKED = 16  # signals, at the most, whose labels are looked at for where they are known
 _log = logging.getLogger(__name__)
 _SOME = 8  # signals that are looked at, of which each may be changed by chance or not
+_DRAWS = 16  # of augment=, of which some may change nothing
+_CHANCE = 0.05  # that as few were changed as were
 
 
 def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
@@ -103,15 +105,17 @@ def tell_unchanged(augmentation: Augmentation, data: PreparedData) -> None:
     looked = [data.in_own_numbers(i) for i in range(min(len(data), _SOME))]
     if not all(_alike(x, y) for x, y in looked):
         return
-    for i, (x, y) in enumerate(looked):
-        changed_x, wanted = augmentation.draw(x, y, place=i, epoch=0, task=data.task, name=data.names[i])
-        if not _alike(changed_x, wanted):
-            warn(
-                "val_data asks for its signals as they are, which augment= changes in training alone: what leaves all "
-                "as it is has the lowest validation loss, by which the weights are chosen. Validate with changed ones "
-                "too: [augment(x.copy(), x.copy(), np.random.default_rng(i)) for i, x in enumerate(signals)]."
-            )
-            return
+    kept = 0
+    for k in range(_DRAWS if looked else 0):
+        x, y = looked[i := k % len(looked)]
+        changed_x, wanted = augmentation.draw(x, y, place=i, epoch=k, task=data.task, name=data.names[i])
+        kept += _alike(changed_x, wanted)
+    if (kept / _DRAWS) ** len(looked) < _CHANCE:  # else they may have been changed too, and by chance were not
+        warn(
+            "val_data asks for its signals as they are, which augment= changes in training alone: what leaves all "
+            "as it is has the lowest validation loss, by which the weights are chosen. Validate with changed ones "
+            "too: [augment(x.copy(), x.copy(), np.random.default_rng(i)) for i, x in enumerate(signals)]."
+        )
 
 
 def _alike(x: np.ndarray, y: Tensor) -> bool:
