@@ -110,10 +110,16 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
+def as_json(value: Mapping[str, Any]) -> str:
+    """A mapping as JSON; single numbers of numpy or torch as numbers, paths as text; TypeError of what it cannot hold.
+    """
+    return json.dumps(value, indent=4, default=as_plain) + "\n"
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON, atomically; single numbers of numpy or torch as numbers, paths as text."""
+    """Write a mapping as JSON, atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=4, default=as_plain) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value), encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -149,7 +155,7 @@ def as_plain(value: Any) -> Any:
     """What JSON can hold in place of a number of numpy or torch, or of a path; TypeError for anything else."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, (np.generic, Tensor)):
+    if isinstance(value, np.generic) or isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
     raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON cannot hold.")
 

@@ -276,10 +276,12 @@ def test_numbers_of_numpy_and_torch_are_told_as_numbers(saved: Path) -> None:
     path = nl.save_training_information_to_file(state, saved)
     told = json.loads(path.read_text())
     assert [told[name] for name in "abcd"] == [0.5, 3, 2.0, str(saved)]
-    state["training_info"]["e"] = {1, 2}
-    with pytest.raises(TypeError, match="is a set, which JSON cannot hold"):
-        nl.save_training_information_to_file(state, saved)
-    assert json.loads(path.read_text()) == told
+    for wrong, what in (({1, 2}, "a set"), (torch.ones(2), "a Tensor")):
+        state["training_info"]["e"] = wrong
+        for save, to in ((nl.save_training_information_to_file, saved), (nl.save_checkpoint, saved / "new")):
+            with pytest.raises(TypeError, match=f"is {what}, which JSON cannot hold"):
+                save(state, to)
+    assert json.loads(path.read_text()) == told and not (saved / "new").exists()
 
 
 def test_training_information_has_the_originals_names() -> None:

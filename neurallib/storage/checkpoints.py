@@ -10,7 +10,7 @@ from typing import Any
 
 from neurallib.architectures import check_state, validate_architecture_name
 from neurallib.checks import as_folder, boolean, choice
-from neurallib.files import read_yaml, short, sweep, write_yaml
+from neurallib.files import as_json, read_yaml, short, sweep, write_yaml
 from neurallib.models.registry import check_numbers, check_weights, state_from_files
 from neurallib.names import hinted, listing, weights_named
 from neurallib.signals.normalization import check_normalization
@@ -71,6 +71,10 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     state, directory = check_state(state), as_folder("directory", directory)
     check_weights(state)
     check_numbers(state["weights"], "the state's weights")
+    try:
+        as_json(state["training_info"])
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"state['training_info'] cannot be saved: {error}") from error
     directory.mkdir(parents=True, exist_ok=True)
     _check_leftovers(state, directory)
     return write_checkpoint(state, directory)
