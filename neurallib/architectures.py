@@ -153,8 +153,8 @@ def check_state(state: Any, name: str = "state") -> State:
     TypeError or ValueError, which calls it `name` and says what is none about it and how to get one.
 
     That is a key of a state, a hyperparameter or another name that is missing or not known, a weight that is no Tensor
-    of floating-point numbers, a rate, window, channels or units that cannot be such, and a pattern of `frozen` that
-    names no weight.
+    of floating-point numbers, a rate, window, channels, units or outputs that cannot be such, and a pattern of `frozen`
+    that names no weight.
     """
     if not isinstance(state, _MAPPING):
         raise TypeError(f"{name} is {_what_instead(state)}")
@@ -180,6 +180,10 @@ def check_state(state: Any, name: str = "state") -> State:
         weights_named(state["weights"], pattern)
     before, behind = state["preprocessing"], state.get("postprocessing", {})
     _only(f"{name}['postprocessing'] has", behind, Postprocessing.__annotations__)
+    if behind.get("outputs") is not None:
+        names_of(f"{name}['postprocessing']['outputs']", behind["outputs"])
+    if not isinstance(behind.get("events") or {}, _MAPPING):
+        raise TypeError(f"{name}['postprocessing']['events'] is {behind['events']!r}; expected a dict of settings.")
     _check_hparams(f"{name}['hparams']", state["hparams"])
     _check_values(f"{name}['preprocessing']", before, state["hparams"]["n_features"])
     if weights:

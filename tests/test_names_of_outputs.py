@@ -86,7 +86,7 @@ def test_states_and_files_of_older_versions_have_no_names(tmp_path: Path) -> Non
         (["a", "b", "b"], ValueError, "3 different names"),
         (["a", "b", " "], ValueError, "3 different names"),
         (["a", "b", 3], TypeError, "3 different names"),
-        ("abc", TypeError, "outputs='abc'"),
+        ("abc", TypeError, "outputs'. is one text, 'abc'; expected a list"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(given: Any, error: type[Exception], words: str) -> None:

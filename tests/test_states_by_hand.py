@@ -21,6 +21,8 @@ BY_HAND: list[tuple[str, Any, str]] = [
     ("preprocessing", {"units": "mV"}, "units'. is one text, 'mV'; expected a list"),
     ("preprocessing", {"windw": 1.0}, "has 'windw'. Did you mean 'window'"),
     ("postprocessing", {"output": ["a"]}, "has 'output'. Did you mean 'outputs'"),
+    ("postprocessing", {"outputs": "R-peak"}, "outputs'. is one text, 'R-peak'; expected a list"),
+    ("postprocessing", {"events": [0.5]}, "events'. is .0.5.; expected a dict"),
     ("hparams", {"bidir_per_layer": None}, "bidir_per_layer'.=None is a NoneType; expected a list of True or False"),
     ("hparams", {"bidir_per_layer": [-1, -1]}, "a value of .*bidir_per_layer'.=-1 is a int; expected True or False"),
     ("hparams", {"model_name": None}, "model_name'.=None is a NoneType; expected a string"),
