@@ -42,7 +42,7 @@ def edf_file() -> str:
 
 
 def dataset(record: str) -> Any:
-    return nl.make_dataset([record], "data", target=nl.beats)
+    return nl.make_dataset([record], "data", target=nl.event_target)
 
 
 def exported(_: str) -> Any:

@@ -84,7 +84,7 @@ def test_signals_of_a_segment_that_are_a_pipe_are_not_waited_for(record: Path) -
 @pytest.mark.parametrize(
     ("numbers", "told"),
     [
-        ("1 0 500", "r1 says 0 Hz"), ("1 100 90000000000", r"signals of .*r1.hea \(cut off"),
+        ("1 0 500", "r1.hea says '0' for its sampling"), ("1 100 90000000000", r"signals of .*r1.hea \(cut off"),
         ("1 -5 500", "r1.hea says '-5' for its sampling frequency"), ("1 1e2 500", "r1.hea says '1e2' for its sampl"),
         ("1 nan", "'nan' for its sampling frequency"), ("1 100 0", "r1.hea says that there are 0 samples"),
         ("2 100 500", "r1.hea tells of 2 signals and describes 1: cut"), ("0 100 500", "tells of 0 signals and descr"),

@@ -56,7 +56,7 @@ def picture(given: Any) -> Any:
 
 
 def dataset(given: Any) -> Any:
-    return nl.make_dataset([given], "data", target=nl.beats, val=0, test=0)
+    return nl.make_dataset([given], "data", target=nl.event_target, val=0, test=0)
 
 
 TWO = np.zeros((9, 2), np.float32)
@@ -193,7 +193,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "overlap=0.5 is of windows: give window_size",
     ),
     "overlap of a data set without windows": (
-        lambda: nl.make_dataset([recording()], "data", target=nl.beats, overlap=0.5, val=0, test=0),
+        lambda: nl.make_dataset([recording()], "data", target=nl.event_target, overlap=0.5, val=0, test=0),
         "overlap=0.5 is of windows: give window,",
     ),
     "a path to predict": (lambda: nl.predict(STATE, ["a.npy"]), r"x of signals\[0\] is a path or text"),
