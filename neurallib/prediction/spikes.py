@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def without_spikes(recording: Recording, columns: Sequence[int], rate_of_state: 
     if rate_of_state is None or rate < FINER * rate_of_state:
         return recording
     half = math.ceil(rate / rate_of_state - 1e-6)
-    found = {column: np.concatenate([*_places(recording, column, rate, half)]) for column in columns}
+    found = _places(recording, columns, rate, half)
     if not any(map(len, found.values())):
         return recording
     beside = 4 * half + 4  # two spikes, with what is between them
@@ -48,15 +48,19 @@ def without_spikes(recording: Recording, columns: Sequence[int], rate_of_state: 
     return {**recording, "signal": LazySignal(read, n_steps, n_channels_of(recording["signal"]))}
 
 
-def _places(recording: Recording, column: int, rate: float, half: int) -> Iterator[np.ndarray]:
-    """The samples of a channel's spikes, with as many on either side as a spike may be wide, part by part."""
+def _places(recording: Recording, columns: Sequence[int], rate: float, half: int) -> dict[int, np.ndarray]:
+    """The samples of the spikes of some channels, with as many on either side as a spike may be wide; each part of the
+    recording is read once."""
     block = round(BLOCK * rate)
     size, beside, n_steps = round(_PART / BLOCK) * block, BLOCKS * block, len(recording["signal"])
-    yield np.zeros(0, np.int64)
+    found = {column: [np.zeros(0, np.int64)] for column in columns}
     for low in range(0, n_steps, size):
         first = max(low - beside, 0)
-        places = first + _spikes(rows_of(recording, first, low + size + beside)[:, column], half, block)
-        yield places[(places >= low) & (places < low + size)]
+        rows = rows_of(recording, first, low + size + beside)
+        for column, parts in found.items():
+            places = first + _spikes(rows[:, column], half, block)
+            parts.append(places[(places >= low) & (places < low + size)])
+    return {column: np.concatenate(parts) for column, parts in found.items()}
 
 
 def _spikes(x: np.ndarray, half: int, block: int) -> np.ndarray:

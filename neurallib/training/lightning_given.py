@@ -119,7 +119,7 @@ def check_trainer_options(options: Mapping[str, Any], function: Callable[..., An
             )
 
 
-def check_watched(options: Mapping[str, Any], task: Task) -> None:
+def _check_watched(options: Mapping[str, Any], task: Task) -> None:
     """Raise ValueError where a callback needs a logger and there is none, or goes by a measure that a run has not."""
     known = {"train_loss", *(f"val_{name}" for name in ["loss", *Metrics(task).values(), *options["metrics"]])}
     logs_more = any(
@@ -139,7 +139,7 @@ def check_watched(options: Mapping[str, Any], task: Task) -> None:
 
 def check_trainer(run: Mapping[str, Any], task: Task) -> None:
     """Raise ValueError unless Lightning can do what a run's options ask for: a Trainer is made of them."""
-    check_watched(run, task)
+    _check_watched(run, task)
     placement, options = run["placement"], run["trainer_options"]
     if not options and placement["strategy"] in ("auto", "ddp"):
         return

@@ -103,10 +103,10 @@ def tell_unchanged(augmentation: Augmentation, data: PreparedData) -> None:
     """A word where a model learns to give signals back as they were before they are changed, and validates on such as
     are not: leaving all as it is would be best there."""
     looked = [data.in_own_numbers(i) for i in range(min(len(data), _SOME))]
-    if not all(_alike(x, y) for x, y in looked):
+    if not looked or not all(_alike(x, y) for x, y in looked):
         return
     kept = 0
-    for k in range(_DRAWS if looked else 0):
+    for k in range(_DRAWS):
         x, y = looked[i := k % len(looked)]
         changed_x, wanted = augmentation.draw(x, y, place=i, epoch=k, task=data.task, name=data.names[i])
         kept += _alike(changed_x, wanted)
