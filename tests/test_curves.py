@@ -9,7 +9,7 @@ import torch
 from cases import Case, data, make_state
 
 import neurallib as nl
-from neurallib.measures import auroc, thresholds
+from neurallib.measures import auroc, counts
 from neurallib.measures.metrics import Metrics
 from neurallib.tasks import Task, TaskKind
 
@@ -80,8 +80,8 @@ def test_curves_enclose_the_areas_that_are_told(kind: TaskKind, k: int) -> None:
 
 def test_many_outputs_leave_few_thresholds_which_tell_the_same() -> None:
     curve = seen("binary", 1, 100_000).curves()["curves"]["name 0"]
-    assert thresholds.GROUPS < len(curve["threshold"]) <= 2 * thresholds.GROUPS + 1
-    assert np.sort(-np.diff(curve["recall"]))[-6] < 1 / thresholds.GROUPS + 2e-5  # but for the five that are alike
+    assert counts.GROUPS < len(curve["threshold"]) <= 2 * counts.GROUPS + 1
+    assert np.sort(-np.diff(curve["recall"]))[-6] < 1 / counts.GROUPS + 2e-5  # but for the five that are alike
     values = seen("binary", 1, 100_000, threshold=curve["threshold"][999]).values()
     assert {name: curve[name][999] for name in MEASURES} == {name: values[name] for name in MEASURES}
 

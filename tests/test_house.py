@@ -35,9 +35,8 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses
-measures.__init__ measures.class_weights measures.losses measures.auroc measures.counts measures.thresholds
-    measures.metrics measures.events measures.delays
-    measures.by_person measures.detection measures.intervals measures.sides measures.tables
+measures.__init__ measures.losses measures.auroc measures.counts measures.metrics measures.delays
+    measures.by_person measures.events measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
     storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
     storage.hyperparameters storage.checkpoints storage.publishing
@@ -50,14 +49,12 @@ training.__init__ training.schedules training.optimization training.monitoring t
     training.history training.description training.record training.saving
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
     training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
-    prediction.windows prediction.doubt prediction.applying prediction.sharing prediction.evaluation
-    prediction.confusion prediction.on_folders prediction.stream_events prediction.carries prediction.streamable
-    prediction.streaming
-    prediction.long_recordings prediction.certainty prediction.leads prediction.waves prediction.spikes
-    prediction.r_peaks
-    prediction.beat_averages prediction.hum prediction.denoised prediction.skipping prediction.answered
+    prediction.windows prediction.stream_events prediction.certainty prediction.applying prediction.sharing
+    prediction.evaluation prediction.confusion prediction.on_folders prediction.stream_checks prediction.streaming
+    prediction.long_recordings prediction.leads prediction.waves prediction.spikes prediction.r_peaks
+    prediction.beat_averages prediction.hum prediction.denoised prediction.answered
     prediction.judging prediction.recordings plots_recordings plots_scores plots_classes
-workflow.__init__ workflow.on_folders workflow.from_scratch workflow.sources workflow.retraining
+workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
 __init__

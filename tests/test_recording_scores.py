@@ -11,7 +11,7 @@ from test_answers import known_detector
 
 import neurallib as nl
 from neurallib.measures import by_person
-from neurallib.measures.detection import detection_sums
+from neurallib.measures.events import detection_sums
 
 RATE = 100.0
 

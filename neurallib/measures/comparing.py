@@ -10,7 +10,7 @@ import numpy as np
 from neurallib.measures.by_person import Gross, Scored, joined, paired
 from neurallib.measures.classes import class_measures
 from neurallib.measures.denoising import denoising_measures
-from neurallib.measures.detection import detection_measures
+from neurallib.measures.events import detection_measures
 from neurallib.measures.intervals import interval_measures
 from neurallib.measures.ranking import paired_ranking
 from neurallib.measures.tables import check_result

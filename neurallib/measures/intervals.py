@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import names_of, number
 from neurallib.measures.counts import found_measures
-from neurallib.measures.detection import merged
+from neurallib.measures.events import merged
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array, as_numbers
 from neurallib.signals.recording_parts import events_of

@@ -9,9 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.measures.auroc import Auroc, area, average_precision
-from neurallib.measures.counts import by_class, f1, mean_told, yes_or_no
+from neurallib.measures.counts import as_thresholds, at_thresholds, by_class, f1, mean_told, yes_or_no
 from neurallib.measures.losses import known_labels
-from neurallib.measures.thresholds import as_thresholds, at_thresholds
 from neurallib.sequences import valid_mask
 from neurallib.tasks import Task
 

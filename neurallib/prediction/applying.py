@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.checks import integer
-from neurallib.devices import configure_device
 from neurallib.measures.losses import LossTerms
 from neurallib.models.folding import forward_of
 from neurallib.models.registry import check_weights
-from neurallib.prediction.doubt import check_rate, sums_of
+from neurallib.prediction.certainty import check_rate, sums_of
 from neurallib.prediction.windows import cut, mapped_back
 from neurallib.progress import progress
 from neurallib.sequences import pad
@@ -75,9 +73,9 @@ def answers(
     sums, untold = np.zeros(3), data.handed.untold and "doubt" in state["postprocessing"]["events"]
     for places in progress(batches, enable_progress_bar, unit="batch"):
         if len(places) == 1 and (window := data.cut(places[0])):
-            made = _in_windows(apply, data, places[0], window, task)
+            made = _in_windows(apply, data, places[0], window)
         else:
-            made = _whole(apply, data, places, task)
+            made = _whole(apply, data, places)
         if untold:
             rows = zip(made.outputs(task).numpy(), made.lengths.tolist(), strict=True)
             sums += sums_of(np.concatenate([row[:n] for row, n in rows]))[:, 0]
@@ -87,20 +85,13 @@ def answers(
 
 
 def outputs_and_losses(
-    state: State,
-    data: PreparedData,
-    batch_size: int,
-    raw: bool,
-    gpu_id: int | None,
-    enable_progress_bar: bool,
-    terms: LossTerms | None = None,
+    batches: Iterable[Answers], task: Task, raw: bool, terms: LossTerms | None = None
 ) -> tuple[list[np.ndarray], list[float]]:
-    """The outputs for prepared signals in their order; with `terms` also the loss of each that has a known label."""
-    batch_size, device = integer("batch_size", batch_size), configure_device(gpu_id)
-    task = data.task
+    """The outputs for signals in their order, `raw` for logits; with `terms` also the loss of each that has a known
+    label."""
     outputs: dict[int, np.ndarray] = {}
     losses: dict[int, float] = {}
-    for some in answers(state, data, batch_size, device, enable_progress_bar):
+    for some in batches:
         rows, lengths = (some.logits.cpu() if raw else some.outputs(task)).numpy(), some.lengths.tolist()
         cut = list(rows) if task.seq2one else [row[:n].copy() for row, n in zip(rows, lengths, strict=True)]
         outputs |= zip(some.places, cut, strict=True)
@@ -108,17 +99,18 @@ def outputs_and_losses(
             total, count = terms(some.logits, some.y, some.lengths)
             parts = zip(some.places, total.tolist(), count.tolist(), strict=True)
             losses |= {place: part / n for place, part, n in parts if n}
-    return [outputs[i] for i in range(len(data))], [losses[i] for i in sorted(losses)]
+    return [outputs[i] for i in sorted(outputs)], [losses[i] for i in sorted(losses)]
 
 
-def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> Answers:
+def _whole(apply: Apply, data: PreparedData, places: list[int]) -> Answers:
+    task = data.task
     xs, ys = zip(*(data[i] for i in places), strict=True)
     # One by itself needs no copy, nor torch's way to make a tensor of a list: a tenth of what a short signal takes.
     x, lengths = pad(xs) if len(xs) > 1 else (xs[0][None], torch.full((1,), data.lengths[places[0]]))
     given = [data.given_lengths[i] for i in places]
     logits = apply(x, lengths)
     if not task.seq2one and data.handed.conversion.resamples:
-        rows = [_given_steps(row[:n], m, data, task) for row, n, m in zip(logits, lengths, given, strict=True)]
+        rows = [_given_steps(row[:n], m, data) for row, n, m in zip(logits, lengths, given, strict=True)]
         logits, lengths = pad(rows)
     if len(ys) == 1:
         y = ys[0][None]
@@ -130,29 +122,28 @@ def _whole(apply: Apply, data: PreparedData, places: list[int], task: Task) -> A
     return Answers(places, logits, y.to(logits.device), truth, lengths.to(logits.device), scale)
 
 
-def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Task) -> Answers:
+def _in_windows(apply: Apply, data: PreparedData, i: int, window: int) -> Answers:
     """Windows that overlap by half, each normalized as in training; every step has the answer of the window in whose
     middle it lies, and a model of one output a signal the mean of all."""
-    x, y = data[i]
-    n_steps = len(x)
-    of_window = data.preprocessing["target_normalization"] == "signal"
-    windows = cut(0, n_steps, window, max(1, window // 2))
-    warm = warm_up(data.preprocessing["steps"], data.preprocessing["sampling_frequency"])
+    (x, y), task, known = data[i], data.task, data.preprocessing
+    of_window = known["target_normalization"] == "signal"
+    windows = cut(0, len(x), window, max(1, window // 2))
+    warm = warm_up(known["steps"], known["sampling_frequency"])
     parts: list[Tensor] = []
     scales: list[Scale] = []
     size = max(1, MAX_PADDED_STEPS // window)
     for first in range(0, len(windows), size):
         some = windows[first : first + size]
         made: list[tuple[np.ndarray, Scale | None]] = []
-        if by_window(data.preprocessing):
+        if by_window(known):
             starts = [one.begin(warm) for one in some]
             given = [(x[a : one.stop].numpy(), before) for one, (a, before) in zip(some, starts, strict=True)]
-            made = as_inputs(given, data.preprocessing)
+            made = as_inputs(given, known)
         xs = [values for values, _ in made] or [x[one.start : one.stop].numpy() for one in some]
         logits = apply(torch.from_numpy(np.stack(xs)), torch.full((len(some),), window))
         for k, (one, rows) in enumerate(zip(some, logits, strict=True)):
             parts.append(rows if task.seq2one else rows[one.low - one.start : one.high - one.start])
-            if of_window and (scale := target_scale(made[k][1], data.preprocessing)):
+            if of_window and (scale := target_scale(made[k][1], known)):
                 scales.append(Scale(*(np.broadcast_to(part, parts[-1].shape) for part in scale)))
     logits = torch.stack(parts).mean(dim=0) if task.seq2one else torch.cat(parts)
     n_given = data.given_lengths[i]
@@ -164,14 +155,14 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int, task: Tas
     elif scale is not None:
         scale = scale.over_steps(1 + logits.dim())
     if not task.seq2one and data.handed.conversion.resamples:
-        logits = _given_steps(logits, n_given, data, task)
+        logits = _given_steps(logits, n_given, data)
     lengths = torch.tensor([n_given], device=logits.device)
     return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
 
 
-def _given_steps(logits: Tensor, n_given: int, data: PreparedData, task: Task) -> Tensor:
+def _given_steps(logits: Tensor, n_given: int, data: PreparedData) -> Tensor:
     """Logits [n, K] for the steps that were handed in."""
-    values = mapped_back(logits.cpu().numpy(), n_given, data.handed.conversion.rate, task)
+    values = mapped_back(logits.cpu().numpy(), n_given, data.handed.conversion.rate, data.task)
     return torch.from_numpy(values.astype(np.float32)).to(logits.device)
 
 

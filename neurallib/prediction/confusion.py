@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from neurallib.architectures import check_state
-from neurallib.checks import integer
-from neurallib.devices import configure_device
-from neurallib.measures.delays import check_delay
 from neurallib.measures.metrics import Metrics
 from neurallib.names import helped_by, hinted
-from neurallib.prediction.applying import answers
+from neurallib.prediction.applying import Answers
 from neurallib.prediction.evaluation import evaluate
 from neurallib.prediction.sharing import of_each_share
-from neurallib.signals.manifest import handed_of
-from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data
 from neurallib.state import State
 from neurallib.tasks import describe
@@ -131,26 +126,20 @@ def threshold_curves(
     return _metrics("threshold_curves", **dict(locals())).curves()
 
 
-def _metrics(
-    what: str, state: State, data: Data, batch_size: int, gpu_id: int | None, enable_progress_bar: bool,
-    threshold: ArrayLike = 0.5, **said: Any,
-) -> Metrics:  # fmt: skip
+def _metrics(what: str, state: State, data: Data, threshold: ArrayLike = 0.5, **options: Any) -> Metrics:
     """What the metrics of a classification have seen of data."""
-    integer("batch_size", batch_size)
-    device, state = configure_device(gpu_id), check_state(state)
+    state = check_state(state)
     task = describe(state)
     if task.kind == "regression":
         raise ValueError("this state does regression; expected a classification, which has classes to confuse.")
     metrics = Metrics(task, threshold)
 
-    def seen(prepared: PreparedData, bar: bool) -> Metrics:
-        check_delay(state, prepared)
-        for some in answers(state, prepared, batch_size, device, bar):
+    def seen(batches: Iterator[Answers]) -> Metrics:
+        for some in batches:
             metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
         return metrics
 
-    handed, shown = handed_of(state, data, **said), {"enable_progress_bar": enable_progress_bar}
-    metrics, *others = of_each_share(what, state, data, "data", True, handed, seen, **shown)
+    metrics, *others = of_each_share(what, state, data, True, seen, **options)
     for other in others:
         metrics.add(other)
     return metrics

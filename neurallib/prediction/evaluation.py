@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,16 +13,13 @@ from torch import Tensor
 from neurallib.architectures import check_state
 from neurallib.checks import choice, integer
 from neurallib.devices import configure_device
-from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
 from neurallib.names import helped_by, hinted
-from neurallib.prediction.applying import answers, outputs_and_losses
+from neurallib.prediction.applying import Answers, answers, outputs_and_losses
 from neurallib.prediction.sharing import of_each_share
-from neurallib.signals.conversion import Handed
 from neurallib.signals.manifest import handed_of
-from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Data, Signals, as_items, in_blocks
 from neurallib.state import State
@@ -103,22 +100,21 @@ def evaluate(
     >>> sorted(measured)[:6]
     ['accuracy', 'auroc', 'average_precision', 'balanced_accuracy', 'baseline_accuracy', 'calibration_error']
     """
-    integer("batch_size", batch_size)
-    device, state = configure_device(gpu_id), check_state(state)
-    handed = handed_of(state, data, sampling_frequency, channels, units)
+    state = check_state(state)
     task = describe(state)
     terms, metrics = loss_terms(state), Metrics(task, threshold)
 
-    def measured(prepared: PreparedData, bar: bool) -> tuple[Tensor, Metrics]:
-        check_delay(state, prepared)
+    def measured(batches: Iterator[Answers]) -> tuple[Tensor, Metrics]:
         sums = torch.zeros(2, dtype=torch.float64)
-        for some in answers(state, prepared, batch_size, device, bar):
+        for some in batches:
             sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])
             metrics.update(some.outputs(task), some.truth, some.lengths.cpu())
         return sums, metrics
 
-    reading: dict[str, Any] = {"memory_budget": memory_budget, "enable_progress_bar": enable_progress_bar}
-    (sums, metrics), *others = of_each_share("evaluate", state, data, "data", True, handed, measured, **reading)
+    (sums, metrics), *others = of_each_share(
+        "evaluate", state, data, True, measured, batch_size=batch_size, gpu_id=gpu_id, memory_budget=memory_budget,
+        enable_progress_bar=enable_progress_bar, sampling_frequency=sampling_frequency, channels=channels, units=units,
+    )  # fmt: skip
     for more, other in others:
         sums = sums + more
         metrics.add(other)
@@ -179,15 +175,12 @@ def predict(
     """
     choice("output", output, ("probabilities", "logits"))
     state = check_state(state)
-    handed = handed_of(state, signals, sampling_frequency, channels, units)
-
-    def outputs(prepared: PreparedData, bar: bool) -> list[np.ndarray]:
-        return outputs_and_losses(state, prepared, batch_size, output == "logits", gpu_id, bar)[0]
-
     parts = of_each_share(
-        "predict", state, signals, "signals", False, handed, outputs, enable_progress_bar=enable_progress_bar
-    )
-    return [one for part in parts for one in part]
+        "predict", state, signals, False, partial(outputs_and_losses, task=describe(state), raw=output == "logits"),
+        batch_size=batch_size, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar,
+        sampling_frequency=sampling_frequency, channels=channels, units=units,
+    )  # fmt: skip
+    return [one for outputs, _ in parts for one in outputs]
 
 
 @hinted
@@ -238,19 +231,17 @@ def iter_predict(
     """
     choice("output", output, ("probabilities", "logits"))
     integer("batch_size", batch_size)
-    configure_device(gpu_id)
-    state = check_state(state)
+    device, state = configure_device(gpu_id), check_state(state)
     check_weights(state)
-    handed = handed_of(state, signals, sampling_frequency, channels, units)
-    items = as_items(signals, "signals", handed.conversion.n_given or describe(state).n_features, False, keep=False)
-    return _one_by_one(state, in_blocks(items, batch_size), batch_size, output == "logits", gpu_id, handed)
+    handed, task = handed_of(state, signals, sampling_frequency, channels, units), describe(state)
+    items = as_items(signals, "signals", handed.conversion.n_given or task.n_features, False, keep=False)
 
+    def one_by_one() -> Iterator[np.ndarray]:
+        first, told = 0, set[str]()
+        for block in in_blocks(items, batch_size):
+            prepared = prepare_handed(state, block, "signals", False, handed, first=first, told=told)
+            batches = answers(state, prepared, batch_size, device, False)
+            yield from outputs_and_losses(batches, task, output == "logits")[0]
+            first += len(block)
 
-def _one_by_one(
-    state: State, blocks: Iterator[Any], batch_size: int, raw: bool, gpu_id: int | None, handed: Handed
-) -> Iterator[np.ndarray]:
-    first, told = 0, set[str]()
-    for block in blocks:
-        prepared = prepare_handed(state, block, "signals", False, handed, first=first, told=told)
-        yield from outputs_and_losses(state, prepared, batch_size, raw, gpu_id, False)[0]
-        first += len(block)
+    return one_by_one()

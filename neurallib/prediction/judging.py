@@ -1,22 +1,27 @@
-"""Recordings scored one by one, each by what it is to be: events, intervals, classes, or a signal without noise."""
+"""Recordings scored one by one, each by what it is to be: events, intervals, classes, or a signal without noise; and
+what of them is not scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from neurallib.measures.classes import confusion, known_pairs
 from neurallib.measures.denoising import denoising_scores, denoising_sums
-from neurallib.measures.detection import SUMS, detection_sums
+from neurallib.measures.events import SUMS, detection_sums
 from neurallib.measures.intervals import Rules, interval_sums
+from neurallib.names import did_you_mean, listing
 from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
-from neurallib.signals.annotations import annotated, beats_of, classes_of, samples_of, tell_if_none
+from neurallib.signals.annotations import annotated, beats_of, classes_of, flutter_of, samples_of, tell_if_none
 from neurallib.signals.people import people_of
-from neurallib.signals.recording_parts import Recording, column_of, events_of, name_of, rows_of
+from neurallib.signals.recording_parts import Recording, column_of, events_of, gaps_of, name_of, rows_of
+from neurallib.warn import warn
 
 Function = Callable[[Recording], Any]
+Stretches = Iterable[tuple[float, float]]  # seconds, from and to
+Skip = Mapping[str, Stretches] | Callable[[Recording], Stretches]
 
 
 class Row(NamedTuple):
@@ -110,3 +115,39 @@ def _who(recording: Recording) -> dict[str, Any]:
     name = name_of(recording)
     who = recording.get("person")
     return {"name": name, "person": name if who is None else people_of([name], [who])[0]}
+
+
+def check_skip(skip: Any) -> None:
+    """Raise unless it says by name, or as a function, what is not scored."""
+    if not (skip is None or isinstance(skip, Mapping) or callable(skip)):
+        expected = "expected {name: [(from, to), ...]} in seconds, or a function of the recording that gives the pairs"
+        raise TypeError(f"skip={skip!r}; {expected}.")
+
+
+def skipped_of(recording: Recording, start: float, flutter: bool, gaps: bool, skip: Skip | None) -> np.ndarray:
+    """Samples int64 [n, 2] from where to where nothing is scored."""
+    rate, name = float(recording["sampling_frequency"]), name_of(recording)
+    duration = len(recording["signal"]) / rate
+    if start >= duration:
+        warn(f"skip_start={start:g}: nothing of {name}, which lasts {duration:g} s, is scored.")
+    seconds: Any = skip(recording) if callable(skip) else (skip or {}).get(name, ())
+    try:
+        given = list(seconds)
+        pairs = np.asarray(given, dtype=np.float64).reshape(len(given), 2)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"skip of {name} is {seconds!r}; expected pairs of seconds, such as [(60, 90)].") from error
+    wrong = ~((pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 0] < duration))
+    if wrong.any():
+        low, high = pairs[wrong][0]
+        raise ValueError(f"skip of {name} is from {low:g} to {high:g} s; expected rising seconds within {duration:g}.")
+    stretches = [[[0, round(start * rate)]], np.rint(pairs * rate).astype(np.int64).tolist()]
+    stretches += [flutter_of(recording).tolist()] if flutter else []
+    stretches += [gaps_of(recording).tolist()] if gaps else []
+    return np.array([pair for some in stretches for pair in some], np.int64).reshape(-1, 2)
+
+
+def check_skipped_names(skip: Skip | None, names: list[str]) -> None:
+    """A warning if what is to be skipped is of other recordings altogether."""
+    if isinstance(skip, Mapping) and skip and not set(skip) & set(names):
+        hint = did_you_mean(str(next(iter(skip))), names)
+        warn(f"skip names {listing(map(str, skip))}, which no recording is called: nothing is skipped.{hint}")

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurallib.prediction.certainty import in_blocks, part_steps, sure_events
-from neurallib.prediction.doubt import doubt_of, sums_of
+from neurallib.prediction.certainty import doubt_of, in_blocks, part_steps, sums_of, sure_events
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.windows import without_holes
 from neurallib.signals.recording_parts import Recording, of_channel

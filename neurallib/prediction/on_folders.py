@@ -12,7 +12,6 @@ from torch import Tensor
 
 from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
-from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import loss_terms
 from neurallib.names import helped_by, hinted
 from neurallib.prediction.applying import outputs_and_losses
@@ -21,10 +20,9 @@ from neurallib.prediction.sharing import of_each_share
 from neurallib.processes import place, together
 from neurallib.signals.arrays import as_numbers, write_array
 from neurallib.signals.folders import open_folder
-from neurallib.signals.manifest import handed_of
-from neurallib.signals.prepared import PreparedData
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.tasks import describe
 from neurallib.warn import dispensable
 
 PathLike = str | Path
@@ -113,14 +111,12 @@ def test_on_test_set(
     if save_predictions and directory is not None and not directory.is_dir():
         raise FileNotFoundError(f"save_predictions=True, but the checkpoints directory {directory} does not exist.")
     folder = open_folder(path_x, path_y, "test", all_samples=all_samples, samples=samples)
-    handed = handed_of(state, folder, sampling_frequency, channels, units)
-    terms = loss_terms(state)
-
-    def both(prepared: PreparedData, bar: bool) -> tuple[list[np.ndarray], list[float]]:
-        check_delay(state, prepared)
-        return outputs_and_losses(state, prepared, batch_size, False, gpu_id, bar, terms)
-
-    parts = of_each_share("testing", state, folder, "data", True, handed, both, enable_progress_bar=enable_progress_bar)
+    parts = of_each_share(
+        "testing", state, folder, True,
+        partial(outputs_and_losses, task=describe(state), raw=False, terms=loss_terms(state)), batch_size=batch_size,
+        gpu_id=gpu_id, enable_progress_bar=enable_progress_bar, sampling_frequency=sampling_frequency,
+        channels=channels, units=units,
+    )  # fmt: skip
     predictions: list[Any] = [one for outputs, _ in parts for one in outputs]
     if post_process_fn is not None:
         predictions = list(map(post_process_fn, predictions))

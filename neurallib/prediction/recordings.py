@@ -17,13 +17,12 @@ from neurallib.devices import configure_device
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
 from neurallib.measures.comparing import gross_of
-from neurallib.measures.detection import SUMS, detection_measures
+from neurallib.measures.events import SUMS, detection_measures
 from neurallib.measures.intervals import Rules, rules_of
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
 from neurallib.prediction.answered import ANSWERED, answer_of_state, tasks_of
-from neurallib.prediction.judging import Function, Judge, Row
-from neurallib.prediction.skipping import Skip, check_skip, check_skipped_names, skipped_of
+from neurallib.prediction.judging import Function, Judge, Row, Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
 from neurallib.signals.annotations import check_annotated, looked_for, mean_beats, tell_unwanted, unwanted
 from neurallib.signals.recording_parts import Recording, as_recording

@@ -1,19 +1,21 @@
-"""Data that processes share among them: each prepares and answers its own part, and all get the whole."""
+"""Data prepared and answered, which processes share among them: each answers its own part, and all get the whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from neurallib.checks import boolean
+from neurallib.checks import boolean, integer
+from neurallib.devices import configure_device
 from neurallib.functions import weights_sum
+from neurallib.measures.delays import check_delay
+from neurallib.prediction.applying import Answers, answers
 from neurallib.processes import place, share, together
-from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.prepared import PreparedData
+from neurallib.signals.manifest import handed_of
 from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Part, as_items
 from neurallib.signals.targets import check_known
@@ -27,36 +29,46 @@ def of_each_share(
     what: str,
     state: State,
     data: Any,
-    name: str,
     has_targets: bool,
-    handed: Handed,
-    work: Callable[[PreparedData, bool], T],
+    work: Callable[[Iterator[Answers]], T],
     *,
-    enable_progress_bar: bool = False,
+    batch_size: int,
+    gpu_id: int | None,
+    enable_progress_bar: bool,
+    sampling_frequency: float | None,
+    channels: Sequence[str] | None,
+    units: Sequence[str] | str | None,
     **reading: Any,
 ) -> list[T]:
-    """What `work` makes of prepared data: of all of them, or, in a process group, of each process's share, in order.
+    """What `work` makes of the answers for data: for all of them, or, in a process group, for each process's share, in
+    order.
 
-    `what` is the caller's name, `work` a function (prepared, enable_progress_bar) -> what can be pickled; all else is
-    as `prepare_handed` takes it, in all processes the same state, and as many data. Raised in all processes is what
-    preparing or `work` raised, of the first signals where it did, and RuntimeError if a process ended, or was given
-    another state or other data.
+    `what` is the caller's name, `work` a function of the batches of answers that gives what can be pickled; all else is
+    as `evaluate` and `prepare_handed` take it, in all processes the same state, and as many data. Raised in all
+    processes is what preparing or `work` raised, of the first signals where it did, and RuntimeError if a process
+    ended, or was given another state or other data.
     """
-    rank, size = place()
+    integer("batch_size", batch_size)
+    device, handed = configure_device(gpu_id), handed_of(state, data, sampling_frequency, channels, units)
+    (rank, size), name = place(), "data" if has_targets else "signals"
     bar = boolean("enable_progress_bar", enable_progress_bar) and rank == 0
+
+    def of_prepared(some: Any, **more: Any) -> tuple[Any, T]:
+        prepared = prepare_handed(state, some, name, has_targets, handed, enable_progress_bar=bar, **more, **reading)
+        if has_targets:
+            check_delay(state, prepared)
+        return prepared.class_counts, work(answers(state, prepared, batch_size, device, bar))
+
     if size == 1:
-        return [work(prepare_handed(state, data, name, has_targets, handed, enable_progress_bar=bar, **reading), bar)]
+        return [of_prepared(data)[1]]
 
     def of_share() -> tuple[tuple[int, int], Any, list[T]]:
         items = as_items(data, name, handed.conversion.n_given or describe(state).n_features, has_targets)
         own, mark = share(len(items)), (len(items), weights_sum(state["weights"]))
         if not own:
             return mark, 0, []
-        prepared = prepare_handed(
-            state, _cut(items, own), name, has_targets, handed, enable_progress_bar=bar, first=own.start, whole=False,
-            **reading,
-        )  # fmt: skip
-        return mark, prepared.class_counts, [work(prepared, bar)]
+        counts, made = of_prepared(_cut(items, own), first=own.start, whole=False)
+        return mark, counts, [made]
 
     marks, counts, results = zip(*together(what, of_share), strict=True)
     if len(set(marks)) > 1:

@@ -16,9 +16,8 @@ from neurallib.models.folding import fold_of
 from neurallib.models.gru_forward import gru_going_on
 from neurallib.models.network import Network, weights_of
 from neurallib.names import hinted
-from neurallib.prediction.carries import check_carry
+from neurallib.prediction.stream_checks import check_carry, check_said, check_streamable
 from neurallib.prediction.stream_events import new_events, next_events
-from neurallib.prediction.streamable import check_said, check_streamable
 from neurallib.signals.arrays import as_numbers
 from neurallib.signals.normalization import Scale, signal_scale, target_scale
 from neurallib.state import State

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.checks import choice, number
-from neurallib.measures.class_weights import decided_class_weight, tell_absent
 from neurallib.measures.delays import check_delay
+from neurallib.measures.losses import decided_class_weight, tell_absent
 from neurallib.models.folding import fold_of
 from neurallib.names import listing
 from neurallib.signals.augmentation import Augmentation, as_augmentation

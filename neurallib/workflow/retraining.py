@@ -1,27 +1,36 @@
-"""Retraining, on folders of .npy files, from a checkpoints directory or a repository on the hub."""
+"""Retraining, on folders of .npy files: what it begins with, a checkpoints directory or a repository on the hub, and
+what a state beside that changes of it."""
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurallib.architectures import check_state
+import numpy as np
+
+from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.measures.losses import Loss
+from neurallib.models.registry import check_weights
 from neurallib.names import helped_by
 from neurallib.signals.augmentation import Augment
-from neurallib.state import State
+from neurallib.state import Postprocessing, Preprocessing, State, changed, new_postprocessing, new_preprocessing
+from neurallib.storage.checkpoints import load_checkpoint
+from neurallib.tasks import task_kind
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
+from neurallib.warn import warn
 from neurallib.workflow.from_scratch import train_from_scratch
 from neurallib.workflow.on_folders import PathLike, check_options, train_on_folders, validate_training_context
-from neurallib.workflow.sources import source_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers import Logger
     from pytorch_lightning.strategies import Strategy
+
+_ARGUMENTS = ("sampling_frequency", "channels", "units", "normalization", "target_normalization")  # of retrain
 
 
 @helped_by(train_from_scratch)
@@ -137,6 +146,66 @@ def retrain(
     validate_training_context(True, checkpoints_directory, hugging_face_model)
     if state is not None:
         state = check_state(state)
-    source = source_of(state, checkpoints_directory, hugging_face_model)
+    source = _source(checkpoints_directory, hugging_face_model)
     of_source = ("state", "checkpoints_directory", "hugging_face_model")
-    return train_on_folders(source, **{name: given[name] for name in given if name not in of_source})
+    options = {name: given[name] for name in given if name not in of_source}
+    return train_on_folders(source if state is None else _with_hparams_of(state, source), **options)
+
+
+def _source(checkpoints_directory: PathLike | None, hugging_face_model: str | None) -> State:
+    if checkpoints_directory is not None:
+        return load_checkpoint(checkpoints_directory)
+    from neurallib.storage.hub import load_from_hub
+
+    return load_from_hub(str(hugging_face_model))
+
+
+def _with_hparams_of(state: State, source: State) -> State:
+    """The source's weights and history under another state's hyperparameters, which must fit the weights."""
+    of_state, of_source = (
+        f"{each['architecture']} for {'regression' if task_kind(each['hparams']) == 'regression' else 'classification'}"
+        for each in (state, source)
+    )
+    if of_state != of_source:
+        way = "train_from_scratch(reuse_layers(state, load_checkpoint(...), layers), ...) begins with its layers"
+        raise ValueError(f"state is a {of_state}, its source a {of_source}: {way}.")
+    merged = changed(
+        source,
+        hparams=dict(state["hparams"]),
+        frozen=list(state["frozen"] or source["frozen"]),
+        preprocessing=_preprocessing_of(state, source),
+        postprocessing=_postprocessing_of(state, source),
+    )
+    check_weights(merged, "the source's weights")
+    for name in ARCHITECTURES[state["architecture"]].implied:
+        said, layers = merged["hparams"][name], merged["hparams"]["bidir_per_layer"]
+        if said != source["hparams"][name] and said not in layers:
+            raise ValueError(
+                f"state['hparams'][{name!r}]={said}, its source's is {source['hparams'][name]}: the weights are "
+                f"of bidir_per_layer={layers}."
+            )
+    return merged
+
+
+def _preprocessing_of(state: State, source: State) -> Preprocessing:
+    """The source's preprocessing, and the state's where the source says nothing."""
+    known, own = copy.deepcopy((dict[str, Any](source["preprocessing"]), dict[str, Any](state["preprocessing"])))
+    for name, said in own.items():
+        if known[name] is None and name != "residual":  # without which nothing was added
+            known[name] = said
+        elif said is not None and not np.array_equal(known[name], said):
+            way = "Leave it None in the state" + "; what is to change is an argument of retrain" * (name in _ARGUMENTS)
+            raise ValueError(
+                f"state['preprocessing'][{name!r}]={repr(said)[:80]}, its source's is {repr(known[name])[:80]}: the "
+                f"weights learnt with that. {way}."
+            )
+    return new_preprocessing(known)
+
+
+def _postprocessing_of(state: State, source: State) -> Postprocessing:
+    """The source's postprocessing, and the state's where it says something; a warning tells where both do."""
+    known, own = copy.deepcopy((dict[str, Any](source["postprocessing"]), dict[str, Any](state["postprocessing"])))
+    for name, said in own.items():
+        if said and known[name] and said != known[name]:
+            warn(f"{name} of the state are taken, {repr(said)[:80]}; its source's are {repr(known[name])[:80]}.")
+    return new_postprocessing(known | {name: said for name, said in own.items() if said})
