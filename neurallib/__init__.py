@@ -153,12 +153,12 @@ if TYPE_CHECKING:
     from neurallib.measures.denoising import denoising_scores
     from neurallib.measures.comparing import compare_recordings
     from neurallib.prediction.recordings import evaluate_recordings
-    from neurallib.plots_recordings import plot_recording
-    from neurallib.plots_scores import plot_agreement, plot_record_scores
-    from neurallib.plots_classes import plot_confusion, plot_curves
-    from neurallib.plots import plot_prediction
-    from neurallib.plots_losses import plot_losses
-    from neurallib.prediction.on_folders import test_on_single_signal, test_on_test_set
+    from neurallib.plots.recordings import plot_recording
+    from neurallib.plots.scores import plot_agreement, plot_record_scores
+    from neurallib.plots.classes import plot_confusion, plot_curves
+    from neurallib.plots.predictions import plot_prediction
+    from neurallib.plots.losses import plot_losses
+    from neurallib.prediction.testing import test_on_single_signal, test_on_test_set
     from neurallib.training.resuming import find_unfinished
     from neurallib.workflow.on_folders import validate_training_context
     from neurallib.workflow.from_scratch import train_from_scratch
@@ -207,12 +207,12 @@ _LATER = {
     "measures.denoising": "denoising_scores",
     "measures.comparing": "compare_recordings",
     "prediction.recordings": "evaluate_recordings",
-    "plots_recordings": "plot_recording",
-    "plots_scores": "plot_agreement plot_record_scores",
-    "plots_classes": "plot_confusion plot_curves",
-    "plots": "plot_prediction",
-    "plots_losses": "plot_losses",
-    "prediction.on_folders": "test_on_single_signal test_on_test_set",
+    "plots.recordings": "plot_recording",
+    "plots.scores": "plot_agreement plot_record_scores",
+    "plots.classes": "plot_confusion plot_curves",
+    "plots.predictions": "plot_prediction",
+    "plots.losses": "plot_losses",
+    "prediction.testing": "test_on_single_signal test_on_test_set",
     "workflow.on_folders": "validate_training_context",
     "training.resuming": "find_unfinished",
     "workflow.from_scratch": "train_from_scratch",

@@ -20,7 +20,7 @@ from hub_client import Client  # noqa: E402
 from hub_server import Hub, running_hub  # noqa: E402
 
 from neurallib.files import atomic_write  # noqa: E402
-from neurallib.plots_losses import plot_losses  # noqa: E402
+from neurallib.plots.losses import plot_losses  # noqa: E402
 from neurallib.training import saving  # noqa: E402
 
 # The same examples in every run, and no failure because the machine is busy.

@@ -34,7 +34,7 @@ models.__init__ models.network models.folding models.gru_forward models.gru mode
     signals.one_rate signals.uneven signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
-plots plots_losses
+plots.__init__ plots.drawing plots.predictions plots.losses
 measures.__init__ measures.losses measures.auroc measures.counts measures.metrics measures.delays
     measures.by_person measures.events measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
@@ -45,15 +45,16 @@ measures.__init__ measures.losses measures.auroc measures.counts measures.metric
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.placing
-    training.isolation training.measuring training.options training.seldom training.divergence training.company
-    training.history training.description training.record training.saving
+    training.isolation training.measuring training.seldom training.divergence training.company
+    training.description training.record training.saving
     training.resuming training.tensorboard training.callbacks training.checkpointing training.replacements
-    training.lightning_given training.lightning training.parts training.train prediction.__init__ prediction.stretches
+    training.options training.lightning training.parts training.train prediction.__init__ prediction.stretches
     prediction.windows prediction.stream_events prediction.certainty prediction.applying prediction.sharing
-    prediction.evaluation prediction.confusion prediction.on_folders prediction.stream_checks prediction.streaming
+    prediction.evaluation prediction.confusion prediction.testing prediction.stream_checks prediction.streaming
     prediction.long_recordings prediction.leads prediction.waves prediction.spikes prediction.r_peaks
     prediction.beat_averages prediction.hum prediction.denoised prediction.answered
-    prediction.judging prediction.recordings plots_recordings plots_scores plots_classes
+    prediction.judging prediction.recordings plots.recordings plots.scores
+    plots.classes
 workflow.__init__ workflow.on_folders workflow.from_scratch workflow.retraining
     workflow.cross_validation
 search.__init__ search.trials search.grid
@@ -165,11 +166,11 @@ def test_imports_only_go_down() -> None:
     [
         ("files.py", "from neurallib.training.train import train", "files imports training.train"),
         ("files.py", "import neurallib.training.train", "files imports training.train"),
-        ("files.py", "from neurallib import plots", "files imports plots"),
+        ("files.py", "from neurallib import plots", "files imports plots.__init__"),
         ("files.py", "from neurallib import train", "files imports __init__"),
-        ("files.py", "def f() -> None:\n    from . import plots", "files imports plots"),
-        ("tasks.py", "from .plots import plot_losses", "tasks imports plots"),
-        ("rooms/low.py", "from neurallib.plots import plot_losses", "rooms.low has no floor"),
+        ("files.py", "def f() -> None:\n    from . import plots", "files imports plots.__init__"),
+        ("tasks.py", "from .plots.losses import plot_losses", "tasks imports plots.losses"),
+        ("rooms/low.py", "from neurallib.plots.losses import plot_losses", "rooms.low has no floor"),
     ],
 )
 def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_wrong_import_is_seen(place: str, line: str, told: str, tmp_path: Path
 HEAVY = {
     "pytorch_lightning": {
         "training.lightning", "training.callbacks", "training.checkpointing", "training.replacements",
-        "training.lightning_given",
+        "training.options",
     },
     "numba": {"recurrence.compiling", "recurrence.kernel", "recurrence.products", "recurrence.vectors"},
     "llvmlite": {"recurrence.compiling", "recurrence.vectors"},

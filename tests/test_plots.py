@@ -11,8 +11,8 @@ import torch
 from cases import Case, data, make_state
 
 import neurallib as nl
-from neurallib.plots import plot_prediction
-from neurallib.plots_losses import plot_losses
+from neurallib.plots.predictions import plot_prediction
+from neurallib.plots.losses import plot_losses
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 40])
@@ -179,7 +179,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
 
 def test_drawing_needs_no_pyplot() -> None:
     code = (
-        "import sys; from neurallib.plots_losses import plot_losses; assert 'matplotlib' not in sys.modules; "
+        "import sys; from neurallib.plots.losses import plot_losses; assert 'matplotlib' not in sys.modules; "
         "plot_losses([1], [1]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     root = str(Path(__file__).parent.parent)

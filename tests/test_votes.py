@@ -29,7 +29,7 @@ def known_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def answers_of(state: Any, recording: Any, *_: Any) -> long_recordings.Answers:
         rows = np.asarray(recording["signal"][0:N_STEPS])
-        return long_recordings.Answers(iter([(Window(0, N_STEPS, 0, N_STEPS), rows)]), [], N_STEPS, {})
+        return long_recordings.Answers(iter([(Window(0, N_STEPS, 0, N_STEPS), rows)]), N_STEPS, {})
 
     monkeypatch.setattr(leads, "answers_of", answers_of)
 

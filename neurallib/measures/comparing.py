@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def compare_recordings(
         raise ValueError(f"a and b are of different recordings: {listing(alone)} in one alone, or one comes twice.")
     place = {key: i for i, key in enumerate(keys[1])}
     order = [place[key] for key in keys[0]]
-    gross = gross_of(a)
+    gross = gross_of(a["task"], a.get("names"))
     _tell_if_unlike(a, b, order)
     both_rank = all(side.get("ranked") is not None for side in (a, b))
     told: dict[str, Any] = paired_ranking(a, b, n_resamples, seed) if both_rank else {}
@@ -90,15 +91,13 @@ def compare_recordings(
     return told | {"people": len(set(sides[0].people)), "table": _table(told)}
 
 
-def gross_of(result: Mapping[str, Any]) -> Gross:
-    """How the sums of a result become its measures."""
+def gross_of(task: str, names: Any = None) -> Gross:
+    """How the sums of a task become its measures; `names` are those of classes or values."""
     kinds: dict[str, Callable[[np.ndarray], Any]] = {
         "events": detection_measures, "intervals": interval_measures, "denoising": denoising_measures,
+        "classes": partial(class_measures, names=names), "values": partial(value_measures, names=names),
     }  # fmt: skip
-    named = {"classes": class_measures, "values": value_measures}
-    if result["task"] in named:
-        return lambda sums: named[result["task"]](sums, result["names"])
-    return kinds[result["task"]]
+    return kinds[task]
 
 
 def _tell_if_unlike(a: Mapping[str, Any], b: Mapping[str, Any], order: list[int]) -> None:

@@ -4,7 +4,7 @@ that are not to be scored."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -129,9 +129,14 @@ def peak_scores(
     errors = np.abs(true_samples[i] - found_samples[j]) * (1000 / sampling_frequency)
     return {
         **{name: float(value) for name, value in found_measures(*counts).items()},
-        **dict(zip(("true_positives", "false_positives", "false_negatives"), counts, strict=True)),
+        **counts_of(counts),
         "mean_absolute_error_ms": float(errors.mean()) if len(i) else math.nan,
     }
+
+
+def counts_of(sums: Iterable[float]) -> dict[str, int]:
+    """Of sums that begin with them the pairs, what was found for none, and what was not found, by their names."""
+    return {name: int(n) for name, n in zip(SUMS[:3], sums, strict=False)}
 
 
 def detection_sums(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from neurallib.checks import names_of, number
 from neurallib.measures.counts import found_measures
-from neurallib.measures.events import merged
+from neurallib.measures.events import counts_of, merged
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array, as_numbers
 from neurallib.signals.recording_parts import events_of
@@ -123,8 +123,7 @@ def interval_scores(
     if (last := max(side.max(initial=0.0) for side in (a, b))) > length + 1:
         raise ValueError(f"duration={duration!r}; the last interval ends at {last:g} s: expected all of the recording.")
     sums = interval_sums(a, b, length, np.zeros((0, 2)), rules)
-    counts = {name: int(sums[i]) for i, name in enumerate(("true_positives", "false_positives", "false_negatives"))}
-    return {name: float(value) for name, value in found_measures(*sums).items()} | counts
+    return {name: float(value) for name, value in found_measures(*sums).items()} | counts_of(sums)
 
 
 def rules_of(

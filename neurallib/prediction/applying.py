@@ -26,7 +26,7 @@ from neurallib.tasks import Task, activate
 Apply = Callable[[Tensor, Tensor], Tensor]
 
 
-class Answers(NamedTuple):
+class AnsweredBatch(NamedTuple):
     """What a network says of some signals, as many steps as they were handed in with."""
 
     places: list[int]  # of the signals in the data
@@ -63,7 +63,7 @@ def applied(state: State, device: torch.device) -> Apply:
 
 def answers(
     state: State, data: PreparedData, batch_size: int, device: torch.device, enable_progress_bar: bool
-) -> Iterator[Answers]:
+) -> Iterator[AnsweredBatch]:
     """Batches of similar length, the longest first. A signal that is taken in windows comes by itself. Where nobody
     says their rate, a word at the end if it may be another."""
     apply, task = applied(state, device), data.task
@@ -85,7 +85,7 @@ def answers(
 
 
 def outputs_and_losses(
-    batches: Iterable[Answers], task: Task, raw: bool, terms: LossTerms | None = None
+    batches: Iterable[AnsweredBatch], task: Task, raw: bool, terms: LossTerms | None = None
 ) -> tuple[list[np.ndarray], list[float]]:
     """The outputs for signals in their order, `raw` for logits; with `terms` also the loss of each that has a known
     label."""
@@ -102,7 +102,7 @@ def outputs_and_losses(
     return [outputs[i] for i in sorted(outputs)], [losses[i] for i in sorted(losses)]
 
 
-def _whole(apply: Apply, data: PreparedData, places: list[int]) -> Answers:
+def _whole(apply: Apply, data: PreparedData, places: list[int]) -> AnsweredBatch:
     task = data.task
     xs, ys = zip(*(data[i] for i in places), strict=True)
     # One by itself needs no copy, nor torch's way to make a tensor of a list: a tenth of what a short signal takes.
@@ -119,10 +119,10 @@ def _whole(apply: Apply, data: PreparedData, places: list[int]) -> Answers:
     if (scale := data.scales(places)) is not None:
         scale = scale.over_steps(logits.dim())
     truth = data.truth(y, places) if y.numel() else y
-    return Answers(places, logits, y.to(logits.device), truth, lengths.to(logits.device), scale)
+    return AnsweredBatch(places, logits, y.to(logits.device), truth, lengths.to(logits.device), scale)
 
 
-def _in_windows(apply: Apply, data: PreparedData, i: int, window: int) -> Answers:
+def _in_windows(apply: Apply, data: PreparedData, i: int, window: int) -> AnsweredBatch:
     """Windows that overlap by half, each normalized as in training; every step has the answer of the window in whose
     middle it lies, and a model of one output a signal the mean of all."""
     (x, y), task, known = data[i], data.task, data.preprocessing
@@ -157,7 +157,7 @@ def _in_windows(apply: Apply, data: PreparedData, i: int, window: int) -> Answer
     if not task.seq2one and data.handed.conversion.resamples:
         logits = _given_steps(logits, n_given, data)
     lengths = torch.tensor([n_given], device=logits.device)
-    return Answers([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
+    return AnsweredBatch([i], logits[None], y[None].to(logits.device), truth, lengths, scale)
 
 
 def _given_steps(logits: Tensor, n_given: int, data: PreparedData) -> Tensor:

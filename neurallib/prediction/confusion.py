@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from neurallib.architectures import check_state
 from neurallib.measures.metrics import Metrics
 from neurallib.names import helped_by, hinted
-from neurallib.prediction.applying import Answers
+from neurallib.prediction.applying import AnsweredBatch
 from neurallib.prediction.evaluation import evaluate
 from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.sources import Data
@@ -134,7 +134,7 @@ def _metrics(what: str, state: State, data: Data, threshold: ArrayLike = 0.5, **
         raise ValueError("this state does regression; expected a classification, which has classes to confuse.")
     metrics = Metrics(task, threshold)
 
-    def seen(batches: Iterator[Answers]) -> Metrics:
+    def seen(batches: Iterator[AnsweredBatch]) -> Metrics:
         for some in batches:
             metrics.update(some.outputs(task), some.y.cpu(), some.lengths.cpu())
         return metrics

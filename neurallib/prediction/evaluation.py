@@ -17,7 +17,7 @@ from neurallib.measures.losses import loss_terms
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import check_weights
 from neurallib.names import helped_by, hinted
-from neurallib.prediction.applying import Answers, answers, outputs_and_losses
+from neurallib.prediction.applying import AnsweredBatch, answers, outputs_and_losses
 from neurallib.prediction.sharing import of_each_share
 from neurallib.signals.manifest import handed_of
 from neurallib.signals.preparing import prepare_handed
@@ -104,7 +104,7 @@ def evaluate(
     task = describe(state)
     terms, metrics = loss_terms(state), Metrics(task, threshold)
 
-    def measured(batches: Iterator[Answers]) -> tuple[Tensor, Metrics]:
+    def measured(batches: Iterator[AnsweredBatch]) -> tuple[Tensor, Metrics]:
         sums = torch.zeros(2, dtype=torch.float64)
         for some in batches:
             sums += torch.stack([part.sum().double().cpu() for part in terms(some.logits, some.y, some.lengths)])

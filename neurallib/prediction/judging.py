@@ -10,7 +10,7 @@ import numpy as np
 
 from neurallib.measures.classes import confusion, known_pairs
 from neurallib.measures.denoising import denoising_scores, denoising_sums
-from neurallib.measures.events import SUMS, detection_sums
+from neurallib.measures.events import counts_of, detection_sums
 from neurallib.measures.intervals import Rules, interval_sums
 from neurallib.names import did_you_mean, listing
 from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
@@ -59,8 +59,8 @@ class Judge(NamedTuple):
         found = as_events(self.answer(recording), recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
         sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
-        counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
-        return Row(_who(recording) | counts, sums, len(true), symbols=events_of(recording)[1])
+        told = _who(recording) | counts_of(sums[0]) | {"hours": float(sums[0, 3])}
+        return Row(told, sums, len(true), symbols=events_of(recording)[1])
 
     def intervals(self, recording: Recording) -> Row:
         """True and found intervals by their overlap."""
@@ -75,9 +75,9 @@ class Judge(NamedTuple):
             raise ValueError(f"names of the intervals are not known; {expected}.")
         found = intervals_of(answer, recording, names, self.outputs)
         sums = interval_sums(true, found, length, self.skipped(recording) / rate, self.rules)
-        counts = {name: int(sums[i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[3])}
+        told = _who(recording) | counts_of(sums) | {"hours": float(sums[3])}
         said = answer.get("name", ()) if isinstance(answer, Mapping) else ()
-        return Row(_who(recording) | counts, sums, len(true), found=said)
+        return Row(told, sums, len(true), found=said)
 
     def classes(self, recording: Recording) -> Row:
         """Classes by sample, or by window of a state that has one output for each."""

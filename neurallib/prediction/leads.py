@@ -37,7 +37,7 @@ def events_of_leads(
     """
     rate = float(recording["sampling_frequency"])
     leads = [  # heard side by side: the progress of one is that of all
-        answers_of(state, of_channel(recording, column), None, None, False, gpu_id, bar and column == columns[0])
+        answers_of(state, of_channel(recording, column), gpu_id, bar and column == columns[0])
         for column in columns
     ]
     rows, n_steps = [without_holes(lead.parts, lead.n_steps, 1) for lead in leads], leads[0].n_steps

@@ -19,7 +19,7 @@ from neurallib.names import hinted
 from neurallib.prediction.applying import applied
 from neurallib.prediction.stream_events import event_settings, events_of
 from neurallib.prediction.streaming import init_stream, stream_step
-from neurallib.prediction.stretches import gaps_between, rows_of, segments_of, signal_of
+from neurallib.prediction.stretches import gaps_between, picked_rows, segments_of, signal_of
 from neurallib.prediction.windows import Window, cut, mapped_back, silenced, without_holes
 from neurallib.progress import progress
 from neurallib.sequences import pad
@@ -42,7 +42,6 @@ class Answers(NamedTuple):
     """Each window of a recording with its answer, in the order of time; and what is told beside them."""
 
     parts: Iterator[tuple[Window, np.ndarray]]
-    windows: list[Window]
     n_steps: int
     told: dict[str, Any]
 
@@ -142,8 +141,9 @@ def predict_recording(
         what = "and a path, where nothing is written" if path is not None else f"of a {task}"
         raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
     recording = as_recording(recording, rated=state["preprocessing"]["sampling_frequency"] is not None)
-    answers = answers_of(state, recording, window, overlap, output == "logits", gpu_id, enable_progress_bar)
-    parts, _, n_steps, told = answers
+    parts, n_steps, told = answers_of(
+        state, recording, gpu_id, enable_progress_bar, window=window, overlap=overlap, raw=output == "logits"
+    )
     if output == "events":
         rate = recording.get("sampling_frequency")
         (events,) = events_of(without_holes(parts, n_steps, 1), n_steps, event_settings(state), rate)
@@ -164,8 +164,8 @@ def predict_recording(
 
 
 def answers_of(
-    state: State, recording: Mapping[str, Any], window: float | None, overlap: float | None, raw: bool,
-    gpu_id: int | None, bar: bool = False,
+    state: State, recording: Mapping[str, Any], gpu_id: int | None, bar: bool, *, window: float | None = None,
+    overlap: float | None = None, raw: bool = False,
 ) -> Answers:  # fmt: skip
     """What `predict_recording` hands over, as it is computed; `raw` for logits, `bar` to show the progress."""
     signal, handed = signal_of(state, recording)
@@ -180,7 +180,7 @@ def answers_of(
     segments = joined(there, longest)
     windows = [own for a, b in segments for own in cut(a, b, size, hop)]
     if (known := state["preprocessing"])["normalization"] == "dataset":
-        some = (rows_of(signal, own.start, own.stop, handed) for own in windows[:: -(-len(windows) // _LOOKED_AT)])
+        some = (picked_rows(signal, own.start, own.stop, handed) for own in windows[:: -(-len(windows) // _LOOKED_AT)])
         inputs = (as_input(handed.conversion.converted(bridged(rows)), known)[0] for rows in some)
         tell_size([spread_of(x, known) for x in inputs], set())
     if goes_on:
@@ -196,7 +196,8 @@ def answers_of(
         "sampling_frequency": recording.get("sampling_frequency"),
         "outputs": state["postprocessing"]["outputs"],
     }
-    return Answers(_counted(parts, windows, bar), windows, len(signal), told)
+    counted = zip(progress(windows, bar, "predicting", unit="window"), parts, strict=True)
+    return Answers((part for _, part in counted), len(signal), told)
 
 
 def _steps(state: State, window: float | None, overlap: float | None, handed: Handed) -> tuple[int, int]:
@@ -232,7 +233,8 @@ def _answers(
         given: list[tuple[np.ndarray, int]] = []
         for window in some:
             begin, before = window.begin(warm, handed.conversion.rate)
-            given.append((handed.conversion.converted(bridged(rows_of(signal, begin, window.stop, handed))), before))
+            rows = bridged(picked_rows(signal, begin, window.stop, handed))
+            given.append((handed.conversion.converted(rows), before))
         made = as_inputs(given, known)
         scales = [None if raw or task.kind != "regression" else target_scale(own, known) for _, own in made]
         padded, lengths = pad([torch.from_numpy(values) for values, _ in made])
@@ -266,23 +268,13 @@ def _going_on(
         if own.low in starts:
             carry, at = init_stream(quiet) | unchanged, own.low
         first = max(own.origin, own.low - longest)  # a piece may end where values are missing
-        there = bridged(rows_of(signal, first, own.high + longest, handed))[own.low - first :][: own.high - own.low]
+        there = bridged(picked_rows(signal, first, own.high + longest, handed))[own.low - first :][: own.high - own.low]
         output, carry = stream_step(network, handed.conversion.converted(there), carry)
         if own.high in ends:
             rest, carry = stream_step(network, None, carry)
             output = np.concatenate([output, rest])
         yield own._replace(low=at, high=at + len(output)), output
         at += len(output)
-
-
-def _counted(
-    parts: Iterable[tuple[Window, np.ndarray]], windows: list[Window], enable: bool
-) -> Iterator[tuple[Window, np.ndarray]]:
-    bar = iter(progress(windows, enable, "predicting", unit="window"))
-    for part in parts:
-        next(bar)
-        yield part
-    next(bar, None)
 
 
 def _written(path: Path, parts: Iterable[tuple[Window, np.ndarray]], n_steps: int, k: int) -> np.ndarray:

@@ -166,9 +166,8 @@ def find_r_peaks(
         if column not in signals_of(recording):
             warn("the channel does nothing but rise, as times and counters do: what is found in it is no event.")
         rate = float(recording["sampling_frequency"])
-        answers = answers_of(state, recording, None, None, False, gpu_id, enable_progress_bar)
-        parts = without_holes(answers.parts, answers.n_steps, 1)
-        (found,) = sure_events(parts, answers.n_steps, settings, rate, doubt, beats=beats)
+        parts, n_steps, _ = answers_of(state, recording, gpu_id, enable_progress_bar)
+        (found,) = sure_events(without_holes(parts, n_steps, 1), n_steps, settings, rate, doubt, beats=beats)
     if doubt is not None and doubt < 2:
         found = beside_neighbours(recording, found, [column, *(lead for lead in leads if lead != column)])
     return snapped(recording, found, snap, polarity, column, asked)

@@ -252,7 +252,7 @@ def _names(known: Task, task: str, names: Sequence[str] | None, has_target: bool
 
 
 def _result(task: str, rows: list[Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:
-    gross = gross_of({"task": task})
+    gross = gross_of(task)
     everything = np.stack([row.sums for row in rows])
     records = [row.told for row in rows]
     if task in ("events", "intervals"):

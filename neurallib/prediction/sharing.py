@@ -12,7 +12,7 @@ from neurallib.checks import boolean, integer
 from neurallib.devices import configure_device
 from neurallib.functions import weights_sum
 from neurallib.measures.delays import check_delay
-from neurallib.prediction.applying import Answers, answers
+from neurallib.prediction.applying import AnsweredBatch, answers
 from neurallib.processes import place, share, together
 from neurallib.signals.folders import SignalFolder
 from neurallib.signals.manifest import handed_of
@@ -30,7 +30,7 @@ def of_each_share(
     state: State,
     data: Any,
     has_targets: bool,
-    work: Callable[[Iterator[Answers]], T],
+    work: Callable[[Iterator[AnsweredBatch]], T],
     *,
     batch_size: int,
     gpu_id: int | None,

@@ -27,7 +27,7 @@ def signal_of(state: State, recording: Mapping[str, Any]) -> tuple[Any, Handed]:
     return signal, handed
 
 
-def rows_of(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
+def picked_rows(signal: Any, start: int, stop: int, handed: Handed) -> np.ndarray:
     """Samples of the recording, [n, C], with the state's channels."""
     return _picked(signal_rows(signal, start, stop), handed)
 

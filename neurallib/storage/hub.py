@@ -13,7 +13,7 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean, text
 from neurallib.files import read_yaml
 from neurallib.names import hinted, listing
-from neurallib.plots_losses import plot_losses
+from neurallib.plots.losses import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS

@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ from torch import Tensor
 from neurallib.state import copy_weights
 from neurallib.training.description import versions
 from neurallib.training.divergence import Watch
-from neurallib.training.history import History, differ
 from neurallib.training.measuring import Measuring
+from neurallib.training.monitoring import History
 from neurallib.training.run import Fit, Run
 from neurallib.training.saving import Saving
 from neurallib.training.schedules import schedule_words
 from neurallib.training.tensorboard import Logs, learning_rates
 from neurallib.warn import warn
 
-_KEPT = ("measured_at", "n_steps", "handed_over", "rates", "best_at")  # of a run that is resumed, beside its history
+_KEPT = (  # of a run that is resumed, beside its history
+    "measured_at", "n_steps", "handed_over", "rates", "best_at", "optimizers", "schedules", "learning_rate",
+    "first_rate",
+)  # fmt: skip
 
 
 class Recorder(Callback):
@@ -41,11 +45,11 @@ class Recorder(Callback):
         self.schedules: list[str] = []
         self.learning_rate = self.first_rate = float("nan")
         self._ran: tuple[Any, Any] = (None, None)
-        self._measured_at = 0
-        self._handed_over = False
-        self._rates: dict[str, float] = {}  # of the epoch, when it began
-        self._best_at: dict[str, int] = {}  # where best.ckpt is of
-        self._run, self._began, self._n_steps = run, time.perf_counter(), 0
+        self.measured_at = self.n_steps = 0  # steps of the optimizer, and those that loggers were told of
+        self.handed_over = False
+        self.rates: dict[str, float] = {}  # of the epoch, when it began
+        self.best_at: dict[str, int] = {}  # where best.ckpt is of
+        self._run, self._began = run, time.perf_counter()
         self._measuring: Measuring | None = None  # of a validation epoch
         self._watch = Watch(run)
         self.saving: Saving | None = None
@@ -60,12 +64,12 @@ class Recorder(Callback):
             self._logs = Logs(trainer.loggers, self._run.state)
         if module.directory is not None and trainer.is_global_zero:
             self.saving = Saving(self._run, module.directory, lambda: self.fit(module.directory, interrupted=True))
-            if self._best_at:  # it may be of a part of an epoch that is now done whole
+            if self.best_at:  # it may be of a part of an epoch that is now done whole
                 self.saving.epoch(self._best_checkpoint(module))
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
-            self._rates = learning_rates(trainer.optimizers[0])
+            self.rates = learning_rates(trainer.optimizers[0])
             self._tell(trainer, module)
 
     def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: Tensor) -> None:
@@ -79,9 +83,9 @@ class Recorder(Callback):
             trainer.callback_metrics["train_loss"] = loss  # what `log` would do, in a hundredth of its time
         if self._on_bar:
             trainer.progress_bar_metrics["train_loss"] = float(loss)
-        if self._logs is not None and trainer.global_step > self._n_steps:
-            self._logs.step(loss, self._n_steps)
-            self._n_steps = trainer.global_step
+        if self._logs is not None and trainer.global_step > self.n_steps:
+            self._logs.step(loss, self.n_steps)
+            self.n_steps = trainer.global_step
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         run = self._run  # measuring takes time: it is done where somebody looks
@@ -99,14 +103,14 @@ class Recorder(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         train, val = module.losses()
         values = self._values(val)
-        self._measured_at = trainer.global_step
-        self._is_best = self.history.add(train, val, copy_weights(module.network.state_dict()), values)
+        self.measured_at = trainer.global_step
+        self._is_best = self.history.add(train, copy_weights(module.network.state_dict()), values)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         key = self._run.monitor.key
         trainer.progress_bar_metrics.update({"val_loss": val, key: values[key]})
         if self._logs is not None:
-            values |= {"train_loss_epoch": train} | self._rates
-            self._logs.epoch(values, trainer.global_step - 1, trainer.current_epoch)
+            told = values | {"train_loss_epoch": train} | self.rates
+            self._logs.epoch(told, trainer.global_step - 1, trainer.current_epoch)
 
     def _values(self, loss: float) -> dict[str, float]:
         metrics = {} if self._measuring is None else self._measuring.values()
@@ -114,14 +118,14 @@ class Recorder(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if self._is_best:
-            self._best_at = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
+            self.best_at = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
         if self.saving is not None:
             self.saving.epoch(self._best_checkpoint(module) if self._is_best else None)
 
     def _best_checkpoint(self, module: Any) -> dict[str, Any]:
         """What Lightning's ModelCheckpoint(save_weights_only=True) would write of the best weights."""
         told = {"pytorch-lightning_version": versions()["pytorch-lightning"], "hyper_parameters": dict(module.hparams)}
-        return self._best_at | told | {"state_dict": self.history.best_weights}
+        return self.best_at | told | {"state_dict": self.history.best_weights}
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         self._trained = copy_weights(module.network.state_dict())
@@ -134,7 +138,7 @@ class Recorder(Callback):
         """
         weights = copy_weights(module.network.state_dict())
         changed = differ(weights, self._trained) and differ(weights, self.history.measured)
-        if (changed or trainer.global_step > self._measured_at) and any(trainer.num_val_batches):
+        if (changed or trainer.global_step > self.measured_at) and any(trainer.num_val_batches):
             self._measure(trainer, module)
             if changed:
                 self._hand_over(module, weights)
@@ -181,8 +185,8 @@ class Recorder(Callback):
             told = f"{value:.4g}; those of epoch {history.best_epoch} had {history.value:.4g}"
             warn(f"the weights that callbacks left, such as averaged ones, have {what} {told}.")
         history.measured = weights
-        history.take(loss, weights, values)
-        self._is_best = self._handed_over = True
+        history.take(weights, values)
+        self._is_best = self.handed_over = True
 
     def _tell(self, trainer: pl.Trainer, module: Any) -> None:
         """Note the optimizer and the schedule that run, with their first learning rates; callbacks may change them."""
@@ -199,13 +203,12 @@ class Recorder(Callback):
             changed = all(running is not ran for ran in self._ran)
             if not told or (changed and told[-1].split(" from epoch ")[0] != words):
                 told.append(f"{words}{later}")
-        self._ran = optimizer_and_schedule(trainer)
+        self._ran = optimizer, schedule
 
     def as_plain(self) -> dict[str, Any]:
         """What the run has come to, in values that a checkpoint can hold."""
-        kept = {name: getattr(self, f"_{name}") for name in _KEPT}
-        told = {name: getattr(self, name) for name in ("optimizers", "schedules", "learning_rate", "first_rate")}
-        return {"history": self.history.as_plain(), "seconds": self._seconds(), **kept, **told}
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return {"history": self.history.as_plain(), "seconds": self._seconds(), **kept}
 
     def take_over(self, plain: dict[str, Any]) -> None:
         """Go on from what `as_plain` gave."""
@@ -213,27 +216,20 @@ class Recorder(Callback):
         self.history.take_over(state.pop("history"))
         self._began -= state.pop("seconds")
         for name, value in state.items():
-            setattr(self, f"_{name}" if name in _KEPT else name, value)
+            setattr(self, name, value)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
 
     def fit(self, directory: Path | None, interrupted: bool) -> Fit:
         """The run so far."""
-        history = self.history
         return Fit(
-            best_weights=history.best_weights,
-            best_epoch=history.best_epoch,
-            validation_loss=history.validation_loss,
-            value=history.value,
-            metrics=list(history.metrics),
-            train_losses=list(history.train_losses),
-            val_losses=list(history.val_losses),
+            history=self.history,
             optimizer="; ".join(self.optimizers),
             schedule="; ".join(self.schedules),
             learning_rate=self.learning_rate,
             first_rate=self.first_rate,
-            handed_over=self._handed_over,
+            handed_over=self.handed_over,
             training_time=self._seconds(),
             interrupted=interrupted,
             directory=directory,
@@ -245,3 +241,9 @@ def optimizer_and_schedule(trainer: pl.Trainer) -> tuple[Any, Any]:
     """The optimizer and the schedule, None where there is none."""
     schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
     return trainer.optimizers[0], schedules[0] if schedules else None
+
+
+def differ(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of float32 weights are not the same, bit by bit (nan is nan)."""
+    first, second = ({name: w.view(torch.int32) for name, w in weights.items()} for weights in (one, other))
+    return first.keys() != second.keys() or any(not torch.equal(first[name], second[name]) for name in first)

@@ -6,7 +6,6 @@ import inspect
 import math
 import signal
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from pytorch_lightning.callbacks import (
     GradientAccumulationScheduler,
     LearningRateFinder,
     ProgressBar,
-    StochasticWeightAveraging,
 )
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -42,7 +40,6 @@ from neurallib.training.replacements import Bar, board, replaced
 from neurallib.training.resuming import Opened
 from neurallib.training.run import Fit, Run
 from neurallib.training.schedules import build_schedule, is_each_step, set_rate_
-from neurallib.warn import warn
 
 
 class _Training(pl.LightningModule):
@@ -124,7 +121,13 @@ class _Training(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         weight: Any = batch.get("weight")  # of a WeightedBatch
-        loss = training_step(self.network, batch, self._loss if weight is None else partial(self._loss, weight=weight))
+
+        def of_run(logits: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
+            total, count = self._terms(logits, y, lengths, weight)
+            self._terms_of_batch = torch.stack([total.detach(), count])
+            return mean_loss(total, count)
+
+        loss = training_step(self.network, batch, of_run)
         if batch_idx * self._world_size + self._rank >= self._n_batches:
             self._terms_of_batch.zero_()  # another process has this batch: it is here to make their number the same
         self.train_total += self._terms_of_batch
@@ -158,11 +161,6 @@ class _Training(pl.LightningModule):
     ) -> None:
         if gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def _loss(self, logits: Tensor, y: Tensor, lengths: Tensor, weight: Tensor | None = None) -> Tensor:
-        total, count = self._terms(logits, y, lengths, weight)
-        self._terms_of_batch = torch.stack([total.detach(), count])
-        return mean_loss(total, count)
 
     def on_validation_epoch_start(self) -> None:
         self._val_total = torch.zeros(2, dtype=torch.float64, device=self.device)
@@ -240,26 +238,11 @@ def fit(run: Run, opened: Opened) -> Fit:
         rank=trainer.global_rank,
         n_processes=trainer.world_size,
     )
-    if interrupted and not result.best_weights:
-        raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
-    if not result.best_weights:
+    if not result.history.best_weights:
+        if interrupted:
+            raise KeyboardInterrupt  # there is nothing to keep, and a search is not to take it for a failed trial
         raise RuntimeError(result.why_nothing(run.monitor.name))
     return result
-
-
-def tell_end(run: Run, result: Fit) -> None:
-    """Warn of a run that ended otherwise than after its last epoch."""
-    if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not result.handed_over:
-        reason = "hands its weights over after the last epoch, which this run did not reach"
-        warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
-    if result.diverged:
-        warn(f"training diverged: {result.diverged}. The best weights before (epoch {result.best_epoch}) are kept.")
-    if result.interrupted:
-        epoch, best = len(result.val_losses) + 1, f"the best weights so far (epoch {result.best_epoch}) are kept"
-        warn(f"training was interrupted in epoch {epoch}: {best}.")
-    if result.cut_at is not None:
-        more = "; resume= goes on from there" if run.save else ""
-        warn(f"max_time ended training at {result.cut_at} of {run.epochs} epochs{more}.")
 
 
 def _trainer(run: Run, opened: Opened, recorder: Recorder) -> pl.Trainer:

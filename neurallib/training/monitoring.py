@@ -1,12 +1,14 @@
-"""The value that a run goes by: which one, and which way is better."""
+"""The value that a run goes by: which one, which way is better, and what its epochs have come to."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from neurallib.checks import choice, is_list
 from neurallib.measures.metrics import Metrics, is_of
@@ -40,6 +42,48 @@ class Monitor(NamedTuple):
     def best_words(self) -> str:
         """What its best value is called."""
         return f"{'lowest' if self.mode == 'min' else 'highest'} validation {self.name}"
+
+
+@dataclass
+class History:
+    """The epochs of a run so far; `add` takes one in."""
+
+    monitor: Monitor
+    train_losses: list[float] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    measured: dict[str, Tensor] = field(default_factory=dict)  # the weights that the last validation loss is of
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_epoch: int = 0  # counted from 1
+    validation_loss: float = math.nan  # of the best weights
+    value: float = math.nan  # what is monitored, of them
+
+    def add(self, train_loss: float, weights: dict[str, Tensor], metrics: dict[str, float]) -> bool:
+        """Take in an epoch, with copies of the weights that were validated and what was measured, "val_loss" too;
+        whether it is the best so far."""
+        best = math.isfinite(metrics["val_loss"]) and self.monitor.is_better(metrics[self.monitor.key], self.value)
+        self.train_losses.append(train_loss)
+        self.val_losses.append(metrics["val_loss"])
+        self.metrics.append(metrics)
+        self.measured = weights
+        if best:
+            self.take(weights, metrics)
+        return best
+
+    def as_plain(self) -> dict[str, Any]:
+        """All of it but the monitor, in values that a checkpoint can hold."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "monitor"}
+
+    def take_over(self, plain: Mapping[str, Any]) -> None:
+        """Be what `as_plain` gave."""
+        for name, value in plain.items():
+            setattr(self, name, value)
+
+    def take(self, weights: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        """Hand these weights over in the end, unless better ones come."""
+        self.best_metrics, self.value = metrics, metrics[self.monitor.key]
+        self.best_weights, self.best_epoch, self.validation_loss = weights, len(self.val_losses), metrics["val_loss"]
 
 
 def as_monitor(given: Any, task: Task, metrics: Mapping[str, Metric]) -> Monitor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -164,17 +164,12 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer of a name or a function; `make_optimizer` says which."""
     _check_known("optimizer", optimizer, OPTIMIZERS, "(network, hparams) -> torch optimizer")
-    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    groups = learning_groups(learning, hparams, rates)
+    groups = _learning_groups(network, hparams, rates)
     if callable(optimizer):
         return _of_function(optimizer, network, hparams, rates)
-    parameters: list[dict[str, Any]] = []
-    for group in groups:
-        named = {"name": group.pattern} if rates else {}
-        parameters.append({"params": [learning[name] for name in group.names], "lr": group.rate} | named)
     kind, settings = OPTIMIZERS[optimizer]
     more: dict[str, Any] = {"lr": hparams["learning_rate"], "fused": boolean("fused", fused)}
-    return kind(parameters, **settings, **more)
+    return kind(groups, **settings, **more)
 
 
 def _check_known(name: str, value: Any, known: Iterable[Any], function: str) -> None:
@@ -206,33 +201,29 @@ def _of_function(
     return made
 
 
-class Group(NamedTuple):
-    """Weights that learn at one rate."""
-
-    pattern: str
-    names: list[str]
-    rate: float
-
-
-def learning_groups(names: Iterable[str], hparams: Hparams, layer_learning_rates: Mapping[str, float]) -> list[Group]:
-    """The weights that learn, by name, in groups: those of each pattern of `layer_learning_rates`, and the others.
+def _learning_groups(
+    network: nn.Module, hparams: Hparams, layer_learning_rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """The parameters that learn, in torch's groups: those of each pattern of `layer_learning_rates`, and the others.
     TypeError or ValueError if there are none, a pattern has none, or a rate is no positive number."""
     if not isinstance(hparams, Mapping) or "learning_rate" not in hparams:
         raise ValueError("hparams has no learning_rate; expected a state's hyperparameters, state['hparams'].")
     if not isinstance(layer_learning_rates, Mapping):
         kind = type(layer_learning_rates).__name__
         raise TypeError(f"layer_learning_rates is a {kind}; expected rates by layer, such as {{'fc_out': 0.01}}.")
+    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     groups: dict[str, list[str]] = {}
-    for name in names:
+    for name in learning:
         pattern = next((pattern for pattern in layer_learning_rates if is_named(name, pattern)), "others")
         groups.setdefault(pattern, []).append(name)
     if not groups:
         raise ValueError("every weight is frozen: nothing is left to train. Unfreeze a layer, or train a new one.")
     if idle := [pattern for pattern in layer_learning_rates if pattern not in groups]:
-        those = known_layers([name for group in groups.values() for name in group], idle[0])
+        those = known_layers(learning, idle[0])
         raise ValueError(f"layer_learning_rates names {listing(idle)}, where no weight is left to learn; of {those}")
     rates = {"others": hparams["learning_rate"]} | dict(layer_learning_rates)
     return [
-        Group(pattern, group, number("learning rate", rates[pattern], 0, low_open=True))
+        {"params": [learning[name] for name in group], "lr": number("learning rate", rates[pattern], 0, low_open=True)}
+        | ({"name": pattern} if layer_learning_rates else {})
         for pattern, group in groups.items()
     ]

@@ -1,18 +1,37 @@
-"""The options of a run, each checked before anything is trained or written."""
+"""The options of a run, each checked before anything is trained or written: the library's own, and what is handed on
+to Lightning: callbacks, loggers, options of its Trainer, among which there are this library's and misspelt ones."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
-from pathlib import Path
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    DeviceStatsMonitor,
+    LambdaCallback,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelPruning,
+    Timer,
+)
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import Strategy
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from neurallib.checks import as_folder, as_path, as_seed, boolean, integer, text
+from neurallib.architectures import ARCHITECTURES
+from neurallib.checks import as_folder, as_seed, boolean, integer, number, text
 from neurallib.devices import configure_device
 from neurallib.measures.metrics import Metrics
 from neurallib.models.registry import build_network
+from neurallib.names import did_you_mean, listing
 from neurallib.signals.manifest import outputs_said
 from neurallib.state import State, changed, new_postprocessing
 from neurallib.tasks import Task, check_names, describe
@@ -20,13 +39,57 @@ from neurallib.training.isolation import isolated
 from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import check_loss, make_optimizer
 from neurallib.training.placing import placement
+from neurallib.training.replacements import plugins_of, replaced
 from neurallib.training.run import Run
 from neurallib.warn import warn
 
+_TRAINER_ARGUMENTS = list(inspect.signature(pl.Trainer).parameters)
+_PLAIN = (int, float, str, list, dict)
+_LOGGING = (LearningRateMonitor, DeviceStatsMonitor)  # callbacks that do nothing but log
+_OBJECTS = {"accelerator", "plugins", "profiler", "strategy"}  # which may be made for one Trainer alone
+_OWN = {
+    "max_epochs": "give epochs",
+    "logger": "give loggers, or enable_tensorboard",
+    "enable_checkpointing": "give save, or call train_from_scratch",
+    "enable_model_summary": "training_info tells efficiency_params",
+    "num_sanity_val_steps": "all data are checked before training",
+    "log_every_n_steps": "every step is logged",
+    "use_distributed_sampler": "processes share the batches out already",
+    "default_root_dir": "give results_directory",
+    "check_val_every_n_epoch": "every epoch ends with validation",
+    "val_check_interval": "every epoch ends with validation",
+    "limit_test_batches": "training tests nothing; evaluate does",
+    "limit_predict_batches": "training predicts nothing; predict does",
+    "barebones": "what it leaves out is left out already",
+}
+_NOT_HERE = {
+    "lr": "learning_rate is a hyperparameter: give it to the factory, or change state['hparams']['learning_rate']",
+    "num_workers": "the process that trains prepares its own batches",
+    "weight_decay": "give optimizer=, a function (network, hparams) that makes an optimizer of torch with it",
+    "early_stopping": "give patience, the epochs to wait for a better one",
+    "criterion": "give loss=, a function (logits, y, lengths) -> scalar",
+    "shuffle": "training signals come in another order each epoch, drawn from seed",
+    "sampler": "sample_weight= tells how much each signal counts",
+    "collate_fn": "signals are padded to the longest of their batch; training_step is for a loop of one's own",
+    "min_max_norm_sig": "it is the original's; normalization='minmax' normalizes each signal, and the state keeps it",
+    "ckpt_path": "resume= goes on with a run, load_checkpoint gives the state of one",
+}
+_LEAST = {"accumulate_grad_batches": 1, "max_steps": -1}  # whole numbers
+_NOT_NONE_OF = {
+    "limit_train_batches": "there would be nothing to train on",
+    "limit_val_batches": "weights are chosen by validation",
+    "max_steps": "there would be no step of the optimizer",
+}
+_OF_A_STATE = {  # hyperparameters that can be changed where the weights are there
+    name: f"of a state that is there it is state['hparams'][{name!r}]"
+    for name in ("learning_rate", "dropout", "model_name")
+} | dict.fromkeys(("task", "num_classes", "multi_label", "n_outputs"), "replace_head changes it of one that is there")
 
-def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `train`'s arguments that a run keeps, under the run's names; TypeError or ValueError if one is wrong by
-    itself, or cannot be used with the state."""
+
+def checked_options(state: State, given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """Those of the arguments of `function`, which is `train`, that a run keeps, under the run's names; TypeError or
+    ValueError if one is wrong by itself, cannot be used with the state, or is nothing that Lightning can do here."""
+    _check_given(given, function)
     for name in ("bucketing", "save", "enable_tensorboard", "enable_progress_bar", "dry_run"):
         boolean(name, given[name])
     for name in ("dataset_name", "trained_for"):
@@ -65,12 +128,122 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
             "gets better."
         )
     kept |= {"metrics": metrics, "monitor": monitor}
-    return kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+    options = kept | checked | {"layer_learning_rates": rates, "device": device, "enable_tensorboard": logs}
+    _check_watched(options, task)
+    _check_trainer(options)
+    return options
 
 
-def as_resume(value: Any) -> bool | Path:
-    """What `train` is given as `resume`, or TypeError."""
-    return value if isinstance(value, bool) else as_path("resume", value)
+def _check_given(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise unless what `function` was given for Lightning is something that it can do here."""
+    _check_callbacks(given["callbacks"], given["layer_learning_rates"])
+    _check_loggers(given["loggers"])
+    if not isinstance(strategy := given["strategy"], (str, Strategy)):
+        raise TypeError(f"strategy={strategy!r}; expected 'auto', 'ddp' or an object of Lightning's Strategy.")
+    check_trainer_options(given["trainer_options"], function)
+    _check_time(given["trainer_options"].get("max_time"))
+    for plugin in plugins_of(given["trainer_options"]):
+        if not isinstance(plugin, (CheckpointIO, ClusterEnvironment, LayerSync, Precision)):
+            raise TypeError(f"plugins holds {plugin!r}; expected objects of Lightning's plugins.")
+
+
+def check_trainer_options(options: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise unless every option, which `function` was given beside its own arguments, is one of Lightning's Trainer
+    that this library leaves to its users; the error names the nearest one, of its own too, or what to give instead."""
+    known = [*inspect.signature(function).parameters, *(name for name in _TRAINER_ARGUMENTS if name not in _OWN)]
+    for name in options:
+        if name in _OWN:
+            raise TypeError(f"{name!r} is set by this library: {_OWN[name]}.")
+        if name in _LEAST:
+            integer(name, options[name], _LEAST[name])
+        if name in _NOT_NONE_OF and not isinstance(options[name], str) and options[name] == 0:
+            raise ValueError(f"{name}={options[name]!r}: {_NOT_NONE_OF[name]}.")
+        if name == "gradient_clip_val" and options[name] is not None:
+            number(name, options[name], 0)
+        if name in _NOT_HERE:
+            raise TypeError(f"{function.__name__} has no option {name!r}: {_NOT_HERE[name]}.")
+        if name == "profiler" and isinstance(options[name], str):
+            raise TypeError(
+                f"profiler={options[name]!r} tells its times in Lightning's log, which is silent here: give an object "
+                "that writes a file, such as SimpleProfiler(dirpath='.', filename='times')."
+            )
+        if name not in known:
+            if any(name in inspect.signature(entry.factory).parameters for entry in ARCHITECTURES.values()):
+                way = _OF_A_STATE.get(name, "the weights of one that is there are made for its own")
+                raise TypeError(f"{name!r} is a hyperparameter: give it to the factory that makes the state; {way}.")
+            raise TypeError(
+                f"{function.__name__} got an unknown option {name!r}: neither an argument of its own nor of "
+                f"Lightning's Trainer.{did_you_mean(name, known)}"
+            )
+
+
+def _check_watched(options: Mapping[str, Any], task: Task) -> None:
+    """Raise ValueError where a callback needs a logger and there is none, or goes by a measure that a run has not."""
+    known = {"train_loss", *(f"val_{name}" for name in ["loss", *Metrics(task).values(), *options["metrics"]])}
+    logs_more = any(
+        isinstance(each, (LambdaCallback, LearningRateMonitor)) or not type(each).__module__.startswith(pl.__name__)
+        for each in options["callbacks"]
+    )
+    for callback in options["callbacks"]:
+        called, monitor = type(callback).__name__, getattr(callback, "monitor", None)
+        if isinstance(callback, _LOGGING) and not (options["loggers"] or options["enable_tensorboard"]):
+            way = "give loggers=[CSVLogger('logs')], or save=True and enable_tensorboard=True"
+            raise ValueError(f"callbacks holds {called}, which needs a logger: {way}.")
+        may_lack = logs_more or not getattr(callback, "strict", True)
+        if not (monitor is None or may_lack or monitor in known | {"epoch", "step"}):
+            there = f"there is {listing(sorted(known), 40)}.{did_you_mean(monitor, known)}"
+            raise ValueError(f"callbacks holds {called} with monitor={monitor!r}; {there}")
+
+
+def _check_trainer(run: Mapping[str, Any]) -> None:
+    """Raise ValueError unless Lightning can do what a run's options ask for: a Trainer is made of them."""
+    placed, options = run["placement"], run["trainer_options"]
+    if not options and placed["strategy"] in ("auto", "ddp"):
+        return
+    given = {**placed, **options, "plugins": None}
+    plain = replaced({name: given[name] for name in given if name not in _OBJECTS or isinstance(given[name], _PLAIN)})
+    plain |= dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    try:
+        with isolated(0), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pl.Trainer(**plain)
+    except Exception as error:
+        raise ValueError(f"Lightning's Trainer: {error}") from error
+
+
+def _check_callbacks(callbacks: Any, layer_learning_rates: Any) -> None:
+    """Raise unless these are Lightning's callbacks, in a list, and such as can do here what they are for."""
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        raise TypeError(f"callbacks is a {type(callbacks).__name__}; expected a list of Lightning's callbacks.")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks holds {callback!r}; expected objects of Lightning's Callback.")
+        if isinstance(callback, BatchSizeFinder):
+            raise ValueError("callbacks holds a BatchSizeFinder: batch_size is what the run trains with; give that.")
+        if isinstance(callback, ModelPruning):
+            raise ValueError("callbacks holds a ModelPruning: it renames weights, which no state can follow.")
+        if isinstance(callback, LearningRateFinder) and layer_learning_rates:
+            raise ValueError("callbacks holds a LearningRateFinder: it sets one rate, layer_learning_rates several.")
+
+
+def _check_loggers(loggers: Any) -> None:
+    """Raise unless these are Lightning's loggers, in a list."""
+    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
+        came = f"a {type(loggers).__name__}" if not isinstance(loggers, Sequence) else repr(loggers)
+        raise TypeError(f"loggers is {came}; expected a list of Lightning's loggers, such as [CSVLogger('logs')].")
+
+
+def _check_time(given: Any) -> None:
+    """Raise unless it is a time in which something can be trained, as Lightning's Timer takes one."""
+    expected = "expected a datetime.timedelta above 0, a dict such as {'hours': 8}, or 'DD:HH:MM:SS'"
+    if not isinstance(given, (str, Mapping, datetime.timedelta, type(None))):
+        raise TypeError(f"max_time={given!r} is a {type(given).__name__}; {expected}.")
+    try:
+        left = Timer(given).time_remaining()  # type: ignore[arg-type]
+    except Exception as error:  # Lightning raises whatever timedelta raises
+        raise ValueError(f"max_time={given!r}; {expected} ({error}).") from error
+    if left is not None and left <= 0:
+        raise ValueError(f"max_time={given!r}; {expected}.")
 
 
 def _check_every(every: Any, save: bool) -> None:

@@ -35,7 +35,8 @@ _CHANCE = 0.05  # that as few were changed as were
 
 
 def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, PreparedData, PreparedData]:
-    """The state with its preprocessing decided, the training and the validation data; `options` are `train`'s."""
+    """The state as a run begins with it, its preprocessing and class weights decided, the training and the validation
+    data; `options` are `train`'s."""
     given = {name: options[name] for name in SAID}
     train_data, said = with_said(options["train_data"], given)
     options = {**options, "train_data": train_data} | said
@@ -70,7 +71,8 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         warn(f"the state was trained on windows of {window} steps, these signals are longer: they are taken whole.")
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
-    return state, train_set, val_set
+    weight = known_class_weight(state, options["class_weight"], train_set)
+    return changed(state, training_info={"class_weight": weight}), train_set, val_set
 
 
 def check_beats(data: PreparedData, rate: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import statistics
+from dataclasses import replace
 from typing import Any
 
 from neurallib.devices import gpu_name
@@ -16,6 +17,7 @@ from neurallib.storage.training_info import OUT_OF_TIME, save_training_informati
 from neurallib.tasks import describe
 from neurallib.training.description import versions
 from neurallib.training.measuring import measured
+from neurallib.training.monitoring import History
 from neurallib.training.run import Fit, Run
 from neurallib.warn import warn
 
@@ -25,36 +27,37 @@ _LITTLE = 0.25  # of the training targets' variance: a model with less error tha
 def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
     """The run's state with the best weights, and the training information of the run; its status is "finished",
     "interrupted", "out of time" or "diverged", unless another is given."""
-    start, given = run.state, run.train_set.weights
+    start, given, history = run.state, run.train_set.weights, fit.history
     weights = {  # frozen ones bitwise as they were: a half precision would have rounded them
         name: start["weights"][name] if any(is_named(name, pattern) for pattern in start["frozen"]) else weight
-        for name, weight in fit.best_weights.items()
+        for name, weight in history.best_weights.items()
     }
     hparams = start["hparams"] | {"learning_rate": fit.learning_rate}  # which a sweep may have found
+    ended = "finished" if fit.cut_at is None else OUT_OF_TIME
     return save_training_information(
         changed(start, weights=weights, hparams=hparams),
         None,
         fit.optimizer,
         run.dataset_name,
         run.trained_for,
-        fit.validation_loss,
+        history.validation_loss,
         fit.training_time,
         gpu_name(run.device),
         run.retraining,
         run.before if run.retraining else None,
-        epochs=len(fit.val_losses),
+        epochs=len(history.val_losses),
         efficiency_flops=count_flops(start, round(sum(run.train_set.lengths) / len(run.train_set))),
         **{name: run.before[name] for name in ("transfer",) if name in run.before},
         schedule=fit.schedule,
         learning_rate=fit.first_rate,
         loss=None if run.loss is None else function_name(run.loss),
-        monitor={**run.monitor._asdict(), "value": fit.value},
+        monitor={**run.monitor._asdict(), "value": history.value},
         trainer_options={name: _plain(value) for name, value in run.trainer_options.items()},
         callbacks=[type(callback).__name__ for callback in run.callbacks],
         loggers=[type(logger).__name__ for logger in run.loggers],
-        best_epoch=fit.best_epoch,
+        best_epoch=history.best_epoch,
         weights_of=_weights_of(fit),
-        status=status or _status(fit),
+        status=status or ("diverged" if fit.diverged else "interrupted" if fit.interrupted else ended),
         interrupted=fit.interrupted,
         diverged=fit.diverged,
         seed=run.seed,
@@ -66,18 +69,13 @@ def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
         n_train_signals=len(run.train_set),
         train_steps=round(statistics.median(run.train_set.lengths)),
         n_val_signals=len(run.val_set),
-        train_losses=fit.train_losses,
-        val_losses=fit.val_losses,
-        val_metrics=_by_name(fit.metrics),
+        train_losses=history.train_losses,
+        val_losses=history.val_losses,
+        val_metrics=_by_name(history.metrics),
         finished=datetime.datetime.now().isoformat(timespec="seconds"),
         versions=versions(),
         checkpoints_directory=str(fit.directory.resolve()) if fit.directory is not None else None,
     )
-
-
-def _status(fit: Fit) -> str:
-    ended = "finished" if fit.cut_at is None else OUT_OF_TIME
-    return "diverged" if fit.diverged else "interrupted" if fit.interrupted else ended
 
 
 def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
@@ -90,7 +88,7 @@ def _by_name(epochs: list[dict[str, float]]) -> dict[str, list[float | None]]:
 
 
 def _weights_of(fit: Fit) -> str:
-    if fit.best_epoch == 0:
+    if fit.history.best_epoch == 0:
         return "the source"
     return "callbacks at the end of training" if fit.handed_over else "the best epoch"
 
@@ -110,27 +108,49 @@ def better_of(run: Run, fit: Fit) -> Fit:
         return fit
     before, monitor = measured(run), run.monitor
     value = before[monitor.name]
-    if monitor.is_better(fit.value, value):
+    if monitor.is_better(fit.history.value, value):
         return fit
-    return fit._replace(
-        best_weights=run.state["weights"], best_epoch=0, validation_loss=before["loss"], value=value
-    )
+    weights = dict(run.state["weights"])
+    kept = replace(fit.history, best_weights=weights, best_epoch=0, validation_loss=before["loss"], value=value)
+    return fit._replace(history=kept)
 
 
-def tell_if_worse(run: Run, fit: Fit, better: Fit) -> None:
-    """Warn of retraining whose source is the `better_of` it and its source."""
-    if better is not fit:
+def tell_of(run: Run, ended: Fit, result: Fit) -> None:
+    """Warn of how a run ended, and of what it ended with, where that is the `better_of` it and its source."""
+    _tell_end(run, ended)
+    if result is not ended:
+        best, before = ended.history, result.history
         warn(
-            f"retraining never beat its source: its {run.monitor.best_words} is {fit.value:.6g} (epoch "
-            f"{fit.best_epoch}), the source's {better.value:.6g}. The source's weights are what comes back."
+            f"retraining never beat its source: its {run.monitor.best_words} is {best.value:.6g} (epoch "
+            f"{best.best_epoch}), the source's {before.value:.6g}. The source's weights are what comes back."
         )
+    _tell_if_constant(run, result)
+    _tell_if_alike(run, result.history)
 
 
-def tell_if_constant(run: Run, fit: Fit) -> None:
+def _tell_end(run: Run, ended: Fit) -> None:
+    """Warn of a run that ended otherwise than after its last epoch."""
+    from pytorch_lightning.callbacks import StochasticWeightAveraging
+
+    history = ended.history
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in run.callbacks) and not ended.handed_over:
+        reason = "hands its weights over after the last epoch, which this run did not reach"
+        warn(f"StochasticWeightAveraging {reason}: the best epoch's weights are kept, not averaged ones.")
+    if ended.diverged:
+        warn(f"training diverged: {ended.diverged}. The best weights before (epoch {history.best_epoch}) are kept.")
+    if ended.interrupted:
+        best = f"the best weights so far (epoch {history.best_epoch}) are kept"
+        warn(f"training was interrupted in epoch {len(history.val_losses) + 1}: {best}.")
+    if ended.cut_at is not None:
+        more = "; resume= goes on from there" if run.save else ""
+        warn(f"max_time ended training at {ended.cut_at} of {run.epochs} epochs{more}.")
+
+
+def _tell_if_constant(run: Run, fit: Fit) -> None:
     """Warn of a model that answers no better than one and the same answer would."""
     if "limit_val_batches" in run.trainer_options or run.loss is not None or run.monitor.name != "loss":
         return
-    task = describe(run.state)
+    task, loss = describe(run.state), fit.history.validation_loss
     constant = constant_loss(run.val_set, task, run.state["training_info"]["class_weight"])
     of_training = task.kind == "regression" and run.state["preprocessing"]["target_normalization"] == "dataset"
     if constant < 1e-12:
@@ -138,30 +158,30 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
             "the best model is no better than a constant: val_data has one and the same answer throughout, which tells "
             "neither what was learnt nor which epoch was best. Validate with signals, and people, whose answers differ."
         )
-    elif fit.validation_loss >= constant and of_training and fit.validation_loss < _LITTLE:
+    elif loss >= constant and of_training and loss < _LITTLE:
         warn(
             "the best model is no better than a constant on val_data alone, whose answers differ too little to tell "
             f"how good it is: their variance is {constant:.2g} of the training targets', its loss, in the same unit, "
-            f"{fit.validation_loss:.2g}. Validate with more people."
+            f"{loss:.2g}. Validate with more people."
         )
-    elif fit.validation_loss >= constant:
-        rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.val_losses)}"
+    elif loss >= constant:
+        rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.history.val_losses)}"
         warn(
-            f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
+            f"the best model is no better than a constant: its validation loss is {loss:.4g}, always "
             f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "
             "at the data as the network gets them: prepare(state, data)."
         )
 
 
-def tell_if_alike(run: Run, fit: Fit) -> None:
+def _tell_if_alike(run: Run, history: History) -> None:
     """Warn of weights that were chosen by a measure which no epoch changed, as where a rare class is never found."""
-    name, values = run.monitor.name, [of_epoch[run.monitor.key] for of_epoch in fit.metrics]
+    name, values = run.monitor.name, [of_epoch[run.monitor.key] for of_epoch in history.metrics]
     told = {f"{value:.6g}" for value in values}
     if name != "loss" and len(values) > 1 and len(told - {"nan"}) == 1:
         warn(
             f"monitor={name!r} was {' or '.join(sorted(told))} in each of {len(values)} epochs, which tells none from "
-            f"another: the weights are those of epoch {fit.best_epoch}, and patience counted from there. Monitor the "
-            "loss or another measure, or validate with data in which it can change."
+            f"another: the weights are those of epoch {history.best_epoch}, and patience counted from there. Monitor "
+            "the loss or another measure, or validate with data in which it can change."
         )
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from neurallib.measures.losses import Loss
 from neurallib.signals.batches import make_loader
 from neurallib.signals.prepared import PreparedData
 from neurallib.state import Batch, State
-from neurallib.training.monitoring import Metric, Monitor
+from neurallib.training.monitoring import History, Metric, Monitor
 from neurallib.training.optimization import OptimizerChoice
 from neurallib.training.schedules import Schedule
 
@@ -80,13 +79,7 @@ class Run(NamedTuple):
 class Fit(NamedTuple):
     """What a training run leaves behind."""
 
-    best_weights: dict[str, Tensor]
-    best_epoch: int  # counted from 1
-    validation_loss: float
-    value: float  # what is monitored, of the best weights
-    metrics: list[dict[str, float]]  # what each epoch's validation measured
-    train_losses: list[float]
-    val_losses: list[float]
+    history: History
     optimizer: str  # the one that ran, with its settings
     schedule: str  # of its learning rate
     learning_rate: float  # the model's, as hyperparameter
@@ -103,7 +96,7 @@ class Fit(NamedTuple):
 
     def why_nothing(self, monitored: str) -> str:
         """What is said where there are no weights to keep."""
-        if not self.val_losses and not self.diverged:
+        if not self.history.val_losses and not self.diverged:
             return "training ended before its first validation, so there are no weights to keep."
         reason = "diverged" if monitored == "loss" or self.diverged else "has no weights to choose"
         told = f" {self.diverged[0].upper()}{self.diverged[1:]}." if self.diverged else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from neurallib.plots_losses import plot_losses
+from neurallib.plots.losses import plot_losses
 from neurallib.processes import together
 from neurallib.state import State, changed
 from neurallib.storage.checkpoints import files_beside, write_checkpoint
@@ -100,9 +100,9 @@ class Saving:
             self._failed[name] = error
 
     def _draw(self) -> None:
-        fit = self._so_far()
+        history = self._so_far().history
         with dispensable(path := self._directory / LOSS_PLOT):
-            plot_losses(fit.train_losses, fit.val_losses, path, history=self._run.before)
+            plot_losses(history.train_losses, history.val_losses, path, history=self._run.before)
 
 
 def copied(value: Any) -> Any:

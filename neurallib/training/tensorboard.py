@@ -11,7 +11,7 @@ import numpy as np
 
 from neurallib.architectures import ARCHITECTURES
 from neurallib.checks import is_list
-from neurallib.plots import plot_prediction
+from neurallib.plots.predictions import plot_prediction
 from neurallib.state import Hparams, State, count_parameters
 from neurallib.tasks import Task, describe
 from neurallib.training.seldom import Seldom

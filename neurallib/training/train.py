@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurallib.architectures import check_state
-from neurallib.checks import boolean
+from neurallib.checks import as_path, boolean
 from neurallib.measures.losses import Loss
 from neurallib.names import hinted
 from neurallib.signals.augmentation import Augment
 from neurallib.signals.sources import Data
-from neurallib.state import State, changed
+from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
-from neurallib.tasks import describe
 from neurallib.training.measuring import try_functions
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice
-from neurallib.training.options import as_resume, checked_options, with_names
-from neurallib.training.parts import known_class_weight, prepare_parts
+from neurallib.training.parts import prepare_parts
 from neurallib.training.placing import is_first
-from neurallib.training.record import better_of, tell_if_alike, tell_if_constant, tell_if_worse, trained_state
+from neurallib.training.record import better_of, tell_of, trained_state
 from neurallib.training.run import Run
 from neurallib.training.schedules import Schedule
 
@@ -242,17 +240,15 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
-    resume, save = as_resume(resume), boolean("save", save) or resume is not False
+    resume = resume if isinstance(resume, bool) else as_path("resume", resume)
+    save = boolean("save", save) or resume is not False
     given = dict(locals())
-    from neurallib.training.lightning_given import check_given, check_trainer
+    from neurallib.training.options import checked_options, with_names
     from neurallib.training.resuming import check_resumable, opened
 
     start = with_names(check_state(state), outputs, train_data)
-    check_given(given, train)
-    options = checked_options(start, given)
-    check_trainer(options, describe(start))
+    options = checked_options(start, given, train)
     start, train_set, val_set = prepare_parts(start, given)
-    start = changed(start, training_info={"class_weight": known_class_weight(start, class_weight, train_set)})
     run = Run(state=start, before=state["training_info"], train_set=train_set, val_set=val_set, **options)
     try_functions(run)
     if dry_run:
@@ -264,7 +260,7 @@ def train(
 
 def _trained(run: Run, found: Opened) -> State:
     """The state that the run ends with."""
-    from neurallib.training.lightning import fit, tell_end
+    from neurallib.training.lightning import fit
     from neurallib.training.saving import saved
 
     if found.finished:
@@ -276,10 +272,7 @@ def _trained(run: Run, found: Opened) -> State:
         try:
             return saved(trained, result)
         finally:  # so that nothing is lost where warnings are errors
-            tell_end(run, ended)
-            tell_if_worse(run, ended, result)
-            tell_if_constant(run, result)
-            tell_if_alike(run, result)
+            tell_of(run, ended, result)
     except Exception as error:
         error.state = trained  # type: ignore[attr-defined]
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -155,8 +154,7 @@ def cross_validate(
         measures.append(evaluate(trained, held, gpu_id=gpu_id, **said))
         predictions |= zip(places, predict(trained, held, gpu_id=gpu_id, **said), strict=True)
     told = {
-        name: _mean_and_interval([measured[name] for measured in measures], *range_of(name))
-        for name in _numbers(measures)
+        name: _mean_and_interval([measured[name] for measured in measures], *range_of(name)) for name in measures[0]
     }
     return {
         "predictions": [predictions[i] for i in range(len(items))],
@@ -220,10 +218,6 @@ def _weights(given: Any, items: Any, parts: Sequence[Sequence[int]]) -> list[lis
     if idle := [fold for fold, places in enumerate(parts) if not weights[places].any()]:
         raise ValueError(f"sample_weight is 0 for all signals that fold {idle[0]} trains on; expected one at least.")
     return [weights[places].tolist() for places in parts]
-
-
-def _numbers(measures: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name in measures[0] if all(isinstance(measured[name], numbers.Real) for measured in measures)]
 
 
 def _mean_and_interval(

@@ -64,7 +64,7 @@ def validate_training_context(
 
 def check_options(function: Callable[..., State], trainer_options: Mapping[str, Any]) -> None:
     """Raise unless what `function` was given beside its own arguments is for Lightning's Trainer."""
-    from neurallib.training.lightning_given import check_trainer_options
+    from neurallib.training.options import check_trainer_options
 
     sources = ("checkpoints_directory", "hugging_face_model")  # which validate_training_context tells of
     options = {name: value for name, value in trainer_options.items() if name not in sources}

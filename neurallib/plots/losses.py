@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurallib.names import hinted
-from neurallib.plots import BLUE, INK, MUTED, ORANGE, panels_of, saved
+from neurallib.plots.drawing import BLUE, INK, MUTED, ORANGE, panels_of, saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

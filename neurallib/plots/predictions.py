@@ -1,27 +1,24 @@
-"""Pictures: a signal with its true and found peaks, and what pictures share. No pyplot: no window, no global state."""
+"""A picture of a signal with its true and found peaks, and of the output beside its target."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from neurallib.checks import as_path, names_of, number
-from neurallib.files import atomic_write
+from neurallib.checks import names_of, number
 from neurallib.names import hinted
+from neurallib.plots.drawing import BLUE, GREEN, INK, MUTED, ORANGE, draw, panels_of, saved
 from neurallib.signals.arrays import as_array
 from neurallib.signals.peaks import samples_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLUMNS = 2160  # two for each of the picture's columns of pixels
-INK, MUTED, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#1f5fa8", "#d95f02", "#1b8a5a"
 
 
 @hinted
@@ -137,65 +134,10 @@ def plot_prediction(
     return saved(figure, path)
 
 
-def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Panels one below the other on a common time axis; the lower of two is the smaller."""
-    figure = empty_figure(9, height)
-    ratios = [2, 1][:n_panels]
-    panels = list(figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0])
-    for axes in panels:
-        put_on_grid(axes, "y")
-    figure.align_ylabels(panels)
-    return figure, panels
-
-
-def put_on_grid(axes: Axes, lines: Literal["x", "y", "both"]) -> None:
-    """Take the box away, and draw lines behind what is shown."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=lines, color="#e6e6e6", linewidth=0.7)
-    axes.set_axisbelow(True)
-
-
-def empty_figure(width: float, height: float) -> Figure:
-    """A figure of so many inches, which belongs to no window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def draw(axes: Axes, values: np.ndarray, rate: float, first: str, linewidth: float) -> None:
-    """Draw each channel of [T, C]; of a signal with many more steps than the picture has columns of pixels, the lowest
-    and the highest value of each column, which look the same."""
-    size = -(-len(values) // COLUMNS)
-    steps = np.arange(0, len(values), size)
-    for channel, colour in zip(values.T, _colours(values.shape[1], first), strict=True):
-        if size > 2:
-            ends = [end.reduceat(channel, steps) for end in (np.fmin, np.fmax)]  # a column of gaps alone is a gap
-            axes.plot(np.repeat(steps / rate, 2), np.stack(ends, 1).reshape(-1), color=colour, linewidth=linewidth)
-        else:
-            axes.plot(np.arange(len(values)) / rate, channel, color=colour, linewidth=linewidth)
-
-
 def _name_lines(axes: Axes, lines: Sequence[Any], names: Sequence[str]) -> None:
     if len(names) != len(lines):
         raise ValueError(f"output_names={names}; expected {len(lines)}, one for each column of prediction.")
     axes.legend(lines, names, frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 0.99))
-
-
-def saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """`figure`, written where a path is given."""
-    if path is None:
-        return figure
-    target = as_path("path", path)
-    kind = target.suffix.lstrip(".").lower()
-    kinds = figure.canvas.get_supported_filetypes()
-    if kind not in kinds:
-        raise ValueError(f"path={str(target)!r} ends in {target.suffix!r}; expected one of {', '.join(sorted(kinds))}.")
-    with atomic_write(target) as temporary:
-        figure.savefig(temporary, format=kind)
-    return figure
 
 
 def _columns(name: str, values: Any) -> np.ndarray:
@@ -210,8 +152,3 @@ def _columns(name: str, values: Any) -> np.ndarray:
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected [T] or [T, C], neither of them 0.")
     return array[:, None] if array.ndim == 1 else array
-
-
-def _colours(n: int, first: str) -> list[str]:
-    palette = list(dict.fromkeys([first, BLUE, ORANGE, GREEN, "#7b4ea3", MUTED]))
-    return [palette[i % len(palette)] for i in range(n)]

@@ -14,7 +14,7 @@ from neurallib.checks import names_of
 from neurallib.measures.curves import curves_of
 from neurallib.measures.counts import as_thresholds
 from neurallib.names import hinted, listing
-from neurallib.plots import INK, MUTED, empty_figure, put_on_grid, saved
+from neurallib.plots.drawing import INK, MUTED, empty_figure, put_on_grid, saved
 from neurallib.signals.arrays import as_array
 from neurallib.signals.smoothing import class_names
 from neurallib.tasks import Task

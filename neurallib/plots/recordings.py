@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurallib.checks import names_of, number
 from neurallib.names import hinted
-from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
+from neurallib.plots.drawing import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.annotations import beats_in
 from neurallib.signals.peaks import samples_within
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of

@@ -11,7 +11,7 @@ import numpy as np
 from neurallib.checks import choice
 from neurallib.measures.tables import check_result, worst_first
 from neurallib.names import hinted, listing
-from neurallib.plots import BLUE, INK, MUTED, ORANGE, empty_figure, put_on_grid, saved
+from neurallib.plots.drawing import BLUE, INK, MUTED, ORANGE, empty_figure, put_on_grid, saved
 
 _LINES = {"bias": "bias", "+1.96 sd": "agreement_high", "-1.96 sd": "agreement_low"}
 MANY = 5000  # values, of more than which a point each hides how many there are
