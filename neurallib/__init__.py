@@ -93,17 +93,10 @@ from neurallib.signals.folders import SignalFolder, open_folder
 from neurallib.signals.preparing import prepare
 from neurallib.signals.batches import collate_fn, make_loader
 from neurallib.training.optimization import make_optimizer, training_step
-from neurallib.storage.training_info import (
-    save_training_information,
-    save_training_information_to_file,
-)
+from neurallib.storage.training_info import save_training_information, save_training_information_to_file
 from neurallib.storage.directories import create_checkpoints_directory
 from neurallib.storage.hyperparameters import get_hparams_from_checkpoints
-from neurallib.storage.checkpoints import (
-    get_weights_and_info_from_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from neurallib.storage.checkpoints import get_weights_and_info_from_checkpoints, load_checkpoint, save_checkpoint
 from neurallib.training.train import train
 from neurallib.prediction.evaluation import evaluate, iter_predict, predict
 from neurallib.version import __version__
@@ -170,17 +163,13 @@ if TYPE_CHECKING:
 # Of these the modules are imported when a name is first asked for: a process that trains does not wait for them.
 _LATER = {
     "signals.augmentations": (
-        "augment_channels augment_crop augment_dropout augment_scale augment_stretch "
-        "compose_augmentations"
+        "augment_channels augment_crop augment_dropout augment_scale augment_stretch compose_augmentations"
     ),
     "signals.disturbances": "augment_hum augment_motion augment_noise",
     "signals.other_hearts": "augment_lead augment_pacing augment_resampling augment_rhythm",
     "storage.pretrained": "list_pretrained list_production_models load_pretrained",
     "storage.model_card": "save_model_card",
-    "storage.hub": (
-        "get_hparams_from_hugging get_weights_and_info_from_hugging load_from_hub "
-        "push_to_hub"
-    ),
+    "storage.hub": "get_hparams_from_hugging get_weights_and_info_from_hugging load_from_hub push_to_hub",
     "storage.onnx_export": "export_onnx",
     "transfer.freezing": "freeze freezing_plan unfreeze",
     "transfer.reuse": "reuse_layers transfer_hparams",

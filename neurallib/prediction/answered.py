@@ -139,17 +139,17 @@ def _pairs(found: Mapping[str, Any], chosen: np.ndarray) -> np.ndarray:
 
 def as_events(answer: Any, recording: Recording) -> np.ndarray:
     """Events as sorted samples; probabilities become events first."""
-    values = np.atleast_1d(values_of(answer))
+    values, n_steps = np.atleast_1d(values_of(answer)), len(recording["signal"])
+    what = f"the answer for {name_of(recording)}"
     if values.dtype.kind == "f" and len(values):
-        if len(values) != len(recording["signal"]):
-            expected = f"whole numbers of samples, or {len(recording['signal'])} probabilities"
-            raise TypeError(f"the answer for {name_of(recording)} has {len(values)} floats; expected {expected}.")
+        if len(values) != n_steps:
+            expected = f"whole numbers of samples, or {n_steps} probabilities"
+            raise TypeError(f"{what} has {len(values)} floats; expected {expected}.")
         values = find_events(values, float(recording["sampling_frequency"]))
-    elif len(values) == len(recording["signal"]) and len(values) > 2 and values.max() <= 1:
-        raise ValueError(f"the answer for {name_of(recording)} is a mask of 0 and 1; expected samples: np.flatnonzero.")
-    samples = np.sort(as_samples(f"the answer for {name_of(recording)}", values))
-    if len(samples) and not 0 <= samples[0] <= samples[-1] <= len(recording["signal"]):
-        least, most = samples[0], samples[-1]
-        expected = f"expected samples of the recording, which has {len(recording['signal'])}, at its own rate"
-        raise ValueError(f"the answer for {name_of(recording)} goes from {least} to {most}; {expected}.")
+    elif len(values) == n_steps and len(values) > 2 and values.max() <= 1:
+        raise ValueError(f"{what} is a mask of 0 and 1; expected samples: np.flatnonzero.")
+    samples = np.sort(as_samples(what, values))
+    if len(samples) and not 0 <= samples[0] <= samples[-1] <= n_steps:
+        expected = f"expected samples of the recording, which has {n_steps}, at its own rate"
+        raise ValueError(f"{what} goes from {samples[0]} to {samples[-1]}; {expected}.")
     return samples
