@@ -39,10 +39,10 @@ measures.__init__ measures.class_weights measures.losses measures.auroc measures
     measures.metrics measures.events measures.delays
     measures.by_person measures.detection measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
-    storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
-    storage.hyperparameters storage.checkpoints storage.publishing
-    storage.card_parts storage.model_card storage.hub_errors storage.pretrained storage.hub_files storage.hub
-    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
+    storage.__init__ storage.training_info storage.directories storage.preprocessing
+    storage.hyperparameters storage.checkpoints
+    storage.card_parts storage.model_card storage.hub_files storage.pretrained storage.hub
+    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_steps
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.placing
