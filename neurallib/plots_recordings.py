@@ -16,7 +16,7 @@ from neurallib.plots import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure,
 from neurallib.signals.annotations import beats_in
 from neurallib.signals.peaks import samples_within
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_values, class_names, exclude_each_other, most_probable
+from neurallib.signals.outputs import as_values, class_names, exclude_each_other, most_probable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

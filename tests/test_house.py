@@ -24,14 +24,14 @@ forks functions architectures steps tasks locks files weight_files formats proce
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__
     signals.normalization
-    signals.conversion signals.arrays signals.far_values signals.folders signals.manifest signals.weights
+    signals.conversion signals.arrays signals.plausibility signals.folders signals.manifest
     signals.sources
-    signals.targets signals.layout signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
-    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
+    signals.targets signals.augmenting signals.augmentations signals.disturbances signals.other_hearts
+    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.outputs signals.peaks
     signals.event_finding
-    signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_headers signals.wfdb_records
+    signals.intervals signals.heart_rate signals.synthetic signals.contents signals.wfdb_headers signals.wfdb_records
     signals.edf
-    signals.one_rate signals.uneven signals.table_lines signals.tables signals.recordings
+    signals.uneven signals.numpy_files signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots plots_losses

@@ -18,7 +18,7 @@ from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
-from neurallib.signals.smoothing import as_values
+from neurallib.signals.outputs import as_values
 from neurallib.state import State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn

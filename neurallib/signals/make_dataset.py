@@ -18,9 +18,9 @@ from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
 from neurallib.signals.dataset_targets import Target, channels_of, check_target, target_words
-from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
+from neurallib.signals.plausibility import Far, tell_far
 from neurallib.signals.recordings import Recording
 from neurallib.warn import warn
 

@@ -16,7 +16,7 @@ from neurallib.checks import items, number
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.arrays import as_array, check_plain
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import LazySignal
+from neurallib.signals.contents import LazySignal
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together

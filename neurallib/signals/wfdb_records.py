@@ -14,7 +14,7 @@ from neurallib.checks import as_path
 from neurallib.names import listing
 from neurallib.reading import told_by
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import Contents
+from neurallib.signals.contents import Contents
 from neurallib.signals.wfdb_headers import (
     check_files, hea, load_wfdb, names_of, notes_of, read_header, there, units_of,
 )  # fmt: skip
@@ -73,13 +73,6 @@ def _contents(wfdb: Any, stem: Path, annotator: Path | None) -> Contents:
 def wfdb_stem(path: Path) -> Path:
     """Folder and name of a record, without an ending, of one of its files."""
     return path.with_suffix("") if path.suffix in {".hea", ".dat", ".mat"} else path
-
-
-def segment_names(header: Path) -> set[str]:
-    """The records that are parts of this one, layouts too; none of a record of one piece."""
-    lines = [line.split() for line in header.read_text("utf-8", "replace").splitlines() if line.strip()]
-    lines = [line for line in lines if not line[0].startswith("#")]
-    return {line[0] for line in lines[1:]} if lines and "/" in lines[0][0] else set()
 
 
 def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
