@@ -12,8 +12,8 @@ from neurallib.prediction.certainty import in_blocks, part_steps, sure_events
 from neurallib.prediction.doubt import doubt_of, sums_of
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.windows import without_holes
-from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.signals.outputs import least_distance
+from neurallib.signals.recording_parts import Recording, of_channel
 from neurallib.state import State
 
 MOST = 6.0  # of a logit: beyond it a lead is not believed more

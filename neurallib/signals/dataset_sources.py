@@ -14,8 +14,8 @@ from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.reading import is_file_name
 from neurallib.signals.arrays import check_plain
-from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.contents import SeveralRates, events_between, in_units, later, picked
+from neurallib.signals.conversion import ratio_of, resampled
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn

@@ -14,9 +14,9 @@ from neurallib.checks import takes
 from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.annotations import mean_beats
+from neurallib.signals.contents import picked
 from neurallib.signals.dataset_sources import first_of
 from neurallib.signals.event_targets import beats, class_of_each, event_target, interval_target, label_target
-from neurallib.signals.contents import picked
 from neurallib.signals.recordings import Recording
 from neurallib.warn import noted
 

@@ -167,14 +167,15 @@ def make_dataset(
     manifest = {job.name: old[job.name] for job in jobs if is_made(job, old.get(job.name))}
     outdated = _outdated(root, {*old, *sources}, keep=manifest)
     _check_case(root, sources)
-    _write(root, manifest, sources)  # first: who is killed in between leaves no file under an earlier one's name
+    # First: who is killed in between leaves no file under an earlier one's name.
+    write_manifest(root, manifest, sources)
     for file in outdated:
         file.unlink()
     waiting = [job for job in jobs if job.name not in manifest]
     try:
         _make(waiting, manifest, n_workers, enable_progress_bar)
     finally:
-        _write(root, manifest, sources)
+        write_manifest(root, manifest, sources)
     _check_made(root, manifest)
     return root
 
@@ -258,13 +259,8 @@ def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) 
     for job, entry in made(jobs, n_workers, bar):
         manifest[job.name] = entry
         if time.monotonic() - written > _SECONDS:
-            _write(job.root, manifest, {each.name: None for each in jobs})
+            write_manifest(job.root, manifest, [each.name for each in jobs])
             written = time.monotonic()
-
-
-def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
-    """The manifest; None stands for what is not finished."""
-    write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
 def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:

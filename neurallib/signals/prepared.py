@@ -201,14 +201,13 @@ class PreparedData(Dataset[Item]):
         except KeyError as error:
             told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
             raise TypeError(f"{name} is asked of {told}.") from error
-        if not self._has_targets:
-            x, corrections = _signal(self._ordered(signal_of(given), name), self.handed.conversion, self.task, name)
-            return self._converted(i, x), _NONE, corrections
-        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
+        is_pair = isinstance(given, Sequence) and not isinstance(given, (str, bytes)) and len(given) == 2
+        if self._has_targets and not is_pair:
             way = "which make_dataset makes of a recording" if is_recording(given) else "such as those of zip(x, y)"
             raise TypeError(f"{name} is {kind_of(given)}; expected a pair (signal, target), {way}.")
-        x, corrections = _signal(self._ordered(given[0], name), self.handed.conversion, self.task, name)
-        y, more = as_target(given[1], len(x), self.task, name)
+        signal = given[0] if self._has_targets else signal_of(given)
+        x, corrections = _signal(self._ordered(signal, name), self.handed.conversion, self.task, name)
+        y, more = as_target(given[1], len(x), self.task, name) if self._has_targets else (_NONE, [])
         return self._converted(i, x), y, corrections + more
 
     def _ordered(self, given: Any, name: str) -> Any:

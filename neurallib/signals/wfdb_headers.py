@@ -16,9 +16,10 @@ _FORMATS = set("0 8 16 24 32 80 160 212 310 311 508 516 524".split())  # that wf
 
 def read_header(stem: Path) -> Any:
     """What wfdb makes of a record's header, whose signals it can read."""
+    wfdb = load_wfdb()
     check_files(stem)
     try:
-        header = load_wfdb().rdheader(str(stem))
+        header = wfdb.rdheader(str(stem))
     except Exception as error:  # wfdb's parser raises whatever its parts raise
         raise ValueError(f"cannot read {hea(stem)}: {error}") from error
     if odd := set(getattr(header, "fmt", None) or ()) - _FORMATS:
