@@ -127,8 +127,8 @@ if TYPE_CHECKING:
     from neurallib.prediction.confusion import confusion_matrix, threshold_curves
     from neurallib.prediction.long_recordings import predict_recording
     from neurallib.prediction.streaming import init_stream, stream_step
-    from neurallib.signals.peaks import peak_labels, post_process_peaks_binary
-    from neurallib.signals.event_finding import find_events
+    from neurallib.signals.peaks import peak_labels
+    from neurallib.signals.event_finding import find_events, post_process_peaks_binary
     from neurallib.signals.intervals import find_intervals
     from neurallib.signals.heart_rate import rr_intervals
     from neurallib.prediction.denoised import denoise_recording
@@ -177,8 +177,8 @@ _LATER = {
     "prediction.confusion": "confusion_matrix threshold_curves",
     "prediction.long_recordings": "predict_recording",
     "prediction.streaming": "init_stream stream_step",
-    "signals.peaks": "peak_labels post_process_peaks_binary",
-    "signals.event_finding": "find_events",
+    "signals.peaks": "peak_labels",
+    "signals.event_finding": "find_events post_process_peaks_binary",
     "signals.intervals": "find_intervals",
     "signals.heart_rate": "rr_intervals",
     "prediction.r_peaks": "find_r_peaks",

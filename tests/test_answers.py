@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neurallib as nl
-from neurallib.signals import event_finding, intervals, smoothing
+from neurallib.signals import event_finding, intervals, outputs
 
 LEVELS = st.lists(st.sampled_from([math.nan, 0.0, 0.3, 0.6, 0.6, 0.7, 0.9, 1.0]), max_size=80)
 CLASSES = st.lists(st.integers(-1, 2), max_size=50)
@@ -60,7 +60,7 @@ def test_events_are_those_of_a_loop_over_steps_however_the_output_is_cut(
 @given(LEVELS, st.integers(0, 9), st.sampled_from([7, 1 << 20]))
 def test_smoothed_probabilities_are_means_that_stop_at_gaps(levels: list[float], half: int, part: int) -> None:
     values = np.array(levels, dtype=float)
-    parts = [smoothing.smoothed(values, low, min(low + part, len(values)), half) for low in range(0, len(values), part)]
+    parts = [outputs.smoothed(values, low, min(low + part, len(values)), half) for low in range(0, len(values), part)]
     got = np.concatenate([*parts, []])
     np.testing.assert_allclose(got, mean_around(values, half), atol=1e-9)
     with pytest.MonkeyPatch.context() as patch:
@@ -82,8 +82,8 @@ def test_the_smoothed_top_of_a_box_is_its_middle() -> None:
     output[20:31] = 1.0
     for seconds in (0, 0.05, 0.2):
         assert nl.find_events(output, 100, smoothing=seconds).tolist() == [25]
-    whole = smoothing.smoothed(output[:, 0], 0, 60, 5)
-    np.testing.assert_array_equal(smoothing.smoothed(output[:, 0], 12, 30, 5), whole[12:30])
+    whole = outputs.smoothed(output[:, 0], 0, 60, 5)
+    np.testing.assert_array_equal(outputs.smoothed(output[:, 0], 12, 30, 5), whole[12:30])
 
 
 def test_of_two_near_events_the_higher_stays_and_a_gap_keeps_two_runs_apart() -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from watching import Watch, marked
 
 import neurallib as nl
-from neurallib.signals.augmentation import Augmentation
+from neurallib.signals.augmenting import Augmentation
 from neurallib.signals.conversion import Handed
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_training

@@ -11,7 +11,7 @@ from augmenting import RATE, beats, drawn
 from cases import QUIET
 
 import neurallib as nl
-from neurallib.signals.augmentation import label_runs
+from neurallib.signals.augmenting import label_runs
 
 
 def tops(x: np.ndarray, y: np.ndarray) -> list[tuple[float, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurallib import list_recordings, read_recording
-from neurallib.signals import one_rate
+from neurallib.signals import contents
 from neurallib.signals.conversion import resampled
 
 edfio = pytest.importorskip("edfio", reason="edfio is not installed (extra edf)")
@@ -66,7 +66,7 @@ def test_triggers_of_a_bdf_file_are_in_its_status_as_its_notes_say(tmp_path: Pat
 def test_offsets_come_through_another_rate_as_they_were() -> None:
     """Where a rate is brought to another as it is read, and where it is for a state."""
     x = np.tile([1000.0, 0.0], (300, 1))
-    np.testing.assert_allclose(one_rate._filtered(x[:, :1], Fraction(25, 36)), x[:209, 0], atol=1e-9)
+    np.testing.assert_allclose(contents._filtered(x[:, :1], Fraction(25, 36)), x[:209, 0], atol=1e-9)
     np.testing.assert_allclose(resampled(x, Fraction(25, 36)), x[:209], atol=1e-9)
 
 

@@ -24,24 +24,24 @@ forks functions architectures steps tasks locks files weight_files formats proce
 models.__init__ models.network models.folding models.gru_forward models.gru models.gru_encoder_decoder models.attention
     models.transformer_forward models.transformer models.registry signals.__init__
     signals.normalization
-    signals.conversion signals.arrays signals.far_values signals.folders signals.manifest signals.weights
+    signals.conversion signals.arrays signals.plausibility signals.folders signals.manifest
     signals.sources
-    signals.targets signals.layout signals.augmentation signals.augmentations signals.disturbances signals.other_hearts
-    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.smoothing signals.peaks
+    signals.targets signals.augmenting signals.augmentations signals.disturbances signals.other_hearts
+    signals.statistics signals.prepared signals.preparing signals.batches signals.people signals.outputs signals.peaks
     signals.event_finding
-    signals.intervals signals.heart_rate signals.synthetic signals.lazy signals.wfdb_headers signals.wfdb_records
+    signals.intervals signals.heart_rate signals.synthetic signals.contents signals.wfdb_headers signals.wfdb_records
     signals.edf
-    signals.one_rate signals.uneven signals.table_lines signals.tables signals.recordings
+    signals.uneven signals.numpy_files signals.table_lines signals.tables signals.recordings
     signals.recording_parts signals.annotations signals.event_targets
     signals.dataset_sources signals.dataset_targets signals.dataset_files signals.make_dataset
 plots.__init__ plots.drawing plots.predictions plots.losses
 measures.__init__ measures.losses measures.auroc measures.counts measures.metrics measures.delays
     measures.by_person measures.events measures.intervals measures.sides measures.tables
     measures.ranking measures.curves measures.classes measures.values measures.denoising measures.comparing
-    storage.__init__ storage.original storage.training_info storage.directories storage.preprocessing
-    storage.hyperparameters storage.checkpoints storage.publishing
-    storage.card_parts storage.model_card storage.hub_errors storage.pretrained storage.hub_files storage.hub
-    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_filters storage.onnx_steps
+    storage.__init__ storage.training_info storage.directories storage.preprocessing
+    storage.hyperparameters storage.checkpoints
+    storage.card_parts storage.model_card storage.hub_files storage.pretrained storage.hub
+    storage.onnx_graph storage.onnx_networks storage.onnx_scales storage.onnx_steps
     storage.onnx_check storage.onnx_export
     transfer.__init__ transfer.freezing transfer.reuse transfer.heads
 training.__init__ training.schedules training.optimization training.monitoring training.run training.placing

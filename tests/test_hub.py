@@ -25,8 +25,7 @@ from neurallib.storage.hub import (
     load_from_hub,
     push_to_hub,
 )
-from neurallib.storage.hub_errors import is_unreachable
-from neurallib.storage.hub_files import _is_of
+from neurallib.storage.hub_files import _is_of, is_unreachable
 from neurallib.storage.pretrained import NEURALLIB_COLLECTION, list_production_models
 
 GRU = Case("GRUseq2seq", "regression")

@@ -213,7 +213,7 @@ def test_what_cannot_be_is_told_with_the_way_out(
 
 
 def test_a_filter_that_disagrees_after_seconds_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurallib.storage.onnx_filters.MOST", 4)  # blocks of 64 samples that are remembered
+    monkeypatch.setattr("neurallib.storage.onnx_steps.MOST", 4)  # blocks of 64 samples that are remembered
     with pytest.raises(RuntimeError, match="differs from the state"):
         nl.export_onnx(filtering([HIGH | CAUSAL]), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

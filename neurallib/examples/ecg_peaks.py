@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.recipes import make_parser, resampled, start
+from neurallib.examples.recipes import laid_apart, make_parser, resampled, start
 
 SAMPLING_FREQUENCY = 125  # Hz: R-peaks to the nearest 8 ms, with a third of the steps of 360 Hz
 SECONDS = {"train": 5, "val": 5, "test": 10}  # of a signal of each part
@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     found, loss = nl.test_on_test_set(state, **paths, checkpoints_dir=directory, post_process_fn=find_r_peaks)
     test_part = nl.open_folder(**paths, part="test")
     true = [np.load(data / "peaks" / "test" / name) for name in test_part.names]
-    scores = nl.peak_scores(_joined(true), _joined(found), sampling_frequency=SAMPLING_FREQUENCY)
+    at = [laid_apart(peaks, SECONDS["test"] * SAMPLING_FREQUENCY) for peaks in (true, found)]
+    scores = nl.peak_scores(*at, sampling_frequency=SAMPLING_FREQUENCY)
     logger.info("Test part: loss %.4f, sensitivity %.4f, positive predictive value %.4f, F1 %.4f, timing error %.1f ms",
                 loss, scores["sensitivity"], scores["positive_predictive_value"], scores["f1"],
                 scores["mean_absolute_error_ms"])  # fmt: skip
@@ -137,12 +138,6 @@ def write_folders(examples: Iterator[Example], directory: Path) -> None:
             folder = directory / kind / part
             folder.mkdir(parents=True, exist_ok=True)
             np.save(folder / f"{name}.npy", values)
-
-
-def _joined(peaks: Sequence[np.ndarray]) -> np.ndarray:
-    """The peaks of all test signals one after the other, so far apart that none matches a neighbour's."""
-    stride = 2 * SECONDS["test"] * SAMPLING_FREQUENCY
-    return np.concatenate([found + i * stride for i, found in enumerate(peaks)])
 
 
 if __name__ == "__main__":

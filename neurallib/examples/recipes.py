@@ -82,6 +82,11 @@ def trained_on(names: Iterable[str], said: str = "") -> str:
     return f"mitdb {' '.join(names)}; nstdb bw ma {said}".strip()
 
 
+def laid_apart(peaks: Iterable[np.ndarray], n_steps: int) -> np.ndarray:
+    """The peaks of signals of so many steps one after the other, so far apart that none matches a neighbour's."""
+    return np.concatenate([found + 2 * i * n_steps for i, found in enumerate(peaks)])
+
+
 def make_parser(description: str | None, epochs: int, signals: int = 128) -> argparse.ArgumentParser:
     """The arguments that all examples take; each may add its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

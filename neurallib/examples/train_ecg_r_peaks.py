@@ -205,8 +205,6 @@ def trained(
     records: Sequence[Recorded], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int, said: str = ""
 ) -> nl.State:
     """The model of some records, which is in the directory from then on."""
-    if (directory / "training_info.json").is_file():
-        return nl.load_checkpoint(directory)
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=64, n_layers=2, bidirectional=True, dropout=0.1, learning_rate=4e-3,
         model_name="ecg_r_peaks", fold=2, steps=STEPS, seed=seed,
@@ -221,8 +219,10 @@ def learnt(
     state: nl.State, records: Sequence[Recorded], directory: Path, events: dict[str, float], window: float | None,
     asked: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], said: str, **options: Any,
 ) -> nl.State:  # fmt: skip
-    """The state after training on pieces of some records, saved into the directory; `asked` makes of a piece what
-    training asks for."""
+    """The state after training on pieces of some records, saved into the directory, unless that was done before;
+    `asked` makes of a piece what training asks for."""
+    if (directory / "training_info.json").is_file():
+        return nl.load_checkpoint(directory)
     items = pieces(records)
     # The schedule decides when training ends; what is watched here is that it learns.
     watched = [asked(x[: len(x) // 2], y[: len(y) // 2]) for x, y in items[::10]]

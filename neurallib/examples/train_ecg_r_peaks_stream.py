@@ -80,8 +80,6 @@ def trained(
     records: Sequence[Recorded], noise: dict[str, np.ndarray], directory: Path, epochs: int, seed: int, said: str = ""
 ) -> nl.State:
     """The model of some records, which is in the directory from then on."""
-    if (directory / "training_info.json").is_file():
-        return nl.load_checkpoint(directory)
     state = nl.gru_seq2seq(
         n_features=1, hid_dim=64, n_layers=2, learning_rate=4e-3, model_name="ecg_r_peaks_stream", fold=2, steps=STEPS,
         seed=seed,

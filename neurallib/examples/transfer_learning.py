@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import neurallib as nl
-from neurallib.examples.recipes import make_parser, start
+from neurallib.examples.recipes import laid_apart, make_parser, start
 
 logger = logging.getLogger(__name__)
 
@@ -88,15 +88,11 @@ def with_labels(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def f1(state: nl.State, test: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """The F1 of the R-peaks found in all test signals, laid so far apart that none matches a neighbour's."""
+    """The F1 of the R-peaks found in all test signals."""
     outputs = nl.predict(state, [x for x, _ in test])
-    gap = 2 * SECONDS * SAMPLING_FREQUENCY
-    found = [
-        nl.post_process_peaks_binary(output, filter_peaks=True, min_distance=20) + i * gap
-        for i, output in enumerate(outputs)
-    ]
-    true = [peaks + i * gap for i, (_, peaks) in enumerate(test)]
-    measured = nl.peak_scores(np.concatenate(true), np.concatenate(found), sampling_frequency=SAMPLING_FREQUENCY)
+    found = [nl.post_process_peaks_binary(output, filter_peaks=True, min_distance=20) for output in outputs]
+    at = [laid_apart(peaks, SECONDS * SAMPLING_FREQUENCY) for peaks in ([peaks for _, peaks in test], found)]
+    measured = nl.peak_scores(*at, sampling_frequency=SAMPLING_FREQUENCY)
     return float(np.nan_to_num(measured["f1"]))
 
 

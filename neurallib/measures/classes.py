@@ -17,7 +17,7 @@ from neurallib.measures.tables import lines_of, markdown
 from neurallib.names import hinted, listing
 from neurallib.signals.arrays import as_array
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.smoothing import class_names, exclude_each_other, most_probable
+from neurallib.signals.outputs import class_names, exclude_each_other, most_probable
 from neurallib.warn import warn
 
 _FEW = 4  # recordings, that may be of few steps

@@ -12,7 +12,7 @@ from neurallib.checks import number
 from neurallib.measures.by_person import Measures
 from neurallib.measures.events import peak_scores
 from neurallib.names import hinted
-from neurallib.signals.smoothing import as_values
+from neurallib.signals.outputs import as_values
 
 Peaks = tuple[ArrayLike, ArrayLike] | Callable[[np.ndarray], ArrayLike]
 

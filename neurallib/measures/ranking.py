@@ -10,7 +10,7 @@ import numpy as np
 from neurallib.measures.auroc import Auroc, area, average_precision
 from neurallib.measures.by_person import Gross, Measures, Scored, paired, summary
 from neurallib.measures.counts import mean_told
-from neurallib.signals.smoothing import exclude_each_other
+from neurallib.signals.outputs import exclude_each_other
 
 GROUPS = 1 << 8  # of those with a class, and of those without, that are told apart where people are drawn again
 

@@ -16,7 +16,7 @@ from neurallib.measures.counts import as_thresholds
 from neurallib.names import hinted, listing
 from neurallib.plots.drawing import INK, MUTED, empty_figure, put_on_grid, saved
 from neurallib.signals.arrays import as_array
-from neurallib.signals.smoothing import class_names
+from neurallib.signals.outputs import class_names
 from neurallib.tasks import Task
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from neurallib.checks import names_of, number
 from neurallib.names import hinted
 from neurallib.plots.drawing import BLUE, GREEN, INK, MUTED, ORANGE, draw, empty_figure, saved
 from neurallib.signals.annotations import beats_in
+from neurallib.signals.outputs import as_values, class_names, exclude_each_other, most_probable
 from neurallib.signals.peaks import samples_within
 from neurallib.signals.recording_parts import Recording, as_recording, name_of, of_each, rows_of
-from neurallib.signals.smoothing import as_values, class_names, exclude_each_other, most_probable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

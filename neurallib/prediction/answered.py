@@ -16,9 +16,9 @@ from neurallib.prediction.stream_events import event_settings
 from neurallib.signals.annotations import mean_beats, tell_if_none
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
+from neurallib.signals.outputs import as_values
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
-from neurallib.signals.smoothing import as_values
 from neurallib.state import State, changed
 from neurallib.tasks import Task, describe
 from neurallib.warn import warn

@@ -11,7 +11,7 @@ from neurallib.prediction.stream_events import events_of
 from neurallib.prediction.windows import held_over
 from neurallib.signals.arrays import BRIDGED
 from neurallib.signals.heart_rate import SLOW, SOME
-from neurallib.signals.smoothing import least_distance
+from neurallib.signals.outputs import least_distance
 from neurallib.warn import warn
 
 PART = 4.0  # seconds, of each of which it is told how sure a state is

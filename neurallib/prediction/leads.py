@@ -11,8 +11,8 @@ import numpy as np
 from neurallib.prediction.certainty import doubt_of, in_blocks, part_steps, sums_of, sure_events
 from neurallib.prediction.long_recordings import answers_of
 from neurallib.prediction.windows import without_holes
+from neurallib.signals.outputs import least_distance
 from neurallib.signals.recording_parts import Recording, of_channel
-from neurallib.signals.smoothing import least_distance
 from neurallib.state import State
 
 MOST = 6.0  # of a logit: beyond it a lead is not believed more

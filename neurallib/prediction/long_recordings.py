@@ -26,7 +26,8 @@ from neurallib.sequences import pad
 from neurallib.signals.arrays import BRIDGED, bridged, joined, write_array
 from neurallib.signals.batches import MAX_PADDED_STEPS, cut_batches
 from neurallib.signals.conversion import Handed
-from neurallib.signals.normalization import OWN, as_input, as_inputs, spread_of, target_scale, tell_size
+from neurallib.signals.normalization import OWN, as_input, as_inputs, target_scale
+from neurallib.signals.plausibility import spread_of, tell_size
 from neurallib.signals.recording_parts import as_recording
 from neurallib.state import State, new_postprocessing
 from neurallib.steps import warm_up

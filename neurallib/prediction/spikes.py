@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurallib.signals.arrays import bridged
-from neurallib.signals.lazy import LazySignal
+from neurallib.signals.contents import LazySignal
 from neurallib.signals.recording_parts import Recording, n_channels_of, rows_of
 
 FINER = 1.5  # times a state's rate: from there on spikes can be told from waves

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from neurallib.checks import number
-from neurallib.signals.smoothing import half_width, least_distance, smoothed
+from neurallib.signals.outputs import half_width, least_distance, smoothed
 from neurallib.state import State
 
 DEFAULTS = {"threshold": 0.5, "min_distance": 0.2, "smoothing": 0.0, "delay": 0.0}  # find_events', and no delay

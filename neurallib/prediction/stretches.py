@@ -10,7 +10,7 @@ import numpy as np
 from neurallib.names import listing
 from neurallib.signals.arrays import bridged
 from neurallib.signals.conversion import Handed, handed_to
-from neurallib.signals.far_values import Far, far_values, tell_far
+from neurallib.signals.plausibility import Far, far_values, tell_far
 from neurallib.signals.recording_parts import name_of, n_channels_of, of_each, runs_where, signal_rows
 from neurallib.state import State
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import integer, interval, number, seconds
-from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, as_part, at_places, between, checked, is_per_step, label_runs
+from neurallib.signals.augmenting import (
+    Augment, as_part, at_places, between, is_per_step, label_runs, makes_augmentation,
+)  # fmt: skip
 from neurallib.state import Pair
 
 
@@ -53,7 +54,7 @@ def compose_augmentations(*parts: Augment | tuple[float, Augment]) -> Augment:
     return augment
 
 
-@hinted
+@makes_augmentation
 def augment_scale(
     factor: tuple[float, float] = (0.5, 2.0), *, drift: tuple[float, float] | None = None, inversion: float = 0.0
 ) -> Augment:
@@ -69,16 +70,6 @@ def augment_scale(
         Between which a further gain is drawn at five moments, and goes from one to the next.
     inversion : float
         How often the signal is turned upside down, in [0, 1].
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -106,9 +97,10 @@ def augment_scale(
             gain = -gain
         return x * gain, y
 
-    return checked(augment)
+    return augment
 
 
+@makes_augmentation
 def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
     """Time goes faster or slower, and what is said of each step goes with it: other heart rates.
 
@@ -118,16 +110,6 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
         How many times as long a signal becomes; drawn between the two on a scale of ratios. Each step takes the label
         of the nearest moment, and an event that falls between two steps is on the nearer one; a target of the whole
         signal stays as it is.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -147,10 +129,10 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
         n_steps = max(1, round(len(x) * between(factor, generator)))
         return at_places(x, y, np.linspace(0, len(x) - 1, n_steps))
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@makes_augmentation
 def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] = (0.3, 2.5)) -> Augment:
     """The signal is lost for a while, and with it the events of which half or more lies in the gap.
 
@@ -163,16 +145,6 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
         Hz, of the signals.
     duration : (float, float)
         Seconds, between which the length of the gap is drawn.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -202,9 +174,10 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
                     column[low:high] = 0
         return x, y
 
-    return checked(augment)
+    return augment
 
 
+@makes_augmentation
 def augment_crop(n_steps: int) -> Augment:
     """A part of the signal, anew each time.
 
@@ -212,16 +185,6 @@ def augment_crop(n_steps: int) -> Augment:
     ----------
     n_steps : int
         How long; a shorter signal stays whole. Of a target of each step the same part.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -241,10 +204,10 @@ def augment_crop(n_steps: int) -> Augment:
         kept = slice(start, start + size)
         return x[kept], y[kept] if is_per_step(x, y) else y
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@makes_augmentation
 def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
     """Channels are lost, or an armband or cap of electrodes is turned.
 
@@ -254,16 +217,6 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         How often each channel is 0, in [0, 1); one is always left.
     rotation : int
         By how many places at the most channels move round, either way.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -286,7 +239,7 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         kept[generator.integers(x.shape[1])] = True  # one is left
         return np.where(kept, x, 0), y
 
-    return checked(augment)
+    return augment
 
 
 def _are_labels(y: np.ndarray) -> bool:

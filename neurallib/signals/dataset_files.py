@@ -16,7 +16,7 @@ from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
 from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, outputs_of, target_of
-from neurallib.signals.far_values import far_values
+from neurallib.signals.plausibility import far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
 

@@ -14,8 +14,8 @@ from neurallib.functions import content_sum
 from neurallib.names import listing
 from neurallib.reading import is_file_name
 from neurallib.signals.arrays import check_plain
+from neurallib.signals.contents import SeveralRates, events_between, in_units, later, picked
 from neurallib.signals.conversion import ratio_of, resampled
-from neurallib.signals.lazy import SeveralRates, events_between, in_units, later, picked, picked_names
 from neurallib.signals.recording_parts import complete
 from neurallib.signals.recordings import Recording, list_recordings, read_recording
 from neurallib.warn import warn
@@ -91,13 +91,11 @@ def read_source(name: str, source: Any, reading: Mapping[str, Any], rate: float 
 
 
 def _of_memory(name: str, source: Mapping[str, Any], reading: Mapping[str, Any]) -> Recording:
-    known = list(source["channels"])
-    columns = picked(reading.get("channels"), known, name)
+    columns, names = picked(reading.get("channels"), list(source["channels"]), name)
     units, factors = in_units([source["units"][column] for column in columns], reading.get("units"), name)
     signal = source["signal"][:]
     signal = (signal[:, None] if signal.ndim == 1 else signal)[:, columns]
     signal = signal if factors is None else signal * factors
-    names = picked_names(reading.get("channels"), columns, known)
     return cast(Recording, {**source, "signal": signal, "units": units, "channels": names})
 
 

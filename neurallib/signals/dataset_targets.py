@@ -14,9 +14,9 @@ from neurallib.checks import takes
 from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.annotations import mean_beats
+from neurallib.signals.contents import picked
 from neurallib.signals.dataset_sources import first_of
 from neurallib.signals.event_targets import beats, class_of_each, event_target, interval_target, label_target
-from neurallib.signals.lazy import picked
 from neurallib.signals.recordings import Recording
 from neurallib.warn import noted
 
@@ -49,7 +49,7 @@ def channels_of(
     channels, units = reading["channels"], reading["units"]
     if channels is None:
         first = first_of(sources, {**reading, "units": None}, rate)
-        taken = picked(list(asked), first.channels, repr(first.name))
+        taken, _ = picked(list(asked), first.channels, repr(first.name))
         channels = [name for column, name in enumerate(first.channels) if column not in taken]
         if not channels:
             way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"

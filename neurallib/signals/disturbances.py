@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from neurallib.checks import boolean, choice, interval, number, several
-from neurallib.names import hinted
+from neurallib.names import helped_by
 from neurallib.signals.arrays import as_numbers, is_recording, kind_of
-from neurallib.signals.augmentation import Augment, checked, heights
+from neurallib.signals.augmenting import Augment, heights, makes_augmentation
 from neurallib.state import Pair
 
 REFERENCES = ("beats", "signal")
 
 
-@hinted
+@makes_augmentation
 def augment_noise(
     noise: Sequence[np.ndarray] | None = None,
     *,
@@ -45,16 +45,6 @@ def augment_noise(
         How many times faster the record is played.
     burst : bool
         Let the noise swell and fade, in a bell that is wide 3 to 30 % of the signal (SD).
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -85,10 +75,11 @@ def augment_noise(
             added *= np.exp(-0.5 * ((np.arange(len(x)) - middle) / width) ** 2)[:, None]
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@helped_by(augment_noise)
+@makes_augmentation
 def augment_motion(
     sampling_frequency: float, *, snr: tuple[float, float] = (-6.0, 18.0), reference: str = "beats"
 ) -> Augment:
@@ -101,21 +92,6 @@ def augment_motion(
     ----------
     sampling_frequency : float
         Hz, of the signals, at least 30.
-    snr : (float, float)
-        dB, between which the signal-to-noise ratio is drawn anew for each signal.
-    reference : str
-        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
-        median of eight parts); "signal", its variance.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -139,10 +115,11 @@ def augment_motion(
         added = np.stack([make(len(x), rate, generator) for _ in range(x.shape[1])], axis=1)
         return x + added * _gain(x, generator.uniform(*snr), reference), y
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@helped_by(augment_noise)
+@makes_augmentation
 def augment_hum(
     sampling_frequency: float,
     *,
@@ -158,21 +135,6 @@ def augment_hum(
         Hz, of the signals.
     frequencies : sequence of float
         Hz, of which one is drawn for each signal; those from half the sampling frequency on are left out.
-    snr : (float, float)
-        dB, between which the signal-to-noise ratio is drawn anew for each signal.
-    reference : str
-        What counts as the power of each channel: "beats", an eighth of the square of its height from peak to peak (the
-        median of eight parts); "signal", its variance.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -199,7 +161,7 @@ def augment_hum(
         phase = 2 * np.pi * generator.choice(heard) / rate * np.arange(len(x)) + generator.uniform(0, 2 * np.pi)
         return x + np.sqrt(2) * np.sin(phase)[:, None] * _gain(x, generator.uniform(*snr), reference), y
 
-    return checked(augment)
+    return augment
 
 
 def _records(noise: Any) -> list[np.ndarray]:

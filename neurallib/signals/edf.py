@@ -14,7 +14,7 @@ import numpy as np
 
 from neurallib.extras import needed
 from neurallib.reading import plain_text, told_by
-from neurallib.signals.lazy import Contents
+from neurallib.signals.contents import Contents
 from neurallib.warn import warn
 
 MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the bytes of a sample

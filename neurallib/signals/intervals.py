@@ -13,7 +13,7 @@ from torch import Tensor
 from neurallib.checks import LONG, names_of, number
 from neurallib.names import hinted
 from neurallib.signals.arrays import BRIDGED
-from neurallib.signals.smoothing import (
+from neurallib.signals.outputs import (
     PART, as_probabilities, as_values, class_names, exclude_each_other, half_width, most_probable, smoothed,
 )  # fmt: skip
 

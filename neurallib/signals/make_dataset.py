@@ -18,9 +18,9 @@ from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
 from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
 from neurallib.signals.dataset_targets import Target, channels_of, check_target, target_words
-from neurallib.signals.far_values import Far, tell_far
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
+from neurallib.signals.plausibility import Far, tell_far
 from neurallib.signals.recordings import Recording
 from neurallib.warn import warn
 
@@ -167,14 +167,15 @@ def make_dataset(
     manifest = {job.name: old[job.name] for job in jobs if is_made(job, old.get(job.name))}
     outdated = _outdated(root, {*old, *sources}, keep=manifest)
     _check_case(root, sources)
-    _write(root, manifest, sources)  # first: who is killed in between leaves no file under an earlier one's name
+    # First: who is killed in between leaves no file under an earlier one's name.
+    write_manifest(root, manifest, sources)
     for file in outdated:
         file.unlink()
     waiting = [job for job in jobs if job.name not in manifest]
     try:
         _make(waiting, manifest, n_workers, enable_progress_bar)
     finally:
-        _write(root, manifest, sources)
+        write_manifest(root, manifest, sources)
     _check_made(root, manifest)
     return root
 
@@ -258,13 +259,8 @@ def _make(jobs: list[Job], manifest: dict[str, Any], n_workers: int, bar: bool) 
     for job, entry in made(jobs, n_workers, bar):
         manifest[job.name] = entry
         if time.monotonic() - written > _SECONDS:
-            _write(job.root, manifest, {each.name: None for each in jobs})
+            write_manifest(job.root, manifest, [each.name for each in jobs])
             written = time.monotonic()
-
-
-def _write(root: Path, manifest: Mapping[str, Any], names: Mapping[str, Any]) -> None:
-    """The manifest; None stands for what is not finished."""
-    write_manifest(root / MANIFEST, {name: manifest.get(name) for name in {**names, **manifest}})
 
 
 def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ def entries_in(root: Path) -> dict[str, Any]:
     return entries
 
 
-def write_manifest(file: Path, recordings: Mapping[str, Any]) -> None:
-    """Write it, atomically."""
-    write_json(file, {"format": DATASET, "recordings": dict(recordings)})
+def write_manifest(root: Path, entries: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Write it, atomically; None stands for each of some names that is not finished."""
+    write_json(root / MANIFEST, {"format": DATASET, "recordings": dict.fromkeys(names) | dict(entries)})
 
 
 def said_of(data: Any, told: Mapping[str, Any]) -> dict[str, Any]:

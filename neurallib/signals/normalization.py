@@ -11,9 +11,6 @@ import numpy as np
 from neurallib.checks import choice
 from neurallib.steps import apply_steps, n_inputs
 from neurallib.tasks import Task
-from neurallib.warn import warn
-
-_FAR = 100.0  # times, which no person's signals are as large as another's; units differ by 1,000
 
 
 class Scale(NamedTuple):
@@ -165,32 +162,6 @@ def _scaled(x: np.ndarray, scale: Scale | None, n_features: int) -> tuple[np.nda
 def by_window(preprocessing: Mapping[str, Any]) -> bool:
     """Whether a signal that is taken in windows is made an input window by window."""
     return preprocessing["normalization"] in OWN or bool(preprocessing["steps"])
-
-
-def spread_of(x: np.ndarray, preprocessing: Mapping[str, Any]) -> float:
-    """How far most channels of a signal [T, C] go that is normalized by the scale of the training data, of some of its
-    steps: about 1, as that scale is an interquartile range; 0 of what is constant. What is steady about a level of its
-    own, as a temperature, or mostly rests is not small where it is as far from the training data's middle."""
-    x = x[:: -(-len(x) // 1024)]
-    if 1 / _FAR < (usual := float(np.median(x.std(axis=0)))) < _FAR:
-        return usual
-    low, high = np.percentile(x, [25, 75], axis=0) / IQR_OF_NORMAL
-    level = np.divide(preprocessing["x_shift"], preprocessing["x_scale"])
-    own = np.minimum(np.sqrt(np.square(x + level).mean(axis=0)), 1.0)
-    return float(np.median(np.where(np.ptp(x, axis=0) > 0, np.maximum(high - low, own), 0.0)))
-
-
-def tell_size(sizes: Sequence[float], told: set[str]) -> None:
-    """A word where all signals that are normalized as the training data were are far larger, or several far smaller:
-    one may be silent. `sizes` are what `spread_of` gives of each; what is `told` already is not told again."""
-    there = [size for size in sizes if size > 0]
-    is_far = there and (min(there) >= _FAR or len(there) > 1 and max(there) <= 1 / _FAR)
-    if is_far and "size" not in told:
-        told.add("size")
-        warn(
-            f"signals are about {np.median(there):.1g} times as large as those that the state learnt on: are they in "
-            "another unit? units=, of a recording its \"units\", says which, where it was said in training too."
-        )
 
 
 def signal_scale(x: np.ndarray, preprocessing: Mapping[str, Any]) -> Scale | None:

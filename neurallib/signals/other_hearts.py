@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from neurallib.checks import interval, number, seconds
-from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment, at_places, between, checked, heights, is_per_step, label_runs
+from neurallib.signals.augmenting import (
+    Augment, at_places, between, heights, is_per_step, label_runs, makes_augmentation,
+)  # fmt: skip
 from neurallib.state import Pair
 
 
-@hinted
+@makes_augmentation
 def augment_rhythm(
     sampling_frequency: float,
     factor: tuple[float, float] = (0.4, 2.5),
@@ -20,7 +21,9 @@ def augment_rhythm(
 ) -> Augment:
     """What lies between events becomes longer or shorter, and events stay as they are: slow, fast and uneven hearts.
 
-    A heart that beats twice as fast does not make its QRS complexes half as long, as `augment_stretch` would.
+    A heart that beats twice as fast does not make its QRS complexes half as long, as `augment_stretch` would. Each step
+    takes the label of the nearest moment, and no event is lost. A signal whose target is not of each step stays as it
+    is.
 
     Parameters
     ----------
@@ -32,17 +35,6 @@ def augment_rhythm(
         Between which each stretch has a further factor of its own.
     kept : float
         Seconds on either side of an event's middle that stay as they are.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`. Each step takes the
-        label of the nearest moment, and no event is lost. A signal whose target is not of each step stays as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -74,10 +66,10 @@ def augment_rhythm(
         place = np.cumsum(step) - step
         return at_places(x, y, np.interp(np.arange(int(place[-1]) + 1), place, np.arange(len(x))))
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@makes_augmentation
 def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0) -> Augment:
     """Another lead of the same heart: channels are mixed with one another, and the shape of waves is turned.
 
@@ -90,16 +82,6 @@ def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0)
         Degrees, between which the phase is turned; 180 is upside down.
     mix : float
         How much of the other channels there is in each, in [0, 1]; each is first brought to the size of the one.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -126,10 +108,10 @@ def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0)
         spectrum[1:] *= np.exp(-1j * angle)
         return np.fft.irfft(spectrum, n=2 * len(x), axis=0)[: len(x)], y
 
-    return checked(augment)
+    return augment
 
 
-@hinted
+@makes_augmentation
 def augment_pacing(
     sampling_frequency: float,
     size: tuple[float, float] = (0.1, 2.0),
@@ -141,7 +123,8 @@ def augment_pacing(
 
     A spike is one sample, or shared between two neighbours, and the electrode may need some hundredths of a second to
     come back from it. Half of the signals have spikes of the ventricle, a quarter of the atrium and a quarter of both.
-    In three of ten only some events are paced; in two of ten two spikes stand anywhere, without an event.
+    In three of ten only some events are paced; in two of ten two spikes stand anywhere, without an event. Labels stay
+    as they are; a signal without an event, or whose target is not of each step, stays as it is.
 
     Parameters
     ----------
@@ -152,17 +135,6 @@ def augment_pacing(
         downwards; drawn on a scale of ratios.
     ventricular, atrial : (float, float)
         Seconds from a spike to the middle of its event, drawn for each signal.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`. Labels stay as they
-        are; a signal without an event, or whose target is not of each step, stays as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -200,7 +172,7 @@ def augment_pacing(
         back = np.convolve(spike, np.concatenate([[0.0], after]))[: len(x)]
         return x + ((spike - share * back)[:, None] * height).astype(x.dtype), y
 
-    return checked(augment)
+    return augment
 
 
 def _between_steps(places: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +182,7 @@ def _between_steps(places: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.nda
     return np.concatenate([low, low + 1]), np.concatenate([1 - (places - low), places - low])
 
 
-@hinted
+@makes_augmentation
 def augment_resampling(sampling_frequency: float, rate: tuple[float, float]) -> Augment:
     """As a slower recorder would have had it: fewer samples, with lines between them.
 
@@ -220,16 +192,6 @@ def augment_resampling(sampling_frequency: float, rate: tuple[float, float]) -> 
         Hz, of the signals, which keep it.
     rate : (float, float)
         Hz, between which the recorder's rate is drawn on a scale of ratios.
-
-    Returns
-    -------
-    callable
-        (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of another kind or out of its range.
 
     See Also
     --------
@@ -251,4 +213,4 @@ def augment_resampling(sampling_frequency: float, rate: tuple[float, float]) -> 
         at = np.arange(-generator.random() * every, len(x) - 1 + every, every)
         return np.stack([np.interp(steps, at, np.interp(at, steps, column)) for column in x.T], axis=1), y
 
-    return checked(augment)
+    return augment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +15,11 @@ from neurallib.functions import array_sum
 from neurallib.names import listing
 from neurallib.progress import progress
 from neurallib.signals.arrays import as_numbers, check_plain, is_recording, kind_of
-from neurallib.signals.augmentation import Augmentation, as_floats
+from neurallib.signals.augmenting import Augmentation, as_floats
 from neurallib.signals.conversion import Conversion, Handed
-from neurallib.signals.far_values import Far, far_values, tell_far
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.layout import Layout
-from neurallib.signals.normalization import OWN, Scale, as_input, by_window, spread_of, target_scale, tell_size
+from neurallib.signals.normalization import OWN, Scale, as_input, by_window, target_scale
+from neurallib.signals.plausibility import Far, Layout, far_values, spread_of, tell_far, tell_size
 from neurallib.signals.sources import signal_of
 from neurallib.signals.statistics import Moments, Statistics
 from neurallib.signals.targets import as_target, class_counts, events_in
@@ -77,6 +75,8 @@ class PreparedData(Dataset[Item]):
         self.weights: np.ndarray | None = None  # of the signals in a training loss, float64 [N]
         self.names = names
         self.lengths, self.given_lengths = list[int](), list[int]()
+        self.class_counts, self.beats = np.zeros((2, task.n_outputs)), np.zeros(2, np.int64)
+        self.targets = Moments(task.n_outputs)
         self.sums: list[int] | None = None
         self.told, self._far = set[str](), Far()  # what is not told once more; values that may be no signal
         self.layout: Layout | None = None  # which looks whether they lie on their side
@@ -99,18 +99,6 @@ class PreparedData(Dataset[Item]):
             return self[i]
         x, y = self.in_own_numbers(i)
         return self._item(i, *self.augmentation.draw(x, y, place=i, epoch=epoch, task=self.task, name=self.names[i]))
-
-    @functools.cached_property
-    def class_counts(self) -> np.ndarray:
-        return np.zeros((2, self.task.n_outputs))
-
-    @functools.cached_property
-    def beats(self) -> np.ndarray:
-        return np.zeros(2, np.int64)
-
-    @functools.cached_property
-    def targets(self) -> Moments:
-        return Moments(self.task.n_outputs)
 
     def cut(self, i: int) -> int | None:
         """The steps of the windows in which a state that learnt on windows takes the item; None: it is taken whole."""
@@ -213,14 +201,13 @@ class PreparedData(Dataset[Item]):
         except KeyError as error:
             told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
             raise TypeError(f"{name} is asked of {told}.") from error
-        if not self._has_targets:
-            x, corrections = _signal(self._ordered(signal_of(given), name), self.handed.conversion, self.task, name)
-            return self._converted(i, x), _NONE, corrections
-        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or len(given) != 2:
+        is_pair = isinstance(given, Sequence) and not isinstance(given, (str, bytes)) and len(given) == 2
+        if self._has_targets and not is_pair:
             way = "which make_dataset makes of a recording" if is_recording(given) else "such as those of zip(x, y)"
             raise TypeError(f"{name} is {kind_of(given)}; expected a pair (signal, target), {way}.")
-        x, corrections = _signal(self._ordered(given[0], name), self.handed.conversion, self.task, name)
-        y, more = as_target(given[1], len(x), self.task, name)
+        signal = given[0] if self._has_targets else signal_of(given)
+        x, corrections = _signal(self._ordered(signal, name), self.handed.conversion, self.task, name)
+        y, more = as_target(given[1], len(x), self.task, name) if self._has_targets else (_NONE, [])
         return self._converted(i, x), y, corrections + more
 
     def _ordered(self, given: Any, name: str) -> Any:

@@ -7,12 +7,12 @@ from typing import Any
 from neurallib.architectures import check_state
 from neurallib.checks import integer
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augmentation
+from neurallib.signals.augmenting import Augmentation
 from neurallib.signals.conversion import Handed
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.layout import Layout
 from neurallib.signals.manifest import SAID, handed_at_rate, people_said
 from neurallib.signals.normalization import check_normalization
+from neurallib.signals.plausibility import Layout
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.sources import Data, as_items
 from neurallib.signals.statistics import Statistics

@@ -15,8 +15,8 @@ from torch import Tensor
 from neurallib.checks import items, number
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.arrays import as_array, check_plain
+from neurallib.signals.contents import LazySignal
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import LazySignal
 
 Recording = Mapping[str, Any]
 _PART = 1 << 20  # samples that are read together

@@ -12,13 +12,12 @@ import numpy as np
 
 from neurallib.checks import as_path, boolean, number, unasked
 from neurallib.names import did_you_mean, hinted, listing
-from neurallib.signals import edf, tables, wfdb_records
-from neurallib.signals.folders import natural
-from neurallib.signals.lazy import (
-    Contents, Events, check_contents, check_events, common_rate, events_between, in_units, later, lazy_signal, only,
-    picked, picked_names,
+from neurallib.signals import edf, numpy_files, tables, wfdb_headers, wfdb_records
+from neurallib.signals.contents import (
+    Contents, Events, at_one_rate, check_contents, check_events, common_rate, events_between, in_units, later,
+    lazy_signal, only, picked,
 )  # fmt: skip
-from neurallib.signals.one_rate import at_one_rate
+from neurallib.signals.folders import natural
 from neurallib.warn import warn
 
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
@@ -165,8 +164,8 @@ def read_recording(
     if path.name.startswith("._"):
         raise ValueError(f"{path} is what macOS keeps about a file, not the file: read {path.name[2:]}.")
     contents, name, source = _contents(path, sampling_frequency, annotator, time, labels, channels)
-    columns = picked(channels, contents.channels, source)
-    contents, called = only(contents, columns), picked_names(channels, columns, contents.channels)
+    columns, called = picked(channels, contents.channels, source)
+    contents = only(contents, columns)
     check_contents(contents, source)
     own = set(contents.rates)
     if sampling_frequency is not None and any(abs(rate - sampling_frequency) > 1e-6 * rate for rate in own):
@@ -235,7 +234,7 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [path for path in inside if path.is_file() and not path.name.startswith(".")]  # macOS leaves ._ files
     headers = [path for path in files if path.suffix.lower() == ".hea"]
-    parts = set().union(*map(wfdb_records.segment_names, headers))
+    parts = set().union(*map(wfdb_headers.segment_names, headers))
     found = [path.with_suffix("") for path in headers if path.stem not in parts]
     found += [path for path in files if path.suffix.lower() in {".edf", ".bdf"} and edf.holds_signals(path)]
     found += [path for path in files if path.suffix.lower() in {".npy", ".npz"}]
@@ -276,7 +275,7 @@ def _contents(
             contents = contents._replace(events=edf.read_edf_annotations(as_path("annotator", annotator), path))
     elif head[:6] == b"\x93NUMPY" or head[:2] == b"PK":
         unasked(path, annotator=annotator, time=time, labels=labels)
-        contents = tables.read_numpy(path, sampling_frequency, head[:2] != b"PK")
+        contents = numpy_files.read_numpy(path, sampling_frequency, head[:2] != b"PK")
     else:
         unasked(path, annotator=annotator)
         contents = tables.read_table(path, sampling_frequency, time, labels, channels)

@@ -1,4 +1,4 @@
-"""What users hand in as data, in any of its forms, as one kind of thing: a sequence of signals or of pairs."""
+"""What users hand in as data, in any of its forms, as a sequence of signals or of pairs; and weights of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
-from neurallib.names import listing
-from neurallib.signals.arrays import as_array, check_plain
+from neurallib.names import did_you_mean, listing
+from neurallib.signals.arrays import as_array, by_label, check_plain
 from neurallib.signals.folders import SignalFolder, as_folder
 from neurallib.state import Pair
 from neurallib.warn import warn
@@ -132,6 +132,40 @@ def check_order(name: str, *tables: Any) -> None:
             f"{name}: rows have the same labels in two orders, {listing(map(str, labels[0]), 3)}, then "
             f"{listing(map(str, labels[1]), 3)}. Give the second as second.loc[first.index], or both by to_numpy()."
         )
+
+
+def sample_weights(given: Any, items: Any, name: str) -> np.ndarray | None:
+    """The weight of each item, float64 [N], of what `train` is given as `sample_weight` for data called `name`."""
+    if given is None:
+        return None
+    names = [f"{name}[{i}]" for i in range(len(items))]
+    if isinstance(items, SignalFolder):
+        names = items.names
+        given = by_label(given, *zip(*((path.name, path.stem) for path in items.paths_x), strict=True))
+    values = _weights_of_files(given, items) if isinstance(given, Mapping) else given
+    try:
+        weights = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"sample_weight is a {type(given).__name__} that holds no numbers: {error}") from error
+    if weights.shape != (len(names),):
+        raise ValueError(f"sample_weight has shape {weights.shape}; expected ({len(names)},), one for each signal.")
+    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+        i = int(np.argmax(wrong))
+        raise ValueError(f"sample_weight of {names[i]} is {weights[i]:g}; expected a finite number of at least 0.")
+    if not weights.any():
+        raise ValueError(f"sample_weight is 0 for all {len(names)} signals; expected one at least to learn from.")
+    return weights
+
+
+def _weights_of_files(given: Mapping[Any, Any], items: Any) -> list[Any]:
+    """The weights of files, by their names with or without the ending; windows have that of their file."""
+    if not isinstance(items, SignalFolder):
+        raise TypeError("sample_weight is a mapping, but only files have names; expected a list, one for each signal.")
+    found = [given.get(path.name, given.get(path.stem)) for path in items.paths_x]
+    if missing := [path.name for path, value in zip(items.paths_x, found, strict=True) if value is None]:
+        hint = did_you_mean(missing[0], given)
+        raise ValueError(f"sample_weight has nothing for {listing(dict.fromkeys(missing))}; expected every file.{hint}")
+    return found
 
 
 def _one(given: Any, name: str) -> Any:

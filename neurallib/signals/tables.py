@@ -1,10 +1,10 @@
-"""Recordings as tables of numbers: CSV and other text, with or without names and a time column; .npy and .npz."""
+"""Recordings as tables of numbers: CSV and other text, whose columns are channels, clocks, or labels, their events."""
 
 from __future__ import annotations
 
 import datetime
 import re
-import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ import numpy as np
 from neurallib.checks import choice
 from neurallib.names import listing
 from neurallib.reading import told_by
-from neurallib.signals.arrays import read_array
-from neurallib.signals.lazy import Contents, picked
-from neurallib.signals.one_rate import at_one_rate
+from neurallib.signals.contents import Contents, at_one_rate, picked
+from neurallib.signals.numpy_files import of_array
 from neurallib.signals.table_lines import (
-    CLOCKS, EPOCH, Table, is_text, label_events, layout, numbers_of, steps_of, texts_of,
+    CLOCKS, EPOCH, MISSING, Table, is_text, layout, numbers_of, steps_of, texts_of,
 )  # fmt: skip
 from neurallib.signals.uneven import of_packets, on_a_grid
 from neurallib.warn import warn
@@ -30,7 +29,6 @@ COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|numbe
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*((?:[^()\[\]]|\([^()]*\))*?)\s*[)\]]")
 SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
 OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
-_INFLATED, _TIMES = 1 << 26, 200  # bytes of an archive's arrays, and that to its own, beyond which it is no recording
 
 
 def read_table(
@@ -42,7 +40,7 @@ def read_table(
     told = table.rate or sampling_frequency
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
     names = [name for name, _ in heads]
-    label_columns = [] if labels is None else picked(labels, names, str(path))
+    label_columns = [] if labels is None else picked(labels, names, str(path))[0]
     clocks, clock = _clock_columns(table, heads, time, guess=told is None)
     if not clocks and told is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
@@ -50,7 +48,7 @@ def read_table(
     if not columns:
         raise ValueError(f"{path} holds no signal beside its time.")
     columns = [i for i in columns if not _counts_lines(table, names, i)] or columns
-    asked = picked(channels, [names[i] for i in columns], str(path))
+    asked, _ = picked(channels, [names[i] for i in columns], str(path))
     signal, start_time = _signal(table, names, [columns[k] for k in asked]), None
     values = np.full((len(signal), len(columns)), np.nan)
     values[:, asked] = signal
@@ -72,59 +70,13 @@ def read_table(
         units=[heads[k][1] for k in columns],
         rates=[rate] * len(columns),
         lengths=[len(values)] * len(columns),
-        read=partial(_of_array, values, 0),
-        events=label_events([(names[i], texts_of(table, i)) for i in label_columns], times, 1 / rate, str(path)),
+        read=partial(of_array, values, 0),
+        events=_label_events([(names[i], texts_of(table, i)) for i in label_columns], times, 1 / rate, str(path)),
         start_time=start_time,
     )
     if sampling_frequency is not None and rate != sampling_frequency:
         return at_one_rate(contents, float(sampling_frequency))
     return contents
-
-
-def read_numpy(path: Path, sampling_frequency: float | None, is_array: bool) -> Contents:
-    """What a .npy (where it `is_array`) or .npz holds: numbers [time], [time, channels] or [channels, time], the longer
-    axis being time. A .npz has them as "signal", or as its only array, and may say "sampling_frequency", "channels",
-    "units", "person", "start_time" and the events' "sample", "symbol" and "duration"."""
-    with told_by(path):
-        said = {"signal": read_array(path)} if is_array else _archive(path)
-        return _of_arrays(path, said, sampling_frequency)
-
-
-def _of_arrays(path: Path, said: dict[str, Any], sampling_frequency: float | None) -> Contents:
-    signal = said["signal"]
-    if signal.ndim not in (1, 2) or not signal.size or signal.dtype.kind not in "fiub":
-        found = f"{signal.dtype} of shape {signal.shape}"
-        raise ValueError(f"{path} holds {found}; expected numbers [time] or [time, channels].")
-    told = np.ravel(said.get("sampling_frequency", said.get("fs", sampling_frequency or 0)))
-    if told.size != 1 or told.dtype.kind not in "fiub":
-        raise ValueError(f"{path} says {told.size} sampling frequencies ({told[:3]}); expected one, in Hz.")
-    if (rate := float(told[0])) <= 0:
-        raise ValueError(f"{path} does not say its sampling frequency: give sampling_frequency.")
-    axis = int(np.argmax(signal.shape))
-    n_channels = signal.size // signal.shape[axis]
-    channels = [str(name) for name in np.ravel(said.get("channels", range(n_channels)))]
-    units = [str(unit) for unit in np.ravel(said.get("units", [""] * n_channels))]
-    if not len(channels) == len(units) == n_channels:
-        raise ValueError(f"{path} names {len(channels)} channels and {len(units)} units for {n_channels} columns.")
-    samples = np.ravel(said.get("sample", []))
-    if samples.dtype.kind == "f" and len(cut := samples[np.isfinite(samples) & (samples != np.rint(samples))]):
-        expected = "expected whole samples of its signal: seconds times sampling_frequency, rounded"
-        raise ValueError(f"{path} has an event at sample {cut[0]:g}; {expected}.")
-    symbols = np.ravel(said.get("symbol", [""] * len(samples)))
-    durations = np.ravel(said.get("duration", np.zeros(len(samples))))
-    if not len(samples) == len(symbols) == len(durations):
-        n = f"{len(samples)} samples, {len(symbols)} symbols and {len(durations)} durations"
-        raise ValueError(f"{path} has events of {n}; expected as many of each.")
-    return Contents(
-        channels=channels,
-        units=units,
-        rates=[rate] * n_channels,
-        lengths=[signal.shape[axis]] * n_channels,
-        read=partial(_of_array, path if isinstance(signal, np.memmap) else signal, axis),
-        events=[(float(s) / rate, str(t), float(d)) for s, t, d in zip(samples, symbols, durations, strict=True)],
-        person=str(said["person"]) if "person" in said else None,
-        start_time=str(said["start_time"]) if "start_time" in said else None,
-    )
 
 
 def is_table(path: Path) -> bool:
@@ -133,28 +85,6 @@ def is_table(path: Path) -> bool:
         return bool(layout(path))
     except (ValueError, OSError):
         return False
-
-
-def _of_array(source: np.ndarray | Path, axis: int, columns: list[int], start: int, stop: int) -> np.ndarray:
-    values = read_array(source) if isinstance(source, Path) else source
-    values = values[:, None] if values.ndim == 1 else values.T if axis == 1 else values
-    return np.asarray(values[start:stop, columns], dtype=np.float64)
-
-
-def _archive(path: Path) -> dict[str, Any]:
-    with told_by(path, "cannot be read (pickled, or cut off?)"):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _INFLATED and size > _TIMES * path.stat().st_size:
-            raise ValueError(f"its {path.stat().st_size} bytes inflate to {size}")
-        with np.load(path, allow_pickle=False) as arrays:
-            said = {name: np.asarray(arrays[name]) for name in arrays.files}
-    if "signal" not in said:
-        signals = [name for name, array in said.items() if array.dtype.kind in "fiu" and array.size > 1]
-        if len(signals) != 1:
-            raise ValueError(f"{path} holds {listing(said)}; expected an array 'signal'.")
-        said["signal"] = said.pop(signals[0])
-    return said
 
 
 def _signal(table: Table, names: list[str], columns: list[int]) -> np.ndarray:
@@ -193,7 +123,7 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
     unit = None
     if time is not None:
         time, unit = time if isinstance(time, tuple) else (time, None)
-        first = picked([time], names, str(table.path))[0]
+        (first,), _ = picked([time], names, str(table.path))
         known = [first, *(i for i in known if i != first)]
     elif not table.names and guess and table.n_columns > 1:
         steps = steps_of(table, 0)
@@ -237,3 +167,45 @@ def _seconds(table: Table, column: int, unit: str | None) -> tuple[np.ndarray, s
 
 def _since_1970(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
+
+
+def _label_events(
+    columns: Sequence[tuple[str, list[str]]], times: np.ndarray, period: float, source: str
+) -> list[tuple[float, str, float]]:
+    """Events (s, symbol, s it lasts) of columns, each with its name and a text a line, at `times` [T]: the runs of one
+    value of one column; of several the runs of 1 of each, by its name, or ValueError where they hold more than 0 and 1.
+    """
+    if len(columns) == 1:
+        return _label_runs(columns[0][1], times, period)
+    found = [event for name, texts in columns for event in _label_runs(_named(name, texts, source), times, period)]
+    return sorted(found, key=lambda event: event[0])
+
+
+def _named(name: str, texts: list[str], source: str) -> list[str]:
+    """The name of a column where it says yes, else nothing."""
+    said = {text: _yes(text.lower()) for text in set(texts)}
+    if wrong := sorted(text for text, yes in said.items() if yes is None):
+        raise ValueError(
+            f"the column {name!r} of {source} holds {listing(map(repr, wrong))}; several labels are columns of 0 and 1 "
+            "that may hold together: expected these, or labels= one column, whose values are the labels."
+        )
+    return [name if said[text] else "" for text in texts]
+
+
+def _yes(word: str) -> bool | None:
+    """Yes or no, no where nothing stands; None of what is neither."""
+    if word in ("true", "false") or word in MISSING:
+        return word == "true"
+    try:
+        return {0.0: False, 1.0: True}.get(float(word.replace(",", ".")))
+    except ValueError:
+        return None
+
+
+def _label_runs(labels: list[str], times: np.ndarray, period: float) -> list[tuple[float, str, float]]:
+    """Each run of one label as an event: when it begins, the label, how long it lasts."""
+    begins = [i for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
+    ends = [float(times[i]) for i in begins[1:]] + [float(times[-1]) + period]
+    return [
+        (float(times[i]), labels[i], end - float(times[i])) for i, end in zip(begins, ends, strict=True) if labels[i]
+    ]

@@ -16,9 +16,10 @@ _FORMATS = set("0 8 16 24 32 80 160 212 310 311 508 516 524".split())  # that wf
 
 def read_header(stem: Path) -> Any:
     """What wfdb makes of a record's header, whose signals it can read."""
+    wfdb = load_wfdb()
     check_files(stem)
     try:
-        header = load_wfdb().rdheader(str(stem))
+        header = wfdb.rdheader(str(stem))
     except Exception as error:  # wfdb's parser raises whatever its parts raise
         raise ValueError(f"cannot read {hea(stem)}: {error}") from error
     if odd := set(getattr(header, "fmt", None) or ()) - _FORMATS:
@@ -34,8 +35,7 @@ def check_files(stem: Path) -> None:
     file = there(hea(stem))
     with open(file, "rb") as header:
         content = header.read(_MAX + 1)
-    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
-    head, *lines = [line for line in lines if line and not line[0].startswith("#")] or [[""]]
+    head, *lines = _words(content) or [[""]]
     own = head[0].partition("/")[0].encode("ascii", "ignore").decode()
     if not re.fullmatch(r"[-\w]+", own):
         raise ValueError(f"{file} calls its record {own[:200]!r}; expected letters, digits, - and _ as its first word.")
@@ -96,6 +96,18 @@ def notes_of(stem: Path, header: Any) -> list[str]:
     untold = [str(k) for k, gain in enumerate(gains) if gain is None or float(gain[0]) == 0]
     says = [f"no gain of channels {listing(untold)} is told: 200 steps are taken for a unit"] if untold else []
     return [note for note in notes if note] + says
+
+
+def segment_names(header: Path) -> set[str]:
+    """The records that are parts of this one, layouts too; none of a record of one piece."""
+    head, *lines = _words(header.read_bytes()) or [[""]]
+    return {line[0] for line in lines} if "/" in head[0] else set()
+
+
+def _words(content: bytes) -> list[list[str]]:
+    """The words of each line of a header that is no comment."""
+    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
+    return [line for line in lines if line and not line[0].startswith("#")]
 
 
 def _lines(stem: Path) -> list[bytes]:

@@ -13,8 +13,8 @@ import numpy as np
 from neurallib.checks import as_path
 from neurallib.names import listing
 from neurallib.reading import told_by
+from neurallib.signals.contents import Contents
 from neurallib.signals.conversion import unit_factor
-from neurallib.signals.lazy import Contents
 from neurallib.signals.wfdb_headers import (
     check_files, hea, load_wfdb, names_of, notes_of, read_header, there, units_of,
 )  # fmt: skip
@@ -50,24 +50,20 @@ def read_wfdb(stem: Path, annotator: str | os.PathLike[str] | None = None) -> Co
     """What a WFDB record holds; `annotator` is the ending of its annotations, by default .atr where there is one."""
     given = None if annotator is None else as_path("annotator", annotator)
     with told_by(stem):
-        return _contents(load_wfdb(), stem, given)
-
-
-def _contents(wfdb: Any, stem: Path, annotator: Path | None) -> Contents:
-    header = read_header(stem)
-    record = _layout(wfdb, stem, header)
-    rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
-    return Contents(
-        channels=record.channels,
-        units=record.units,
-        rates=[rate * n for n in record.per_frame],
-        lengths=[n_frames * n for n in record.per_frame],
-        read=partial(_read, record),
-        events=_events(wfdb, stem, annotator, rate, n_frames),
-        person=_person(stem.name, rate),
-        start_time=header.base_datetime.isoformat() if header.base_datetime else None,
-        notes=notes_of(stem, header),
-    )
+        header = read_header(stem)
+        record = _layout(stem, header)
+        rate, n_frames = float(header.fs), sum(segment.n_frames for segment in record.segments)
+        return Contents(
+            channels=record.channels,
+            units=record.units,
+            rates=[rate * n for n in record.per_frame],
+            lengths=[n_frames * n for n in record.per_frame],
+            read=partial(_read, record),
+            events=_events(stem, given, rate, n_frames),
+            person=_person(stem.name, rate),
+            start_time=header.base_datetime.isoformat() if header.base_datetime else None,
+            notes=notes_of(stem, header),
+        )
 
 
 def wfdb_stem(path: Path) -> Path:
@@ -75,17 +71,10 @@ def wfdb_stem(path: Path) -> Path:
     return path.with_suffix("") if path.suffix in {".hea", ".dat", ".mat"} else path
 
 
-def segment_names(header: Path) -> set[str]:
-    """The records that are parts of this one, layouts too; none of a record of one piece."""
-    lines = [line.split() for line in header.read_text("utf-8", "replace").splitlines() if line.strip()]
-    lines = [line for line in lines if not line[0].startswith("#")]
-    return {line[0] for line in lines[1:]} if lines and "/" in lines[0][0] else set()
-
-
-def _layout(wfdb: Any, stem: Path, header: Any) -> _Record:
+def _layout(stem: Path, header: Any) -> _Record:
     """The segments of a record, one where it is of one piece, and what its channels are called."""
     if not hasattr(header, "seg_name"):
-        whole = _Segment(stem, 0, _n_frames(wfdb, stem, header), bool(header.sig_len))
+        whole = _Segment(stem, 0, _n_frames(stem, header), bool(header.sig_len))
         return _of_header(stem, header, [whole], by_name=False)
     segments, start = [], 0
     for name, length in zip(header.seg_name, header.seg_len, strict=True):
@@ -107,13 +96,13 @@ def _of_header(stem: Path, header: Any, segments: list[_Segment], by_name: bool)
     return _Record(segments, names, units_of(stem, header.units), per_frame, by_name, float(header.fs))
 
 
-def _n_frames(wfdb: Any, stem: Path, header: Any) -> int:
+def _n_frames(stem: Path, header: Any) -> int:
     if header.sig_len:
         return int(header.sig_len)
     if header.sig_len == 0:
         raise ValueError(f"{hea(stem)} says that there are 0 samples; expected how many, or none if it is not known.")
     try:  # the header does not say: as long as its files are
-        return int(wfdb.rdrecord(str(stem), channels=[0], physical=False).sig_len)
+        return int(load_wfdb().rdrecord(str(stem), channels=[0], physical=False).sig_len)
     except Exception as error:
         raise ValueError(f"cannot read the signals of {hea(stem)}: {error}") from error
 
@@ -187,16 +176,14 @@ def _check_sums(stem: Path, read: Any) -> None:
             warn(f"channel {name!r} of {stem} does not fit the checksum of its header: other data, or a wrong byte.")
 
 
-def _events(
-    wfdb: Any, stem: Path, annotator: Path | None, rate: float, n_frames: int
-) -> list[tuple[float, str, float]]:
+def _events(stem: Path, annotator: Path | None, rate: float, n_frames: int) -> list[tuple[float, str, float]]:
     given = annotator or Path("atr")
     elsewhere = given.parent != Path() or (given.suffix and given.is_file())
     file = given if elsewhere else stem.with_name(f"{stem.name}.{given.name.rpartition('.')[2]}")
     if annotator is None and not file.is_file():
         return []
     try:
-        read = wfdb.rdann(str(there(file).with_suffix("")), file.suffix[1:])
+        read = load_wfdb().rdann(str(there(file).with_suffix("")), file.suffix[1:])
     except FileNotFoundError:
         raise
     except Exception as error:

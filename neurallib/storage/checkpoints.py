@@ -18,8 +18,7 @@ from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import (
     CARD, HPARAMS, LOSS_PLOT, PTH, RUN, SAFETENSORS, existing, hparams_path, info_path, tell_if_running, weights_path,
 )  # fmt: skip
-from neurallib.storage.hyperparameters import with_what_info_holds
-from neurallib.storage.original import file_hparams, warn_of_the_original
+from neurallib.storage.hyperparameters import file_hparams, warn_of_the_original, with_what_info_holds
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import (
     FORMAT, INFO, read_training_information, save_training_information_to_file,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from neurallib.architectures import ARCHITECTURES, check_state
@@ -162,6 +163,16 @@ def hparams_path(directory: Path) -> Path:
             f"it holds: {_contents(directory)}."
         )
     return versions[max(versions)] / HPARAMS
+
+
+def check_links(directory: Path, names: Iterable[str]) -> None:
+    """Raise ValueError where one of a directory's files is a link out of it or, in huggingface_hub's cache, out of the
+    repository's folder of that."""
+    home = directory.resolve()
+    home = home.parent.parent if home.parent.name == "snapshots" else home
+    for path in (directory / name for name in names):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise ValueError(f"{path} is a link to {path.resolve()}, outside the directory: it is not published.")
 
 
 def _contents(directory: Path) -> str:

@@ -16,15 +16,13 @@ from neurallib.names import hinted, listing
 from neurallib.plots.losses import plot_losses
 from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
-from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS
-from neurallib.storage.hub_errors import plain_errors
-from neurallib.storage.hub_files import OPTIONAL, as_token, check_name, fetch
+from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS, check_links
+from neurallib.storage.hub_files import OPTIONAL, as_token, check_name, fetch, plain_errors
 from neurallib.storage.hyperparameters import completed_hparams
 from neurallib.storage.model_card import check_card, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.pretrained import list_pretrained
-from neurallib.storage.publishing import check_links, published, without_local_paths
-from neurallib.storage.training_info import INFO, read_training_information
+from neurallib.storage.training_info import INFO, published, read_training_information, without_local_paths
 from neurallib.version import __version__
 from neurallib.warn import warn
 
@@ -258,30 +256,29 @@ def push_to_hub(
 
 def _write_repository(state_or_directory: State | str | Path, folder: Path, **said: Any) -> str:
     """Write all that a repository holds, a card with what is said; the model's name."""
-    own = None
+    own: dict[str, Path] = {}  # of a directory, what goes along as it is
     if isinstance(state_or_directory, (str, os.PathLike)):
-        own = as_path("state_or_directory", state_or_directory)
-    state = check_state(state_or_directory, "state_or_directory") if own is None else load_checkpoint(own)
-    if own is not None:
-        check_links(own, (*WEIGHTS, HPARAMS, INFO, PREPROCESSING, LOSS_PLOT, CARD))
-        if said and (own / CARD).is_file():
-            raise ValueError(
-                f"{own / CARD} is there and goes along as it is: give {listing(said)} to save_model_card, which writes "
-                "it anew, or put it there by hand."
-            )
-        if (own / CARD).is_file():
-            check_card(own / CARD, state)
+        state = load_checkpoint(directory := as_path("state_or_directory", state_or_directory))
+        check_links(directory, (*WEIGHTS, HPARAMS, INFO, PREPROCESSING, LOSS_PLOT, CARD))
+        own = {name: path for name in (CARD, LOSS_PLOT) if (path := directory / name).is_file()}
+    else:
+        state = check_state(state_or_directory, "state_or_directory")
+    if said and CARD in own:
+        raise ValueError(
+            f"{own[CARD]} is there and goes along as it is: give {listing(said)} to save_model_card, which writes it "
+            "anew, or put it there by hand."
+        )
+    if CARD in own:
+        check_card(own[CARD], state)
     info, left_out = published(without_local_paths(state["training_info"]))
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")
     save_checkpoint(changed(state, training_info=info), folder)
-    if own is not None and (own / LOSS_PLOT).is_file():
-        shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
-    elif info.get("val_losses"):
+    for name, path in own.items():
+        shutil.copyfile(path, folder / name)
+    if LOSS_PLOT not in own and info.get("val_losses"):
         before = info.get("training_history")
         plot_losses(info.get("train_losses", []), info["val_losses"], folder / LOSS_PLOT, history=before)
-    if own is not None and (own / CARD).is_file():
-        shutil.copyfile(own / CARD, folder / CARD)
-    else:
+    if CARD not in own:
         save_model_card(changed(state, training_info=info), folder, **said)
     return str(state["hparams"]["model_name"])

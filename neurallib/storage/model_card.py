@@ -19,7 +19,7 @@ from neurallib.names import hinted
 from neurallib.state import State
 from neurallib.storage.card_parts import code, facts, limits_of, line, results, training
 from neurallib.storage.directories import CARD, LOSS_PLOT
-from neurallib.storage.original import file_hparams
+from neurallib.storage.hyperparameters import file_hparams
 from neurallib.tasks import describe
 from neurallib.weight_files import digest
 

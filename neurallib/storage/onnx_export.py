@@ -23,7 +23,7 @@ from neurallib.state import State, changed
 from neurallib.steps import apply_steps, are_causal, n_inputs
 from neurallib.storage.onnx_check import answer, answers_of, batches, difference, range_of
 from neurallib.storage.onnx_graph import BOOL, DOUBLE, FLOAT, INT32, INT64, Graph, Port, model_of, n_steps
-from neurallib.storage.onnx_networks import NETWORKS, Batch, batch_of, quantized
+from neurallib.storage.onnx_networks import NETWORKS, Batch, Net, batch_of, quantized
 from neurallib.storage.onnx_scales import in_units, normalized, own_scale
 from neurallib.storage.onnx_steps import stepped
 from neurallib.tasks import describe
@@ -185,7 +185,7 @@ def _model(state: State, stateful: bool, int8: bool) -> Any:
     inside = _folded(g, batch, fold, n_inputs(task.n_features, known["steps"]))
     sizes = [len(weights[f"gru_layers.{i}.weight_hh_l0"]) // 3 for i in range(hparams["n_layers"])] if stateful else []
     states = [f"h{i}" for i in range(len(sizes))]
-    value, after = NETWORKS[state["architecture"]](g, weights, hparams, inside, int8, states)
+    value, after = NETWORKS[state["architecture"]](Net(g, weights, hparams, int8), inside, states)
     if fold > 1 and not task.seq2one:
         value = g("Reshape", value, [0, -1, task.n_outputs])
         value = g("Slice", value, [0], g("Shape", "x", start=1, end=2), [1])

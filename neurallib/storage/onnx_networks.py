@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,6 @@ import numpy as np
 from neurallib.state import Hparams
 from neurallib.storage.onnx_graph import FLOAT, INT32, Graph, as_double, linear, loop, n_steps, valid_mask
 from neurallib.tasks import n_outputs
-
-Arrays = Mapping[str, np.ndarray]
 
 
 class Batch(NamedTuple):
@@ -29,23 +27,46 @@ class Logits(NamedTuple):
     states: list[str]  # [B, H] each
 
 
+class Net(NamedTuple):
+    """A network, and the graph that its layers become nodes of; its GRUs' matrices are kept in 8 bits where `int8`."""
+
+    g: Graph
+    weights: Mapping[str, np.ndarray]
+    hparams: Hparams
+    int8: bool
+
+    def layer(self, name: str, x: str) -> str:
+        """A linear layer [..., H] -> [..., K]."""
+        return linear(self.g, x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+
+    def head(self, x: str) -> str:
+        """The last layer, where there is one."""
+        return self.layer("fc_out", x) if "fc_out.weight" in self.weights else x
+
+    def zeros(self, x: str, size: int) -> str:
+        """[B, size] for a batch x."""
+        n_batch = self.g("Shape", x, start=0, end=1)
+        return self.g("Expand", np.zeros((1, size), np.float32), self.g("Concat", n_batch, [1], axis=0))
+
+
 def batch_of(g: Graph, x: str, lengths: str) -> Batch:
     """The batch, with zeros beyond the lengths: whatever stands there, nan included, is not looked at."""
     mask = valid_mask(g, x, lengths)
     return Batch(g("Where", mask, x, 0.0), lengths, mask)
 
 
-def gru_seq2seq(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]) -> Logits:
+def gru_seq2seq(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Logits [B, T, K]."""
-    x, _, states = _gru_stack(g, weights, hparams, batch, int8, states)
-    return Logits(_head(g, weights, g("Transpose", x, perm=[1, 0, 2])), states)
+    x, _, states = _gru_stack(net, batch, states)
+    return Logits(net.head(net.g("Transpose", x, perm=[1, 0, 2])), states)
 
 
-def gru_seq2one(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]) -> Logits:
+def gru_seq2one(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Logits [B, K]."""
-    x, pooled, states = _gru_stack(g, weights, hparams, batch, int8, states)
+    g = net.g
+    x, pooled, states = _gru_stack(net, batch, states)
     x = g("Transpose", x, perm=[1, 0, 2])
-    match hparams["pooling"]:
+    match net.hparams["pooling"]:
         case "last":
             steps = g("Range", 0, n_steps(g, x), 1)
             is_last = g("Equal", steps, g("Sub", g("Unsqueeze", batch.lengths, [1]), 1))
@@ -54,87 +75,82 @@ def gru_seq2one(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8:
             pooled = _mean(g, x, batch)
         case "max":
             pooled = g("ReduceMax", g("Where", batch.mask, x, -np.inf), [1], keepdims=0)
-    return Logits(_head(g, weights, pooled), states)
+    return Logits(net.head(pooled), states)
 
 
-def gru_encoder_decoder(
-    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
-) -> Logits:
+def gru_encoder_decoder(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Outputs [B, T, K]: the decoder's own outputs are its next inputs, in a loop."""
+    g, hparams = net.g, net.hparams
     x, encoded = g("Transpose", batch.x, perm=[1, 0, 2]), []
     for k in range(hparams["enc_layers"]):
-        x, last = _gru(g, weights, "encoder.", f"_l{k}", hparams["bidirectional"], x, batch.lengths, int8)
+        x, last = _gru(net, "encoder.", f"_l{k}", hparams["bidirectional"], x, batch.lengths)
         encoded.append(last)
     first, hidden, size = hparams["enc_layers"] - hparams["dec_layers"], hparams["dec_hid_dim"], n_outputs(hparams)
     start = []
     for k in range(hparams["dec_layers"]):
         state = encoded[max(0, first + k)]
-        if f"bridge.{k}.weight" in weights:
-            state = g("Tanh", _layer(g, weights, f"bridge.{k}", state))
+        if f"bridge.{k}.weight" in net.weights:
+            state = g("Tanh", net.layer(f"bridge.{k}", state))
         start.append(state)
 
-    def step(inner: Graph, number: str, value: str, *states: str) -> tuple[list[str], str]:
-        value, after = inner("Unsqueeze", value, [0]), []
+    def step(body: Graph, number: str, value: str, *states: str) -> tuple[list[str], str]:
+        inner, value, after = net._replace(g=body), body("Unsqueeze", value, [0]), []
         for k, state in enumerate(states):
-            value, last = _gru(inner, weights, "decoder.", f"_l{k}", False, value, None, int8, state)
+            value, last = _gru(inner, "decoder.", f"_l{k}", False, value, None, state)
             after.append(last)
-        value = _head(inner, weights, inner("Squeeze", value, [0]))
+        value = inner.head(body("Squeeze", value, [0]))
         return [value, *after], value
 
     shapes = [["batch", size], *[["batch", hidden]] * len(start)]
-    output = loop(g, n_steps(g, batch.x), [_zeros(g, batch.x, size), *start], shapes, step)
+    output = loop(g, n_steps(g, batch.x), [net.zeros(batch.x, size), *start], shapes, step)
     return Logits(g("Transpose", output, perm=[1, 0, 2]), [])
 
 
-def transformer_seq2seq(
-    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
-) -> Logits:
+def transformer_seq2seq(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Logits [B, T, K]."""
-    y, memory, hidden = _encoded(g, weights, hparams, batch)
-    for i in range(hparams["num_decoder_layers"]):
+    y, memory, hidden = _encoded(net, batch)
+    for i in range(net.hparams["num_decoder_layers"]):
         name = f"decoder.layers.{i}"
-        y = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, y, hidden)
-        y = _attended(g, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, memory, hidden)
-        y = _feed_forward(g, weights, name, 3, y)
-    return Logits(_layer(g, weights, "fc_out", y), [])
+        y = _attended(net, f"{name}.self_attn", f"{name}.norm1", y, y, hidden)
+        y = _attended(net, f"{name}.multihead_attn", f"{name}.norm2", y, memory, hidden)
+        y = _feed_forward(net, name, 3, y)
+    return Logits(net.layer("fc_out", y), [])
 
 
-def transformer_seq2one(
-    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
-) -> Logits:
+def transformer_seq2one(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Logits [B, K]."""
-    _, x, _ = _encoded(g, weights, hparams, batch)
-    return Logits(_layer(g, weights, "fc_out", _mean(g, x, batch)), [])
+    _, x, _ = _encoded(net, batch)
+    return Logits(net.layer("fc_out", _mean(net.g, x, batch)), [])
 
 
-def transformer_encoder_decoder(
-    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
-) -> Logits:
+def transformer_encoder_decoder(net: Net, batch: Batch, states: list[str]) -> Logits:
     """Outputs [B, T, K]: the decoder's own outputs are its next inputs, in a loop that keeps past keys and values."""
+    g, hparams = net.g, net.hparams
     d, nhead, size = hparams["d_model"], hparams["nhead"], n_outputs(hparams)
-    _, memory, hidden = _encoded(g, weights, hparams, batch)
+    _, memory, hidden = _encoded(net, batch)
     positions = _positions(g, batch.x, d)
     layers = [f"decoder.layers.{i}" for i in range(hparams["num_decoder_layers"])]
-    kept = [_projected(g, weights, f"{name}.multihead_attn", hparams, memory, (1, 3)) for name in layers]
-    projection = "target_projection" if "target_projection.weight" in weights else "input_projection"
+    kept = [_projected(net, f"{name}.multihead_attn", memory, (1, 3)) for name in layers]
+    projection = "target_projection" if "target_projection.weight" in net.weights else "input_projection"
 
-    def step(inner: Graph, number: str, value: str, *past: str) -> tuple[list[str], str]:
-        y = inner("Add", _layer(inner, weights, projection, value), inner("Gather", positions, number, axis=0))
-        y, after = inner("Unsqueeze", y, [1]), []
+    def step(body: Graph, number: str, value: str, *past: str) -> tuple[list[str], str]:
+        inner = net._replace(g=body)
+        y = body("Add", inner.layer(projection, value), body("Gather", positions, number, axis=0))
+        y, after = body("Unsqueeze", y, [1]), []
         for i, name in enumerate(layers):
-            own = _projected(inner, weights, f"{name}.self_attn", hparams, y, (1, 3))
-            own = [inner("Concat", old, new, axis=2) for old, new in zip(past[2 * i : 2 * i + 2], own, strict=True)]
-            y = _attended(inner, weights, hparams, f"{name}.self_attn", f"{name}.norm1", y, own, None)
-            y = _attended(inner, weights, hparams, f"{name}.multihead_attn", f"{name}.norm2", y, kept[i], hidden)
-            y = _feed_forward(inner, weights, name, 3, y)
+            own = _projected(inner, f"{name}.self_attn", y, (1, 3))
+            own = [body("Concat", old, new, axis=2) for old, new in zip(past[2 * i : 2 * i + 2], own, strict=True)]
+            y = _attended(inner, f"{name}.self_attn", f"{name}.norm1", y, own, None)
+            y = _attended(inner, f"{name}.multihead_attn", f"{name}.norm2", y, kept[i], hidden)
+            y = _feed_forward(inner, name, 3, y)
             after += own
-        value = inner("Squeeze", _layer(inner, weights, "fc_out", y), [1])
+        value = body("Squeeze", inner.layer("fc_out", y), [1])
         return [value, *after], value
 
     n_batch = g("Shape", batch.x, start=0, end=1)
     nothing = g("Expand", np.zeros((1, nhead, 0, d // nhead), np.float32), g("Concat", n_batch, [1, 1, 1], axis=0))
     shapes = [["batch", size], *[["batch", nhead, None, d // nhead]] * (2 * len(layers))]
-    first = [_zeros(g, batch.x, size), *[nothing] * (2 * len(layers))]
+    first = [net.zeros(batch.x, size), *[nothing] * (2 * len(layers))]
     output = loop(g, n_steps(g, batch.x), first, shapes, step)
     return Logits(g("Transpose", output, perm=[1, 0, 2]), [])
 
@@ -145,34 +161,26 @@ def quantized(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
-def _gru_stack(
-    g: Graph, weights: Arrays, hparams: Hparams, batch: Batch, int8: bool, states: list[str]
-) -> tuple[str, str, list[str]]:
+def _gru_stack(net: Net, batch: Batch, states: list[str]) -> tuple[str, str, list[str]]:
     """The last layer's output [T, B, D*H], its last states [B, D*H], and those of each layer."""
-    x, lasts = g("Transpose", batch.x, perm=[1, 0, 2]), []
-    for i, both in enumerate(hparams["bidir_per_layer"]):
-        first = states[i] if states else None
-        x, last = _gru(g, weights, f"gru_layers.{i}.", "_l0", both, x, batch.lengths, int8, first)
+    x, lasts = net.g("Transpose", batch.x, perm=[1, 0, 2]), []
+    for i, both in enumerate(net.hparams["bidir_per_layer"]):
+        x, last = _gru(net, f"gru_layers.{i}.", "_l0", both, x, batch.lengths, states[i] if states else None)
         lasts.append(last)
     return x, lasts[-1], lasts
 
 
 def _gru(
-    g: Graph,
-    weights: Arrays,
-    prefix: str,
-    suffix: str,
-    both: bool,
-    x: str,
-    lengths: str | None,
-    int8: bool,
-    first: str | None = None,
+    net: Net, prefix: str, suffix: str, both: bool, x: str, lengths: str | None, first: str | None = None
 ) -> tuple[str, str]:
     """One GRU layer on [T, B, C], from zeros or states [B, H]: its output [T, B, D*H] and last states [B, D*H]."""
-    ends = [f"{suffix}{reverse}" for reverse in ("", "_reverse")[: 1 + both]]
-    kinds = [[_gates_in_order(weights[f"{prefix}{kind}{end}"]) for end in ends] for kind in _KINDS]
+    g, ends = net.g, [f"{suffix}{reverse}" for reverse in ("", "_reverse")[: 1 + both]]
+    kinds = [
+        [_gates_in_order(net.weights[f"{prefix}{kind}{end}"]) for end in ends]
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
     size = kinds[1][0].shape[1]
-    matrices = [_matrices(g, kind, int8) for kind in kinds[:2]]
+    matrices = [_in_8_bits(g, kind) if net.int8 else np.stack(kind) for kind in kinds[:2]]
     biases = np.stack([np.concatenate(pair) for pair in zip(*kinds[2:], strict=True)])
     last_lengths = g("Cast", lengths, to=INT32) if lengths else ""
     start = g("Unsqueeze", first, [0]) if first else ""
@@ -184,13 +192,8 @@ def _gru(
     return output, g("Reshape", g("Transpose", last, perm=[1, 0, 2]), [0, size * (1 + both)])
 
 
-_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-
-def _matrices(g: Graph, directions: Sequence[np.ndarray], int8: bool) -> np.ndarray | str:
-    """[D, 3H, C]; of int8 weights what becomes of them where the model runs."""
-    if not int8:
-        return np.stack(directions)
+def _in_8_bits(g: Graph, directions: list[np.ndarray]) -> str:
+    """[D, 3H, C], what becomes of int8 weights where the model runs."""
     each = [g("DequantizeLinear", *quantized(weight), axis=0) for weight in directions]
     return g("Concat", *(g("Unsqueeze", weight, [0]) for weight in each), axis=0)
 
@@ -201,23 +204,10 @@ def _gates_in_order(weight: np.ndarray) -> np.ndarray:
     return np.concatenate([z, r, n])
 
 
-def _head(g: Graph, weights: Arrays, x: str) -> str:
-    return _layer(g, weights, "fc_out", x) if "fc_out.weight" in weights else x
-
-
-def _layer(g: Graph, weights: Arrays, name: str, x: str) -> str:
-    return linear(g, x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-
 def _mean(g: Graph, x: str, batch: Batch) -> str:
     """The mean [B, C] over valid steps."""
     total = g("ReduceSum", g("Where", batch.mask, x, 0.0), [1], keepdims=0)
     return g("Div", total, g("Unsqueeze", g("CastLike", batch.lengths, total), [1]))
-
-
-def _zeros(g: Graph, x: str, size: int) -> str:
-    """[B, size] for a batch x."""
-    return g("Expand", np.zeros((1, size), np.float32), g("Concat", g("Shape", x, start=0, end=1), [1], axis=0))
 
 
 def _positions(g: Graph, x: str, d: int) -> str:
@@ -228,48 +218,48 @@ def _positions(g: Graph, x: str, d: int) -> str:
     return g("Cast", g("Sin", g("Add", g("Mul", step, rate), channel % 2 * (np.pi / 2))), to=FLOAT)
 
 
-def _encoded(g: Graph, weights: Arrays, hparams: Hparams, batch: Batch) -> tuple[str, str, str]:
+def _encoded(net: Net, batch: Batch) -> tuple[str, str, str]:
     """The signals before and behind the encoder, [B, T, d], and what is added to the scores of steps, [B, 1, 1, T]:
     minus infinity beyond a length."""
+    g = net.g
     hidden = g("Where", g("Unsqueeze", g("Transpose", batch.mask, perm=[0, 2, 1]), [1]), 0.0, -np.inf)
-    x = first = g("Add", _layer(g, weights, "input_projection", batch.x), _positions(g, batch.x, hparams["d_model"]))
-    for i in range(hparams["num_encoder_layers"]):
+    x = first = g("Add", net.layer("input_projection", batch.x), _positions(g, batch.x, net.hparams["d_model"]))
+    for i in range(net.hparams["num_encoder_layers"]):
         name = f"encoder.layers.{i}"
-        x = _attended(g, weights, hparams, f"{name}.self_attn", f"{name}.norm1", x, x, hidden)
-        x = _feed_forward(g, weights, name, 2, x)
+        x = _attended(net, f"{name}.self_attn", f"{name}.norm1", x, x, hidden)
+        x = _feed_forward(net, name, 2, x)
     return first, x, hidden
 
 
-def _projected(g: Graph, weights: Arrays, name: str, hparams: Hparams, x: str, thirds: tuple[int, int]) -> list[str]:
+def _projected(net: Net, name: str, x: str, thirds: tuple[int, int]) -> list[str]:
     """Queries (third 0), keys (1) and values (2) of an attention, [B, H, T, D] each."""
-    parts = (np.split(weights[f"{name}.in_proj_{kind}"], 3)[slice(*thirds)] for kind in ("weight", "bias"))
-    heads = [0, 0, hparams["nhead"], hparams["d_model"] // hparams["nhead"]]
+    g = net.g
+    parts = (np.split(net.weights[f"{name}.in_proj_{kind}"], 3)[slice(*thirds)] for kind in ("weight", "bias"))
+    heads = [0, 0, net.hparams["nhead"], net.hparams["d_model"] // net.hparams["nhead"]]
     made = [linear(g, x, weight, bias) for weight, bias in zip(*parts, strict=True)]
     return [g("Transpose", g("Reshape", part, heads), perm=[0, 2, 1, 3]) for part in made]
 
 
-def _attended(
-    g: Graph, weights: Arrays, hparams: Hparams, name: str, norm: str, x: str, of: str | list[str], hidden: str | None
-) -> str:
+def _attended(net: Net, name: str, norm: str, x: str, of: str | list[str], hidden: str | None) -> str:
     """`x` [B, T, d] with what it attends to, `of` [B, T, d] or its keys and values, normalized."""
-    keys = _projected(g, weights, name, hparams, of, (1, 3)) if isinstance(of, str) else of
-    (query,) = _projected(g, weights, name, hparams, x, (0, 1))
-    query = g("Mul", query, float((hparams["d_model"] // hparams["nhead"]) ** -0.5))
+    g, d = net.g, net.hparams["d_model"]
+    keys = _projected(net, name, of, (1, 3)) if isinstance(of, str) else of
+    (query,) = _projected(net, name, x, (0, 1))
+    query = g("Mul", query, float((d // net.hparams["nhead"]) ** -0.5))
     scores = g("MatMul", query, g("Transpose", keys[0], perm=[0, 1, 3, 2]))
     scores = g("Add", scores, hidden) if hidden else scores
     attended = g("Transpose", g("MatMul", g("Softmax", scores, axis=-1), keys[1]), perm=[0, 2, 1, 3])
-    merged = g("Reshape", attended, [0, 0, hparams["d_model"]])
-    return _add_norm(g, weights, norm, x, _layer(g, weights, f"{name}.out_proj", merged))
+    return _add_norm(net, norm, x, net.layer(f"{name}.out_proj", g("Reshape", attended, [0, 0, d])))
 
 
-def _feed_forward(g: Graph, weights: Arrays, name: str, k: int, x: str) -> str:
-    update = _layer(g, weights, f"{name}.linear2", g("Relu", _layer(g, weights, f"{name}.linear1", x)))
-    return _add_norm(g, weights, f"{name}.norm{k}", x, update)
+def _feed_forward(net: Net, name: str, k: int, x: str) -> str:
+    update = net.layer(f"{name}.linear2", net.g("Relu", net.layer(f"{name}.linear1", x)))
+    return _add_norm(net, f"{name}.norm{k}", x, update)
 
 
-def _add_norm(g: Graph, weights: Arrays, name: str, x: str, update: str) -> str:
-    scale, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-    return g("LayerNormalization", g("Add", x, update), scale, bias, axis=-1, epsilon=1e-5)
+def _add_norm(net: Net, name: str, x: str, update: str) -> str:
+    scale, bias = net.weights[f"{name}.weight"], net.weights[f"{name}.bias"]
+    return net.g("LayerNormalization", net.g("Add", x, update), scale, bias, axis=-1, epsilon=1e-5)
 
 
 NETWORKS = {

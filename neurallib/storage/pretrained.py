@@ -8,7 +8,7 @@ from pathlib import Path
 from neurallib.checks import choice, text
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint
-from neurallib.storage.hub_errors import plain_errors
+from neurallib.storage.hub_files import plain_errors
 
 DIRECTORY = Path(__file__).parent.parent / "pretrained"
 NEURALLIB_COLLECTION = (

@@ -1,4 +1,4 @@
-"""What a training run is remembered by, under the original's names."""
+"""What a training run is remembered by, under the original's names, and what of it is for everyone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.checks import as_path, boolean
 from neurallib.files import read_json, write_json
 from neurallib.formats import CHECKPOINT, check_format
-from neurallib.state import State, changed, count_parameters
+from neurallib.state import Preprocessing, State, changed, count_parameters
 from neurallib.warn import warn
 
 INFO = "training_info.json"
@@ -18,6 +18,16 @@ FORMAT = "checkpoint_format"  # of a directory, told in this file of it; no part
 RUNNING = "running"  # the status of a run that has not ended, or was killed
 FAILED = "failed"  # of one that an error ended, which "error" tells
 OUT_OF_TIME = "out of time"  # of one that max_time ended before its epochs were done
+# What the library and the original write into it. Anything else is a user's own, which is not for everyone.
+PUBLISHED = {
+    *Preprocessing.__annotations__, *State.__annotations__, "model_name", "train_dataset", "task", "gpu_model",
+    "epochs", "optimizer", "schedule", "learning_rate", "validation_loss", "training_time", "retraining",
+    "efficiency_flops", "efficiency_params", "training_history", "transfer", "trainer_options", "callbacks",
+    "best_epoch", "weights_of", "interrupted", "diverged", "seed", "batch_size", "class_weight", "augment",
+    "n_train_signals", "n_val_signals", "train_losses", "val_losses", "finished", "versions", "pooling", "n_outputs",
+    "biosignal", "checkpoint_format", "loss", "monitor", "loggers", "sample_weight", "train_steps", "val_metrics",
+    "status", "n_processes",
+}  # fmt: skip
 
 
 def save_training_information(
@@ -163,6 +173,24 @@ def read_training_information(path: Path) -> dict[str, Any]:
     info = read_json(path)
     check_format(info.get(FORMAT, 1), CHECKPOINT, path)
     return info
+
+
+def published(info: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What is published of training information, and the names of what is not: what a user has put there."""
+    new = {name for entry in ARCHITECTURES.values() for name in entry.new}
+    known = {name: value for name, value in info.items() if name in PUBLISHED | new}
+    left_out = [name for name in info if name not in PUBLISHED | new]
+    if isinstance(before := known.get("training_history"), Mapping):
+        known["training_history"], more = published(before)
+        left_out += [name for name in more if name not in left_out]
+    return known, left_out
+
+
+def without_local_paths(info: Any) -> Any:
+    """Training information, and what is nested in it, without directories that only one machine has."""
+    if isinstance(info, Mapping):
+        return {name: without_local_paths(value) for name, value in info.items() if name != "checkpoints_directory"}
+    return [without_local_paths(value) for value in info] if isinstance(info, list) else info
 
 
 def _beside_the_weights(state: State) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from neurallib.measures.losses import mean_loss
 from neurallib.models.network import Network
 from neurallib.models.registry import build_network
 from neurallib.state import Batch
-from neurallib.storage.original import file_hparams
+from neurallib.storage.hyperparameters import file_hparams
 from neurallib.tasks import describe
 from neurallib.training.callbacks import Recorder, optimizer_and_schedule
 from neurallib.training.checkpointing import Checkpointing, cut_at

@@ -14,15 +14,14 @@ from neurallib.measures.delays import check_delay
 from neurallib.measures.losses import decided_class_weight, tell_absent
 from neurallib.models.folding import fold_of
 from neurallib.names import listing
-from neurallib.signals.augmentation import Augmentation, as_augmentation
+from neurallib.signals.augmenting import Augmentation, as_augmentation
 from neurallib.signals.conversion import Handed, adopted, conversion, goes_on, window_steps
 from neurallib.signals.heart_rate import SLOW, SOME
 from neurallib.signals.manifest import SAID, handed_at_rate, said_of, with_said
 from neurallib.signals.normalization import NORMALIZATIONS, TARGET_NORMALIZATIONS, Scale, check_normalization
 from neurallib.signals.prepared import PreparedData
 from neurallib.signals.preparing import prepare_handed, prepare_training
-from neurallib.signals.sources import as_items
-from neurallib.signals.weights import sample_weights
+from neurallib.signals.sources import as_items, sample_weights
 from neurallib.state import Preprocessing, State, changed, new_preprocessing
 from neurallib.tasks import describe
 from neurallib.warn import warn

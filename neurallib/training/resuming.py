@@ -22,7 +22,7 @@ from neurallib.storage.directories import (
     model_directory,
     results_path,
 )
-from neurallib.storage.original import LOGGED, log_hparams
+from neurallib.storage.hyperparameters import LOGGED, log_hparams
 from neurallib.storage.training_info import FAILED, INFO, OUT_OF_TIME, RUNNING, read_training_information
 from neurallib.training.description import description, differences
 from neurallib.training.run import Run

@@ -11,7 +11,7 @@ from neurallib.architectures import check_state
 from neurallib.checks import as_path, boolean
 from neurallib.measures.losses import Loss
 from neurallib.names import hinted
-from neurallib.signals.augmentation import Augment
+from neurallib.signals.augmenting import Augment
 from neurallib.signals.sources import Data
 from neurallib.state import State
 from neurallib.storage.checkpoints import load_checkpoint

@@ -20,8 +20,7 @@ from neurallib.signals.folders import SignalFolder
 from neurallib.signals.manifest import people_said, with_said
 from neurallib.signals.people import ByName, by_name, fold_of, part_of, people_of
 from neurallib.signals.preparing import prepare_handed
-from neurallib.signals.sources import Data, Part, as_items
-from neurallib.signals.weights import sample_weights
+from neurallib.signals.sources import Data, Part, as_items, sample_weights
 from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.training.train import train

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from neurallib.architectures import check_state
 from neurallib.measures.losses import Loss
 from neurallib.names import helped_by
-from neurallib.signals.augmentation import Augment
+from neurallib.signals.augmenting import Augment
 from neurallib.state import State
 from neurallib.training.monitoring import Metric
 from neurallib.training.optimization import OptimizerChoice

@@ -14,7 +14,7 @@ from neurallib.architectures import ARCHITECTURES, check_state
 from neurallib.measures.losses import Loss
 from neurallib.models.registry import check_weights
 from neurallib.names import helped_by
-from neurallib.signals.augmentation import Augment
+from neurallib.signals.augmenting import Augment
 from neurallib.state import Postprocessing, Preprocessing, State, changed, new_postprocessing, new_preprocessing
 from neurallib.storage.checkpoints import load_checkpoint
 from neurallib.tasks import task_kind

@@ -1,11 +1,13 @@
-"""Signals that are read when they are asked for; what a reader of one format gives, and what is asked for of it."""
+"""What a file holds, as the reader of its format gives it, and what is asked for of it; signals read when sliced."""
 
 from __future__ import annotations
 
 import datetime
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
@@ -13,9 +15,11 @@ import numpy as np
 
 from neurallib.checks import as_list, is_list
 from neurallib.names import did_you_mean, listing
-from neurallib.signals.conversion import unit_factor
+from neurallib.signals.arrays import bridged
+from neurallib.signals.conversion import ratio_of, unit_factor
 
 _MOST = 1e10  # Hz, and seconds
+_REACH = 12  # samples at the lower of two rates that the filter hears on either side, and some more
 Reader = Callable[[list[int], int, int], np.ndarray]  # columns, start, stop in samples -> [stop - start, C]
 
 
@@ -96,6 +100,46 @@ def _of_columns(read: Reader, columns: list[int], asked: list[int], start: int, 
     return read([columns[k] for k in asked], start, stop)
 
 
+def at_one_rate(contents: Contents, rate: float) -> Contents:
+    """The contents with all channels at one rate (Hz); still only what is asked for is read, and gaps stay gaps."""
+    ratios = [ratio_of(rate, own) for own in contents.rates]
+    lengths = [math.ceil(n * ratio) for n, ratio in zip(contents.lengths, ratios, strict=True)]
+    read = partial(_resampled, contents.read, contents.lengths, ratios)
+    return contents._replace(rates=[rate] * len(ratios), lengths=lengths, read=read)
+
+
+def _resampled(
+    own: Reader, lengths: list[int], ratios: list[Fraction], columns: list[int], start: int, stop: int
+) -> np.ndarray:
+    return np.stack([_column_resampled(own, lengths[i], ratios[i], i, start, stop) for i in columns], axis=1)
+
+
+def _column_resampled(own: Reader, n_steps: int, ratio: Fraction, column: int, start: int, stop: int) -> np.ndarray:
+    """Samples start to stop of one channel at the other rate, `ratio` of them for one of its own."""
+    if ratio == 1:
+        return own([column], start, stop)[:, 0]
+    reach, block = _REACH * max(1, math.ceil(1 / ratio)), ratio.denominator
+    first = max(0, math.floor(start / ratio) - reach) // block * block  # where a sample of both rates is
+    values = own([column], first, min(n_steps, math.ceil(stop / ratio) + reach))
+    there, begin = np.isfinite(values[:, 0]), int(first * ratio)
+    if not there.any():
+        return np.full(stop - start, np.nan)
+    found = _filtered(bridged(values), ratio)[start - begin : stop - begin]
+    place = np.arange(start - begin, stop - begin) / float(ratio)
+    beside = [np.minimum(round_(place).astype(int), len(values) - 1) for round_ in (np.floor, np.ceil)]
+    return np.where(there[beside[0]] & there[beside[1]], found, np.nan)
+
+
+def _filtered(x: np.ndarray, ratio: Fraction) -> np.ndarray:
+    """A channel [T, 1] by a polyphase filter, over what it makes of a constant: no mean is needed, as `resampled` takes
+    it, which would be another of each piece."""
+    from scipy.signal import resample_poly
+
+    both = np.hstack([x, np.ones_like(x)])
+    found, one = resample_poly(both, ratio.numerator, ratio.denominator, axis=0, padtype="edge").T
+    return np.asarray(found / one)
+
+
 def lazy_signal(contents: Contents, start: int, stop: int, factors: np.ndarray | None = None) -> LazySignal:
     """The samples `start` to `stop`, multiplied by `factors`, as a signal of its own."""
     n_channels = len(contents.channels)
@@ -109,23 +153,20 @@ def _part(read: Reader, n_channels: int, offset: int, factors: np.ndarray | None
     return np.asarray(values if factors is None else values * factors, dtype=np.float32)
 
 
-def picked(channels: Sequence[Any] | str | int | None, known: list[str], source: str) -> list[int]:
-    """The columns that are asked for, by name, by number, or the first of several names that is there; an error where a
+def picked(channels: Sequence[Any] | str | int | None, known: list[str], source: str) -> tuple[list[int], list[str]]:
+    """The columns that are asked for, by name, by number, or the first of several names that is there, and what they
+    are called: of several names by the first, so that recordings that name it otherwise are alike. An error where a
     channel is not there, or its name occurs twice."""
     if channels is None:
-        return list(range(len(known)))
+        return list(range(len(known))), list(known)
     asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)
     if isinstance(asked, bool) or not isinstance(asked, Sequence) or not len(asked):
         raise TypeError(f"channels={channels!r}; expected a list of names or of numbers from 0.")
-    return [_column(each, known, source) for each in asked]
-
-
-def picked_names(channels: Sequence[Any] | str | int | None, columns: Sequence[int], known: list[str]) -> list[str]:
-    """The names of the columns that `picked` gives: of one that may have several names the first of them, so that
-    recordings that name it otherwise are alike."""
-    asked = [channels] if isinstance(channels, (str, int)) or channels is None else as_list(channels)
-    named = {k: each[0] for k, each in enumerate(asked) if isinstance(each, (tuple, list)) and isinstance(each[0], str)}
-    return [named.get(k, known[column]) for k, column in enumerate(columns)]
+    columns = [_column(each, known, source) for each in asked]
+    firsts = [each[0] if isinstance(each, (tuple, list)) else None for each in asked]
+    return columns, [
+        first if isinstance(first, str) else known[column] for first, column in zip(firsts, columns, strict=True)
+    ]
 
 
 def _column(asked: Any, known: list[str], source: str) -> int:

@@ -1,4 +1,4 @@
-"""Outputs as they come, and means over steps that stop at gaps, a part of a long output at a time."""
+"""Outputs of a model: what users hand in as such, the classes they tell of, and means over steps that stop at gaps."""
 
 from __future__ import annotations
 

@@ -1,15 +1,17 @@
-"""Augmentation: training signals as a function changes them, anew each epoch, with what numbers alone decide."""
+"""Augmenting: training signals as functions change them anew each epoch, and what all such functions share."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import numpy as np
 from torch import Tensor
 
 from neurallib.checks import number, takes
+from neurallib.names import hinted
 from neurallib.signals.arrays import as_numbers, runs_of
 from neurallib.signals.targets import as_target
 from neurallib.state import Pair
@@ -17,7 +19,20 @@ from neurallib.tasks import Task
 from neurallib.warn import noted
 
 _PARTS = 8  # of a signal, whose median size is that of its beats
+_HELP = """\
+Returns
+-------
+callable
+    (x, y, generator) -> (x, y), for `augment` of `train`, and for `compose_augmentations`.
+
+Raises
+------
+TypeError, ValueError
+    If an argument is of another kind or out of its range.
+
+"""
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[Any, Any]]
+P = ParamSpec("P")
 
 
 class Augmentation(NamedTuple):
@@ -84,7 +99,20 @@ def as_pair(given: Any, what: str) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
-def checked(function: Augment) -> Augment:
+def makes_augmentation(factory: Callable[P, Augment]) -> Callable[P, Augment]:
+    """The function, what it makes being checked, and its help telling what all such functions give and raise."""
+    known = hinted(factory)
+
+    @functools.wraps(known)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Augment:
+        return _checked(known(*args, **kwargs))
+
+    if said := inspect.getdoc(factory):  # none under python -OO
+        make.__doc__ = said.replace("See Also\n", f"{_HELP}See Also\n", 1)
+    return make
+
+
+def _checked(function: Augment) -> Augment:
     """An augmentation that tells what is no signal [T, C] with a target and a generator, where numpy would make
     something of it."""
 
