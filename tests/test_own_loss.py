@@ -52,15 +52,17 @@ def test_windows_of_longer_signals_are_of_one_length_too() -> None:
     nl.train(STATE, longer, windows, epochs=1, batch_size=4, augment=cut, loss=unmasked, **QUIET)
 
 
-def test_what_a_loss_changes_in_place_is_not_what_is_measured() -> None:
+def test_what_a_loss_or_a_metric_changes_in_place_is_not_what_is_measured() -> None:
     def in_place(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         value = masked(logits, y, lengths)
         logits.zero_()
         y.fill_(torch.nan)
         return value
 
-    one, other = (trained(loss, data(STATE), monitor="auroc")["val_metrics"] for loss in (masked, in_place))
-    assert one == other and np.isfinite(one["auroc"]).all()
+    metrics = {"spoiling": lambda outputs, y: outputs.fill(0) or y.fill(0) or 0, "mean": lambda *given: np.sum(given)}
+    options: dict[str, Any] = {"monitor": "auroc", "metrics": metrics}
+    one, other = (trained(loss, data(STATE), **options)["val_metrics"] for loss in (masked, in_place))
+    assert one == other and np.isfinite(one["auroc"]).all() and one["mean"][0] > 0
 
 
 @pytest.mark.parametrize(
