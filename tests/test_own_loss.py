@@ -32,9 +32,29 @@ def drawing(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> tor
     return masked(logits, y, lengths) * torch.rand(())
 
 
-def test_a_loss_that_counts_padding_is_told() -> None:
+@pytest.mark.parametrize("validation", [[6, 9, 8, 5], [8]], ids=str)
+def test_a_loss_that_counts_padding_is_told(validation: list[int]) -> None:
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "loss": unmasked, "dry_run": True, **QUIET}
     with pytest.warns(UserWarning, match="the function loss counts what lies beyond a signal's length, .*valid_mask"):
-        trained(unmasked, data(STATE))
+        nl.train(STATE, data(STATE), make_pairs(STATE, validation), **options)
+
+
+def test_functions_of_ones_own_are_tried_beside_the_global_random_state() -> None:
+    before, torchs = str(np.random.get_state()), torch.get_rng_state()
+    metrics = {"drawn": lambda outputs, y: np.random.random()}
+    options: dict[str, Any] = {"loss": drawing, "metrics": metrics, "epochs": 1, "batch_size": 4, **QUIET}
+    nl.train(STATE, data(STATE), data(STATE), dry_run=True, **options)
+    assert before == str(np.random.get_state()) and torch.equal(torchs, torch.get_rng_state())
+
+
+def test_a_metric_gets_steps_of_which_one_of_several_labels_is_known() -> None:
+    state, seen = make_state(Case("GRUseq2seq", "multilabel")), []
+    pairs = make_pairs(state, [6, 9])
+    for _, y in pairs:
+        y[2:, 0], y[4, :] = np.nan, np.nan
+    metrics = {"n": lambda outputs, y: seen.append((outputs.shape, y.shape)) or 0}
+    nl.train(state, pairs, pairs, epochs=1, batch_size=2, metrics=metrics, dry_run=True, **QUIET)
+    assert seen == [((13, 3), (13, 3))]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def free_number_of_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("n_threads", [2, 3, 5])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 12])
 def test_every_signal_is_computed_on_any_number_of_threads(n_threads: int, free_number_of_threads: None) -> None:
     pytest.importorskip("numba")
     gru = nn.GRU(2, 6, bidirectional=True, batch_first=True)
