@@ -56,7 +56,7 @@ def test_a_loss_that_is_nan_stops_training_and_keeps_the_best_weights_before(opt
 
 
 def test_a_loss_that_is_nan_in_the_first_epoch_is_an_error_that_says_where() -> None:
-    state = make_state(GRU)
+    state = nl.freeze(make_state(GRU), "gru_layers.0")
     with pytest.raises(RuntimeError, match=r"diverged: no validation loss.* The loss of step 1 \(epoch 1\) is nan"):
         run(state, 3, Break(0, 0))
 

@@ -32,9 +32,29 @@ def drawing(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> tor
     return masked(logits, y, lengths) * torch.rand(())
 
 
-def test_a_loss_that_counts_padding_is_told() -> None:
+@pytest.mark.parametrize("validation", [[6, 9, 8, 5], [8]], ids=str)
+def test_a_loss_that_counts_padding_is_told(validation: list[int]) -> None:
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "loss": unmasked, "dry_run": True, **QUIET}
     with pytest.warns(UserWarning, match="the function loss counts what lies beyond a signal's length, .*valid_mask"):
-        trained(unmasked, data(STATE))
+        nl.train(STATE, data(STATE), make_pairs(STATE, validation), **options)
+
+
+def test_functions_of_ones_own_are_tried_beside_the_global_random_state() -> None:
+    before, torchs = str(np.random.get_state()), torch.get_rng_state()
+    metrics = {"drawn": lambda outputs, y: np.random.random()}
+    options: dict[str, Any] = {"loss": drawing, "metrics": metrics, "epochs": 1, "batch_size": 4, **QUIET}
+    nl.train(STATE, data(STATE), data(STATE), dry_run=True, **options)
+    assert before == str(np.random.get_state()) and torch.equal(torchs, torch.get_rng_state())
+
+
+def test_a_metric_gets_steps_of_which_one_of_several_labels_is_known() -> None:
+    state, seen = make_state(Case("GRUseq2seq", "multilabel")), []
+    pairs = make_pairs(state, [6, 9])
+    for _, y in pairs:
+        y[2:, 0], y[4, :] = np.nan, np.nan
+    metrics = {"n": lambda outputs, y: seen.append((outputs.shape, y.shape)) or 0}
+    nl.train(state, pairs, pairs, epochs=1, batch_size=2, metrics=metrics, dry_run=True, **QUIET)
+    assert seen == [((13, 3), (13, 3))]
 
 
 @pytest.mark.parametrize(
@@ -52,15 +72,17 @@ def test_windows_of_longer_signals_are_of_one_length_too() -> None:
     nl.train(STATE, longer, windows, epochs=1, batch_size=4, augment=cut, loss=unmasked, **QUIET)
 
 
-def test_what_a_loss_changes_in_place_is_not_what_is_measured() -> None:
+def test_what_a_loss_or_a_metric_changes_in_place_is_not_what_is_measured() -> None:
     def in_place(logits: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         value = masked(logits, y, lengths)
         logits.zero_()
         y.fill_(torch.nan)
         return value
 
-    one, other = (trained(loss, data(STATE), monitor="auroc")["val_metrics"] for loss in (masked, in_place))
-    assert one == other and np.isfinite(one["auroc"]).all()
+    metrics = {"spoiling": lambda outputs, y: outputs.fill(0) or y.fill(0) or 0, "mean": lambda *given: np.sum(given)}
+    options: dict[str, Any] = {"monitor": "auroc", "metrics": metrics}
+    one, other = (trained(loss, data(STATE), **options)["val_metrics"] for loss in (masked, in_place))
+    assert one == other and np.isfinite(one["auroc"]).all() and one["mean"][0] > 0
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ def test_weights_that_do_not_fit_each_other_are_refused() -> None:
     weights = list(nn.GRU(4, 3).parameters())
     with pytest.raises(ValueError, match=r"weights are \[\(9, 4\), \(9, 3\), \(6,\), \(9,\)\]; expected"):
         gru_layer(
-            torch.randn(2, 5, 4), torch.tensor([5, 2]), [Direction(*weights[:2], weights[2][:6], weights[3])]
-        )
+            torch.randn(2, 5, 4), torch.tensor([5, 2]),
+            [Direction(*weights), Direction(*weights[:2], weights[2][:6], weights[3])],
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(("n_inputs", "n_units"), [(0, 3), (4, 0)])

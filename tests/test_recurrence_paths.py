@@ -46,6 +46,7 @@ def test_torch_infers_where_one_core_has_to_stream_all_weights(n_units: int, n_s
     taken = "torch" if (n_units, n_signals, n_directions) == (512, 4, 1) else "numba"
     assert torch.equal(outputs["auto"], outputs[taken])
     assert not torch.equal(outputs["torch"], outputs["numba"])  # or the line above would say nothing
+    assert type(gru_layer(x, lengths, layer)[0].grad_fn).__name__ == "_LayerBackward"  # they learn in the kernels
 
 
 @pytest.mark.parametrize("learning", [True, False])

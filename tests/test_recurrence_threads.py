@@ -110,7 +110,7 @@ def free_number_of_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("n_threads", [2, 3, 5])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 12])
 def test_every_signal_is_computed_on_any_number_of_threads(n_threads: int, free_number_of_threads: None) -> None:
     pytest.importorskip("numba")
     gru = nn.GRU(2, 6, bidirectional=True, batch_first=True)
@@ -198,3 +198,18 @@ def test_a_fork_has_threads_of_its_own_and_leaves_its_parents_alone(free_number_
     assert child.exitcode == 0
     run_on(2)
     assert own_threads() == 1
+
+
+def test_all_jobs_are_done_at_the_end_and_an_error_of_any_is_raised(free_number_of_threads: None) -> None:
+    done: list[float] = []
+
+    def job(seconds: float) -> None:
+        time.sleep(abs(seconds))
+        done.append(1 / (seconds + 0.1))
+
+    job.overloads = ["compiled"]  # type: ignore[attr-defined]
+    torch.set_num_threads(3)
+    recurrence_threads._run([functools.partial(job, seconds) for seconds in (0.0, 0.1, 0.2)])
+    assert len(done) == 3
+    with pytest.raises(ZeroDivisionError):
+        recurrence_threads._run([functools.partial(job, seconds) for seconds in (0.0, -0.1)])

@@ -132,10 +132,12 @@ def test_the_newest_unfinished_run_of_the_same_is_found_by_itself(tmp_path: Path
     whole = run(tmp_path / "whole")
     other = stopped((1, 0), tmp_path / "parts", seed=1)
     assert_same(run(tmp_path / "parts", resume=True), whole)  # there is none: it begins
-    directory = stopped((3, 0), tmp_path / "more")
-    again = run(tmp_path / "more", resume=True)
-    assert again["training_info"]["checkpoints_directory"] == str(directory.resolve())
-    assert_same(again, whole)
+    older = stopped((1, 0), tmp_path / "more")
+    for path in older.iterdir():
+        os.utime(path, (0, 0))
+    stopped((3, 0), tmp_path / "more")
+    assert_same(run(tmp_path / "more", resume=True), whole)
+    assert [one["directory"] for one in nl.find_unfinished(tmp_path / "more")] == [str(older)]
     assert [one["directory"] for one in nl.find_unfinished(tmp_path / "parts")] == [str(other)]
 
 
@@ -168,6 +170,8 @@ def test_a_run_that_another_process_trains_is_not_taken_from_it(tmp_path: Path) 
         assert nl.find_unfinished(tmp_path) == []
         with pytest.warns(UserWarning, match=f"has not finished, it is trained by process {other.pid}"):
             nl.load_checkpoint(directory)
+        beside = run(tmp_path, resume=True)
+        assert beside["training_info"]["checkpoints_directory"] != str(directory.resolve())
         other.kill()
     assert len(nl.find_unfinished(tmp_path)) == 1  # a dead process keeps nothing
     run(tmp_path, resume=directory)

@@ -83,7 +83,7 @@ def test_predictions_are_in_the_targets_own_units(of: str, tmp_path: Path) -> No
 
 @each_scale
 def test_measures_are_of_predictions_in_those_units_and_the_loss_of_normalized_ones(of: str) -> None:
-    state, pairs = trained(of)
+    state, pairs = trained(of, batch_size=1, monitor="mse")
     y = np.concatenate([target for _, target in pairs])
     outputs, raw = (nl.predict(state, [x for x, _ in pairs], output=kind) for kind in ("probabilities", "logits"))
     error = np.concatenate(outputs) - y
@@ -94,6 +94,8 @@ def test_measures_are_of_predictions_in_those_units_and_the_loss_of_normalized_o
     for options in ({"batch_size": 1}, {"batch_size": 5}, {"batch_size": 32, "memory_budget": 0}):
         measured = nl.evaluate(state, pairs, **options)
         assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-4), options
+    in_training = state["training_info"]["monitor"]["value"]
+    assert in_training == pytest.approx(nl.evaluate(state, pairs[:3])["mse"], rel=1e-4)
 
 
 @each_scale

@@ -24,6 +24,11 @@ def test_it_takes_a_small_share_of_the_time_and_finishes_with_the_newest(monkeyp
     often.finish()
     often.finish()
     assert done[-1] == 99 and done.count(99) == 1
+    late = Seldom(wait=3.0)
+    for i in (200, 201, 202):
+        late(lambda i=i: work(i))  # type: ignore[misc]
+        now[0] += 2.0
+    assert done[-2:] == [99, 202]
 
 
 def test_work_that_takes_no_time_is_done_every_time() -> None:

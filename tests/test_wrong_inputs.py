@@ -86,6 +86,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "class_weight of words": (lambda: train(class_weight=["a"]), r"class_weight=\['a'\]; expected 1 finite weights"),
     "class_weight=True": (lambda: train(class_weight=True), "class_weight=True; expected 1 finite"),
     "rates in a list": (lambda: train(layer_learning_rates=[0.1]), "layer_learning_rates is a list; expected rates by"),
+    "a rate below 0": (lambda: train(layer_learning_rates={"fc_out": -0.1}), "learning rate=-0.1; expected"),
     "bucketing='yes'": (lambda: train(bucketing="yes"), "bucketing='yes' is a str; expected True or False"),
     "a bar by number": (lambda: nl.predict(STATE, [X], enable_progress_bar=1), "bar=1 is a int"),  # type: ignore
     "preparing with a bar by number": (

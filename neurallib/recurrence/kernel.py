@@ -5,7 +5,8 @@ running at a step are always the block's first rows. The rows of a task are its 
 padding has none. A chunk of rows (a few hundred) is copied to scratch memory that stays in the second-level cache,
 projected, scanned and copied out before the next.
 
-Units are padded to whole vectors: U = H rounded up to LANES. Padded units have zero weights and stay at zero.
+Units are padded to whole vectors: U = H rounded up to LANES. Padded units have zero weights, and no unit reads
+what they hold.
 The right factor of a product lies in panels [vectors, depth, LANES], one vector of columns after the other.
 All arrays are flat and contiguous, float32 or int64; weights come in torch's layout.
 """
@@ -63,7 +64,6 @@ def forward(x, sizes, members, lengths, reverse, w_ih, w_hh, b_ih, b_hh, h0, out
     x_rows, projected = scratch(steps * signals * n_inputs), scratch(steps * signals * 3 * units)
     states = scratch((steps + 1) * signals * units)  # those before the chunk, then one row for each of its rows
     recurrent = scratch(signals * 3 * units)
-    states[: signals * units] = 0
     for i in range(signals):
         copy(h0, members[i] * n_units, states, i * units, n_units)
     for first in range(0, lengths[0], steps):
@@ -140,9 +140,6 @@ def backward(
     x_rows, d_x_rows = scratch(size * n_inputs), scratch(size * input_vectors * LANES)
     d_out, before, d_gates = scratch(size * units), scratch(size * units), scratch(size * 4 * units)
     d_state, nothing = scratch(signals * units), scratch(input_vectors * LANES)
-    d_out[:] = 0
-    before[:] = 0
-    d_state[:] = 0
     nothing[:] = 0
     for i in range(signals):
         copy(d_h_n, members[i] * n_units, d_state, i * units, n_units)
@@ -213,13 +210,12 @@ def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias
     n_steps, n_features, n_units, n_layers = sizes
     signals, units = len(members), (n_units + LANES - 1) // LANES * LANES
     batch = len(h0) // n_layers // n_units
-    feature_vectors = (n_features + LANES - 1) // LANES
-    value_width = max(feature_vectors * LANES, units)
+    width = (n_features + LANES - 1) // LANES * LANES
     # the weights of all layers, one after the other
     n_inputs = n_features + (n_layers - 1) * n_units
     from_x, from_h = scratch(3 * units * n_inputs), scratch(3 * units * n_layers * n_units)
     bias_x, bias_h = scratch(3 * units * n_layers), scratch(3 * units * n_layers)
-    to_value, bias_value = scratch(feature_vectors * LANES * n_units), scratch(feature_vectors * LANES)
+    to_value, bias_value = scratch(width * n_units), scratch(width)
     for layer in range(n_layers):
         depth, below = (n_units, n_features + (layer - 1) * n_units) if layer else (n_features, 0)
         unit = layer * n_units
@@ -228,13 +224,12 @@ def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias
         pack_columns(b_ih, 3 * unit, 3, n_units, units, 1, bias_x, 3 * units * layer)
         pack_columns(b_hh, 3 * unit, 3, n_units, units, 1, bias_h, 3 * units * layer)
     if len(fc_weight):
-        pack_columns(fc_weight, 0, 1, n_features, feature_vectors * LANES, n_units, to_value, 0)
-        pack_columns(fc_bias, 0, 1, n_features, feature_vectors * LANES, 1, bias_value, 0)
+        pack_columns(fc_weight, 0, 1, n_features, width, n_units, to_value, 0)
+        pack_columns(fc_bias, 0, 1, n_features, width, 1, bias_value, 0)
     starts = row_starts(lengths)
-    value, states = scratch(signals * value_width), scratch(n_layers * signals * units)
+    value, states = scratch(signals * width), scratch(n_layers * signals * units)
     projected, recurrent = scratch(signals * 3 * units), scratch(signals * 3 * units)
     value[:] = 0
-    states[:] = 0
     for layer in range(n_layers):
         for i in range(signals):
             copy(h0, (layer * batch + members[i]) * n_units, states, (layer * signals + i) * units, n_units)
@@ -244,7 +239,7 @@ def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias
             own = layer * signals * units
             if layer == 0:
                 product(
-                    running, 3 * units // LANES, value, 0, value_width, 1, from_x, 0, n_features * LANES, LANES,
+                    running, 3 * units // LANES, value, 0, width, 1, from_x, 0, n_features * LANES, LANES,
                     n_features, bias_x, 0, 0, projected, 0, 3 * units,
                 )  # fmt: skip
             else:
@@ -264,14 +259,14 @@ def generate(sizes, members, lengths, w_ih, w_hh, b_ih, b_hh, fc_weight, fc_bias
         top = (n_layers - 1) * signals * units
         if len(fc_weight):
             product(
-                running, feature_vectors, states, top, units, 1, to_value, 0, n_units * LANES, LANES, n_units,
-                bias_value, 0, 0, value, 0, value_width,
+                running, width // LANES, states, top, units, 1, to_value, 0, n_units * LANES, LANES, n_units,
+                bias_value, 0, 0, value, 0, width,
             )  # fmt: skip
         else:
             for i in range(running):
-                copy(states, top + i * units, value, i * value_width, n_units)
+                copy(states, top + i * units, value, i * units, n_units)
         for i in range(running):
-            copy(value, i * value_width, output, (members[i] * n_steps + step) * n_features, n_features)
+            copy(value, i * width, output, (members[i] * n_steps + step) * n_features, n_features)
     zero_padding(output, n_features, 0, n_features, n_steps, members, lengths)
 
 
@@ -283,7 +278,6 @@ def linear(x, first, last, depth, weight, bias, output):
     wide = vectors * LANES
     panels, start, rows = scratch(wide * depth), scratch(wide), scratch(DEPTH_BLOCK * wide)
     pack_columns(weight, 0, 1, n_out, wide, depth, panels, 0)
-    start[:] = 0
     start[:n_out] = bias
     for block in range(first, last, DEPTH_BLOCK):
         count = min(DEPTH_BLOCK, last - block)
