@@ -229,6 +229,7 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
         marked(5.0, 1000, 1007),  # a spike no larger than those of pacemakers
         np.repeat([0, 1, 2, 1, 128], 1000)[:, None],  # codes
         np.full((5000, 1), 3.0),
+        np.where(np.arange(5000) % 10 == 0, 60 + ECG[:, 0], 0)[:, None],  # as steps a minute: mostly at rest
     ],
 )
 def test_signals_without_such_values_are_taken_in_silence(signal: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:

@@ -185,7 +185,8 @@ class PreparedData(Dataset[Item]):
                 warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
         self.told.update(corrected)
         tell_size(sizes, self.told)
-        tell_far(self._far, "Leave such signals out; make_dataset does where there is nan in its place.", self.told)
+        way = "Cut padding off, signals in a list may be of any length, and leave others out; make_dataset does where "
+        tell_far(self._far, f"{way}there is nan in its place.", self.told)
         if self.layout is not None:
             self.layout.tell()
             self.layout = None
