@@ -10,14 +10,16 @@ _FEW = 16  # features, of which nothing is told
 _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
+_LEVELS = 0.5  # of the variance: so much is between moments by chance, and more between features such as frequencies
 
 
 class Layout:
     """Which axis of signals with no more steps than features may be time.
 
     Neighbouring moments are alike, and each pair of them as much as another; features are so only where they are
-    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time. Some signals are
-    looked at, from first to last; at a `rate` (Hz), which those are given that are no pieces, they may be too short.
+    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time; so are features that
+    have levels of their own no moments, as those of spectra. Some signals are looked at, from first to last; at a
+    `rate` (Hz), which those are given that are no pieces, they may be too short.
     """
 
     def __init__(self, n_signals: int, rate: float | None = None) -> None:
@@ -61,7 +63,10 @@ class Layout:
 
 
 def _on_its_side(signals: list[np.ndarray]) -> bool:
-    rows = _standardised(np.concatenate(signals))
+    rows = np.concatenate(signals)
+    if rows.mean(axis=0).var() > _LEVELS * rows.var():
+        return False
+    rows = _standardised(rows)
     shared = rows.mean(axis=1, keepdims=True)  # what all features of a step go along with tells nothing of their order
     near, alike = _neighbours(_standardised(rows - shared))
     if near < _NEAR or alike < _ALIKE:

@@ -37,12 +37,12 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
 
 def half_width(smoothing: float, rate: float, long: float = LONG) -> int:
     """The steps on either side that a mean over `smoothing` seconds takes; more than `long` are hardly meant."""
-    return round(seconds("smoothing", smoothing, long) * rate) // 2
+    return round(seconds("smoothing", smoothing, long, rate) * rate) // 2
 
 
 def least_distance(min_distance: float, rate: float) -> int:
     """The steps that events are apart at least, where that is `min_distance` seconds; nearer ones are of one event."""
-    return math.ceil(seconds("min_distance", min_distance) * rate - 1e-6)
+    return math.ceil(seconds("min_distance", min_distance, rate=rate) * rate - 1e-6)
 
 
 def as_values(output: Any, name: str = "output") -> np.ndarray:

@@ -19,7 +19,7 @@ from neurallib.storage.directories import (
     CARD, HPARAMS, LOSS_PLOT, PTH, RUN, SAFETENSORS, existing, hparams_path, info_path, tell_if_running, weights_path,
 )  # fmt: skip
 from neurallib.storage.hyperparameters import with_what_info_holds
-from neurallib.storage.original import file_hparams, warn_of_the_original
+from neurallib.storage.original import file_hparams
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import (
     FORMAT, INFO, read_training_information, save_training_information_to_file,
@@ -44,7 +44,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     -------
     Path
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
-        hparams.yaml and training_info.json. A warning names what it has no words for, such as a normalization.
+        hparams.yaml and training_info.json, and takes signals as they are. `push_to_hub` warns of what it cannot read.
 
     Raises
     ------
@@ -88,7 +88,6 @@ def write_checkpoint(state: State, directory: Path) -> Path:
     write_weights(directory / PTH, weights)
     for write in files_beside(state, directory).values():
         write()
-    warn_of_the_original(state)
     return directory
 
 

@@ -21,6 +21,7 @@ from neurallib.storage.hub_errors import plain_errors
 from neurallib.storage.hub_files import OPTIONAL, as_token, check_name, fetch
 from neurallib.storage.hyperparameters import completed_hparams
 from neurallib.storage.model_card import check_card, for_repository, save_model_card
+from neurallib.storage.original import warn_of_the_original
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.pretrained import list_pretrained
 from neurallib.storage.publishing import check_links, published, without_local_paths
@@ -275,6 +276,7 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path, **sa
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")
     save_checkpoint(changed(state, training_info=info), folder)
+    warn_of_the_original(state)
     if own is not None and (own / LOSS_PLOT).is_file():
         shutil.copyfile(own / LOSS_PLOT, folder / LOSS_PLOT)
     elif info.get("val_losses"):
