@@ -10,7 +10,7 @@ _FEW = 16  # features, of which nothing is told
 _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
-_LEVELS = 0.5  # of the variance: so much is between moments by chance, and more between features such as frequencies
+_LEVELS = 0.2  # of the variance between features: frequencies have more, and moments of many signals less
 
 
 class Layout:
@@ -48,7 +48,7 @@ class Layout:
         n, k = self._n_steps, self._some[0].shape[1]
         if self._rate is not None and n < _SHORT * self._rate and k >= max(2 * n, _LONG * self._rate):
             why = f"at {self._rate:g} Hz they last {n / self._rate:.2g} s"
-        elif _on_its_side(self._some):
+        elif len(self._some) > 1 and _on_its_side(self._some):  # of one alone it can hardly be told
             why = "their features go together as moments do, not their steps"
         else:
             return
@@ -64,7 +64,7 @@ class Layout:
 
 def _on_its_side(signals: list[np.ndarray]) -> bool:
     rows = np.concatenate(signals)
-    if rows.mean(axis=0).var() > _LEVELS * rows.var():
+    if rows.mean(axis=0).var() > max(_LEVELS, 2 / len(rows)) * rows.var():
         return False
     rows = _standardised(rows)
     shared = rows.mean(axis=1, keepdims=True)  # what all features of a step go along with tells nothing of their order
