@@ -37,7 +37,7 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
 
 def half_width(smoothing: float, rate: float, long: float = LONG) -> int:
     """The steps on either side that a mean over `smoothing` seconds takes; more than `long` are hardly meant."""
-    return round(seconds("smoothing", smoothing, long, rate) * rate) // 2
+    return round(seconds("smoothing", smoothing, long) * rate) // 2
 
 
 def least_distance(min_distance: float, rate: float) -> int:
