@@ -82,10 +82,11 @@ def number(
     return result
 
 
-def seconds(name: str, value: Any, long: float = LONG) -> float:
-    """Return `value` as float, or raise unless it is a number from 0 on; warn where it looks like milliseconds."""
+def seconds(name: str, value: Any, long: float = LONG, rate: float = math.inf) -> float:
+    """Return `value` as float, or raise unless it is a number from 0 on; warn where it looks like milliseconds, which
+    would be a sample at least at `rate`."""
     result = number(name, value, 0, _AGES)
-    if result > long:
+    if result > long and result * rate >= 1000:
         warn(f"{name}={value!r}: it is in seconds; {value!r} ms are {result / 1000:g}.")
     return result
 

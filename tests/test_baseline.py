@@ -63,6 +63,13 @@ def test_a_model_that_is_no_better_is_told_and_one_that_is_is_not(recwarn: pytes
         nl.train(state, nothing, nothing, epochs=1, batch_size=8, class_weight=[4.0], schedule=None, **QUIET)
 
 
+def test_a_loss_that_still_falls_is_told_otherwise_than_one_that_does_not() -> None:
+    pairs = [(x, (x[:, :1] > 2).astype(np.float32)) for x in np.random.default_rng(0).standard_normal((8, 400, 1))]
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=0.003)
+    with pytest.warns(UserWarning, match="still fell .* more epochs than 2, or a higher learning_rate than 0.003;"):
+        nl.train(state, pairs, pairs, epochs=2, batch_size=2, **QUIET)
+
+
 def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_validates_on_such() -> None:
     rng = np.random.default_rng(0)
     pairs = [(x, np.array([72.1, np.nan])) for x in rng.standard_normal((4, 10, 1))]
@@ -75,8 +82,9 @@ def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_valida
     with pytest.warns(UserWarning, match="val_data has one and the same answer throughout") as caught:
         nl.train(state, various, various[:1], **options)
     assert len(caught) == 1
-    alike = [(x, np.array([71.5 + 0.1 * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
-    told = r"answers differ too little .* variance is 0\.001 of .*, 0\.[12]"
-    with pytest.warns(UserWarning, match=told) as caught:
-        nl.train(state, various, alike, **options)
-    assert len(caught) == 1
+    for rate, loss in ((71.5, r"0\.[12]"), (74.5, r"[1-9]")):  # also where they are far from what was learnt
+        alike = [(x, np.array([rate + 0.1 * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
+        told = rf"answers differ too little .* variance is 0\.001 of .*, {loss}"
+        with pytest.warns(UserWarning, match=told) as caught:
+            nl.train(state, various, alike, **options)
+        assert len(caught) == 1

@@ -144,7 +144,6 @@ def shipped(folder: Path, dataset: str) -> Path:
     return nl.save_checkpoint(state, folder)
 
 
-@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_a_record_gets_the_state_that_never_met_its_person(tmp_path: Path, noisy_records: Any) -> None:
     folds = [shipped(tmp_path / "a", "mitdb 101 201; nstdb bw ma"), shipped(tmp_path / "b", "mitdb 106; nstdb bw ma")]
     state_for = noisy_records.states_of("ecg_r_peaks", None, folds)
@@ -159,7 +158,6 @@ def test_a_record_gets_the_state_that_never_met_its_person(tmp_path: Path, noisy
     assert noisy_records.has_met_noise(state_for("101")) and not noisy_records.has_met_noise(held_out)
 
 
-@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_tables_say_what_ours_was_trained_on(tmp_path: Path) -> None:
     ecg, noise = write_ecg(tmp_path / "ecg", "101", "other", seconds=30), tmp_path / "noise"
     write(noise, "ma", np.random.default_rng(0).standard_normal(360 * 120))

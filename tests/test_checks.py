@@ -65,8 +65,11 @@ def test_seconds_that_look_like_milliseconds_are_told_and_there_is_no_time_befor
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [seconds("s", value) for value in (0, 10)] == [0, 10]
+        assert seconds("s", 600, rate=1 / 30) == 600  # a step is 30 s long, and no milliseconds
     with pytest.warns(UserWarning, match="s=11: it is in seconds; 11 ms are 0.011"):
         seconds("s", 11)
+    with pytest.warns(UserWarning, match="s=300: it is in seconds"):
+        seconds("s", 300, rate=250.0)
     for wrong in (-1, 10**20):
         with pytest.raises(ValueError, match=f"s={wrong}; expected a finite number"):
             seconds("s", wrong)

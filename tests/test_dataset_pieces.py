@@ -214,6 +214,10 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
         nl.predict_recording(STATE, there)
     with pytest.warns(UserWarning, match=f"channel 0 is {value:.6g} in {2 * n} samples of .*1., .*2., far from"):
         nl.prepare(STATE, [(x, np.zeros((len(x), 1))) for x in (ECG, signal, signal)])
+    pairs = [(x, (ECG > 0.5).astype(float)) for x in (ECG, signal)]
+    with pytest.warns(UserWarning, match="far from all else: .* padding") as warned:  # once, of training and validation
+        nl.train(STATE, pairs, pairs, epochs=1, batch_size=1, dry_run=True)
+    assert len(warned) == 1
     with pytest.warns(UserWarning, match=f"0 is {value:.6g} in {n} sample.* of a, far from") as warned:
         made(tmp_path, recording("a", signal), sampling_frequency=100)
     assert sum("far from" in str(each.message) for each in warned) == 1
@@ -229,6 +233,7 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
         marked(5.0, 1000, 1007),  # a spike no larger than those of pacemakers
         np.repeat([0, 1, 2, 1, 128], 1000)[:, None],  # codes
         np.full((5000, 1), 3.0),
+        np.where(np.arange(5000) % 10 == 0, 60 + ECG[:, 0], 0)[:, None],  # as steps a minute: mostly at rest
     ],
 )
 def test_signals_without_such_values_are_taken_in_silence(signal: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:

@@ -43,7 +43,6 @@ def records(folder: Path, seconds: float = 65) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of some pieces
-@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(tmp_path: Path) -> None:
     records(tmp_path)
     folders = ["--records", str(tmp_path / "ecg"), "--noise", str(tmp_path / "noise"), "--out", str(tmp_path / "out")]
@@ -74,7 +73,6 @@ def test_the_recipe_goes_on_where_it_was_stopped_and_its_folds_are_benchmarked(t
 
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")
-@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are")
 def test_the_recipe_goes_on_within_a_training_that_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

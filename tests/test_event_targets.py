@@ -265,6 +265,9 @@ def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) 
             with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of cl") as told:
                 made(tmp_path / f"{i}", target, window=2, each_window=each_window, **given)
             assert len(told) == 1
+    with pytest.warns(UserWarning, match="the events of b, c are blink and others: none of them is one of cl") as told:
+        made(tmp_path / "others", seizures, **given | {"c": others("cough")})
+    assert len(told) == 1
     recordings = [{"name": name, "signal": np.zeros((1000, 1)), "sampling_frequency": 100.0} | given[name]
                   for name in "abc"]  # fmt: skip
     with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of classes, sei") as told:

@@ -96,7 +96,7 @@ def records(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore:the best model is no better than a constant")  # after an epoch of 15 pieces
-@pytest.mark.filterwarnings("ignore:the original NeuralLib takes signals as they are", "ignore:in .* told from noise")
+@pytest.mark.filterwarnings("ignore:in .* told from noise")
 @pytest.mark.filterwarnings("ignore:no R-peak is found")
 @pytest.mark.parametrize(
     ("recipe", "name", "fold"),

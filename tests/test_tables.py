@@ -154,6 +154,9 @@ def test_a_clock_that_perhaps_counts_no_seconds_is_told(tmp_path: Path) -> None:
         nl.read_recording(path)
     assert nl.read_recording(path, time=("time", "ms"))["sampling_frequency"] == 250
     assert nl.read_recording(path, time=("time", "s"))["sampling_frequency"] == 0.25
+    for name, step in (("time", 300), ("time", 60), ("seconds", 4)):  # as of glucose; a name that says its unit
+        path = written(tmp_path / "b.csv", f"{name},mg/dl\n", [f"{step * i},{v:.4f}" for i, v in enumerate(ECG)])
+        assert nl.read_recording(path)["sampling_frequency"] == pytest.approx(1 / step, rel=1e-3)
 
 
 @pytest.mark.parametrize("rounded", [np.rint, np.floor])

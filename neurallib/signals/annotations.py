@@ -166,6 +166,12 @@ def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
 
 
 def tell_unwanted(told: Mapping[str, Iterable[str]]) -> None:
-    """One warning of all recordings that are alike."""
+    """One warning of all recordings that lack the same, whatever else they have."""
+    alike = dict[str, tuple[list[str], list[str]]]()
     for what, names in told.items():
-        warn(f"the events of {listing(dict.fromkeys(names))} are {what}.")
+        symbols, _, lack = what.partition(": ")
+        there, of = alike.get(lack, ([], []))
+        alike[lack] = [*there, symbols], [*of, *names]
+    for lack, (there, of) in alike.items():
+        others = " and others" * (len(there) > 1)
+        warn(f"the events of {listing(dict.fromkeys(of))} are {there[0]}{others}: {lack}.")

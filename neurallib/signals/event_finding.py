@@ -77,7 +77,7 @@ def find_events(
     number("threshold", threshold, 0, 1)
     distance = least_distance(min_distance, rate)
     half = half_width(smoothing, rate)
-    late = round(seconds("delay", delay) * rate)
+    late = round(seconds("delay", delay, rate=rate) * rate)
     values = as_column(output)
     runs = _joined(values, half, [_runs(values, low, half, threshold) for low in range(0, len(values), PART)])
     found: np.ndarray = runs.place[_apart(runs.place, runs.top, distance)] - late

@@ -46,8 +46,9 @@ IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of deviati
 
 
 def _minmax(x: np.ndarray) -> Scale:
-    low = x.min(axis=0)
-    return Scale(low, x.max(axis=0) - low)
+    columns = np.ascontiguousarray(x.T)  # whose ends numpy finds many times as fast as those of rows
+    low = columns.min(axis=1)
+    return Scale(low, columns.max(axis=1) - low)
 
 
 def _zscore(x: np.ndarray) -> Scale:
@@ -188,5 +189,5 @@ def target_scale(own: Scale | None, preprocessing: Mapping[str, Any]) -> Scale |
 
 def _flat(scale: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Which channels are constant but for rounding, and have no shape to blow up; rounding is measured against x."""
-    flat: np.ndarray = scale <= 1e-12 * np.abs(x).max(axis=0, initial=0)
+    flat: np.ndarray = scale <= 1e-12 * np.abs(np.ascontiguousarray(x.T)).max(axis=1, initial=0)
     return flat

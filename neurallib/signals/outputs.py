@@ -42,7 +42,7 @@ def half_width(smoothing: float, rate: float, long: float = LONG) -> int:
 
 def least_distance(min_distance: float, rate: float) -> int:
     """The steps that events are apart at least, where that is `min_distance` seconds; nearer ones are of one event."""
-    return math.ceil(seconds("min_distance", min_distance) * rate - 1e-6)
+    return math.ceil(seconds("min_distance", min_distance, rate=rate) * rate - 1e-6)
 
 
 def as_values(output: Any, name: str = "output") -> np.ndarray:

@@ -18,12 +18,14 @@ Far = Counter[tuple[str, float, str]]  # samples by channel, value and the signa
 # held is beyond 1.1, and none beyond 1.4.
 _APART, _ALONE = 2.0, 20.0
 _HELD = 8  # samples in a row
-_LEAST, _KINDS, _SHARE = 64, 16, 0.05  # samples, and of all else kinds and a share of them: codes are no signal
+_LEAST, _KINDS, _SHARE = 64, 16, 0.25  # samples, and of all else kinds and a share of them: codes are no signal
 _SOME = 4096  # of which the middle is told
+_GLANCE, _CLOSE = 256, 1.9  # samples, and times as far as these: what goes no further has nothing that is far
 _FEW = 16  # features, of which nothing is told
 _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
+_LEVELS = 0.2  # of the variance between features: frequencies have more, and moments of many signals less
 _SIZES = 100.0  # times, which no person's signals are as large as another's; units differ by 1,000
 
 
@@ -31,7 +33,9 @@ def far_values(rows: np.ndarray, channels: Sequence[str], name: str) -> Far:
     """What of a signal [n, C] lies far from all else of its channel: its lowest or highest value, held for some samples
     or, where it is very far, in a single one."""
     found = Far()
-    for channel, column in zip(channels, rows.T, strict=True):
+    for channel, column in zip(channels, np.ascontiguousarray(rows.T), strict=True):
+        if len(column) < _LEAST or _is_near(column, column.min(), column.max()):
+            continue
         column = column[np.isfinite(column)] if column.dtype.kind == "f" else column
         if len(column) < _LEAST:
             continue
@@ -49,6 +53,16 @@ def far_values(rows: np.ndarray, channels: Sequence[str], name: str) -> Far:
     return found
 
 
+def _is_near(column: np.ndarray, low: np.generic, high: np.generic) -> bool:
+    """Whether a glance at some of a channel tells that neither of its ends is far from all else: most have none."""
+    some = np.sort(column[:: len(column) // _GLANCE + 1])
+    some = some[np.searchsorted(some, low, "right") : np.searchsorted(some, high, "left")]
+    if len(some) < _KINDS:
+        return False
+    bottom, middle, top = map(float, some[[0, len(some) // 2, -1]])
+    return max(float(high) - middle, middle - float(low)) < _CLOSE * max(top - middle, middle - bottom)
+
+
 def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
     """A word about such values, where there are any and it is not `told` already, and the way out."""
     told = set() if told is None else told
@@ -62,8 +76,8 @@ def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
              f"{listing([key[2] for key in where], 3)}" for (channel, value), where in values.items()), 3,
         )  # fmt: skip
         warn(
-            f"{each}, far from all else: a mark of lost samples, a spike, or an amplifier at its rail? It is taken as "
-            f"signal, and what is around it may come out wrong. {way}"
+            f"{each}, far from all else: a mark of lost samples, padding, a spike, or an amplifier at its rail? It is "
+            f"taken as signal, and what is around it may come out wrong. {way}"
         )
 
 
@@ -97,8 +111,9 @@ class Layout:
     """Which axis of signals with no more steps than features may be time: some lie on their side, [C, T].
 
     Neighbouring moments are alike, and each pair of them as much as another; features are so only where they are
-    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time. Some signals are
-    looked at, from first to last; at a `rate` (Hz), which those are given that are no pieces, they may be too short.
+    points of an axis, such as the scales of a wavelet. Steps that are alike in this way are time; so are features that
+    have levels of their own no moments, as those of spectra. Some signals are looked at, from first to last; at a
+    `rate` (Hz), which those are given that are no pieces, they may be too short.
     """
 
     def __init__(self, n_signals: int, rate: float | None = None) -> None:
@@ -127,7 +142,7 @@ class Layout:
         n, k = self._n_steps, self._some[0].shape[1]
         if self._rate is not None and n < _SHORT * self._rate and k >= max(2 * n, _LONG * self._rate):
             why = f"at {self._rate:g} Hz they last {n / self._rate:.2g} s"
-        elif _on_its_side(self._some):
+        elif len(self._some) > 1 and _on_its_side(self._some):  # of one alone it can hardly be told
             why = "their features go together as moments do, not their steps"
         else:
             return
@@ -142,7 +157,10 @@ class Layout:
 
 
 def _on_its_side(signals: list[np.ndarray]) -> bool:
-    rows = _standardised(np.concatenate(signals))
+    rows = np.concatenate(signals)
+    if rows.mean(axis=0).var() > max(_LEVELS, 2 / len(rows)) * rows.var():
+        return False
+    rows = _standardised(rows)
     shared = rows.mean(axis=1, keepdims=True)  # what all features of a step go along with tells nothing of their order
     near, alike = _neighbours(_standardised(rows - shared))
     if near < _NEAR or alike < _ALIKE:

@@ -29,6 +29,7 @@ from neurallib.warn import noted, warn
 
 Item = tuple[Tensor, Tensor]
 _NONE = torch.empty(0)  # what stands for a target where there is none
+_CUT = "Cut padding off, signals in a list may be of any length; leave others out, as make_dataset does of nan."
 _PLAIN = (list, tuple, np.ndarray, Tensor, SignalFolder)  # what gives the same items whenever it is asked
 
 
@@ -173,7 +174,7 @@ class PreparedData(Dataset[Item]):
                 warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
         self.told.update(corrected)
         tell_size(sizes, self.told)
-        tell_far(self._far, "Leave such signals out; make_dataset does where there is nan in its place.", self.told)
+        tell_far(self._far, _CUT, self.told)
         if self.layout is not None:
             self.layout.tell()
             self.layout = None

@@ -122,7 +122,8 @@ def prepare_handed(
     prepared = PreparedData(items, names, task, known, has_targets, handed, augmentation)
     prepared.sums, prepared.told = [] if with_sums else None, set() if told is None else told
     learnt = state["training_info"].get("train_steps")
-    if not (isinstance(learnt, int) and learnt <= task.n_features):  # else it was told when it learnt on such
+    was_told = isinstance(learnt, int) and learnt <= task.n_features  # when it learnt on such
+    if not was_told and "layout" not in prepared.told:
         prepared.layout = Layout(len(items), known["sampling_frequency"] if learnt is None else None)
     prepared.check(budget, enable_progress_bar, statistics if statistics and statistics.anything else None)
     if has_targets and whole:

@@ -28,6 +28,7 @@ TIMES = re.compile(
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*((?:[^()\[\]]|\([^()]*\))*?)\s*[)\]]")
 SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
+_LOGGED = (30, 60, 300, 600, 900, 1800, 3600)  # seconds, as between epochs of sleep or values of glucose
 OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
 
 
@@ -57,7 +58,8 @@ def read_table(
             times, start_time = _seconds(table, clocks[0], clock)
             times = of_packets(signal, times)
             values, rate = on_a_grid(values, times, sampling_frequency, str(path))
-        if rate < SLOW and clock is None and sampling_frequency is None and start_time is None:
+        is_odd = rate < SLOW and round(1 / rate, 2) not in _LOGGED
+        if is_odd and clock is None and sampling_frequency is None and start_time is None:
             name, unit = names[clocks[0]], next((each for each in ("ms", "us") if rate > SLOW * CLOCKS[each]), "ns")
             warn(f"{path} is read as {rate:.3g} Hz: {name!r} says no unit of time. Is it time=({name!r}, {unit!r})?")
         times = times - times[0]
@@ -129,7 +131,7 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
         steps = steps_of(table, 0)
         known = [0] if (steps > 0).all() and (steps != 1).any() else []  # a clock; lines go up by 1
     if unit is None and known:
-        said = re.search(r"(?:^|[_ ])(ms|us|ns|s)$", names[known[0]].lower())
+        said = re.search(r"(?:^|[_ ])(ms|us|ns|s|sec|seconds)$", names[known[0]].lower())
         unit = heads[known[0]][1] or (said[1] if said else None)
         unit = None if unit and ":" in unit else unit  # "hh:mm:ss" is how its texts are written
     if unit is not None:

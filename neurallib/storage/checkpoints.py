@@ -18,7 +18,7 @@ from neurallib.state import Hparams, State, copy_weights
 from neurallib.storage.directories import (
     CARD, HPARAMS, LOSS_PLOT, PTH, RUN, SAFETENSORS, existing, hparams_path, info_path, tell_if_running, weights_path,
 )  # fmt: skip
-from neurallib.storage.hyperparameters import file_hparams, warn_of_the_original, with_what_info_holds
+from neurallib.storage.hyperparameters import file_hparams, with_what_info_holds
 from neurallib.storage.preprocessing import PREPROCESSING, read_preprocessing, write_preprocessing
 from neurallib.storage.training_info import (
     FORMAT, INFO, read_training_information, save_training_information_to_file,
@@ -43,7 +43,7 @@ def save_checkpoint(state: State, directory: str | Path) -> Path:
     -------
     Path
         The directory. `load_checkpoint` gives the state again, bitwise; the original reads model_weights.pth,
-        hparams.yaml and training_info.json. A warning names what it has no words for, such as a normalization.
+        hparams.yaml and training_info.json, and takes signals as they are. `push_to_hub` warns of what it cannot read.
 
     Raises
     ------
@@ -87,7 +87,6 @@ def write_checkpoint(state: State, directory: Path) -> Path:
     write_weights(directory / PTH, weights)
     for write in files_beside(state, directory).values():
         write()
-    warn_of_the_original(state)
     return directory
 
 

@@ -18,7 +18,7 @@ from neurallib.state import Hparams, State, changed
 from neurallib.storage.checkpoints import load_checkpoint, loaded_state, save_checkpoint
 from neurallib.storage.directories import CARD, HPARAMS, LOSS_PLOT, PTH, SAFETENSORS, check_links
 from neurallib.storage.hub_files import OPTIONAL, as_token, check_name, fetch, plain_errors
-from neurallib.storage.hyperparameters import completed_hparams
+from neurallib.storage.hyperparameters import completed_hparams, warn_of_the_original
 from neurallib.storage.model_card import check_card, for_repository, save_model_card
 from neurallib.storage.preprocessing import PREPROCESSING
 from neurallib.storage.pretrained import list_pretrained
@@ -274,6 +274,7 @@ def _write_repository(state_or_directory: State | str | Path, folder: Path, **sa
     if left_out:
         warn(f"training_info holds {listing(left_out)} of your own: not published.")
     save_checkpoint(changed(state, training_info=info), folder)
+    warn_of_the_original(state)
     for name, path in own.items():
         shutil.copyfile(path, folder / name)
     if LOSS_PLOT not in own and info.get("val_losses"):

@@ -61,7 +61,8 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
     own = said_of(options["val_data"], given)
     if own not in (given, said):  # a folder made otherwise than the training data's
         handed = handed_at_rate(state, options["val_data"], "val_data", given)
-    val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, **reading)
+    shared = {*train_set.told, "layout"}  # what holds of both is told once, and few signals tell little
+    val_set = prepare_handed(state, options["val_data"], "val_data", True, handed, told=shared, **reading)
     check_delay(state, val_set)
     if augmentation is not None and describe(state).kind == "regression":
         tell_unchanged(augmentation, val_set)

@@ -22,6 +22,7 @@ from neurallib.training.run import Fit, Run
 from neurallib.warn import warn
 
 _LITTLE = 0.25  # of the training targets' variance: a model with less error than that has learnt something
+_ALIKE = 0.1  # of it: answers that differ by less tell nothing of a model, such as those of one person
 
 
 def trained_state(run: Run, fit: Fit, status: str | None = None) -> State:
@@ -158,19 +159,32 @@ def _tell_if_constant(run: Run, fit: Fit) -> None:
             "the best model is no better than a constant: val_data has one and the same answer throughout, which tells "
             "neither what was learnt nor which epoch was best. Validate with signals, and people, whose answers differ."
         )
-    elif loss >= constant and of_training and loss < _LITTLE:
+    elif loss < constant:
+        return
+    elif of_training and (loss < _LITTLE or constant < _ALIKE):
         warn(
             "the best model is no better than a constant on val_data alone, whose answers differ too little to tell "
             f"how good it is: their variance is {constant:.2g} of the training targets', its loss, in the same unit, "
             f"{loss:.2g}. Validate with more people."
         )
-    elif loss >= constant:
-        rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.history.val_losses)}"
-        warn(
-            f"the best model is no better than a constant: its validation loss is {loss:.4g}, always "
-            f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "
-            "at the data as the network gets them: prepare(state, data)."
+    else:
+        told = f"{loss:.4g}, always giving the same answer has {constant:.4g}"
+        warn(f"the best model is no better than a constant{_and_what_to_do(fit, told)}")
+
+
+def _and_what_to_do(fit: Fit, told: str) -> str:
+    """What follows where the loss, and that of one answer, are as is told."""
+    n_epochs = len(fit.history.val_losses)
+    rate, epochs = f"learning_rate than {fit.first_rate:g}", f"more epochs than {n_epochs}"
+    if 1 < n_epochs == fit.history.best_epoch:
+        return (
+            f" by its validation loss, which still fell in the last epoch: it is {told}. Try {epochs}, or a higher "
+            f"{rate}; where events are rare it falls for long."
         )
+    return (
+        f": its validation loss is {told}. Try another {rate}, {epochs}, another normalization or architecture, and "
+        "look at the data as the network gets them: prepare(state, data)."
+    )
 
 
 def _tell_if_alike(run: Run, history: History) -> None:
