@@ -110,7 +110,7 @@ def several(name: str, value: Any, low: float) -> list[float]:
 def boolean(name: str, value: Any) -> bool:
     """Return `value`, or raise TypeError unless it is True or False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{_given(name, value)}; expected True or False.")
+        raise TypeError(f"{_given(name, value)}; expected True or False{_item(name, value)}.")
     return value
 
 
@@ -123,11 +123,11 @@ def text(name: str, value: Any) -> str:
     return str(value)  # YAML knows none of numpy's
 
 
-def as_path(name: str, value: Any) -> Path:
+def as_path(name: str, value: Any, expected: str = "a path") -> Path:
     """Return `value` as Path, "~" as the home directory, or raise unless it is one that is not empty: "" would be the
     current directory."""
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{_given(name, value)}; expected a path.")
+        raise TypeError(f"{_given(name, value)}; expected {expected}.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
     if "\0" in str(value):

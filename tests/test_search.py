@@ -145,6 +145,8 @@ def test_the_leaderboard_keeps_what_earlier_searches_found(params: dict[str, Any
         ({}, {"dataset_name": ""}, ValueError, "dataset_name is empty"),
         ({}, {"normalization": "zscor"}, ValueError, "Did you mean 'zscore'"),
         ({}, {"batch_size": 0}, ValueError, "batch_size=0"),
+        ({}, {3: 4}, TypeError, r"train_params is \{.*3: 4\}; expected a mapping of names"),
+        ({}, {"resume": "run"}, TypeError, "resume in train_params='run' is a str; expected True or False"),
         ({}, {"dry_run": True}, TypeError, "train_params holds dry_run, which the search gives"),
         ({}, {"layer_learning_rates": {"gru": 0.1}}, ValueError, "layer_learning_rates names gru"),
         ({"n_features": 1}, {}, ValueError, r"x of train/1.npy has shape \(7, 2\); expected \(T, 1\)"),

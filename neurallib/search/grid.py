@@ -131,14 +131,16 @@ def grid_search(
         torch.get_num_threads() if threads_per_trial is None else integer("threads_per_trial", threads_per_trial)
     )
     for name, given in (("hparams_options", hparams_options), ("train_params", train_params)):
-        if not isinstance(given, Mapping):
-            raise TypeError(f"{name} is a {type(given).__name__}; expected a mapping of names to values.")
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            came = given if isinstance(given, Mapping) else f"a {type(given).__name__}"
+            raise TypeError(f"{name} is {came}; expected a mapping of names to values.")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor={executor!r}; expected a ProcessPoolExecutor or what has its `submit`.")
     if missing := sorted({"path_x", "path_y"} - train_params.keys()):
         raise TypeError(f"train_params lacks {listing(missing)}; expected the arguments of train_from_scratch.")
     if own := sorted({"state", "dry_run"} & train_params.keys()):
         raise TypeError(f"train_params holds {listing(own)}, which the search gives each trial itself.")
+    boolean("resume in train_params", train_params.get("resume", True))  # each trial has a directory of its own
     options = _options(architecture, hparams_options)
     varied = [name for name, values in options.items() if len(values) > 1]
     directory = _search_directory(architecture, options, train_params)

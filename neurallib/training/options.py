@@ -70,7 +70,7 @@ def checked_options(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_resume(value: Any) -> bool | Path:
     """What `train` is given as `resume`, or TypeError."""
-    return value if isinstance(value, bool) else as_path("resume", value)
+    return value if isinstance(value, bool) else as_path("resume", value, "True, False or a run's directory")
 
 
 def _check_every(every: Any, save: bool) -> None:

@@ -47,7 +47,7 @@ class Opened(NamedTuple):
 def check_resumable(run: Run, resume: Resume) -> None:
     """Raise ValueError, as `opened` does, if the run cannot go on in the directory that it is told."""
     if isinstance(resume, Path):
-        _taken_up(existing(resume), description(run), run)
+        _taken_up(_existing(resume), description(run), run)
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
         found = None
         if isinstance(resume, Path):
             if first:
-                _hold(existing(resume), stack)
+                _hold(_existing(resume), stack)
             found = _taken_up(resume, told, run)
         elif resume:
             found = _newest_of_the_same(run, told, stack if first else None)
@@ -79,6 +79,10 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
             if first and found is not None:
                 _note(found.directory, error)
             raise
+
+
+def _existing(directory: Path) -> Path:
+    return existing(directory, "resume: directory", "find_unfinished(results_directory) tells those that can go on")
 
 
 def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
@@ -177,8 +181,11 @@ def _lengths(told: Any) -> dict[str, float]:
 def _began(directory: Path) -> dict[str, Any]:
     """What the run of a directory began with."""
     began = read_json(directory / RUN)
-    options = began.get("options")
-    if not isinstance(options, dict) or type(options.get("epochs")) is not int:
+    try:
+        epochs = _lengths(began)["epochs"]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        epochs = None
+    if type(epochs) is not int:
         raise ValueError(f"{directory / RUN} does not tell what a run began with: this library did not write it.")
     return began
 
