@@ -38,6 +38,8 @@ def _wrong(carry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str | Non
         if not _is_count(carry.get(name), name in ("n_outputs", "fold")):
             return name
     fold, ahead, n_samples = carry["fold"], carry.get("look_ahead"), carry["n_samples"]
+    if "fc_out.bias" in weights and len(weights["fc_out.bias"]) != fold * carry["n_outputs"]:
+        return "n_outputs"
     if carry.get("kind") not in get_args(TaskKind) or "look_ahead" not in carry:
         return "kind" if "look_ahead" in carry else "look_ahead"
     if not (ahead is None or _is_count(ahead)) or (ahead is None) == any("_reverse" in name for name in weights):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurallib.checks import number
+from neurallib.checks import seconds
 from neurallib.models.registry import check_weights
 from neurallib.names import listing
 from neurallib.signals.conversion import conversion
@@ -47,9 +47,11 @@ def check_streamable(state: State, look_ahead: float | None) -> None:
     if look_ahead is not None:
         if not both:
             raise ValueError(f"look_ahead={look_ahead!r} is for a state in both directions; this one answers at once.")
-        number("look_ahead", look_ahead, 0, low_open=True)
         if known["sampling_frequency"] is None:
             raise ValueError("look_ahead is in seconds, and state['preprocessing']['sampling_frequency'] is None.")
+        if round(seconds("look_ahead", look_ahead) * known["sampling_frequency"]) < 1:
+            rate = known["sampling_frequency"]
+            raise ValueError(f"look_ahead={look_ahead!r} s is less than a sample at {rate:g} Hz.")
 
 
 def check_said(

@@ -85,7 +85,7 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
 
 def model_directory(model_name: str, results_directory: str | Path | None = None) -> Path:
     """Where all of one model's results are: {results_directory}/{model_name}; not made."""
-    if model_name != Path(model_name).name or model_name == ".." or "\0" in model_name:
+    if model_name != as_path("model_name", model_name).name or model_name == "..":
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
     return results_path(results_directory) / model_name
 
