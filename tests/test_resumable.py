@@ -120,6 +120,9 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, directory / "last.ckpt")
     with pytest.raises(ValueError, match="last.ckpt is no checkpoint that a run can be resumed from"):
         run(tmp_path, resume=directory)
+    (directory / "training_info.json").unlink()
+    with pytest.raises(FileNotFoundError, match="has no training_info.json; it holds: .*run.json"):
+        run(tmp_path, resume=directory)
 
 
 def test_a_dry_run_tells_what_does_not_fit(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from neurallib.storage.directories import (
     RUN,
     create_checkpoints_directory,
     existing,
+    info_path,
     model_directory,
     results_path,
 )
@@ -127,7 +128,7 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             f"{directory} has no {RUN}: it is not the directory of a run that can be resumed. To train on from its "
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
-    began, info = _began(directory), read_training_information(directory / INFO)
+    began, info = _began(directory), read_training_information(info_path(directory))
     different, of_machine = _differences(began, told)
     if of_machine:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
