@@ -77,7 +77,7 @@ def test_callbacks_that_go_by_what_others_log_or_what_may_be_missing_are_taken(c
         ({"sampling_frequency": 0}, ValueError, "sampling_frequency=0"),
         ({"class_weight": "balance"}, ValueError, "Did you mean 'balanced'"),
         ({"class_weight": [1.0, 2.0]}, ValueError, "expected 1 finite weights"),
-        ({"class_weight": {0: 1.0}}, TypeError, "is a mapping; expected a list of 1 weights"),
+        ({"class_weight": {0: 1.0}}, TypeError, "is a mapping; expected the one weight of what is yes"),
         ({"strategy": "ddp_spawn"}, ValueError, "'ddp_spawn' leaves the weights in processes that end"),
         ({"gradient_clip": 1.0}, TypeError, "Did you mean 'gradient_clip_val'"),
         ({"max_epochs": 3}, TypeError, "'max_epochs' is set by this library: give epochs"),

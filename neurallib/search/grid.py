@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES, validate_architecture_name
-from neurallib.checks import as_path, boolean, choice, integer
+from neurallib.checks import as_path, boolean, choice, integer, type_words
 from neurallib.files import as_plain, sweep
 from neurallib.forks import LostThreadsError
 from neurallib.names import did_you_mean, hinted, listing
@@ -132,15 +132,13 @@ def grid_search(
     )
     for name, given in (("hparams_options", hparams_options), ("train_params", train_params)):
         if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
-            came = given if isinstance(given, Mapping) else f"a {type(given).__name__}"
-            raise TypeError(f"{name} is {came}; expected a mapping of names to values.")
+            raise TypeError(f"{name}={given!r} is {type_words(given)}; expected a mapping of names to values.")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor={executor!r}; expected a ProcessPoolExecutor or what has its `submit`.")
     if missing := sorted({"path_x", "path_y"} - train_params.keys()):
         raise TypeError(f"train_params lacks {listing(missing)}; expected the arguments of train_from_scratch.")
     if own := sorted({"state", "dry_run"} & train_params.keys()):
         raise TypeError(f"train_params holds {listing(own)}, which the search gives each trial itself.")
-    boolean("resume in train_params", train_params.get("resume", True))  # each trial has a directory of its own
     options = _options(architecture, hparams_options)
     varied = [name for name, values in options.items() if len(values) > 1]
     directory = _search_directory(architecture, options, train_params)
@@ -242,6 +240,7 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
     several = sorted({"devices", "num_nodes", "strategy"} & plain.keys())
     if several:
         raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process. Give an executor.")
+    boolean("resume in train_params", plain.get("resume", True))  # each trial has a directory of its own
     plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
     return plain | {name: str(as_path(name, plain[name]).resolve()) for name in ("path_x", "path_y")}
