@@ -37,16 +37,6 @@ def made(recordings: Any = (RECORDING,), directory: str = "data", target: Any = 
     return nl.make_dataset(recordings, directory, target=target, val=0, test=0, **QUIET, **options)
 
 
-class Long(torch.utils.data.Dataset[Any]):
-    """Says that it has more than it has."""
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, i: int) -> Any:
-        return [(np.zeros((9, 1)), np.zeros((9, 1)))][i]
-
-
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "units by number": (lambda: read(units=[3, 4]), r"units=\[3, 4\]; expected a list of names"),
     "units by name": (lambda: read(units={"left": "V"}), "units={'left': 'V'}; expected a list of names"),
@@ -77,7 +67,6 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nl.test_on_single_signal(STATE, np.zeros(9), post_process_fn=np.interp),
         r"post_process_fn=interp is no function of a prediction \[T, K\]: missing a required argument",
     ),
-    "a length that lies": (lambda: nl.evaluate(STATE, Long()), r"data\[1\] .* a Long, .* no item 1 \(IndexErr"),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 

@@ -210,9 +210,9 @@ class PreparedData(Dataset[Item]):
         try:
             with noted(f"{name} was asked for."):
                 given = self._source[i]
-        except LookupError as error:
-            told = f"a {type(self._source).__name__}, which has no item {i} ({type(error).__name__}: {error})"
-            raise TypeError(f"{name} is asked of {told}; expected a list of arrays, or a Dataset.") from error
+        except KeyError as error:
+            told = f"a {type(self._source).__name__}, which has no item {i}; expected a list of arrays, or a Dataset"
+            raise TypeError(f"{name} is asked of {told}.") from error
         if not self._has_targets:
             x, corrections = _signal(self._ordered(signal_of(given), name), self.handed.conversion, self.task, name)
             return self._converted(i, x), _NONE, corrections
