@@ -16,6 +16,7 @@ from neurallib.warn import warn
 
 _INT64 = 2**63 - 1
 _AGES = 1e9  # s, 30 years: no recording is as long
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # that systems take
 LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 
@@ -111,7 +112,7 @@ def several(name: str, value: Any, low: float) -> list[float]:
 def boolean(name: str, value: Any) -> bool:
     """Return `value`, or raise TypeError unless it is True or False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{_given(name, value)}; expected True or False.")
+        raise TypeError(f"{_given(name, value)}; expected True or False{_item(name, value)}.")
     return value
 
 
@@ -124,11 +125,11 @@ def text(name: str, value: Any) -> str:
     return str(value)  # YAML knows none of numpy's
 
 
-def as_path(name: str, value: Any) -> Path:
+def as_path(name: str, value: Any, expected: str = "a path") -> Path:
     """Return `value` as Path, "~" as the home directory, or raise unless it is one that is not empty: "" would be the
     current directory."""
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{_given(name, value)}; expected a path.")
+        raise TypeError(f"{_given(name, value)}; expected {expected}.")
     if not os.fspath(value).strip():
         raise ValueError(f"{name} is empty; expected a path.")
     if "\0" in str(value):
@@ -136,16 +137,20 @@ def as_path(name: str, value: Any) -> Path:
     if "://" in str(value):
         raise ValueError(f"{name}={str(value)!r} is an address; expected a path on this machine.")
     path = Path(value)
+    if len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in path.parts):
+        most = f"a name in a path has at most {_LONGEST_NAME} characters, and all of it {_LONGEST_PATH}"
+        raise ValueError(f"{name}='{str(path)[:60]}...' of {len(str(path))} characters is too long: {most}.")
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
 def as_folder(name: str, value: Any) -> Path:
     """Return `value` as the path of a folder, there or not, or raise where that, or what it is to be in, is a file."""
     path = as_path(name, value)
-    there = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path.parent)
-    if os.path.isfile(there):
+    there = next((folder for folder in (path, *path.parents) if os.path.lexists(folder)), path.parent)
+    if os.path.lexists(there) and not os.path.isdir(there):
         which = "is" if there == path else f"is in {os.fspath(there)!r}, which is"
-        raise ValueError(f"{name}={os.fspath(path)!r} {which} a file; expected a folder, there or not.")
+        kind = "a file" if os.path.isfile(there) else "no folder, nor a link to one"
+        raise ValueError(f"{name}={os.fspath(path)!r} {which} {kind}; expected a folder, there or not.")
     return path
 
 

@@ -52,7 +52,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+        wrong = f"{path.parent} is no folder" if path.parent.exists() else f"the folder {path.parent} does not exist"
+        raise FileNotFoundError(f"{path} cannot be written: {wrong}.")
     temporary = path
     _swept(path.parent.resolve())
     try:

@@ -24,6 +24,7 @@ from neurallib.state import Weights
 
 _DEEPEST = 20  # of values that hold values; what holds itself ends there
 _MOST = 200_000  # values that are looked at one by one: seconds
+_DOCUMENTED = getattr(inspect, "CO_HAS_DOCSTRING", inspect.CO_OPTIMIZED)  # before Python 3.13 all functions say it
 _PLAIN = (int, float, complex, str, bytes, type(None), type(...), range, enum.Enum, PurePath)
 _LIBRARIES = (f"{Path(__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}", "<frozen ")
 
@@ -94,7 +95,9 @@ def _told(value: Any, depth: int, telling: _Telling) -> str:
     if isinstance(value, (set, frozenset)):
         return _joined(sorted(tell(item) for item in value))
     if isinstance(value, CodeType):
-        return f"{value.co_code.hex()}{value.co_names}{tell(value.co_consts)}"
+        said, may = value.co_consts, value.co_flags & _DOCUMENTED and not value.co_name.startswith("<")
+        said = (None, *said[1:]) if may and isinstance(said[0], str) else said  # its docstring does nothing
+        return f"{value.co_code.hex()}{value.co_names}{tell(said)}"
     if isinstance(value, re.Pattern):
         return f"{value.pattern!r}{value.flags}"
     if isinstance(value, _PLAIN):

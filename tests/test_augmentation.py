@@ -291,3 +291,9 @@ def test_augmentation_leaves_the_global_random_state_as_it_is() -> None:
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     nl.train(state, pairs, pairs, augment=cropped, **RUN)
     assert torch.equal(torch_before, torch.get_rng_state()) and np.array_equal(numpy_before, np.random.get_state()[1])
+
+
+def test_a_target_that_is_the_signal_is_stretched_as_the_signal() -> None:
+    x = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    stretched, target = nl.augment_stretch((0.7, 0.7))(x, x.copy(), np.random.default_rng(1))
+    np.testing.assert_array_equal(stretched, target)

@@ -10,6 +10,8 @@ from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
+from neurallib.measures.class_weights import decided_class_weight
+from neurallib.tasks import describe
 
 GRU = Case("GRUseq2seq", "binary")
 each_classification = pytest.mark.parametrize("case", [c for c in CASES if c.kind != "regression"], ids=str)
@@ -72,6 +74,20 @@ def test_a_class_may_weigh_nothing_but_not_less() -> None:
     for no_numbers in ([True, False, True], [1j, 1, 1], ["a", "b", "c"]):
         with pytest.raises(TypeError, match="expected 3 finite weights of at least 0"):
             loss(no_numbers)  # type: ignore[arg-type]
+
+
+def test_weights_by_class_are_read_by_their_labels() -> None:
+    """A column of pandas such as 1 / value_counts() is in the order of its counts."""
+    pd = pytest.importorskip("pandas", reason="comes with the extra wfdb")
+    three = nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1, num_classes=3)
+    task, counts = describe(three), np.ones((2, 3))
+    named = task._replace(names=("W", "N", "R"))
+    for given in ({2: 3.0, 0: 1.0, 1: 2.0}, pd.Series([3.0, 1.0, 2.0], index=[2, 0, 1])):
+        assert decided_class_weight(given, task, counts) == decided_class_weight(given, named, counts) == [1, 2, 3]
+    assert decided_class_weight(pd.Series([3.0, 1.0, 2.0], index=[*"RWN"]), named, counts) == [1, 2, 3]
+    for wrong in ({}, {0: 1.0, 1: 1.0}, {"W": 1.0, "N": 1.0, "R": 1.0}, pd.Series([1.0, 2.0, 3.0], index=[1, 2, 3])):
+        with pytest.raises(TypeError, match="is a mapping; expected one for each of 0, 1, 2, a list of them"):
+            decided_class_weight(wrong, task, counts)
 
 
 @each_classification

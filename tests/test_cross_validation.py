@@ -243,6 +243,7 @@ def test_data_come_in_every_form() -> None:
         ({"folds": 5}, "folds=5, but there are 4 people"),
         ({"val": ["a"]}, "val lists a; the people are"),
         ({"dry_run": True}, "cross_validate got dry_run"),
+        ({"resume": "run"}, "resume='run' is a str; expected True or False"),
         ({"val_data": []}, "cross_validate got val_data"),
         ({"patiance": 3}, "Did you mean 'patience'"),
         ({"enable_progress_bar": 1}, "enable_progress_bar=1 is a int"),

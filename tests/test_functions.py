@@ -85,6 +85,15 @@ def test_another_sum_tells_of_another_value(what: str) -> None:
     assert content_sum({"a": [one]}) != content_sum({"a": [other]})
 
 
+def test_a_docstring_has_no_part_in_the_sum() -> None:
+    made = [{"__name__": "made"} for _ in range(3)]
+    for said, of in zip(("'one'", "'other'", "return 'one'"), made, strict=True):
+        exec(f"def function():\n    {said}", of)
+    one, other, returned = (content_sum(of["function"]) for of in made)
+    assert one == other != returned
+    assert content_sum(lambda: "one") != content_sum(lambda: "other")
+
+
 def test_what_has_no_order_is_summed_alike_in_any() -> None:
     names = [f"name {i}" for i in range(50)]
     for made in (set, frozenset, dict.fromkeys):

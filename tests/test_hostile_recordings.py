@@ -170,7 +170,7 @@ def carried() -> tuple[Any, dict[str, Any]]:
 CARRIES: dict[str, Callable[[Any], Any]] = {
     "kind": lambda carry: "binry",
     "fold": lambda carry: 0,
-    "n_outputs": lambda carry: "1",
+    "n_outputs": lambda carry: 2,
     "n_samples": lambda carry: -1,
     "n_answered": lambda carry: 31.0,
     "look_ahead": lambda carry: 5,

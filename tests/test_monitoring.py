@@ -226,6 +226,7 @@ def number(logits: Any, y: Any, lengths: Any) -> float:
         ({"monitor": 3}, TypeError, "monitor=3; expected a measure's name"),
         ({"monitor": "own", "metrics": {"own": lambda a, y: 0}}, ValueError, r"which way is better: give \('own', 'ma"),
         ({"monitor": ("f1", "up")}, ValueError, "the way of monitor='up'; expected one of 'max', 'min'"),
+        ({"monitor": ("f1", "min")}, ValueError, r"would choose the worst: of 'f1' 'max' is better"),
         ({"loggers": True}, TypeError, "loggers is a bool; expected a list of Lightning's loggers"),
         ({"loggers": ["csv"]}, TypeError, r"loggers is \['csv'\]"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,6 +70,8 @@ def test_everyone_is_held_out_in_one_fold_and_trained_on_in_all_others(
 def test_a_person_can_be_said_in_every_form(person: Any) -> None:
     parts = split_people(NAMES, person=person, val=["anna"], test=("cleo", "ben"))
     assert parts == {"train": NAMES[5:], "val": NAMES[:2], "test": NAMES[2:5]}
+    numbers = torch.tensor([sorted(set(WHO.values())).index(who) for who in WHO.values()])
+    assert split_people(NAMES, person=numbers, val=[0], test=[1, 2]) == parts
 
 
 def test_recordings_say_themselves_who_they_are_of_and_come_back_as_they_are() -> None:

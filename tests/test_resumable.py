@@ -107,16 +107,19 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     saved = nl.save_checkpoint(make_state(GRU), tmp_path / "saved")
     with pytest.raises(ValueError, match="saved has no run.json: .*retrain"):
         run(tmp_path, resume=saved)
-    with pytest.raises(FileNotFoundError, match="missing does not exist"):
-        run(tmp_path, resume=tmp_path / "missing")
-    with pytest.raises(TypeError, match="resume=3 is a int; expected a path"):
-        run(tmp_path, resume=3)
+    with pytest.raises(FileNotFoundError, match="resume: directory yes does not exist: find_unfinished"):
+        run(tmp_path, resume="yes")
+    with pytest.raises(TypeError, match="resume=None is a NoneType; expected True, False or a run"):
+        run(tmp_path, resume=None)
     directory = stopped((2, 0), tmp_path)
     (directory / "last.ckpt").write_bytes((directory / "last.ckpt").read_bytes()[:1000])
     with pytest.raises(ValueError, match="last.ckpt cannot be read"):
         run(tmp_path, resume=directory)
     torch.save({"state_dict": {}}, directory / "last.ckpt")
     with pytest.raises(ValueError, match="last.ckpt is no checkpoint that a run can be resumed from"):
+        run(tmp_path, resume=directory)
+    (directory / "training_info.json").unlink()
+    with pytest.raises(FileNotFoundError, match="has no training_info.json; it holds: .*run.json"):
         run(tmp_path, resume=directory)
 
 
@@ -220,7 +223,7 @@ def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -
         run(tmp_path, resume=directory)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"epochs": "5"}}', "{"])
+@pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"epochs": "5"}}', '{"options": {"epochs": 5}}', "{"])
 def test_a_beginning_that_was_not_written_here_is_named(content: str, tmp_path: Path) -> None:
     directory = stopped((2, 0), tmp_path)
     (directory / "run.json").write_text(content)

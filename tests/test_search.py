@@ -145,6 +145,8 @@ def test_the_leaderboard_keeps_what_earlier_searches_found(params: dict[str, Any
         ({}, {"dataset_name": ""}, ValueError, "dataset_name is empty"),
         ({}, {"normalization": "zscor"}, ValueError, "Did you mean 'zscore'"),
         ({}, {"batch_size": 0}, ValueError, "batch_size=0"),
+        ({}, {3: 4}, TypeError, r"train_params=\{.*3: 4\} is a dict; expected a mapping of names"),
+        ({}, {"resume": "run"}, TypeError, "resume in train_params='run' is a str; expected True or False"),
         ({}, {"dry_run": True}, TypeError, "train_params holds dry_run, which the search gives"),
         ({}, {"layer_learning_rates": {"gru": 0.1}}, ValueError, "layer_learning_rates names gru"),
         ({"n_features": 1}, {}, ValueError, r"x of train/1.npy has shape \(7, 2\); expected \(T, 1\)"),
@@ -162,7 +164,7 @@ def test_a_wrong_argument_is_named_before_training(
         search({"path_x": params["path_x"]})
     with pytest.raises(ValueError, match="Did you mean 'GRUseq2seq'"):
         nl.grid_search("GRUseq2se", OPTIONS, params)
-    with pytest.raises(TypeError, match="hparams_options is a list; expected a mapping"):
+    with pytest.raises(TypeError, match="hparams_options=.* is a list; expected a mapping"):
         search(params, [OPTIONS])  # type: ignore[arg-type]
         search(params, executor=4)
     assert not results.exists()

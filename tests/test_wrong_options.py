@@ -52,6 +52,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a data set for a file": (lambda: made(directory=__file__), "^directory='.*' is a file; expected a folder"),
     "a data set in a file": (lambda: made(directory=f"{__file__}/a/b"), "^directory='.*/a/b' is in '.*py', which is a"),
     "a state in a file": (lambda: nl.save_checkpoint(STATE, f"{__file__}/a"), "^directory='.*/a' is in '.*', which is"),
+    "a name too long": (lambda: nl.save_checkpoint(STATE, "a" * 256), "^directory='aaa.* of 256 characters is too lo"),
+    "a card in a file": (lambda: nl.save_model_card(STATE, __file__), "cannot be written: .*py is no folder"),
     "results in a file": (lambda: nl.find_unfinished(__file__), "^results_directory='.*' is a file; expected a folder"),
     "a copy of the hub's in a file": (lambda: nl.load_from_hub("a/b", local_dir=__file__), "^local_dir='.*' is a file"),
     "beats for a target": (lambda: made(target=nl.beats), "^target=beats gives the samples of beats; expected what"),
@@ -61,6 +63,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a rate of another world": (lambda: made(sampling_frequency=1e12), "100 Hz for 1e\\+12 Hz, too far from it"),
     "a name for no file": (lambda: made({"a\0": RECORDING}), r"the name 'a\\x00'; expected one that a file can"),
     "a name by number": (lambda: made({7: RECORDING}), "the name 7; expected one that a file can"),
+    "a function of two": (
+        lambda: nl.test_on_single_signal(STATE, np.zeros(9), post_process_fn=np.interp),
+        r"post_process_fn=interp is no function of a prediction \[T, K\]: missing a required argument",
+    ),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 
@@ -69,7 +75,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
 def test_a_wrong_option_is_named_before_any_work(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     call, words = WRONG[what]
-    with pytest.raises((TypeError, ValueError), match=words):
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=words):
         call()
     assert list(tmp_path.iterdir()) == []
 

@@ -188,9 +188,17 @@ def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> l
         return None
     if task.kind == "regression":
         raise ValueError(f"class_weight={class_weight!r} is for classification; this state does regression.")
+    if hasattr(class_weight, "index") and hasattr(class_weight, "to_dict"):  # of pandas, as of value_counts: by label
+        class_weight = class_weight.to_dict()
     if isinstance(class_weight, Mapping):
-        expected = f"expected a list of {task.n_outputs} weights, or 'balanced'"
-        raise TypeError(f"class_weight={class_weight!r} is a mapping; {expected}.")
+        weights = {str(name): weight for name, weight in class_weight.items()}
+        by_number = [str(i) for i in range(task.n_outputs)] if task.kind != "binary" else []
+        order = next((names for names in (task.names, by_number) if names and weights.keys() == set(names)), None)
+        if order is None:
+            each = f"one for each of {listing(task.names or by_number)}, a list of them"
+            expected = "the one weight of what is yes" if task.kind == "binary" else each
+            raise TypeError(f"class_weight={class_weight!r} is a mapping; expected {expected}, or 'balanced'.")
+        class_weight = [weights[name] for name in order]
     if not isinstance(class_weight, str):
         return class_weight_tensor(class_weight, task.n_outputs).tolist()  # type: ignore[union-attr]
     choice("class_weight", class_weight, ["balanced"])

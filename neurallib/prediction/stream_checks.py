@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurallib.checks import number
+from neurallib.checks import number, seconds
 from neurallib.formats import STREAM, check_format
 from neurallib.models.registry import check_weights
 from neurallib.names import listing
@@ -58,9 +58,11 @@ def check_streamable(state: State, look_ahead: float | None) -> None:
     if look_ahead is not None:
         if not both:
             raise ValueError(f"look_ahead={look_ahead!r} is for a state in both directions; this one answers at once.")
-        number("look_ahead", look_ahead, 0, low_open=True)
         if known["sampling_frequency"] is None:
             raise ValueError("look_ahead is in seconds, and state['preprocessing']['sampling_frequency'] is None.")
+        if round(seconds("look_ahead", look_ahead) * known["sampling_frequency"]) < 1:
+            rate = known["sampling_frequency"]
+            raise ValueError(f"look_ahead={look_ahead!r} s is less than a sample at {rate:g} Hz.")
 
 
 def check_said(
@@ -111,6 +113,8 @@ def _wrong(carry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str | Non
         if not _is_count(carry.get(name), name in ("n_outputs", "fold")):
             return name
     fold, ahead, n_samples = carry["fold"], carry.get("look_ahead"), carry["n_samples"]
+    if "fc_out.bias" in weights and len(weights["fc_out.bias"]) != fold * carry["n_outputs"]:
+        return "n_outputs"
     if carry.get("kind") not in get_args(TaskKind) or "look_ahead" not in carry:
         return "kind" if "look_ahead" in carry else "look_ahead"
     if not (ahead is None or _is_count(ahead)) or (ahead is None) == any("_reverse" in name for name in weights):

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_path, boolean
+from neurallib.checks import as_path, boolean, takes
 from neurallib.measures.losses import loss_terms
 from neurallib.names import helped_by, hinted
 from neurallib.prediction.applying import outputs_and_losses
@@ -209,8 +209,10 @@ def _tested_state(
     state: State | None, checkpoints_dir: PathLike | None, post_process_fn: Any
 ) -> tuple[State, Path | None]:
     """The model that is tested, and the directory that is its own."""
-    if post_process_fn is not None and not callable(post_process_fn):
-        raise TypeError(f"post_process_fn={post_process_fn!r} is no function; expected one of a prediction [T, K].")
+    if post_process_fn is not None:
+        if not callable(post_process_fn):
+            raise TypeError(f"post_process_fn={post_process_fn!r} is no function; expected one of a prediction [T, K].")
+        takes("post_process_fn", post_process_fn, 1, "of a prediction [T, K]")
     if state is not None:
         state = check_state(state)
     if checkpoints_dir is not None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurallib.architectures import ARCHITECTURES, validate_architecture_name
-from neurallib.checks import as_path, boolean, choice, integer
+from neurallib.checks import as_path, boolean, choice, integer, type_words
 from neurallib.files import as_plain, sweep
 from neurallib.forks import LostThreadsError
 from neurallib.names import did_you_mean, hinted, listing
@@ -131,8 +131,8 @@ def grid_search(
         torch.get_num_threads() if threads_per_trial is None else integer("threads_per_trial", threads_per_trial)
     )
     for name, given in (("hparams_options", hparams_options), ("train_params", train_params)):
-        if not isinstance(given, Mapping):
-            raise TypeError(f"{name} is a {type(given).__name__}; expected a mapping of names to values.")
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            raise TypeError(f"{name}={given!r} is {type_words(given)}; expected a mapping of names to values.")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor={executor!r}; expected a ProcessPoolExecutor or what has its `submit`.")
     if missing := sorted({"path_x", "path_y"} - train_params.keys()):
@@ -240,6 +240,7 @@ def _checked(architecture: str, hparams: Hparams, train_params: Mapping[str, Any
     several = sorted({"devices", "num_nodes", "strategy"} & plain.keys())
     if several:
         raise ValueError(f"train_params holds {listing(several)}: a trial trains in one process. Give an executor.")
+    boolean("resume in train_params", plain.get("resume", True))  # each trial has a directory of its own
     plain["devices"] = 1  # also of a search that torchrun started
     train_from_scratch(ARCHITECTURES[architecture].factory(**hparams), **plain, dry_run=True)
     return plain | {name: str(as_path(name, plain[name]).resolve()) for name in ("path_x", "path_y")}

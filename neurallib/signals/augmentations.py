@@ -8,7 +8,7 @@ import numpy as np
 
 from neurallib.checks import integer, interval, number, seconds
 from neurallib.signals.augmenting import (
-    Augment, as_part, at_places, between, is_per_step, label_runs, makes_augmentation,
+    Augment, are_labels, as_part, at_places, between, is_per_step, label_runs, makes_augmentation,
 )  # fmt: skip
 from neurallib.state import Pair
 
@@ -108,8 +108,9 @@ def augment_stretch(factor: tuple[float, float] = (0.8, 1.25)) -> Augment:
     ----------
     factor : (float, float)
         How many times as long a signal becomes; drawn between the two on a scale of ratios. Each step takes the label
-        of the nearest moment, and an event that falls between two steps is on the nearer one; a target of the whole
-        signal stays as it is.
+        of the nearest moment, and an event that falls between two steps is on the nearer one; values of a regression
+        that are no whole numbers and go beyond 0 to 1 are stretched as the signal is; a target of the whole signal
+        stays as it is.
 
     See Also
     --------
@@ -167,7 +168,7 @@ def augment_dropout(sampling_frequency: float, *, duration: tuple[float, float] 
         start = int(generator.integers(0, len(x) - size + 1))
         x, y = x.copy(), y.copy()
         x[start : start + size] = x[start] if generator.random() < 0.5 else 0
-        for column in y.reshape(len(y), -1).T if is_per_step(x, y) and _are_labels(y) else ():
+        for column in y.reshape(len(y), -1).T if is_per_step(x, y) and are_labels(y) else ():
             for low, high in label_runs(column):
                 lost = min(high, start + size) - max(low, start)
                 if start <= (low + high - 1) / 2 < start + size and 2 * lost >= high - low:
@@ -240,8 +241,3 @@ def augment_channels(*, dropout: float = 0.1, rotation: int = 0) -> Augment:
         return np.where(kept, x, 0), y
 
     return augment
-
-
-def _are_labels(y: np.ndarray) -> bool:
-    """Whether a target may tell of events: classes, or yes and no from 0 to 1."""
-    return y.dtype.kind != "f" or bool(((y >= 0) & (y <= 1) | np.isnan(y)).all())

@@ -160,8 +160,21 @@ def label_runs(y: np.ndarray) -> list[tuple[int, int]]:
 
 def at_places(x: np.ndarray, y: np.ndarray, places: np.ndarray) -> Pair:
     """A signal [T, C] at ascending places between its steps, and where its target is of each step, that too."""
-    moved = np.stack([np.interp(places, np.arange(len(x)), column) for column in x.T], axis=1)
-    return moved, _labels_at(y, np.rint(places).astype(np.int64)) if is_per_step(x, y) else y
+    moved = _between(x, places)
+    if not is_per_step(x, y):
+        return moved, y
+    if are_labels(y) or bool(((y == np.rint(y)) | np.isnan(y)).all()):
+        return moved, _labels_at(y, np.rint(places).astype(np.int64))
+    return moved, _between(y.reshape(len(y), -1), places).reshape(-1, *y.shape[1:])
+
+
+def are_labels(y: np.ndarray) -> bool:
+    """Whether a target may tell of events: classes, or yes and no from 0 to 1."""
+    return y.dtype.kind != "f" or bool(((y >= 0) & (y <= 1) | np.isnan(y)).all())
+
+
+def _between(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(places, np.arange(len(x)), column) for column in x.T], axis=1)
 
 
 def _labels_at(y: np.ndarray, taken: np.ndarray) -> np.ndarray:

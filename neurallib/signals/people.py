@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurallib.checks import as_seed, integer, is_unordered, number
+from neurallib.checks import as_list, as_seed, integer, is_unordered, number
 from neurallib.names import did_you_mean, hinted, listing
 from neurallib.signals.arrays import by_label
 
@@ -155,7 +155,7 @@ def by_name(names: Sequence[str], given: Any, argument: str) -> list[Any]:
         raise TypeError(f"{argument} is a {type(given).__name__}; expected {expected}.")
     if len(given) != len(names):
         raise ValueError(f"{argument} has {len(given)} values; expected one for each of {len(names)}.")
-    return list(given)
+    return list(as_list(given))
 
 
 class _Wanted(NamedTuple):

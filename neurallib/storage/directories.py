@@ -22,6 +22,7 @@ HPARAMS = "hparams.yaml"
 CARD, LOSS_PLOT = "README.md", "loss_plot.png"
 RUN = "run.json"  # what a run began with
 LOCK = ".run.lock"  # held by the process that trains in a directory
+PUBLISHED = "load_pretrained(name) gives one that comes along, load_from_hub('owner/name') a published one"
 
 
 @hinted
@@ -85,7 +86,7 @@ def create_checkpoints_directory(state: State, retraining: bool, results_directo
 
 def model_directory(model_name: str, results_directory: str | Path | None = None) -> Path:
     """Where all of one model's results are: {results_directory}/{model_name}; not made."""
-    if model_name != Path(model_name).name or model_name == ".." or "\0" in model_name:
+    if model_name != as_path("model_name", model_name).name or model_name == "..":
         raise ValueError(f"model_name={model_name!r} names the results directory; it must not hold a path.")
     return results_path(results_directory) / model_name
 
@@ -97,14 +98,14 @@ def results_path(results_directory: str | Path | None = None) -> Path:
     return as_folder("results_directory", results_directory)
 
 
-def existing(directory: str | Path) -> Path:
-    """The directory as a path, or FileNotFoundError."""
-    directory = as_path("checkpoints directory", directory)
+def existing(directory: str | Path, name: str = "checkpoints directory", way: str = PUBLISHED) -> Path:
+    """The directory as a path, or FileNotFoundError, which tells another `way` of what may be no path."""
+    directory = as_path(name, directory)
     if not directory.is_dir():
         kind = f"is a file; give its directory, {directory.parent}" if directory.exists() else "does not exist"
         if not directory.exists() and not directory.is_absolute() and len(directory.parts) < 3:  # maybe no path
-            kind += ": load_pretrained(name) gives one that comes along, load_from_hub('owner/name') a published one"
-        raise FileNotFoundError(f"checkpoints directory {directory} {kind}.")
+            kind += f": {way}"
+        raise FileNotFoundError(f"{name} {directory} {kind}.")
     return directory
 
 

@@ -29,9 +29,8 @@ def isolated(seed: int) -> Iterator[None]:
 
 def random_state() -> dict[str, Any]:
     """The global generators as they are, in values that torch.load takes for plain."""
-    legacy: Any = np.random.get_state(legacy=False)
-    numpy = legacy | {"state": {"key": legacy["state"]["key"].tolist(), "pos": int(legacy["state"]["pos"])}}
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    numpy = _plain(np.random.get_state(legacy=False))
     return {"torch": torch.get_rng_state(), "gpus": gpus, "numpy": numpy, "python": random.getstate()}
 
 
@@ -40,10 +39,16 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["gpus"]:
         torch.cuda.set_rng_state_all(state["gpus"])
-    key = np.array(state["numpy"]["state"]["key"], dtype=np.uint32)
-    np.random.set_state(state["numpy"] | {"state": state["numpy"]["state"] | {"key": key}})
+    np.random.set_state(state["numpy"])
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
+
+
+def _plain(value: Any) -> Any:
+    """What numpy's generators of any kind tell of themselves, as plain values."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 @contextlib.contextmanager
@@ -63,6 +68,7 @@ def _quiet() -> Iterator[None]:
             # They do say where they are: `set_epoch`.
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # of one column
+            warnings.filterwarnings("ignore", message="get_state and legacy can only")  # of others
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch's word to Lightning, not to our users
             yield
     finally:

@@ -101,6 +101,8 @@ def as_monitor(given: Any, task: Task, metrics: Mapping[str, Metric]) -> Monitor
         raise ValueError(f"monitor={name!r} does not say which way is better: give ({name!r}, 'max') or 'min' there.")
     if mode is not None:
         choice("the way of monitor", mode, WAYS)
+        if ways[name] not in (None, mode):
+            raise ValueError(f"monitor={given!r} would choose the worst: of {name!r} {ways[name]!r} is better.")
     return Monitor(name, mode or str(ways[name]))
 
 

@@ -208,9 +208,9 @@ def _learning_groups(
     TypeError or ValueError if there are none, a pattern has none, or a rate is no positive number."""
     if not isinstance(hparams, Mapping) or "learning_rate" not in hparams:
         raise ValueError("hparams has no learning_rate; expected a state's hyperparameters, state['hparams'].")
-    if not isinstance(layer_learning_rates, Mapping):
-        kind = type(layer_learning_rates).__name__
-        raise TypeError(f"layer_learning_rates is a {kind}; expected rates by layer, such as {{'fc_out': 0.01}}.")
+    if not isinstance(layer_learning_rates, Mapping) or not all(isinstance(each, str) for each in layer_learning_rates):
+        came = layer_learning_rates if isinstance(layer_learning_rates, Mapping) else type_words(layer_learning_rates)
+        raise TypeError(f"layer_learning_rates is {came}; expected rates by layer, such as {{'fc_out': 0.01}}.")
     learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     groups: dict[str, list[str]] = {}
     for name in learning:

@@ -101,7 +101,7 @@ def checked_options(state: State, given: Mapping[str, Any], function: Callable[.
     checked["seed"] = as_seed(given["seed"])
     checked["patience"] = None if given["patience"] is None else integer("patience", given["patience"])
     _check_every(given["checkpoint_every"], given["save"])
-    rates = given["layer_learning_rates"] or {}
+    rates = {} if given["layer_learning_rates"] is None else given["layer_learning_rates"]
     device = configure_device(given["gpu_id"])
     where = {name: given[name] for name in ("devices", "num_nodes", "strategy", "gpu_id")}
     checked["placement"] = placement(**where, device=device)

@@ -19,6 +19,7 @@ from neurallib.storage.directories import (
     RUN,
     create_checkpoints_directory,
     existing,
+    info_path,
     model_directory,
     results_path,
 )
@@ -47,7 +48,7 @@ class Opened(NamedTuple):
 def check_resumable(run: Run, resume: Resume) -> None:
     """Raise ValueError, as `opened` does, if the run cannot go on in the directory that it is told."""
     if isinstance(resume, Path):
-        _taken_up(existing(resume), description(run), run)
+        _taken_up(_existing(resume), description(run), run)
 
 
 @contextlib.contextmanager
@@ -63,7 +64,7 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
         found = None
         if isinstance(resume, Path):
             if first:
-                _hold(existing(resume), stack)
+                _hold(_existing(resume), stack)
             found = _taken_up(resume, told, run)
         elif resume:
             found = _newest_of_the_same(run, told, stack if first else None)
@@ -79,6 +80,10 @@ def opened(run: Run, resume: Resume, first: bool) -> Iterator[Opened]:
             if first and found is not None:
                 _note(found.directory, error)
             raise
+
+
+def _existing(directory: Path) -> Path:
+    return existing(directory, "resume: directory", "find_unfinished(results_directory) tells those that can go on")
 
 
 def _hold(directory: Path, stack: contextlib.ExitStack) -> None:
@@ -123,7 +128,7 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
             f"{directory} has no {RUN}: it is not the directory of a run that can be resumed. To train on from its "
             "weights: retrain(None, ..., checkpoints_directory=...)."
         )
-    began, info = _began(directory), read_training_information(directory / INFO)
+    began, info = _began(directory), read_training_information(info_path(directory))
     different, of_machine = _differences(began, told)
     if of_machine:
         warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
@@ -177,8 +182,11 @@ def _lengths(told: Any) -> dict[str, float]:
 def _began(directory: Path) -> dict[str, Any]:
     """What the run of a directory began with."""
     began = read_json(directory / RUN)
-    options = began.get("options")
-    if not isinstance(options, dict) or type(options.get("epochs")) is not int:
+    try:
+        epochs = _lengths(began)["epochs"]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        epochs = None
+    if type(epochs) is not int:
         raise ValueError(f"{directory / RUN} does not tell what a run began with: this library did not write it.")
     return began
 

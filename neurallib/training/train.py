@@ -49,7 +49,7 @@ def train(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
-    class_weight: str | Sequence[float] | float | None = None,
+    class_weight: str | Sequence[float] | Mapping[Any, float] | float | None = None,
     sample_weight: Sequence[float] | Mapping[str, float] | None = None,
     loss: Loss | None = None,
     metrics: Mapping[str, Metric] | None = None,
@@ -120,10 +120,11 @@ def train(
         Names of the classes [K] (of a binary task one, of its positive class), or of a regression's quantities with
         their units ("heart rate (bpm)"); kept in the state. By default what the state says, else what the
         manifest says of a folder: its target's channels, classes, or the one symbol that is no beat's.
-    class_weight : "balanced", or float or sequence of float, optional
-        Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); "balanced" counts
-        the training data's valid steps. Validation and `evaluate` weigh alike. Not taken over from a trained state,
-        because other data may be balanced otherwise; a warning says so.
+    class_weight : "balanced", or float, sequence of float or mapping, optional
+        Weight of each class [K] (multiclass) or of each class's positives (binary and multi-label); a mapping, or a
+        column of pandas, has them by class or name. "balanced" counts the training data's valid steps. Validation and
+        `evaluate` weigh alike. Not taken over from a trained state, because other data may be balanced otherwise; a
+        warning says so.
     sample_weight : sequence of float, or mapping, optional
         How much each training signal counts, at least 0, in the data's order; of a folder also by file names, which
         windows share. Loss and steps are multiplied by it: 2 is the signal twice, and 0 leaves it out of the batches.
@@ -240,7 +241,7 @@ def train(
     >>> len(state["training_info"]["val_losses"])
     2
     """
-    resume = resume if isinstance(resume, bool) else as_path("resume", resume)
+    resume = resume if isinstance(resume, bool) else as_path("resume", resume, "True, False or a run's directory")
     save = boolean("save", save) or resume is not False
     given = dict(locals())
     from neurallib.training.options import checked_options, with_names

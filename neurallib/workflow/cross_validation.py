@@ -128,6 +128,7 @@ def cross_validate(
     boolean("enable_progress_bar", enable_progress_bar)
     if refused := sorted({"dry_run", "val_data", "train_data"} & training_options.keys()):
         raise TypeError(f"cross_validate got {listing(refused)}: it makes the parts itself, and trains on them.")
+    boolean("resume", training_options.get("resume", False))  # each fold has a directory of its own
     data, said = with_said(data, training_options)
     handed = handed_to(check_state(state), None, said["channels"], said["units"])
     items = as_items(data, "data", handed.conversion.n_given or describe(state).n_features, True)

@@ -48,7 +48,7 @@ def train_from_scratch(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
     outputs: Sequence[str] | None = None,
-    class_weight: str | Sequence[float] | float | None = None,
+    class_weight: str | Sequence[float] | Mapping[Any, float] | float | None = None,
     sample_weight: Sequence[float] | Mapping[str, float] | None = None,
     loss: Loss | None = None,
     metrics: Mapping[str, Metric] | None = None,
