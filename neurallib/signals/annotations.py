@@ -29,6 +29,10 @@ class Looked(NamedTuple):
     told: str
 
 
+_NONE = (
+    "none: that nothing is there will be learnt, which is right where somebody has looked. Else leave them out, or "
+    "read what is noted elsewhere by labels= or annotator= of read_recording"
+)
 _LOOKED: ContextVar[list[Looked] | None] = ContextVar("looked", default=None)
 
 
@@ -119,24 +123,25 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
         )
 
 
-def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
-    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits."""
+def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, moments: bool = False) -> None:
+    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells of
+    recordings without any event too, where `moments` are asked for."""
     wanted = list(wanted)
     there = bool(set(wanted) & set(events_of(recording)[1]))
-    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}")
+    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", moments)
 
 
 def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
     """The same where beats are looked for."""
     way = "interval_target marks what lasts, and symbols= says which other moments count"
-    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}")
+    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}", True)
 
 
-def _tell(recording: Recording, wanted: list[str], told: str) -> None:
+def _tell(recording: Recording, wanted: list[str], told: str, moments: bool) -> None:
     name, symbols = name_of(recording), set(events_of(recording)[1])
-    if not symbols:
+    if not symbols and not (moments and _LOOKED.get() is not None):
         return
-    told = told and f"{listing(sorted(symbols))}: {told}"
+    told = told and (f"{listing(sorted(symbols))}: {told}" if symbols else _NONE)
     one = Looked(name, frozenset(wanted), told)
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
@@ -159,8 +164,9 @@ def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
     """What is to be told, of which recordings: nothing where another part of one has what is wanted."""
     looked, told = list(looked), dict[str, list[str]]()
     there = {(one.name, one.wanted) for one in looked if not one.told}
+    others = {one.name for one in looked if one.told not in ("", _NONE)}  # which has events, elsewhere
     for one in looked:
-        if one.told and (one.name, one.wanted) not in there:
+        if one.told and (one.name, one.wanted) not in there and not (one.told == _NONE and one.name in others):
             told.setdefault(one.told, []).append(one.name)
     return told
 

@@ -101,7 +101,7 @@ def event_target(
     if names is None:
         tell_if_no_beat(marked, samples)
     else:
-        tell_if_none(marked, names, "symbols")
+        tell_if_none(marked, names, "symbols", moments=True)
     n_steps = len(marked["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)

@@ -145,11 +145,15 @@ def tell_if_constant(run: Run, fit: Fit) -> None:
             f"{fit.validation_loss:.2g}. Validate with more people."
         )
     elif fit.validation_loss >= constant:
-        rate = f"another learning_rate than {fit.first_rate:g}, more epochs than {len(fit.val_losses)}"
+        n_epochs, longer = len(fit.val_losses), f"more epochs than {len(fit.val_losses)}"
+        if run.patience is not None and fit.best_epoch + run.patience <= n_epochs < run.epochs:
+            ended = f"which ended the run after {n_epochs} of {run.epochs} epochs"
+            longer = f"a larger patience than {run.patience}, {ended}"
         warn(
             f"the best model is no better than a constant: its validation loss is {fit.validation_loss:.4g}, always "
-            f"giving the same answer has {constant:.4g}. Try {rate}, another normalization or architecture, and look "
-            "at the data as the network gets them: prepare(state, data)."
+            f"giving the same answer has {constant:.4g}. Try another learning_rate than "
+            f"{fit.first_rate:g}, {longer}, another normalization or architecture, and look at the data as the network "
+            "gets them: prepare(state, data). Do targets lie where signals tell of them, as by two clocks they may not?"
         )
 
 
