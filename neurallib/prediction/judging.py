@@ -9,10 +9,10 @@ import numpy as np
 
 from neurallib.measures.classes import confusion, known_pairs
 from neurallib.measures.denoising import denoising_scores, denoising_sums
-from neurallib.measures.detection import SUMS, detection_sums
+from neurallib.measures.detection import SUMS, detection_sums, scored_of
 from neurallib.measures.intervals import Rules, interval_sums
 from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
-from neurallib.signals.annotations import annotated, beats_of, classes_of, samples_of, tell_if_none
+from neurallib.signals.annotations import annotated, beats_of, classes_of, samples_of, tell_if_none, tell_if_unmarked
 from neurallib.signals.people import people_of
 from neurallib.signals.recording_parts import Recording, column_of, events_of, name_of, rows_of
 
@@ -51,9 +51,11 @@ class Judge(NamedTuple):
             true = samples_of(annotated(recording), self.names)
         else:
             true = beats_of(annotated(recording))
-        found = as_events(self.answer(recording), recording)
+        found, skipped = as_events(self.answer(recording), recording), self.skipped(recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
-        sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
+        if given is None and not self.names:
+            tell_if_unmarked(recording, scored_of(found, skipped, n_steps))
+        sums = detection_sums(true, found, rate, n_steps, skipped, self.tolerances)
         counts = {name: int(sums[0, i]) for i, name in enumerate(SUMS[:3])} | {"hours": float(sums[0, 3])}
         return Row(_who(recording) | counts, sums, len(true), symbols=events_of(recording)[1])
 

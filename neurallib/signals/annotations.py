@@ -15,6 +15,7 @@ from neurallib.signals.recording_parts import Recording, events_of, name_of
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import warn
 
+_UNMARKED, _MANY = 60.0, 30  # s without an event, in which a heart would have stopped; what is found there by chance
 _LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
@@ -135,6 +136,23 @@ def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
     """The same where beats are looked for."""
     way = "interval_target marks what lasts, and symbols= says which other moments count"
     _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}", True)
+
+
+def tell_if_unmarked(recording: Recording, found: np.ndarray | None = None) -> None:
+    """The same of a minute without any event, where beats are learnt, or where many are `found` (samples int64 [n])."""
+    samples, n_steps = events_of(recording)[0], len(recording["signal"])
+    edges = np.unique([0, *samples, n_steps])
+    at = int(np.diff(edges).argmax())
+    start, stop = edges[at], edges[at + 1]
+    if len(samples) == 0 or stop - start <= _UNMARKED * recording["sampling_frequency"]:
+        return
+    if found is None:
+        way = "which will be learnt as no beats. Give what is annotated alone, by start= and stop= of read_recording"
+    elif ((found > start) & (found < stop)).sum() < _MANY:
+        return
+    else:
+        way = "and what is found there counts as false. Leave out by skip= what nobody has annotated"
+    _tell(recording, ["beats throughout"], f"for more than a minute in a row there is none, {way}", True)
 
 
 def _tell(recording: Recording, wanted: list[str], told: str, moments: bool) -> None:
