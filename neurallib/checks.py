@@ -176,7 +176,7 @@ def takes(name: str, function: Callable[..., Any], n: int, expected: str) -> Non
 def unasked(path: Path, **given: Any) -> None:
     """Raise ValueError where one of these is given, none of which is for such a file."""
     if wrong := [name for name, value in given.items() if value is not None]:
-        known = "annotator= is for WFDB and EDF, time= and labels= are for text"
+        known = "annotator= is for WFDB and EDF, time= and labels= are for text; of several formats read each by itself"
         raise ValueError(f"{wrong[0]}={given[wrong[0]]!r} is not for {path}: {known}.")
 
 

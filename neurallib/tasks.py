@@ -12,6 +12,12 @@ from neurallib.state import Hparams, State
 
 TaskKind = Literal["binary", "multilabel", "multiclass", "regression"]
 R_PEAK = "R-peak"  # what a state calls its output that may be asked of any lead of ECG
+_SAID_OTHERWISE = {
+    "binary": "num_classes=1, as by default",
+    "multiclass": "num_classes=K",
+    **dict.fromkeys(("multilabel", "multi-label", "multi_label"), "num_classes=K, multi_label=True"),
+}
+EVENTS_OF_ONE = "nl.find_events(nl.predict_recording(state, r)['output'][:, 0], r['sampling_frequency'])"  # of labels
 NOT_APPLICABLE = (None, "NA")  # what published files of regression models hold for num_classes
 
 
@@ -61,6 +67,8 @@ def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:
     if is_list(task):
         way = "a model has one: make one for each, of which replace_head gives a second the layers of the first"
         raise ValueError(f"task={task!r}; {way}.")
+    if isinstance(task, str) and task in _SAID_OTHERWISE:
+        raise ValueError(f"task={task!r}; that is task='classification', {_SAID_OTHERWISE[task]}.")
     choice("task", task, ("classification", "regression"))
     boolean("multi_label", multi_label)
     if task == "regression":

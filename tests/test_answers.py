@@ -1,6 +1,8 @@
 """From outputs to answers: events, intervals, heart rates and R-peaks, against plain loops over single steps."""
 
+import functools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -182,6 +184,8 @@ def test_intervals_of_windows_lie_where_the_windows_do() -> None:
     answer["output"][:] = np.array([0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1])[:, None]
     found = nl.find_intervals(answer, names=["apnoea"])
     assert found["name"] == ["no", "apnoea", "no", "apnoea", "no", "apnoea"]
+    assert nl.find_intervals({**answer, "outputs": ["apnoea"]})["name"] == found["name"]  # as a state with names gives
+    assert nl.find_intervals({**answer, "outputs": ["apnoea", "other"]})["name"][:2] == ["0", "1"]  # one label of two
     assert found["onset"].tolist() == [0, 10, 30, 50, 70, 97.5]  # nearer to its own middle
     assert found["duration"].tolist() == [10, 20, 10.5, 20, 27.5, 7.5]
     assert nl.find_intervals(answer, 10.0, min_duration=12)["onset"].tolist() == [0, 50, 70]
@@ -280,3 +284,16 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
 def test_what_cannot_be_answered_is_named(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_events_of_one_of_several_labels_are_found_as_errors_say() -> None:
+    state = nl.gru_seq2seq(n_features=1, hid_dim=2, n_layers=1, num_classes=2, multi_label=True)
+    state["preprocessing"]["sampling_frequency"] = 10.0
+    recording = {"signal": np.ones(50), "sampling_frequency": 10.0}
+    with pytest.raises(ValueError, match=r"of several labels one at a time, output\[:, 0\]"):
+        nl.find_events(np.ones((9, 2)), 10)
+    for call in (nl.find_r_peaks, functools.partial(nl.predict_recording, output="events"), nl.evaluate_recordings):
+        with pytest.raises(ValueError, match="label") as error:
+            call(state, [recording] if call is nl.evaluate_recordings else recording)
+        (way,) = re.findall(r"nl\.find_events\(.*?'sampling_frequency'\]\)", str(error.value))
+        assert eval(way, {"nl": nl, "state": state, "r": recording}).dtype == np.int64

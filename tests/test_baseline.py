@@ -61,6 +61,9 @@ def test_a_model_that_is_no_better_is_told_and_one_that_is_is_not(recwarn: pytes
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1e-6)
     with pytest.warns(UserWarning, match=f"no better than a constant: its validation loss is .*, {constant}"):
         nl.train(state, nothing, nothing, epochs=1, batch_size=8, class_weight=[4.0], schedule=None, **QUIET)
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1.0)  # whose first epoch is the best
+    with pytest.warns(UserWarning, match="a larger patience than 1, which ended the run after [2-8] of 9 epochs"):
+        nl.train(state, nothing, nothing, epochs=9, batch_size=8, patience=1, schedule=None, **QUIET)
 
 
 def test_a_loss_that_still_falls_is_told_otherwise_than_one_that_does_not() -> None:

@@ -10,7 +10,7 @@ from cases import CASES, QUIET, Case, data, make_pairs, make_state, same_weights
 
 import neurallib as nl
 from neurallib.architectures import ARCHITECTURES
-from neurallib.measures.class_weights import decided_class_weight
+from neurallib.measures.losses import decided_class_weight
 from neurallib.tasks import describe
 
 GRU = Case("GRUseq2seq", "binary")

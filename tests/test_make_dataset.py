@@ -130,9 +130,9 @@ def test_recording_that_changed_is_made_again(tmp_path: Path) -> None:
     assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
     (tmp_path / "files").mkdir()
     for each in FOUR:
-        np.savez(tmp_path / "files" / each["name"], signal=each["signal"], sampling_frequency=RATE)
+        np.savez(tmp_path / "files" / each["name"], signal=each["signal"], sampling_frequency=RATE, **each["events"])
     first = files(make(tmp_path / "files", tmp_path / "f"))
-    np.savez(tmp_path / "files" / "a", signal=louder["signal"], sampling_frequency=RATE)
+    np.savez(tmp_path / "files" / "a", signal=louder["signal"], sampling_frequency=RATE, **louder["events"])
     second = files(make(tmp_path / "files", tmp_path / "f"))
     assert [name[-5] for name in first if first[name] != second[name]] == ["a", "a"]
 

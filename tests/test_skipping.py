@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,17 @@ def test_what_skips_nothing_is_told() -> None:
         assert scored(skip={"119a": [(0, 10)]}) == 6
     with pytest.warns(UserWarning, match="skip_start=100: nothing of 119, which lasts 60 s, is scored"):
         assert scored(skip_start=100) == 0
+
+
+def test_a_recording_of_which_a_part_is_annotated_is_told_where_beats_are_learnt_or_scored() -> None:
+    beats = np.arange(50, 20_000, 100)
+    part = {"name": "a", "signal": np.zeros((20_000, 1)), "sampling_frequency": 100.0,
+            "events": {"sample": beats[:80], "symbol": ["N"] * 80}}  # fmt: skip
+    with pytest.warns(UserWarning, match="are N: for more than a minute in a row there is none, which will be learnt"):
+        nl.event_target(part)
+    with pytest.warns(UserWarning, match="the events of a are N: for more than a minute .* what is found there counts"):
+        nl.evaluate_recordings(lambda _: beats, [part])
+    with warnings.catch_warnings():  # where nothing is found, as of a heart that stops, or nothing is scored
+        warnings.simplefilter("error")
+        nl.evaluate_recordings(lambda _: beats[:80], [part])
+        assert nl.evaluate_recordings(lambda _: beats, [part], skip={"a": [(80, 200)]})["gross"]["f1"] == 1

@@ -264,6 +264,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "names of other channels": (lambda: peaks(recording(TWO, channels=["I"])), r"names 1; expected .* time first\.$"),
     "two leads to one": (lambda: answer({"signal": TWO}), "has 2 channels; expected 1: read_recording picks"),
     "two leads by name": (lambda: answer({"signal": TWO, **LEADS}), "names I, II; .*: hand those in alone"),
+    "two rates": (lambda: dataset({"name": "a", "signal": X, "sampling_frequency": [100, 50]}), "one rate: scipy.sig"),
+    "a task by its kind": (lambda: nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, task="binary"), "num_classes=1"),
     "a data set of a dict without a rate": (lambda: dataset({"name": "a", "signal": X}), "no sampling_frequency"),
     "a data set of sets": (lambda: dataset(recording({0.0})), r"set; .* np\.array\(signal\)"),
     "events as samples": (lambda: picture(recording(events=[3])), r"of a are a list; .*{'sample': \[n\], 'symbol'"),

@@ -242,6 +242,11 @@ def _match_contested(
     return np.array(chosen, dtype=np.int64), np.array(partners, dtype=np.int64)
 
 
+def scored_of(samples: np.ndarray, skip: np.ndarray, n_steps: int) -> np.ndarray:
+    """Those of samples [n] that lie in none of the stretches [g, 2]."""
+    return np.asarray(samples[~_inside(samples, _edges(skip, n_steps))])
+
+
 def _edges(skip: np.ndarray, n_steps: int) -> np.ndarray:
     """Stretches of steps as rising edges [2 n], those that overlap or touch as one."""
     skip = np.clip(np.asarray(skip, np.int64).reshape(-1, 2), 0, n_steps)

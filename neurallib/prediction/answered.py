@@ -20,7 +20,7 @@ from neurallib.signals.outputs import as_values
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
 from neurallib.state import State, changed
-from neurallib.tasks import Task, describe
+from neurallib.tasks import EVENTS_OF_ONE, Task, describe
 from neurallib.warn import warn
 
 ANSWERED = ("events", "classes", "intervals", "denoising")
@@ -32,7 +32,9 @@ def tasks_of(state: State, known: Task) -> tuple[str, ...]:
     if known.kind == "multilabel":
         one = "lambda r: (answer := nl.predict_recording(state, r)) | {'output': answer['output'][:, 0]}"
         options = f"with task='classes' and names={['no', known.output_names[0]]}"
-        raise ValueError(f"this state is for {known}; expected one label at a time, of a function: {one}, {options}.")
+        events = "" if known.seq2one else f"events of lambda r: {EVENTS_OF_ONE}, or classes "
+        expected = f"expected one label at a time, {events}of a function: {one}, {options}"
+        raise ValueError(f"this state is for {known}; {expected}.")
     if known.kind == "regression" and (known.seq2one or known.n_outputs != known.n_features):
         gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
         expected = "expected as many a step: evaluate and value_scores measure it"

@@ -10,11 +10,13 @@ import numpy as np
 
 from neurallib.measures.classes import confusion, known_pairs
 from neurallib.measures.denoising import denoising_scores, denoising_sums
-from neurallib.measures.events import counts_of, detection_sums
+from neurallib.measures.events import counts_of, detection_sums, scored_of
 from neurallib.measures.intervals import Rules, interval_sums
 from neurallib.names import did_you_mean, listing
 from neurallib.prediction.answered import as_events, columns_of, intervals_of, true_intervals, values_of
-from neurallib.signals.annotations import annotated, beats_of, classes_of, flutter_of, samples_of, tell_if_none
+from neurallib.signals.annotations import (
+    annotated, beats_of, classes_of, flutter_of, samples_of, tell_if_none, tell_if_unmarked,
+)  # fmt: skip
 from neurallib.signals.people import people_of
 from neurallib.signals.recording_parts import Recording, column_of, events_of, gaps_of, name_of, rows_of
 from neurallib.warn import warn
@@ -56,9 +58,11 @@ class Judge(NamedTuple):
             true = samples_of(annotated(recording), self.names)
         else:
             true = beats_of(annotated(recording))
-        found = as_events(self.answer(recording), recording)
+        found, skipped = as_events(self.answer(recording), recording), self.skipped(recording)
         rate, n_steps = float(recording["sampling_frequency"]), len(recording["signal"])
-        sums = detection_sums(true, found, rate, n_steps, self.skipped(recording), self.tolerances)
+        if given is None and not self.names:
+            tell_if_unmarked(recording, scored_of(found, skipped, n_steps))
+        sums = detection_sums(true, found, rate, n_steps, skipped, self.tolerances)
         told = _who(recording) | counts_of(sums[0]) | {"hours": float(sums[0, 3])}
         return Row(told, sums, len(true), symbols=events_of(recording)[1])
 

@@ -31,7 +31,7 @@ from neurallib.signals.plausibility import spread_of, tell_size
 from neurallib.signals.recording_parts import as_recording
 from neurallib.state import State, new_postprocessing
 from neurallib.steps import warm_up
-from neurallib.tasks import Task, activate, describe
+from neurallib.tasks import EVENTS_OF_ONE, Task, activate, describe
 
 OVERLAP = 0.2  # of a window, so that each step's answer comes from one that hears what is around it
 MINUTE, OVERLAP_OF_MINUTE = 60.0, 0.1  # the windows of a state that was trained on whole signals
@@ -140,7 +140,8 @@ def predict_recording(
     task = describe(state)
     if output == "events" and (task.kind != "binary" or task.seq2one or path is not None):
         what = "and a path, where nothing is written" if path is not None else f"of a {task}"
-        raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path.")
+        way = f"; of one of several labels {EVENTS_OF_ONE}" if task.kind == "multilabel" and not task.seq2one else ""
+        raise ValueError(f"output='events' {what}; expected a seq2seq binary state, and no path{way}.")
     recording = as_recording(recording, rated=state["preprocessing"]["sampling_frequency"] is not None)
     parts, n_steps, told = answers_of(
         state, recording, gpu_id, enable_progress_bar, window=window, overlap=overlap, raw=output == "logits"

@@ -18,7 +18,7 @@ from neurallib.signals.recording_parts import (
     Recording, as_recording, column_of, ecg_leads, n_channels_of, of_channel, signals_of, with_values,
 )  # fmt: skip
 from neurallib.state import State
-from neurallib.tasks import R_PEAK, describe
+from neurallib.tasks import EVENTS_OF_ONE, R_PEAK, describe
 from neurallib.warn import warn
 
 SNAP = 0.05  # seconds
@@ -133,7 +133,8 @@ def find_r_peaks(
     task = describe(check_state(state))
     if task.kind != "binary" or task.seq2one:
         kind = f"{task.kind}, one output a {'signal' if task.seq2one else 'step'}"
-        raise ValueError(f"this state is for {kind}; expected a binary classification of each step.")
+        way = f", or of one of several labels {EVENTS_OF_ONE}" if task.kind == "multilabel" and not task.seq2one else ""
+        raise ValueError(f"this state is for {kind}; expected a binary classification of each step{way}.")
     recording = as_recording(recording)
     boolean("enable_progress_bar", enable_progress_bar)
     said = state["postprocessing"]["events"]

@@ -18,6 +18,14 @@ state = nl.gru_seq2seq(n_features=1, hid_dim=16, n_layers=1, bidirectional=True,
 state = nl.train_from_scratch(state, made / "x", made / "y", epochs=5)
 ```
 
+Recordings of several formats, or whose notes are kept in several ways, are read each by itself, with one name and unit
+for a lead, and handed in together: `make_dataset([nl.read_recording(path, ...) for path in paths], ...)`.
+
+What another device has marked, such as R-peaks of an ECG beside a ballistocardiogram, stands at samples of the signal
+by one clock: `round((seconds - offset) * rate)`, where `rate` is not what the device promises but how many samples it
+took between two moments that both have seen, by the seconds of the other. 50 ppm are 1.4 s in 8 hours. The recording's
+"sampling_frequency" is that rate, and `make_dataset(..., sampling_frequency=125)` brings all to one.
+
 Labels
 ------
 A regression has as many outputs as `n_outputs` says. A label that is not known is -1 (multiclass) or nan (every other

@@ -15,6 +15,7 @@ from neurallib.signals.recording_parts import Recording, events_of, name_of
 from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import warn
 
+_UNMARKED, _MANY = 60.0, 30  # s without an event, in which a heart would have stopped; what is found there by chance
 _LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
@@ -29,6 +30,10 @@ class Looked(NamedTuple):
     told: str
 
 
+_NONE = (
+    "none: that nothing is there will be learnt, which is right where somebody has looked. Else leave them out, or "
+    "read what is noted elsewhere by labels= or annotator= of read_recording"
+)
 _LOOKED: ContextVar[list[Looked] | None] = ContextVar("looked", default=None)
 
 
@@ -119,24 +124,42 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
         )
 
 
-def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str) -> None:
-    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits."""
+def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, moments: bool = False) -> None:
+    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells of
+    recordings without any event too, where `moments` are asked for."""
     wanted = list(wanted)
     there = bool(set(wanted) & set(events_of(recording)[1]))
-    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}")
+    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", moments)
 
 
 def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
     """The same where beats are looked for."""
     way = "interval_target marks what lasts, and symbols= says which other moments count"
-    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}")
+    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}", True)
 
 
-def _tell(recording: Recording, wanted: list[str], told: str) -> None:
-    name, symbols = name_of(recording), set(events_of(recording)[1])
-    if not symbols:
+def tell_if_unmarked(recording: Recording, found: np.ndarray | None = None) -> None:
+    """The same of a minute without any event, where beats are learnt, or where many are `found` (samples int64 [n])."""
+    samples, n_steps = events_of(recording)[0], len(recording["signal"])
+    edges = np.unique([0, *samples, n_steps])
+    at = int(np.diff(edges).argmax())
+    start, stop = edges[at], edges[at + 1]
+    if len(samples) == 0 or stop - start <= _UNMARKED * recording["sampling_frequency"]:
         return
-    told = told and f"{listing(sorted(symbols))}: {told}"
+    if found is None:
+        way = "which will be learnt as no beats. Give what is annotated alone, by start= and stop= of read_recording"
+    elif ((found > start) & (found < stop)).sum() < _MANY:
+        return
+    else:
+        way = "and what is found there counts as false. Leave out by skip= what nobody has annotated"
+    _tell(recording, ["beats throughout"], f"for more than a minute in a row there is none, {way}", True)
+
+
+def _tell(recording: Recording, wanted: list[str], told: str, moments: bool) -> None:
+    name, symbols = name_of(recording), set(events_of(recording)[1])
+    if not symbols and not (moments and _LOOKED.get() is not None):
+        return
+    told = told and (f"{listing(sorted(symbols))}: {told}" if symbols else _NONE)
     one = Looked(name, frozenset(wanted), told)
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
@@ -159,8 +182,9 @@ def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
     """What is to be told, of which recordings: nothing where another part of one has what is wanted."""
     looked, told = list(looked), dict[str, list[str]]()
     there = {(one.name, one.wanted) for one in looked if not one.told}
+    others = {one.name for one in looked if one.told not in ("", _NONE)}  # which has events, elsewhere
     for one in looked:
-        if one.told and (one.name, one.wanted) not in there:
+        if one.told and (one.name, one.wanted) not in there and not (one.told == _NONE and one.name in others):
             told.setdefault(one.told, []).append(one.name)
     return told
 

@@ -102,7 +102,7 @@ def _of_columns(read: Reader, columns: list[int], asked: list[int], start: int, 
 
 def at_one_rate(contents: Contents, rate: float) -> Contents:
     """The contents with all channels at one rate (Hz); still only what is asked for is read, and gaps stay gaps."""
-    ratios = [ratio_of(rate, own) for own in contents.rates]
+    ratios = [ratio_of(rate, own, n) for own, n in zip(contents.rates, contents.lengths, strict=True)]
     lengths = [math.ceil(n * ratio) for n, ratio in zip(contents.lengths, ratios, strict=True)]
     read = partial(_resampled, contents.read, contents.lengths, ratios)
     return contents._replace(rates=[rate] * len(ratios), lengths=lengths, read=read)

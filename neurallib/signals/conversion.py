@@ -226,9 +226,13 @@ def _measure(unit: str) -> tuple[str, float]:
     return name, 1.0
 
 
-def ratio_of(wanted: float, given: float) -> Fraction:
-    """Steps at one frequency for one at another, as a filter can make them, or an error where it cannot."""
-    ratio = (Fraction(float(wanted)) / Fraction(float(given))).limit_denominator(10_000)
+def ratio_of(wanted: float, given: float, n_steps: int = 0) -> Fraction:
+    """Steps at one frequency for one at another, as a filter can make them, or an error where it cannot. What is left
+    over makes up less than half a step in `n_steps`, or is as little as a filter ten times as long leaves."""
+    exact = Fraction(float(wanted)) / Fraction(float(given))
+    ratio = exact.limit_denominator(10_000)
+    if abs(ratio - exact) * n_steps >= 0.5:
+        ratio = exact.limit_denominator(100_000)
     if not 0 < ratio < 10_000:
         raise ValueError(f"sampling_frequency: {given:g} Hz for {wanted:g} Hz, too far from it to be resampled.")
     return ratio

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurallib.checks import boolean, choice, integer, names_of, number, seconds
 from neurallib.names import hinted, listing
-from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none
+from neurallib.signals.annotations import beats_of, samples_of, tell_if_no_beat, tell_if_none, tell_if_unmarked
 from neurallib.signals.recording_parts import as_recording, events_of, name_of
 from neurallib.signals.recordings import Recording
 
@@ -100,8 +100,9 @@ def event_target(
     samples = beats_of(marked) if names is None else samples_of(marked, names)
     if names is None:
         tell_if_no_beat(marked, samples)
+        tell_if_unmarked(marked)
     else:
-        tell_if_none(marked, names, "symbols")
+        tell_if_none(marked, names, "symbols", moments=True)
     n_steps = len(marked["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)

@@ -50,7 +50,8 @@ def find_intervals(
         Seconds. Of what is shorter, the shortest first becomes part of the longer interval beside it, of equally long
         ones the earlier; one that stands alone between unknown steps is left out.
     names : sequence of str, optional
-        Of the classes [K], such as `state["postprocessing"]["outputs"]`; of yes and no that of yes will do.
+        Of the classes [K], such as `state["postprocessing"]["outputs"]`, which what `predict_recording` gives says; of
+        yes and no that of yes will do.
 
     Returns
     -------
@@ -97,6 +98,9 @@ def find_intervals(
     if values.ndim == 2 and not exclude_each_other(values):
         each = "of labels that may hold together, one at a time: find_intervals(output[:, 0], ...)"
         raise ValueError(f"the {values.shape[1]} columns of output are not 1 together, as classes are; {each}.")
+    outputs = told.get("outputs")
+    if names is None and outputs is not None and len(outputs) == (values.shape[1] if values.ndim == 2 else 1):
+        names = outputs
     names = None if names is None else names_of("names", names)
     of_yes = values.ndim == 1 and values.dtype.kind == "f"
     if threshold != 0.5 and not of_yes:

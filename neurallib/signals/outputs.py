@@ -62,7 +62,8 @@ def as_column(output: Any, *, stacked: bool = False) -> np.ndarray:
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim != 1:
         shapes = "[T], [T, 1] or [1, T, 1]: one signal," if stacked else "[T] or [T, 1]:"
-        raise ValueError(f"output has shape {given.shape}; expected {shapes} one probability a step.")
+        way = ", of several labels one at a time, output[:, 0]" if given.ndim == 2 else ""
+        raise ValueError(f"output has shape {given.shape}; expected {shapes} one probability a step{way}.")
     return as_probabilities(values)
 
 

@@ -54,6 +54,9 @@ def as_recording(recording: Any, what: str = "recording", rated: bool = True) ->
     rate: Any = recording.get("sampling_frequency")
     if math.prod(getattr(rate, "shape", (0,))) == 1:  # as .mat files hold it
         told["sampling_frequency"] = rate.item()
+    if isinstance(several := told.get("sampling_frequency"), (list, tuple, Mapping)):
+        way = "one rate: scipy.signal.resample_poly(values, 100, 50) brings 50 Hz to 100 Hz"
+        raise TypeError(f"the sampling_frequency of {what}={several!r}; expected a number, as a recording has {way}.")
     if told.get("sampling_frequency") is not None:
         number(f"the sampling_frequency of {what}", told["sampling_frequency"], 0, low_open=True)
     if isinstance(told.get("units"), (list, tuple)):

@@ -206,7 +206,8 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     -------
     list of Path
         WFDB records without an ending, and without those that are segments of others; EDF and BDF files that hold
-        signals; .npy and .npz; text files that are tables of numbers, where there are none of the others.
+        signals; .npy and .npz; text files that are tables of numbers, where there are none of the others: else a
+        warning names them.
 
     Raises
     ------
@@ -238,8 +239,11 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     found = [path.with_suffix("") for path in headers if path.stem not in parts]
     found += [path for path in files if path.suffix.lower() in {".edf", ".bdf"} and edf.holds_signals(path)]
     found += [path for path in files if path.suffix.lower() in {".npy", ".npz"}]
-    if not found:
-        found = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"} and tables.is_table(path)]
+    text = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"} and tables.is_table(path)]
+    if found and text:
+        names = listing([path.name for path in text], 3)
+        warn(f"{names} of {folder} are left out, as tables beside recordings; give their paths where they are some.")
+    found = found or text
     if not found:
         within = [path.name for path in inside if path.is_dir()]
         missing = f", whose folders, {listing(within)}, are not looked into" if within else ""

@@ -169,21 +169,25 @@ def _tell_if_constant(run: Run, fit: Fit) -> None:
         )
     else:
         told = f"{loss:.4g}, always giving the same answer has {constant:.4g}"
-        warn(f"the best model is no better than a constant{_and_what_to_do(fit, told)}")
+        warn(f"the best model is no better than a constant{_and_what_to_do(run, fit, told)}")
 
 
-def _and_what_to_do(fit: Fit, told: str) -> str:
+def _and_what_to_do(run: Run, fit: Fit, told: str) -> str:
     """What follows where the loss, and that of one answer, are as is told."""
-    n_epochs = len(fit.history.val_losses)
+    n_epochs, best = len(fit.history.val_losses), fit.history.best_epoch
     rate, epochs = f"learning_rate than {fit.first_rate:g}", f"more epochs than {n_epochs}"
-    if 1 < n_epochs == fit.history.best_epoch:
+    if 1 < n_epochs == best:
         return (
             f" by its validation loss, which still fell in the last epoch: it is {told}. Try {epochs}, or a higher "
             f"{rate}; where events are rare it falls for long."
         )
+    if run.patience is not None and best + run.patience <= n_epochs < run.epochs:
+        ended = f"which ended the run after {n_epochs} of {run.epochs} epochs"
+        epochs = f"a larger patience than {run.patience}, {ended}"
     return (
         f": its validation loss is {told}. Try another {rate}, {epochs}, another normalization or architecture, and "
-        "look at the data as the network gets them: prepare(state, data)."
+        "look at the data as the network gets them: prepare(state, data). Do targets lie where signals tell of them, "
+        "as by two clocks they may not?"
     )
 
 

@@ -54,14 +54,15 @@ def cross_validate(
     state : State
         What every fold starts from; stays as it is. A trained one should not have met these people.
     data : sequence of (x, y), torch Dataset, pair of arrays, or what `open_folder` returns
-        Signals [T, n_features] and their targets, of all people.
+        Signals [T, n_features] and their targets, of all people: of `make_dataset(..., val=0, test=0)` all are in
+        "train".
     people : sequence, or of a folder also function, mapping, str or None
         Who each signal is of, in the order of `data`. Of a folder also a function of the file's name without its
         ending, a mapping from such names, or a regular expression whose one group finds the person in it; None: whom
         the manifest of `make_dataset` names, and without one each file is of a person of its own. Windows of a file are
         of one person in any case but a sequence.
     folds : int
-        How many, at least 2; everyone is held out in one of them.
+        How many, at least 2; everyone is held out in one of them, and alone in as many as there are people.
     epochs : int
         How many epochs at the most, of each fold.
     batch_size : int
