@@ -239,3 +239,11 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
 def test_signals_without_such_values_are_taken_in_silence(signal: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
     nl.predict_recording(STATE, recording("a", signal))
     assert [str(each.message) for each in recwarn] == []
+
+
+def test_a_glance_at_a_channel_of_two_levels_hides_no_rail() -> None:
+    steps = np.arange(600)
+    signal = np.where((steps % 3 == 0) & (steps % 9 > 0), 1.0, -1.0) + steps * 1e-4  # of every third most are up
+    signal[300:310] = 3.3
+    with pytest.warns(UserWarning, match="channel 0 is 3.3 in 10 samples"):
+        nl.prepare(STATE, [(signal[:, None], np.zeros((len(signal), 1)))])

@@ -20,7 +20,7 @@ _APART, _ALONE = 2.0, 20.0
 _HELD = 8  # samples in a row
 _LEAST, _KINDS, _SHARE = 64, 16, 0.25  # samples, and of all else kinds and a share of them: codes are no signal
 _SOME = 4096  # of which the middle is told
-_GLANCE, _CLOSE = 256, 1.9  # samples, and times as far as these: what goes no further has nothing that is far
+_GLANCE = 256  # samples
 _FEW = 16  # features, of which nothing is told
 _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
@@ -59,8 +59,9 @@ def _is_near(column: np.ndarray, low: np.generic, high: np.generic) -> bool:
     some = some[np.searchsorted(some, low, "right") : np.searchsorted(some, high, "left")]
     if len(some) < _KINDS:
         return False
-    bottom, middle, top = map(float, some[[0, len(some) // 2, -1]])
-    return max(float(high) - middle, middle - float(low)) < _CLOSE * max(top - middle, middle - bottom)
+    bottom, top = float(some[0]), float(some[-1])
+    # Wherever the middle of all else is, an end that is no further beyond it than this is at the most _APART as far.
+    return max(float(high) - top, bottom - float(low)) <= (_APART - 1) / 2 * (top - bottom)
 
 
 def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
