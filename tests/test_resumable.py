@@ -83,8 +83,7 @@ def test_other_data_are_named_with_their_sizes_and_checksums(tmp_path: Path) -> 
 def test_another_version_of_a_library_is_told(tmp_path: Path) -> None:
     directory = stopped((1, 0), tmp_path)
     began = json.loads((directory / "run.json").read_text())
-    began["versions"]["torch"] = "2.5.0"
-    (directory / "run.json").write_text(json.dumps(began))
+    (directory / "run.json").write_text(json.dumps(began | {"versions": began["versions"] | {"torch": "2.5.0"}}))
     with pytest.raises(ValueError, match='versions.torch was "2.5.0", is '):
         run(tmp_path, resume=directory)
     stopped((1, 0), tmp_path, seed=1)  # another run, of which there is nothing to tell
@@ -97,8 +96,7 @@ def test_another_version_of_a_library_is_told(tmp_path: Path) -> None:
 def test_another_machine_is_told_and_may_go_on(tmp_path: Path) -> None:
     directory = stopped((1, 0), tmp_path)
     began = json.loads((directory / "run.json").read_text())
-    began["machine"]["processor"] = "abacus"
-    (directory / "run.json").write_text(json.dumps(began))
+    (directory / "run.json").write_text(json.dumps(began | {"machine": began["machine"] | {"processor": "abacus"}}))
     with pytest.warns(UserWarning, match='machine.processor was "abacus".*last digits may come out otherwise'):
         run(tmp_path, resume=directory)
 
@@ -163,8 +161,7 @@ def test_a_run_that_another_process_trains_is_not_taken_from_it(tmp_path: Path) 
         from pathlib import Path
         from neurallib.locks import held
         with held(Path({str(directory / LOCK)!r})):
-            sys.stdout.write("held\\n"); sys.stdout.flush()
-            time.sleep(100)
+            sys.stdout.write("held\\n"); sys.stdout.flush(); time.sleep(100)
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"

@@ -162,10 +162,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nl.collate_fn([(X, np.zeros(2)), (X, np.zeros(3))]),
         r"targets have shapes \[\(2,\), \(3,\)\]",
     ),
-    "collate_fn, features differ": (
-        lambda: nl.collate_fn([(X, Y), (np.zeros((9, 2)), Y)]),
-        r"shapes \[\(9, 1\), \(9, 2\)\].*same C",
-    ),
+    "collate_fn, features differ": (lambda: nl.collate_fn([(X, Y), (np.zeros((9, 2)), Y)]), r"\(9, 2\)\].*same C"),
     "collate_fn, no step": (lambda: nl.collate_fn([(X[:0], Y[:0])]), "at least one step"),
     "make_loader(shuffle='no')": (
         lambda: nl.make_loader(nl.prepare(STATE, PAIRS), batch_size=1, shuffle="no"),  # type: ignore[arg-type]

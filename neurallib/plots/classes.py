@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurallib.checks import names_of
-from neurallib.measures.curves import curves_of
 from neurallib.measures.counts import as_thresholds
+from neurallib.measures.curves import curves_of
 from neurallib.names import hinted, listing
 from neurallib.plots.drawing import INK, MUTED, empty_figure, put_on_grid, saved
 from neurallib.signals.arrays import as_array
