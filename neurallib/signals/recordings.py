@@ -207,7 +207,7 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     list of Path
         WFDB records without an ending, and without those that are segments of others; EDF and BDF files that hold
         signals; .npy and .npz; text files that are tables of numbers, where there are none of the others: else a
-        warning names them.
+        warning names those that are too long to tell of recordings, such as whose they are, or of their events.
 
     Raises
     ------
@@ -240,9 +240,9 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     found += [path for path in files if path.suffix.lower() in {".edf", ".bdf"} and edf.holds_signals(path)]
     found += [path for path in files if path.suffix.lower() in {".npy", ".npz"}]
     text = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"} and tables.is_table(path)]
-    if found and text:
-        names = listing([path.name for path in text], 3)
-        warn(f"{names} of {folder} are left out, as tables beside recordings; give their paths where they are some.")
+    if found and (long := [path.name for path in text if tables.is_long(path, len(found))]):
+        way = "as tables beside recordings; give their paths where they are some"
+        warn(f"{listing(long, 3)} of {folder} are left out, {way}.")
     found = found or text
     if not found:
         within = [path.name for path in inside if path.is_dir()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +29,7 @@ TIMES = re.compile(
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*((?:[^()\[\]]|\([^()]*\))*?)\s*[)\]]")
 SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
+_NOTES = 500  # lines; a signal has as many in some seconds
 _LOGGED = (30, 60, 300, 600, 900, 1800, 3600)  # seconds, as between epochs of sleep or values of glucose
 OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
 
@@ -87,6 +89,12 @@ def is_table(path: Path) -> bool:
         return bool(layout(path))
     except (ValueError, OSError):
         return False
+
+
+def is_long(path: Path, n_recordings: int) -> bool:
+    """Whether a table has more lines than such as tell of so many recordings, of labels, people or events."""
+    with open(path, "rb") as file:
+        return sum(1 for _ in itertools.islice(file, n_recordings + _NOTES + 1)) > n_recordings + _NOTES
 
 
 def _signal(table: Table, names: list[str], columns: list[int]) -> np.ndarray:
