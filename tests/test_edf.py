@@ -70,15 +70,19 @@ def test_offsets_come_through_another_rate_as_they_were() -> None:
     np.testing.assert_allclose(resampled(x, Fraction(25, 36)), x[:209], atol=1e-9)
 
 
-def test_a_clock_that_is_a_little_off_keeps_its_events_on_the_signal(tmp_path: Path) -> None:
-    """As brought to the rate of another device: 1 in 25,000 is 9 samples an hour."""
-    peaks = np.array([1_000, 450_000, 898_000])
+@pytest.mark.parametrize("rate, n_steps", [(250.01, 900_000), (249.9989, 900_036)])
+def test_a_clock_that_is_a_little_off_keeps_its_events_on_the_signal(
+    rate: float, n_steps: int, tmp_path: Path
+) -> None:
+    """As brought to the rate of another device: 1 in 25,000 is 9 samples an hour. Of less than a filter makes up for,
+    events go along with the signal."""
+    peaks = np.array([1_000, 450_000, 898_000, 900_035])
     signal = np.zeros((900_036, 1), np.float32)
     signal[peaks] = 1
-    np.savez(tmp_path / "a.npz", signal=signal, sampling_frequency=250.01, sample=peaks, symbol=["N"] * 3)
-    with pytest.warns(UserWarning, match=r"says 250\.01 Hz: it is resampled to sampling_frequency=250"):
+    np.savez(tmp_path / "a.npz", signal=signal, sampling_frequency=rate, sample=peaks, symbol=["N"] * 4)
+    with pytest.warns(UserWarning, match=rf"says {rate:g} Hz: it is resampled to sampling_frequency=250"):
         read = read_recording(tmp_path / "a.npz", sampling_frequency=250)
-    assert len(read["signal"]) == 900_000
+    assert len(read["signal"]) == n_steps
     for sample in read["events"]["sample"]:
         assert np.argmax(read["signal"][sample - 100 : sample + 100]) == 100
 

@@ -105,7 +105,9 @@ def at_one_rate(contents: Contents, rate: float) -> Contents:
     ratios = [ratio_of(rate, own, n) for own, n in zip(contents.rates, contents.lengths, strict=True)]
     lengths = [math.ceil(n * ratio) for n, ratio in zip(contents.lengths, ratios, strict=True)]
     read = partial(_resampled, contents.read, contents.lengths, ratios)
-    return contents._replace(rates=[rate] * len(ratios), lengths=lengths, read=read)
+    moved = float(ratios[0]) * contents.rates[0] / rate  # what a filter leaves over, events go along with
+    events = [(time * moved, symbol, duration * moved) for time, symbol, duration in contents.events]
+    return contents._replace(rates=[rate] * len(ratios), lengths=lengths, read=read, events=events)
 
 
 def _resampled(
