@@ -82,7 +82,7 @@ def test_weights_by_class_are_read_by_their_labels() -> None:
     three = nl.gru_seq2one(n_features=1, hid_dim=2, n_layers=1, num_classes=3)
     task, counts = describe(three), np.ones((2, 3))
     named = task._replace(names=("W", "N", "R"))
-    for given in ({2: 3.0, 0: 1.0, 1: 2.0}, pd.Series([3.0, 1.0, 2.0], index=[2, 0, 1])):
+    for given in ({2: 3.0, 0: 1.0, 1: 2.0}, pd.Series([3.0, 1.0, 2.0], index=[2.0, 0.0, 1.0])):
         assert decided_class_weight(given, task, counts) == decided_class_weight(given, named, counts) == [1, 2, 3]
     assert decided_class_weight(pd.Series([3.0, 1.0, 2.0], index=[*"RWN"]), named, counts) == [1, 2, 3]
     for wrong in ({}, {0: 1.0, 1: 1.0}, {"W": 1.0, "N": 1.0, "R": 1.0}, pd.Series([1.0, 2.0, 3.0], index=[1, 2, 3])):
