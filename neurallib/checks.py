@@ -16,7 +16,7 @@ from neurallib.warn import warn
 
 _INT64 = 2**63 - 1
 _AGES = 1e9  # s, 30 years: no recording is as long
-_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # that systems take
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, that systems take
 LONG = 10.0  # s: of what is about one event, more is hardly meant
 
 
@@ -137,9 +137,9 @@ def as_path(name: str, value: Any, expected: str = "a path") -> Path:
     if "://" in str(value):
         raise ValueError(f"{name}={str(value)!r} is an address; expected a path on this machine.")
     path = Path(value)
-    if len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in path.parts):
-        most = f"a name in a path has at most {_LONGEST_NAME} characters, and all of it {_LONGEST_PATH}"
-        raise ValueError(f"{name}='{str(path)[:60]}...' of {len(str(path))} characters is too long: {most}.")
+    if len(os.fsencode(path)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        most = f"a name in a path has at most {_LONGEST_NAME} bytes, and all of it {_LONGEST_PATH}"
+        raise ValueError(f"{name}='{str(path)[:60]}...' of {len(os.fsencode(path))} bytes is too long: {most}.")
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 

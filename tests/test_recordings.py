@@ -49,7 +49,7 @@ def test_missing_values_are_nan_and_a_cut_line_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, scale", [("time", 1), ("Time (s)", 1), ("timestamp_ms", 1e3), ("seconds_elapsed", 1), ("t [us]", 1e6)]
+    "name, scale", [("time_sec", 1), ("Time (s)", 1), ("timestamp_ms", 1e3), ("seconds_elapsed", 1), ("t [us]", 1e6)]
 )
 def test_time_column_tells_the_rate_and_is_no_channel(tmp_path: Path, name: str, scale: float) -> None:
     times = np.arange(1000) / 250

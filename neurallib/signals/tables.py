@@ -26,11 +26,12 @@ from neurallib.warn import warn
 TIMES = re.compile(
     r".*time ?stamp.*|t|ms|secs?|seconds?|date|utc|(unix ?|elapsed ?|seconds? ?)?(date ?)?(time|elapsed)( ?elapsed)?"
 )
+UNITS = "(ms|us|ns|s|sec|seconds)"  # behind a clock's name
 COUNTS = re.compile(r"|#|n|i|idx|row|line|index|unnamed.*|samples?( ?(#|no|number|index))?", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*((?:[^()\[\]]|\([^()]*\))*?)\s*[)\]]")
 SLOW = 0.5  # Hz: below, a clock that says no unit perhaps counts no seconds
 _NOTES = 500  # lines; a signal has as many in some seconds
-_LOGGED = (30, 60, 300, 600, 900, 1800, 3600)  # seconds, as between epochs of sleep or values of glucose
+_LOGGED = (30, 60, 300, 600, 900, 1800, 3600, 86400)  # seconds, as between epochs of sleep or values of glucose
 OF_DAY = re.compile(r"(\d+:)?\d+:\d+(\.\d+)?")  # hours, minutes and seconds, or the last two
 
 
@@ -127,7 +128,7 @@ def _counts_lines(table: Table, names: list[str], column: int) -> bool:
 def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess: bool) -> tuple[list[int], str | None]:
     """The columns that are clocks, the one that is used first, and the unit of that one where it is known."""
     names = [name for name, _ in heads]
-    plain = [re.sub(r"[_\s-]+", " ", re.sub(r"[_ ](ms|us|ns|s)$", "", name.lower())).strip() for name in names]
+    plain = [re.sub(r"[_\s-]+", " ", re.sub(rf"[_ ]{UNITS}$", "", name.lower())).strip() for name in names]
     known = [i for i, name in enumerate(plain) if table.names and TIMES.fullmatch(name)]
     known.sort(key=lambda i: plain[i] == "date")  # beside a clock of the day it does not move on
     unit = None
@@ -139,7 +140,7 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
         steps = steps_of(table, 0)
         known = [0] if (steps > 0).all() and (steps != 1).any() else []  # a clock; lines go up by 1
     if unit is None and known:
-        said = re.search(r"(?:^|[_ ])(ms|us|ns|s|sec|seconds)$", names[known[0]].lower())
+        said = re.search(rf"(?:^|[_ ]){UNITS}$", names[known[0]].lower())
         unit = heads[known[0]][1] or (said[1] if said else None)
         unit = None if unit and ":" in unit else unit  # "hh:mm:ss" is how its texts are written
     if unit is not None:
