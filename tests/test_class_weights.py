@@ -88,6 +88,8 @@ def test_weights_by_class_are_read_by_their_labels() -> None:
     for wrong in ({}, {0: 1.0, 1: 1.0}, {"W": 1.0, "N": 1.0, "R": 1.0}, pd.Series([1.0, 2.0, 3.0], index=[1, 2, 3])):
         with pytest.raises(TypeError, match="is a mapping; expected one for each of 0, 1, 2, a list of them"):
             decided_class_weight(wrong, task, counts)
+    yes = describe(make_state(GRU))
+    assert decided_class_weight(pd.Series([3.0]), yes, counts) == [3.0]  # the one weight of what is yes
 
 
 @each_classification

@@ -188,7 +188,7 @@ def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> l
         return None
     if task.kind == "regression":
         raise ValueError(f"class_weight={class_weight!r} is for classification; this state does regression.")
-    if hasattr(class_weight, "index") and hasattr(class_weight, "to_dict"):  # of pandas, as of value_counts: by label
+    if hasattr(class_weight, "to_dict") and len(class_weight) > 1:  # of pandas, as of value_counts: by label
         class_weight = class_weight.to_dict()
     if isinstance(class_weight, Mapping):
         numbers = {name: f"{name:g}" for name in class_weight if isinstance(name, (float, np.floating))}  # 0.0

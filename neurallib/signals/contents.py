@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -138,8 +138,17 @@ def _filtered(x: np.ndarray, ratio: Fraction) -> np.ndarray:
     from scipy.signal import resample_poly
 
     both = np.hstack([x, np.ones_like(x)])
-    found, one = resample_poly(both, ratio.numerator, ratio.denominator, axis=0, padtype="edge").T
+    filter_ = _filter(max(ratio.numerator, ratio.denominator)).astype(both.dtype)
+    found, one = resample_poly(both, ratio.numerator, ratio.denominator, axis=0, window=filter_, padtype="edge").T
     return np.asarray(found / one)
+
+
+@lru_cache(maxsize=4)
+def _filter(longest: int) -> np.ndarray:
+    """What `resample_poly` designs itself, anew in each call: of a clock that is a little off it is long."""
+    from scipy.signal import firwin
+
+    return np.asarray(firwin(20 * longest + 1, 1 / longest, window=("kaiser", 5.0)))
 
 
 def lazy_signal(contents: Contents, start: int, stop: int, factors: np.ndarray | None = None) -> LazySignal:

@@ -181,7 +181,7 @@ def _and_what_to_do(run: Run, fit: Fit, told: str) -> str:
             f" by its validation loss, which still fell in the last epoch: it is {told}. Try {epochs}, or a higher "
             f"{rate}; where events are rare it falls for long."
         )
-    if run.patience is not None and best + run.patience <= n_epochs < run.epochs:
+    if run.patience is not None and 0 < best <= n_epochs - run.patience and n_epochs < run.epochs:
         ended = f"which ended the run after {n_epochs} of {run.epochs} epochs"
         epochs = f"a larger patience than {run.patience}, {ended}"
     return (
