@@ -51,6 +51,9 @@ def read_table(
     columns = [i for i in columns if not _counts_lines(table, names, i)] or columns
     asked, _ = picked(channels, [names[i] for i in columns], str(path))
     signal, start_time = _signal(table, names, [columns[k] for k in asked]), None
+    if not table.names and len(signal) < len(columns):
+        expected = "expected a line a sample, a column a channel: hand in its transpose, numpy.loadtxt(...).T"
+        raise ValueError(f"{path} has more columns than lines, {table.n_columns} and {len(signal)}; {expected}.")
     values = np.full((len(signal), len(columns)), np.nan)
     values[:, asked] = signal
     if clocks:
