@@ -66,6 +66,12 @@ def test_interval_target_has_a_class_a_sample_and_unknown_where_nothing_is_annot
     assert binary.dtype == np.float32
 
 
+def test_what_is_to_be_unknown_takes_over_from_all_that_it_lies_over() -> None:
+    night = recording([(0, "N1", 3.0), (20, "Artefact", 5.0), (30, "N2", 3.0), (60, "N2", 3.0), (60, "Artefact", 1.0)])
+    target = nl.interval_target(night, {"N1": 0, "N2": 1, "Artefact": -1})
+    assert target.tolist() == [0] * 20 + [-1] * 50 + [1] * 20 + [-1] * 10
+
+
 def test_label_is_the_class_of_most_of_the_time_or_unknown() -> None:
     window = recording([(0, "W", 3.0), (30, "N2", 6.0)])
     assert nl.label_target(window, ["W", "N2"]) == 1 and nl.label_target(window, ["W", "N2"]).shape == ()

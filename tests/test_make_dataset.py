@@ -244,6 +244,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"recordings": {"a/b": FOUR[0]}}, ValueError, "recordings has the name 'a/b'"),
         ({"target": "beats"}, ValueError, "'a' has no channel 'beats'; there are 1: MLII"),
         ({"target": ["MLII"]}, ValueError, "'MLII'. is all that 'a' has; .* lambda recording: recording.'signal'"),
+        ({"target": "MLII", "channels": [0]}, ValueError, "target='MLII', but channels has 'MLII' as well; expected"),
         ({"target": 1}, TypeError, "target is a int"),
         ({"target": {"a": 1}}, ValueError, "target has nothing for"),
         ({"target": lambda recording: "N"}, ValueError, "expected numbers"),

@@ -149,11 +149,11 @@ def test_time_that_goes_back_is_refused_and_the_clock_can_be_named(tmp_path: Pat
     assert read["sampling_frequency"] == 250 and read["channels"] == ["a", "b"]
 
 
-def test_runs_of_a_label_column_are_events(tmp_path: Path) -> None:
-    (tmp_path / "emg.txt").write_text("".join(f"{2 * i},{-i},{'rest' if i < 60 else 'fist'}\n" for i in range(100)))
+@pytest.mark.parametrize("rest, fist, two", [("rest", "fist", ["rest", "fist"]), ("0.00", "1.0e+00", ["0", "1"])])
+def test_runs_of_a_label_column_are_events(tmp_path: Path, rest: str, fist: str, two: list[str]) -> None:
+    (tmp_path / "emg.txt").write_text("".join(f"{2 * i},{-i},{rest if i < 60 else fist}\n" for i in range(100)))
     read = read_recording(tmp_path / "emg.txt", sampling_frequency=200, labels=2)
-    assert read["channels"] == ["0", "1"] and read["events"]["symbol"] == ["rest", "fist"]
-    assert read["events"]["sample"].tolist() == [0, 60]
+    assert read["channels"] == ["0", "1"] and read["events"]["symbol"] == two and [*read["events"]["sample"]] == [0, 60]
     assert read["events"]["duration"].tolist() == pytest.approx([0.3, 0.2])
 
 

@@ -189,3 +189,13 @@ def test_an_archive_has_events_in_samples_and_one_rate(tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", **said, sampling_frequency=rate)
         with pytest.raises(ValueError, match=f"a.npz says {told} sampling frequencies .*; expected one, in Hz"):
             nl.read_recording(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("text, told", [
+    ("1,2,3,4\n5,6,7,8\n", "has more columns than lines, 4 and 2; expected a line a sample, .* its transpose"),
+    ("5,6,7,8\n", "has more columns than lines, 4 and 1"),
+    ('{"ecg": [1.5, 2.5, 3.5], "fs": 250}', "is no table of numbers"), ("[1.5, 2.5, 3.5]", "is no table of numbers"),
+])  # fmt: skip
+def test_a_channel_a_line_and_json_are_no_table_of_a_line_a_sample(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"a.csv {told}"):
+        nl.read_recording(written(tmp_path / "a.csv", text, []), sampling_frequency=250)

@@ -88,10 +88,12 @@ def test_channels_whose_unit_is_not_asked_for_keep_theirs(tmp_path: Path, monkey
         np.testing.assert_allclose(found["signal"][0], [1, 0.002])
 
 
-def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal() -> None:
+@pytest.mark.parametrize("x_scales", [
+    {"normalization": "zscore"}, {"normalization": "dataset", "x_shift": [0.2], "x_scale": [0.3]},
+])  # fmt: skip
+def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal(x_scales: dict[str, Any]) -> None:
     state = nl.gru_seq2seq(n_features=1, hid_dim=3, n_layers=1, task="regression")
-    scales: dict[str, Any] = {"normalization": "zscore", "target_normalization": "dataset"}
-    scales |= {"y_shift": [60.0], "y_scale": [9.0]}
+    scales = x_scales | {"target_normalization": "dataset", "y_shift": [60.0], "y_scale": [9.0]}
     scales["sampling_frequency"] = 100.0
     state = {**state, "preprocessing": state["preprocessing"] | scales}  # type: ignore[typeddict-item]
     with pytest.warns(UserWarning, match="targets on a scale of their own, as of rates or pressures"):

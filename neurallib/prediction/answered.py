@@ -19,12 +19,13 @@ from neurallib.signals.intervals import find_intervals
 from neurallib.signals.outputs import as_values
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
-from neurallib.state import State, changed
+from neurallib.state import Preprocessing, State, changed
 from neurallib.tasks import EVENTS_OF_ONE, Task, describe
 from neurallib.warn import warn
 
 ANSWERED = ("events", "classes", "intervals", "denoising")
 TASKS = {"binary": ANSWERED[:3], "multiclass": ANSWERED[1:3], "regression": ANSWERED[3:]}
+_FAR = 3.0  # times as far as both spread: of a pressure from its pulse wave, not of a signal from what disturbs it
 
 
 def tasks_of(state: State, known: Task) -> tuple[str, ...]:
@@ -39,12 +40,22 @@ def tasks_of(state: State, known: Task) -> tuple[str, ...]:
         gives = f"{known.n_outputs} a {'signal' if known.seq2one else 'step'} of {known.n_features} features"
         expected = "expected as many a step: evaluate and value_scores measure it"
         raise ValueError(f"this state's outputs, {gives}, are no denoised signal; {expected}.")
-    if (scales := state["preprocessing"])["target_normalization"] == "dataset" != scales["normalization"]:
+    if _on_a_scale_of_their_own(state["preprocessing"]):
         warn(
             "this state learnt targets on a scale of their own, as of rates or pressures; they are scored as a "
             "denoised signal is, against the signal without noise. evaluate and value_scores measure other values."
         )
     return TASKS[known.kind][known.kind == "binary" and known.seq2one :]
+
+
+def _on_a_scale_of_their_own(scales: Preprocessing) -> bool:
+    """Whether targets were scaled by all of them and their signals each by itself, or by levels far from theirs."""
+    if scales["target_normalization"] != "dataset" or scales["normalization"] != "dataset":
+        return scales["target_normalization"] == "dataset"
+    level, size = np.array(scales["y_shift"]), np.array(scales["y_scale"])
+    n = len(level)  # of signals what stands before the filtered ones beside them
+    away = np.abs(level - np.array(scales["x_shift"])[:n])
+    return bool((away > _FAR * (size + np.array(scales["x_scale"])[:n])).any())
 
 
 def answer_of_state(

@@ -47,16 +47,18 @@ def channels_of(
     if not isinstance(asked, (list, tuple)) or not asked or not all(isinstance(each, (str, tuple)) for each in asked):
         return None, reading
     channels, units = reading["channels"], reading["units"]
+    way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
     if channels is None:
         first = first_of(sources, {**reading, "units": None}, rate)
         taken, _ = picked(list(asked), first.channels, repr(first.name))
         channels = [name for column, name in enumerate(first.channels) if column not in taken]
         if not channels:
-            way = "expected others beside it, or for the signal itself lambda recording: recording['signal']"
             raise ValueError(f"target={target!r} is all that {first.name!r} has; {way}.")
     channels = [channels] if isinstance(channels, (str, int)) else list(channels)
     first = first_of(sources, {**reading, "channels": [*channels, *asked], "units": None}, rate)
     own = list(zip(first.channels, first.units, strict=True))[len(channels) :]
+    if both := [name for name, _ in own if name in first.channels[: len(channels)]]:
+        raise ValueError(f"target={target!r}, but channels has {listing(map(repr, both))} as well; {way}.")
     if units is not None:
         units = [*([units] * len(channels) if isinstance(units, str) else units), *(unit for _, unit in own)]
     outputs = [f"{name} ({unit})" if unit else name for name, unit in own]

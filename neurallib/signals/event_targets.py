@@ -123,7 +123,8 @@ def interval_target(
     Parameters
     ----------
     recording : Recording
-        Its events that last; a later one takes over from one before. Of labels that may hold together a target each:
+        Its events that last; a later one takes over from one before, and one that is to be unknown, such as an artefact
+        over several stages, from all. Of labels that may hold together a target each:
         np.stack([nl.interval_target(recording, [each], background=0, binary=True) for each in labels], axis=1).
     classes : list of str, or mapping from str to int
         The symbols in order of their classes, or the class of each symbol; -1 for one that is to be unknown.
@@ -247,7 +248,7 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
     if marked and not any(duration > 0 for *_, duration in marked):
         said = f"the {len(marked)} events of {name_of(recording)} that are of classes have no duration"
         raise ValueError(f"{said}; expected how long each lasts, in seconds, in recording['events']['duration'].")
-    for start, symbol, duration in marked:
+    for start, symbol, duration in sorted(marked, key=lambda event: class_of[event[1]] == -1):
         if duration > 0:
             target[start : max(start, round(start + duration * rate))] = class_of[symbol]
     tell_if_none(recording, class_of, "classes")

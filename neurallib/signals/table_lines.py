@@ -19,6 +19,7 @@ EPOCH = 1e8  # seconds; a clock that shows more counts from 1970
 CLOCKS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _ELSE = "A package for its format may read it: {'signal': [T, C], 'sampling_frequency': Hz} is a recording as well."
+_JSON = re.compile(r"""(\{\s*"|\[\s*[-\d\[{]).*[]}]""")  # all of it on one line, whose pieces are numbers
 
 
 class Table(NamedTuple):
@@ -43,6 +44,7 @@ def layout(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text, nor any other recording that is known: {error}. {_ELSE}") from error
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
+    lines = [] if lines and _JSON.fullmatch(lines[0][1]) else lines
     for separator in (";", "\t", ",", "|", None):
         rows = [_pieces(line, separator) for _, line in lines]
         width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0

@@ -18,7 +18,7 @@ from neurallib.reading import told_by
 from neurallib.signals.contents import Contents, at_one_rate, picked
 from neurallib.signals.numpy_files import of_array
 from neurallib.signals.table_lines import (
-    CLOCKS, EPOCH, MISSING, Table, is_text, layout, numbers_of, steps_of, texts_of,
+    CLOCKS, EPOCH, MISSING, Table, is_number, is_text, layout, numbers_of, steps_of, texts_of,
 )  # fmt: skip
 from neurallib.signals.uneven import of_packets, on_a_grid
 from neurallib.warn import warn
@@ -54,6 +54,9 @@ def read_table(
     columns = [i for i in columns if not _counts_lines(table, names, i)] or columns
     asked, _ = picked(channels, [names[i] for i in columns], str(path))
     signal, start_time = _signal(table, names, [columns[k] for k in asked]), None
+    if not table.names and len(signal) < len(columns):
+        expected = "expected a line a sample, a column a channel: hand in its transpose, numpy.loadtxt(...).T"
+        raise ValueError(f"{path} has more columns than lines, {table.n_columns} and {len(signal)}; {expected}.")
     values = np.full((len(signal), len(columns)), np.nan)
     values[:, asked] = signal
     if clocks:
@@ -213,8 +216,16 @@ def _yes(word: str) -> bool | None:
         return None
 
 
+def _whole(text: str) -> str:
+    """"1" of "1.000e+00" and "1,0", as tables write classes among other numbers."""
+    value = float(text.replace(",", ".")) if re.search("[.,]", text) and is_number(text, None) else np.nan
+    return f"{value:.0f}" if value.is_integer() else text
+
+
 def _label_runs(labels: list[str], times: np.ndarray, period: float) -> list[tuple[float, str, float]]:
     """Each run of one label as an event: when it begins, the label, how long it lasts."""
+    said = {text: _whole(text) for text in set(labels)}
+    labels = [said[text] for text in labels]
     begins = [i for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
     ends = [float(times[i]) for i in begins[1:]] + [float(times[-1]) + period]
     return [
