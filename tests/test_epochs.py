@@ -95,6 +95,8 @@ def test_best_is_chosen_by_the_validation_loss(architecture: str) -> None:
     trained = nl.train(state, train, val, epochs=3, batch_size=4, save=True, **AS_IT_COMES, **QUIET)
     info = trained["training_info"]
     assert info["train_losses"] == sorted(info["train_losses"], reverse=True)
+    if not architecture.endswith("ED"):  # which are taught in training, and generate in `evaluate`
+        assert nl.evaluate(trained, train)["loss"] == pytest.approx(info["train_losses"][1], rel=1e-5)  # of the second
     assert info["val_losses"] == sorted(info["val_losses"]) and info["validation_loss"] == info["val_losses"][0]
     best = torch.load(Path(info["checkpoints_directory"]) / "best.ckpt", weights_only=True)
     assert info["best_epoch"] == best["epoch"] + 1 == 1  # Lightning counts from 0
