@@ -46,6 +46,7 @@ def test_bucketing_puts_similar_lengths_together_where_it_is_asked_for(bucketing
     _, watch = watched(state, marked(state, lengths), marked(state, [6]), bucketing=bucketing, batch_size=6)
     mixed = [step for steps in watch.epochs for step in steps if max(step.lengths) > 4 * min(step.lengths)]
     assert bool(mixed) != bucketing
+    assert any(max(one.lengths) > max(other.lengths) for one, other in watch.epochs)  # in any order
     assert all(len(step.signals) == 6 for steps in watch.epochs for step in steps)
 
 

@@ -83,6 +83,10 @@ def test_training_on_in_memory_keeps_them_too() -> None:
     again = nl.train(source, data(source), data(source, 3), epochs=1, batch_size=4, **QUIET)
     assert again["preprocessing"] == source["preprocessing"]
     assert again["training_info"]["training_history"] == source["training_info"]
+    state = make_state(GRU)
+    state["preprocessing"]["sampling_frequency"] = 250.0
+    with pytest.warns(UserWarning, match="changes from 250 to 100 Hz.$"):  # nothing was learnt
+        nl.train(state, data(state), data(state), epochs=1, batch_size=4, sampling_frequency=100, dry_run=True, **QUIET)
 
 
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")
