@@ -92,9 +92,11 @@ def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_valida
     with pytest.warns(UserWarning, match="val_data has one and the same answer throughout") as caught:
         nl.train(state, various, various[:1], **options)
     assert len(caught) == 1
-    for rate, loss in ((71.5, r"0\.[12]"), (74.5, r"[1-9]")):  # also where they are far from what was learnt
-        alike = [(x, np.array([rate + 0.1 * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
-        told = rf"answers differ too little .* variance is 0\.001 of .*, {loss}"
+    # Also where they are far from what was learnt, or all but as well told as it.
+    cases = (71.5, 0.1, 0.001, r"0\.[12]"), (74.5, 0.1, 0.001, "[1-9]"), (71, 1.1, 0.12, "0")
+    for rate, apart, variance, loss in cases:
+        alike = [(x, np.array([rate + apart * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
+        told = rf"answers differ too little .* variance is {variance} of .*, {loss}"
         with pytest.warns(UserWarning, match=told) as caught:
             nl.train(state, various, alike, **options)
         assert len(caught) == 1
