@@ -294,6 +294,7 @@ def test_augmentation_leaves_the_global_random_state_as_it_is() -> None:
 
 
 def test_a_target_that_is_the_signal_is_stretched_as_the_signal() -> None:
-    x = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
-    stretched, target = nl.augment_stretch((0.7, 0.7))(x, x.copy(), np.random.default_rng(1))
-    np.testing.assert_array_equal(stretched, target)
+    x, stretch = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32), nl.augment_stretch((0.7, 0.7))
+    np.testing.assert_array_equal(*stretch(x, x.copy(), np.random.default_rng(1)))
+    counts = np.repeat([4.0, 9.0], 25)[:, None]  # whole numbers stay such
+    assert {*stretch(x, counts, np.random.default_rng(1))[1].flat} == {4.0, 9.0}

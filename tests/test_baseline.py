@@ -56,14 +56,21 @@ def test_a_model_that_is_no_better_is_told_and_one_that_is_is_not(recwarn: pytes
     nothing = [(x, rng.permutation(y)) for x, y in pairs]
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=0.05)
     nl.train(state, pairs, pairs, epochs=10, batch_size=2, class_weight=[4.0], **QUIET)
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1e-6)
+    other = lambda logits, y, lengths: 9 + logits.mean()
+    for options in ({"limit_val_batches": 1}, {"monitor": "accuracy"}, {"loss": other}):  # not to be set beside it
+        nl.train(state, nothing, nothing, epochs=1, batch_size=4, schedule=None, **options, **QUIET)
     assert not [w for w in recwarn if "no better than a constant" in str(w.message)]
     constant = r"always giving the same answer has 1\.\d+\. Try another learning_rate than 1e-06, more epochs than 1"
-    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1e-6)
     with pytest.warns(UserWarning, match=f"no better than a constant: its validation loss is .*, {constant}"):
-        nl.train(state, nothing, nothing, epochs=1, batch_size=8, class_weight=[4.0], schedule=None, **QUIET)
+        nl.train(state, nothing, nothing, epochs=9, batch_size=8, class_weight=[4.0], schedule=None, max_steps=1,
+                 patience=5, **QUIET)  # fmt: skip
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, learning_rate=1.0)  # whose first epoch is the best
     with pytest.warns(UserWarning, match="a larger patience than 1, which ended the run after [2-8] of 9 epochs"):
-        nl.train(state, nothing, nothing, epochs=9, batch_size=8, patience=1, schedule=None, **QUIET)
+        ended = nl.train(state, nothing, nothing, epochs=9, batch_size=8, patience=1, schedule=None, **QUIET)
+    n = ended["training_info"]["epochs"]
+    with pytest.warns(UserWarning, match=f"more epochs than {n}, another normalization"):  # patience cut nothing off
+        nl.train(state, nothing, nothing, epochs=n, batch_size=8, patience=1, schedule=None, **QUIET)
 
 
 def test_a_loss_that_still_falls_is_told_otherwise_than_one_that_does_not() -> None:
@@ -85,9 +92,11 @@ def test_targets_that_are_all_the_same_or_unknown_are_told_and_so_is_what_valida
     with pytest.warns(UserWarning, match="val_data has one and the same answer throughout") as caught:
         nl.train(state, various, various[:1], **options)
     assert len(caught) == 1
-    for rate, loss in ((71.5, r"0\.[12]"), (74.5, r"[1-9]")):  # also where they are far from what was learnt
-        alike = [(x, np.array([rate + 0.1 * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
-        told = rf"answers differ too little .* variance is 0\.001 of .*, {loss}"
+    # Also where they are far from what was learnt, or all but as well told as it.
+    cases = (71.5, 0.1, 0.001, r"0\.[12]"), (74.5, 0.1, 0.001, "[1-9]"), (71, 1.1, 0.12, "0")
+    for rate, apart, variance, loss in cases:
+        alike = [(x, np.array([rate + apart * i, 1.5])) for i, (x, _) in enumerate(various[:2])]
+        told = rf"answers differ too little .* variance is {variance} of .*, {loss}"
         with pytest.warns(UserWarning, match=told) as caught:
             nl.train(state, various, alike, **options)
         assert len(caught) == 1

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from neurallib.checks import (
+    as_folder,
     as_list,
     as_path,
     as_seed,
@@ -86,7 +87,7 @@ def test_an_interval_is_two_numbers_the_lower_first_or_twice_the_same() -> None:
             interval("i", wrong, 0)
 
 
-def test_texts_and_paths_say_something_and_are_plain() -> None:
+def test_texts_and_paths_say_something_and_are_plain(tmp_path: Path) -> None:
     assert type(text("t", np.str_("a"))) is str and text("t", " a ") == " a "
     for check in (text, as_path):
         for empty in ("", " \t"):
@@ -100,6 +101,9 @@ def test_texts_and_paths_say_something_and_are_plain() -> None:
         as_path("p", "a\0b")
     with pytest.raises(ValueError, match="is an address; expected a path on this machine"):
         as_path("p", "https://example.org/x")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(ValueError, match="link' is no folder, nor a link to one; expected a folder, there or not"):
+        as_folder("p", tmp_path / "link")
 
 
 def test_one_setting_is_for_all_layers_and_a_list_has_one_for_each() -> None:

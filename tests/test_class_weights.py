@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,11 +86,16 @@ def test_weights_by_class_are_read_by_their_labels() -> None:
     for given in ({2: 3.0, 0: 1.0, 1: 2.0}, pd.Series([3.0, 1.0, 2.0], index=[2.0, 0.0, 1.0])):
         assert decided_class_weight(given, task, counts) == decided_class_weight(given, named, counts) == [1, 2, 3]
     assert decided_class_weight(pd.Series([3.0, 1.0, 2.0], index=[*"RWN"]), named, counts) == [1, 2, 3]
-    for wrong in ({}, {0: 1.0, 1: 1.0}, {"W": 1.0, "N": 1.0, "R": 1.0}, pd.Series([1.0, 2.0, 3.0], index=[1, 2, 3])):
+    assert decided_class_weight({0: 3, 1: 2, 2: 1}, task._replace(names=("2", "1", "0")), counts) == [1, 2, 3]
+    others: list[Any] = [{}, dict.fromkeys(range(2), 1.0), dict.fromkeys(range(4), 1.0), dict.fromkeys("WNR", 1.0)]
+    for wrong in (*others, pd.Series([1.0, 2.0, 3.0], index=[1, 2, 3])):
         with pytest.raises(TypeError, match="is a mapping; expected one for each of 0, 1, 2, a list of them"):
             decided_class_weight(wrong, task, counts)
     yes = describe(make_state(GRU))
     assert decided_class_weight(pd.Series([3.0]), yes, counts) == [3.0]  # the one weight of what is yes
+    for binary in ({0: 1.0, 1: 3.0}, {0: 1.0}):  # as of two classes: which of them is yes, nothing tells
+        with pytest.raises(TypeError, match="is a mapping; expected the one weight of what is yes"):
+            decided_class_weight(binary, task._replace(kind="binary", n_outputs=1), counts)
 
 
 @each_classification

@@ -44,7 +44,7 @@ def test_a_loss_that_is_nan_stops_training_and_keeps_the_best_weights_before(opt
     assert broken.steps == 2 * 3 + 2  # not one step more
     assert same_weights(trained, run(state, 2, **options))
     info = trained["training_info"]
-    assert len(info["val_losses"]) == 2 and not info["interrupted"]
+    assert len(info["val_losses"]) == 2 and not info["interrupted"] and info["status"] == "diverged"
     step = 8 if not options else 5
     message = next(str(one.message) for one in told if "diverged" in str(one.message))
     assert f"the loss of step {step} (epoch 3) is nan, its gradient norm nan" in message

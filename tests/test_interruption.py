@@ -46,7 +46,7 @@ def run_interrupted(script: str, results: Path) -> subprocess.CompletedProcess:
 def test_ctrl_c_keeps_and_saves_the_best_weights_so_far(tmp_path: Path) -> None:
     run = run_interrupted(INTERRUPTED, tmp_path)
     assert run.stdout == "True 3 3 True True", run.stderr
-    assert "the best weights so far (epoch 3) are kept" in run.stderr
+    assert "interrupted in epoch 4: the best weights so far (epoch 3) are kept" in run.stderr
 
 
 def test_ctrl_c_before_there_are_weights_to_keep_is_ctrl_c(tmp_path: Path) -> None:

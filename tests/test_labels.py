@@ -96,6 +96,17 @@ def test_signals_without_a_label_change_no_measure_and_no_training_ends_in_nan(c
     assert np.isfinite(trained["training_info"]["val_losses"] + trained["training_info"]["train_losses"]).all()
 
 
+def test_a_step_in_parts_without_a_known_label_and_an_epoch_of_such_end_in_no_nan() -> None:
+    state = make_state(SEQ2SEQ)
+    pairs = make_pairs(state, [5])
+    silent = [(x, unknown(y)) for x, y in make_pairs(state, [6] * 5)]
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 1, "accumulate_grad_batches": 2, **QUIET}
+    for part in ({}, {"limit_train_batches": 2}):  # also where all of an epoch is such
+        trained = nl.train(state, pairs + silent, pairs, **options, **part)
+        assert all(bool(weight.isfinite().all()) for weight in trained["weights"].values())
+    assert np.isnan(trained["training_info"]["train_losses"]).all()
+
+
 @each_case
 def test_data_without_any_known_label_are_refused_by_name(case: Case) -> None:
     state = make_state(case)

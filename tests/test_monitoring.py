@@ -126,6 +126,7 @@ def test_weights_checkpoints_and_patience_follow_what_is_monitored(
     info = state["training_info"]
     assert (info["best_epoch"], info["epochs"]) == (best, epochs)
     assert info["monitor"] == {"name": "own", "mode": way, "value": values[best - 1]}
+    assert info["val_metrics"]["own"] == [None if math.isnan(value) else value for value in values[:epochs]]
     assert info["validation_loss"] == info["val_losses"][best - 1] == pytest.approx(
         nl.evaluate(state, data(state, 3))["loss"], rel=1e-5
     )
@@ -220,6 +221,7 @@ def number(logits: Any, y: Any, lengths: Any) -> float:
         ({"metrics": [number]}, TypeError, "metrics is a list; expected functions"),
         ({"metrics": {"own": 3}}, TypeError, r"metrics\['own'\] is a int; expected functions"),
         ({"metrics": {"f1": number}}, ValueError, r"metrics\['f1'\] has the name of a measure that there is"),
+        ({"metrics": {"own": lambda outputs: 0}}, TypeError, r"metric 'own', given numpy arrays of shapes \(21, 1\)"),
         ({"metrics": {"own": lambda outputs, y: "good"}}, TypeError, "the metric 'own' gave a str; expected a number"),
         ({"monitor": "aroc"}, ValueError, r"monitor='aroc'; there is loss, accuracy, .* Did you mean 'auroc'\?"),
         ({"monitor": "baseline_accuracy"}, ValueError, "monitor='baseline_accuracy'; there is loss"),
@@ -289,12 +291,10 @@ def test_folders_take_the_same_options(tmp_path: Path) -> None:
         assert info["val_metrics"]["own"] == [49, 49] and info["loss"].endswith("loss")
 
 
-@pytest.mark.filterwarnings("ignore:max_time ended training at")
 def test_epochs_are_the_bound_of_steps_and_minutes() -> None:
-    infos = [
-        trained(epochs=epochs, schedule=None, **{"max_time": time})["training_info"]
-        for epochs, time in ((10**5, timedelta(seconds=1)), (2, {"hours": 1}))
-    ]
-    assert 0 < infos[0]["epochs"] < 10**5 and infos[0]["trainer_options"] == {"max_time": "0:00:01"}
-    assert infos[1]["epochs"] == 2
-    assert [trained(epochs=3, max_steps=steps)["training_info"]["epochs"] for steps in (4, 100)] == [2, 3]
+    with pytest.warns(UserWarning, match="max_time ended training at [0-9]* of 100000 epochs.$"):  # nothing to resume
+        long = trained(epochs=10**5, schedule=None, max_time=timedelta(seconds=1))["training_info"]
+    short = trained(epochs=2, schedule=None, max_time={"hours": 1})["training_info"]
+    assert 0 < long["epochs"] < 10**5 and long["trainer_options"] == {"max_time": "0:00:01"} and short["epochs"] == 2
+    infos = [trained(epochs=3, max_steps=steps, patience=3)["training_info"] for steps in (1, 4, 100)]
+    assert [info["epochs"] for info in infos] == [1, 2, 3]

@@ -83,6 +83,10 @@ def test_training_on_in_memory_keeps_them_too() -> None:
     again = nl.train(source, data(source), data(source, 3), epochs=1, batch_size=4, **QUIET)
     assert again["preprocessing"] == source["preprocessing"]
     assert again["training_info"]["training_history"] == source["training_info"]
+    state = make_state(GRU)
+    state["preprocessing"]["sampling_frequency"] = 250.0
+    with pytest.warns(UserWarning, match="changes from 250 to 100 Hz.$"):  # nothing was learnt
+        nl.train(state, data(state), data(state), epochs=1, batch_size=4, sampling_frequency=100, dry_run=True, **QUIET)
 
 
 @pytest.mark.filterwarnings("ignore:retraining never beat its source")
@@ -114,9 +118,13 @@ def test_retraining_that_beats_its_source_keeps_what_it_learnt(tmp_path: Path) -
     assert not same_weights(again, source) and again["training_info"]["best_epoch"] == 1
 
 
-def test_a_first_training_is_measured_against_nothing() -> None:
+def test_a_first_training_is_measured_against_nothing_and_so_is_one_that_validates_on_a_part() -> None:
     state = make_state(GRU, learning_rate=1e3)
-    assert not same_weights(nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET), state)
+    first = nl.train(state, data(state), data(state, 3), epochs=1, batch_size=4, **QUIET)
+    assert not same_weights(first, state)
+    hard = [(x, y + 100 * (i == 0)) for i, (x, y) in enumerate(data(state, 3))]  # of which epochs see the first
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 1, "limit_val_batches": 1, **QUIET}
+    assert nl.train(first, data(state), hard, **options)["training_info"]["best_epoch"] == 1
 
 
 def test_what_a_given_state_says_is_taken_where_its_source_says_nothing(tmp_path: Path) -> None:

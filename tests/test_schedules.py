@@ -47,6 +47,7 @@ def cosine(n_steps: int, rate: float = 0.01) -> list[float]:
         ({"epochs": 10, "limit_train_batches": 2}, 20),
         ({"epochs": 1, "batch_size": 8}, 1),
         ({"epochs": 5, "callbacks": [GradientAccumulationScheduler({0: 1, 2: 3})]}, 14),
+        ({"epochs": 5, "callbacks": [GradientAccumulationScheduler({0: 1, 2: 3})], "max_steps": 9}, 9),
     ],
     ids=names_in,
 )
@@ -186,11 +187,13 @@ def test_a_function_that_takes_layer_learning_rates_gets_them() -> None:
     seen = []
 
     def own(network: torch.nn.Module, hparams: dict, layer_learning_rates: Any = None) -> torch.optim.Optimizer:
-        seen.append(layer_learning_rates)
+        seen.append(dict(layer_learning_rates))
+        layer_learning_rates.clear()  # which are its own
         return torch.optim.Adam(network.parameters(), lr=hparams["learning_rate"])
 
-    rates_of(optimizer=own, layer_learning_rates={"fc_out": 0.5})
-    assert seen == [{"fc_out": 0.5}] * 2  # once to see what it gives, once to train
+    rates = {"fc_out": 0.5}
+    rates_of(optimizer=own, layer_learning_rates=rates)
+    assert seen == [rates] * 2 == [{"fc_out": 0.5}] * 2  # once to see what it gives, once to train
 
 
 STATE = make_state(GRU)

@@ -84,4 +84,5 @@ def test_a_recording_of_which_a_part_is_annotated_is_told_where_beats_are_learnt
     with warnings.catch_warnings():  # where nothing is found, as of a heart that stops, or nothing is scored
         warnings.simplefilter("error")
         nl.evaluate_recordings(lambda _: beats[:80], [part])
-        assert nl.evaluate_recordings(lambda _: beats, [part], skip={"a": [(80, 200)]})["gross"]["f1"] == 1
+        nl.evaluate_recordings(lambda _: beats, [part], names=["N"])  # others may be rare
+        assert nl.evaluate_recordings(lambda _: beats[::-1], [part], skip={"a": [(80, 200)]})["gross"]["f1"] == 1

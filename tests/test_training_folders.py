@@ -52,7 +52,7 @@ def windows(lengths: list[int], size: int, stride: int) -> list[tuple[int, int]]
 @pytest.mark.parametrize("options", [{"all_samples": True}, {}], ids=str)
 def test_all_files_are_seen_whole(folders: tuple[Path, Path], options: dict[str, Any]) -> None:
     for info, watch in runs(folders, **options):
-        assert (info["n_train_signals"], info["n_val_signals"]) == (4, 3)
+        assert (info["n_train_signals"], info["n_val_signals"], info["train_steps"]) == (4, 3, 12)  # half are longer
         seen = [pair for step in watch.epochs[0] for pair in zip(step.signals, step.lengths, strict=True)]
         assert sorted(seen) == [(100, 20), (200, 9), (300, 14), (400, 6)]
 

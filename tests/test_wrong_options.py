@@ -53,6 +53,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a data set in a file": (lambda: made(directory=f"{__file__}/a/b"), "^directory='.*/a/b' is in '.*py', which is a"),
     "a state in a file": (lambda: nl.save_checkpoint(STATE, f"{__file__}/a"), "^directory='.*/a' is in '.*', which is"),
     "a name too long": (lambda: nl.save_checkpoint(STATE, "ä" * 128), "^directory='äää.* of 256 bytes is too long"),
+    "a path too long": (lambda: nl.save_checkpoint(STATE, "a/" * 2100), "^directory='a/a.* of 4199 bytes is too long"),
     "a card in a file": (lambda: nl.save_model_card(STATE, __file__), "cannot be written: .*py is no folder"),
     "results in a file": (lambda: nl.find_unfinished(__file__), "^results_directory='.*' is a file; expected a folder"),
     "a copy of the hub's in a file": (lambda: nl.load_from_hub("a/b", local_dir=__file__), "^local_dir='.*' is a file"),
