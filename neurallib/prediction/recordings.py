@@ -95,7 +95,8 @@ def evaluate_recordings(
         events and intervals the symbols of those that count, all as one kind, by default beats, and of intervals the
         output of a binary state.
     interval_options : mapping, optional
-        "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`.
+        "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`. Where a state's answers flicker, by
+        "iou" above all, a function that gives `find_intervals` with `smoothing` or `min_duration` does better.
     n_bootstrap : int
         How often people are drawn again for the 95 % intervals.
     seed : int
