@@ -191,8 +191,10 @@ def decided_class_weight(class_weight: Any, task: Task, counts: np.ndarray) -> l
     if hasattr(class_weight, "to_dict") and len(class_weight) > 1:  # of pandas, as of value_counts: by label
         class_weight = class_weight.to_dict()
     if isinstance(class_weight, Mapping):
-        numbers = {name: f"{name:g}" for name in class_weight if isinstance(name, (float, np.floating))}  # 0.0
-        weights = {numbers.get(name, str(name)): weight for name, weight in class_weight.items()}
+        weights = {
+            f"{name:g}" if isinstance(name, (float, np.floating)) else str(name): weight  # "0" of 0.0
+            for name, weight in class_weight.items()
+        }
         by_number = [str(i) for i in range(task.n_outputs)] if task.kind != "binary" else []
         order = next((names for names in (task.names, by_number) if names and weights.keys() == set(names)), None)
         if order is None:

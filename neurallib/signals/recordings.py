@@ -239,10 +239,11 @@ def list_recordings(directory: str | os.PathLike[str]) -> list[Path]:
     found = [path.with_suffix("") for path in headers if path.stem not in parts]
     found += [path for path in files if path.suffix.lower() in {".edf", ".bdf"} and edf.holds_signals(path)]
     found += [path for path in files if path.suffix.lower() in {".npy", ".npz"}]
-    text = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"} and tables.is_table(path)]
-    if found and (long := [path.name for path in text if tables.is_long(path, len(found))]):
+    text = [path for path in files if path.suffix.lower() in {".csv", ".tsv", ".txt"}]
+    text = [path for path in text if tables.is_table(path, len(found))]
+    if found and text:
         way = "as tables beside recordings; give their paths where they are some"
-        warn(f"{listing(long, 3)} of {folder} are left out, {way}.")
+        warn(f"{listing([path.name for path in text], 3)} of {folder} are left out, {way}.")
     found = found or text
     if not found:
         within = [path.name for path in inside if path.is_dir()]
