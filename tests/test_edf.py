@@ -50,17 +50,24 @@ def test_channels_come_in_their_physical_units_at_their_own_rate(tmp_path: Path,
         read_recording(path)
 
 
-def test_triggers_of_a_bdf_file_are_in_its_status_as_its_notes_say(tmp_path: Path) -> None:
-    status = np.full(2000, 9 << 20) - (1 << 24)  # bits 20 and 23: what the amplifier says of itself
+@pytest.mark.parametrize("n_records", [20, 600])
+def test_the_status_of_a_bdf_file_is_no_signal_and_its_triggers_are_events(tmp_path: Path, n_records: int) -> None:
+    n = 100 * n_records
+    status = np.full(n, 9 << 20) - (1 << 24)  # bits 20 and 23: what the amplifier says of itself
     status[200:210] += 5
+    status[210:350] += 65281
+    status[-50:] += 7
     whole = (-(1 << 23), (1 << 23) - 1)
     ranges = {"physical_range": whole, "digital_range": whole}
-    signals = [edfio.BdfSignal(ECG, 100, label="A1"), edfio.BdfSignal(status, 100, label="Status", **ranges)]
+    ecg = edfio.BdfSignal(np.resize(ECG, n), 100, label="A1")
+    signals = [ecg, edfio.BdfSignal(status, 100, label="Status", **ranges)]
     edfio.Bdf(signals, data_record_duration=1).write(tmp_path / "a.bdf")
-    read = read_recording(tmp_path / "a.bdf")
-    assert "Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers" in read["notes"]
-    triggers = read["signal"][:, 1].astype(int) & 0xFFFF
-    assert np.flatnonzero(triggers).tolist() == list(range(200, 210)) and triggers[200] == 5
+    read = read_recording(tmp_path / "a.bdf", stop=None if n_records == 20 else 300)
+    assert read["channels"] == ["A1"] and read["signal"].shape[1] == 1
+    ended = n_records == 20
+    assert read["events"]["sample"].tolist() == [200, 210, 1950][: 2 + ended]
+    assert read["events"]["symbol"] == ["5", "65281", "7"][: 2 + ended]
+    np.testing.assert_allclose(read["events"]["duration"], [0.1, 1.4, 0.5][: 2 + ended])
 
 
 def test_offsets_come_through_another_rate_as_they_were() -> None:

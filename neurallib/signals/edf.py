@@ -1,4 +1,4 @@
-"""Recordings in EDF, EDF+ and BDF: headers, annotations, and samples straight from the file; gaps of EDF+D are nan."""
+"""Recordings in EDF, EDF+ and BDF: headers, annotations, triggers, and samples straight from the file; gaps are nan."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from neurallib.warn import warn
 
 MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # how such files begin, and the bytes of a sample
 ANNOTATIONS = {"EDF Annotations", "BDF Annotations"}
+STATUS = "Status"  # of BDF: triggers in its lowest 16 bits, and above them what the amplifier says of itself
 
 
 class _Records(NamedTuple):
@@ -73,7 +74,8 @@ def _contents(path: Path) -> Contents:
         if not duration > 0 and set(records.labels) - ANNOTATIONS:
             raise ValueError(f"a data record lasts {duration:g} s; expected more than 0")
         read = _parsed(edfio, head, records.width)
-        signals = list(read.signals)
+        aside = ANNOTATIONS | ({STATUS} if records.width == 3 else set())
+        signals = [signal for signal in read.signals if signal.label not in aside]
         scales = [_scale(signal) for signal in signals]
         units = [signal.physical_dimension.strip() for signal in signals]
     except (ValueError, IndexError, UnicodeError, ArithmeticError) as error:
@@ -89,14 +91,15 @@ def _contents(path: Path) -> Contents:
     if (np.diff(onsets) < 0.5 * duration).any():
         at = int(np.argmin(np.diff(onsets))) + 1
         raise ValueError(f"{path} goes back in time: data record {at} begins at {onsets[at]:g} s.")
-    places = [i for i, label in enumerate(records.labels) if label not in ANNOTATIONS]
+    for i in (i for i, label in enumerate(records.labels) if label in aside - ANNOTATIONS):
+        events = sorted([*events, *_triggers(records, i, onsets, duration)], key=lambda event: event[0])
+    places = [i for i, label in enumerate(records.labels) if label not in aside]
     zero, lengths = float(onsets[0]), [records.per_record[i] for i in places]
-    rates = [n / duration for n in lengths]
     return Contents(
         channels=[signal.label or str(k) for k, signal in enumerate(signals)],
         units=units,
-        rates=rates,
-        lengths=[round(float(onsets[-1] - zero) * rate) + n for rate, n in zip(rates, lengths, strict=True)],
+        rates=[n / duration for n in lengths],
+        lengths=[round(float(onsets[-1] - zero) * (n / duration)) + n for n in lengths],
         read=partial(_read, _Layout(records, places, scales, onsets - zero, duration)),
         events=[(onset - zero, text, length) for onset, text, length in events],
         person=_person(read),
@@ -153,8 +156,7 @@ def _parsed(edfio: Any, head: bytes, width: int) -> Any:
 
 def _fields(head: bytes, column: int, size: int, kind: Any) -> list[Any]:
     """A field of every channel's header, annotations too."""
-    n = int(head[252:256])
-    at = 256 + n * column
+    at = 256 + (n := int(head[252:256])) * column
     return [kind(head[at + i * size : at + (i + 1) * size].decode("latin-1").strip()) for i in range(n)]
 
 
@@ -211,6 +213,20 @@ def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tu
     return np.array(onsets), events
 
 
+def _triggers(records: _Records, column: int, onsets: np.ndarray, duration: float) -> list[tuple[float, str, float]]:
+    """Each stretch in which the lowest 16 bits of a channel stay another number than 0: an event of that name."""
+    n, at, places, codes, before = records.per_record[column], records.starts[column], list[int](), list[int](), 0
+    rows = np.memmap(records.path, np.uint8, "r", records.header_bytes, (len(onsets), records.starts[-1]))
+    for low in range(0, len(rows), 256):
+        values = _digital(rows[low : low + 256, at : at + n * records.width], records.width) & 0xFFFF
+        change = np.flatnonzero(np.diff(values, prepend=before))
+        places, codes, before = places + (low * n + change).tolist(), codes + values[change].tolist(), values[-1]
+    last = np.array([*places[1:], len(rows) * n]) - 1  # of each stretch
+    begins, ends = (onsets[k // n] + k % n * duration / n for k in (np.array(places, int), last))
+    lasts = (ends - begins + duration / n).tolist()
+    return [told for told in zip(begins.tolist(), map(str, codes), lasts, strict=True) if told[1] != "0"]
+
+
 def _placed(path: Path, onsets: np.ndarray, n_records: int) -> np.ndarray:
     """When the data records of a file with gaps begin, without those of its end that are padding and say nothing."""
     n = int(np.flatnonzero(~np.isnan(onsets)).max(initial=-1)) + 1
@@ -226,11 +242,6 @@ def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndar
     """Samples [stop - start, C] of channels that have as many a data record; nan where data records are apart."""
     told = layout.records
     n = told.per_record[layout.places[columns[0]]]
-    scales: list[tuple[float, float]] = []
-    for column in columns:
-        if isinstance(scale := layout.scales[column], str):
-            raise ValueError(f"{told.path}: {scale}.")
-        scales.append(scale)
     places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)
     # Onsets are told in decimals: less than a sample is no gap.
     apart = np.abs(np.diff(layout.onsets) - layout.duration) * n / layout.duration > 1
@@ -245,9 +256,11 @@ def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndar
         low, high = i + (first - begin) // n, i - (-(last - begin) // n)
         skipped = first - begin - (low - i) * n
         for k, column in enumerate(columns):
+            if isinstance(scale := layout.scales[column], str):
+                raise ValueError(f"{told.path}: {scale}.")
             at = told.starts[layout.places[column]]
             digital = _digital(records[low:high, at : at + n * told.width], told.width)
-            gain, shift = scales[k]
+            gain, shift = scale
             values[first - start : last - start, k] = digital[skipped : skipped + last - first] * gain + shift
     return values
 
@@ -284,6 +297,4 @@ def _notes(read: Any, signals: list[Any]) -> list[str]:
     said = [f"patient: {read.local_patient_identification}", f"recording: {read.local_recording_identification}"]
     for signal in signals:
         said += [f"{signal.label}: {text.strip()}" for text in (signal.transducer_type, signal.prefiltering)]
-        if signal.label == "Status" and signal.digital_min < -(1 << 15):  # of BDF, BioSemi's
-            said.append("Status: no signal; its lowest 16 bits, values.astype(int) & 0xFFFF, are triggers")
     return [text for text in said if not text.rstrip().endswith(":")]

@@ -91,6 +91,8 @@ def read_recording(
 ) -> Recording:
     """Read a recording: WFDB (extra `wfdb`), EDF, EDF+ or BDF (extra `edf`), text such as CSV, .npy or .npz.
 
+    Annotations of EDF+, and triggers of a BDF's "Status" by their number, are events; neither is a channel.
+
     Parameters
     ----------
     path : path
