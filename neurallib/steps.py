@@ -17,8 +17,11 @@ ENDS = ("odd", "even")
 FLOOR = 0.05  # of a signal's own size: what a local gain divides a stretch of silence by
 _ORDER, DURATION = 2, 2.0
 ROUNDING = 1e-9  # of a signal: what has no shape beside its offset is not blown up
+FACTOR = 30.0  # times the usual change from sample to sample: both leads of all of DS1 go to 24, artefacts included
+HEARD = 0.2  # of a slew limit's duration, in which a signal has to have changed before it is limited
 _SETTLED = 1e-3  # what is left of where a causal filter began, once it is warm
 _LONGEST = 100_000  # steps to warm one up, however slow it is
+_PART = 4096  # steps that a slew limit looks at together
 _SAID = ("name", "causal", "beside")  # of a step, beside its parameters
 
 Held = list[list[np.ndarray]]  # what causal steps carry on: the states of each one's filters, none of others
@@ -49,6 +52,10 @@ def _local_gain(
     return gained
 
 
+def _slew_limit(x: np.ndarray, rate: float, factor: float = FACTOR, duration: float = DURATION) -> np.ndarray:
+    return _limited(x, rate, {"factor": factor, "duration": duration}, None)[0]
+
+
 def _rectify(x: np.ndarray, rate: float) -> np.ndarray:
     size: np.ndarray = np.abs(x)
     return size
@@ -60,6 +67,7 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
     "lowpass": _lowpass,
     "band": _band,
     "local_gain": _local_gain,
+    "slew_limit": _slew_limit,
     "rectify": _rectify,
 }
 
@@ -126,7 +134,7 @@ def warm_up(steps: Sequence[Mapping[str, Any]] | None, rate: float | None) -> in
     """How many samples before a piece causal steps have to hear until where they began is not seen any more."""
     n_steps = 0.0
     for step in steps or ():
-        if _has_memory(step) and rate is not None:
+        if _has_memory(step) and step["name"] != "slew_limit" and rate is not None:  # which touches artefacts alone
             sections, _ = sections_of(step, rate)
             poles = [max(np.abs(np.roots(section[3:])).max() for section in sections)]
             poles += [kept_of_power(step, rate)] * (step["name"] == "local_gain")
@@ -200,6 +208,8 @@ def _forwards(
     RMS is of all that came, the less of it the longer ago."""
     from scipy.signal import sosfilt
 
+    if step["name"] == "slew_limit":
+        return _limited(x, rate, step, held)
     sections, ones = sections_of(step, rate)
     if held is None:
         start = ones.reshape(len(ones), *(1,) * (x.ndim - 2), 2, 1) * x[..., :1, :]
@@ -215,13 +225,47 @@ def _forwards(
     return made / np.where(size > ROUNDING * np.abs(x), size, np.inf), [after, of_power]
 
 
+def _limited(
+    x: np.ndarray, rate: float, step: Mapping[str, Any], held: Sequence[np.ndarray] | None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The next piece [..., T, C] of signals that change from sample to sample by no more than so many times the RMS of
+    their changes of late, and what goes on, [1, ..., 3, C]: the last sample, the mean square of the changes, and how
+    much of late was no flat line, which tells nothing of a signal's size."""
+    from scipy.signal import lfilter
+
+    kept, factor = kept_of_power(step, rate), step.get("factor", FACTOR)
+    x = np.array(x)
+    first = np.concatenate([x[..., :1, :], np.zeros_like(x[..., :1, :]), np.zeros_like(x[..., :1, :])], axis=-2)
+    last, *means = np.moveaxis(first if held is None else held[0][0], -2, 0)
+    mean, begin = np.stack(means), 0
+    while begin < x.shape[-2]:
+        part = x[..., begin : begin + _PART, :]
+        change = np.diff(part, axis=-2, prepend=last[..., None, :])
+        new = np.stack([change**2, change != 0])
+        after, _ = lfilter([1 - kept], [1, -kept], new, axis=-2, zi=kept * mean[..., None, :])
+        power, heard = np.concatenate([mean[..., None, :], after[..., :-1, :]], axis=-2)
+        limit = factor * np.sqrt(np.divide(power, heard, out=np.full_like(power, np.inf), where=heard >= HEARD))
+        beyond = np.abs(change) > limit
+        n = part.shape[-2]
+        if beyond.any():  # the first, where all streams stop
+            n = int(np.moveaxis(beyond, -2, 0).reshape(n, -1).any(axis=1).argmax()) + 1
+            at = np.s_[..., n - 1, :]
+            change[at] = np.clip(change[at], -limit[at], limit[at])
+            before = part[..., n - 2, :] if n > 1 else last
+            part[at] = np.where(beyond[at], before + change[at], part[at])
+            new = np.stack([change[at] ** 2, change[at] != 0])
+            after[at] = kept * np.stack([power[at], heard[at]]) + (1 - kept) * new
+        last, mean, begin = part[..., n - 1, :], after[..., n - 1, :], begin + n
+    return x, [np.stack([last, *mean], axis=-2)[None]]
+
+
 def _without_rounding(made: np.ndarray, x: np.ndarray) -> np.ndarray:
     """What a filter made of a signal, 0 where that is nothing beside it: a flat line has no noise to be scaled up."""
     return np.where(np.abs(made) > ROUNDING * np.abs(x), made, 0.0)
 
 
 def kept_of_power(step: Mapping[str, Any], rate: float) -> float:
-    """The share of a local gain's mean power that a sample leaves of what was before it."""
+    """The share of a mean power of late that a sample leaves of what was before it."""
     return math.exp(-1 / max(step.get("duration", DURATION) * rate, 1.0))
 
 

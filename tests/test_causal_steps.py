@@ -22,8 +22,9 @@ HIGH: dict[str, Any] = {"name": "highpass", "frequency": 0.5, "causal": True}
 LOW: dict[str, Any] = {"name": "lowpass", "frequency": 40.0, "order": 3, "causal": True}
 BAND: dict[str, Any] = {"name": "band", "low": 5.0, "high": 30.0, "causal": True}
 GAIN: dict[str, Any] = {"name": "local_gain", "low": 5.0, "high": 30.0, "duration": 1.0, "causal": True}
-STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, {"name": "rectify", "beside": True}]
-each_step = pytest.mark.parametrize("step", [HIGH, LOW, BAND, GAIN], ids=lambda step: step["name"])
+LIMIT: dict[str, Any] = {"name": "slew_limit", "factor": 1.5, "duration": 0.5, "causal": True}  # for much of any signal
+STEPS = [LIMIT, HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, {"name": "rectify", "beside": True}]
+each_step = pytest.mark.parametrize("step", [HIGH, LOW, BAND, GAIN, LIMIT], ids=lambda step: step["name"])
 
 
 def make(known: Any = (), events: Any = (), **hparams: Any) -> nl.State:
@@ -69,7 +70,7 @@ def test_a_causal_step_hears_nothing_of_what_comes_after(step: dict[str, Any]) -
 @each_step
 def test_an_offset_gives_no_jump_where_a_signal_begins(step: dict[str, Any]) -> None:
     flat = np.full((300, 1), 1000.0)
-    expected = flat if step["name"] == "lowpass" else 0 * flat
+    expected = flat if step["name"] in ("lowpass", "slew_limit") else 0 * flat
     np.testing.assert_allclose(apply_steps(flat, [step], RATE), expected, atol=1e-6)
 
 

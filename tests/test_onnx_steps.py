@@ -21,13 +21,14 @@ LOW: dict[str, Any] = {"name": "lowpass", "frequency": 40.0}
 BAND: dict[str, Any] = {"name": "band", "low": 5.0, "high": 30.0}
 GAIN: dict[str, Any] = {"name": "local_gain", "low": 5.0, "high": 30.0, "duration": 0.5}
 RECTIFY: dict[str, Any] = {"name": "rectify"}
-STEPS = [HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, RECTIFY | {"beside": True}]
+LIMIT: dict[str, Any] = {"name": "slew_limit", "factor": 1.5, "duration": 0.5}  # for much of any signal
+STEPS = [LIMIT, HIGH, LOW, BAND | {"beside": True}, GAIN | {"beside": True}, RECTIFY | {"beside": True}]
 ONWARDS = [step | CAUSAL for step in STEPS]
 EACH = [
     *(step | {"order": 4, "ends": "even"} for step in (HIGH, LOW, BAND)),
     *(step | {"order": 1, "ends": "odd"} for step in (HIGH, LOW, BAND)),
     HIGH, LOW, BAND, GAIN, RECTIFY, RECTIFY | CAUSAL, GAIN | {"order": 1, "duration": 3.0}, HIGH | {"frequency": 0.02},
-    *(step | CAUSAL | {"order": order} for step in (HIGH, LOW, BAND, GAIN) for order in (1, 4)),
+    LIMIT, LIMIT | CAUSAL, *(step | CAUSAL | {"order": order} for step in (HIGH, LOW, BAND, GAIN) for order in (1, 4)),
 ]  # fmt: skip
 LENGTHS = [700, 1, 2, 3, 64, 65, 250, 251]  # a period of 0.5 Hz is 250
 
@@ -121,7 +122,7 @@ def test_pieces_of_streams_of_unlike_lengths_have_the_answers_of_the_whole(tmp_p
     state = known(network, normalization="dataset", **scales)
     session = session_of(nl.export_onnx(state, tmp_path / "stream.onnx", stateful=True))
     states = zeros_of(session, 3)
-    assert list(states) == ["h0", "h1", "f0", "f1", "f2", "f3", "f4"] and states["f2"].dtype == np.float64
+    assert list(states) == ["h0", "h1", "f0", "f1", "f2", "f3", "f4", "f5"] and states["f2"].dtype == np.float64
     rng, signals = np.random.default_rng(0), walk([700, 523, 640])
     at, answers = np.zeros(3, int), [np.zeros((0, 1), np.float32) for _ in signals]
     while (left := np.array([len(x) for x in signals]) - at).any():

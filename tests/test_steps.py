@@ -219,3 +219,32 @@ def test_a_network_without_the_step_does_not_fit() -> None:
     state["preprocessing"]["steps"] = [HIGH]
     with pytest.raises(ValueError, match="weight_ih_l0.*expected"):
         nl.predict(state, [noise()])
+
+
+def test_a_slew_limit_is_that_of_its_definition_and_no_flat_line_makes_it_narrow() -> None:
+    limit = {"name": "slew_limit", "factor": 1.5, "duration": 0.5}
+    x = np.cumsum(np.random.default_rng(0).standard_normal((600, 2)), axis=0)
+    x[300:420], x[500] = x[300], 1e6
+    kept, made, last, power, heard = np.exp(-1 / (0.5 * 125.0)), [], x[0], np.zeros(2), np.zeros(2)
+    for row in x:
+        most = np.where(heard >= 0.2, 1.5 * np.sqrt(power / np.maximum(heard, 1e-9)), np.inf)
+        change = np.clip(row - last, -most, most)
+        last = last + change
+        power, heard = (kept * mean + (1 - kept) * new for mean, new in ((power, change**2), (heard, change != 0)))
+        made.append(last)
+    np.testing.assert_allclose(apply_steps(x, [limit], 125.0), made, atol=1e-9)
+    assert (np.abs(x - made) > 0.1).any(axis=1).sum() > 50, "or nothing was limited"
+
+
+def test_one_sample_far_off_costs_no_beat_of_a_stream_and_ordinary_ecg_stays_as_it_is() -> None:
+    x, r_peaks = nl.synthetic_ecg(duration=60, sampling_frequency=125, seed=1)
+    state, spiked, found = nl.load_pretrained("ecg_r_peaks_stream"), x.copy(), []
+    steps = state["preprocessing"]["steps"] or []
+    np.testing.assert_array_equal(apply_steps(x[:, None], steps[:1], 125.0)[:, 0], x)
+    spiked[2500] = 1e5
+    for some in (steps, steps[1:]):
+        state["preprocessing"]["steps"] = some
+        _, carry = nl.stream_step(nl.build_network(state).eval(), spiked, nl.init_stream(state))
+        scores = nl.peak_scores(r_peaks[:-2], carry["events"]["found"][0], sampling_frequency=125)
+        found.append(scores["sensitivity"])
+    assert found[0] == 1 and found[1] < 0.7

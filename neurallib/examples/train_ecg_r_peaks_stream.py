@@ -29,6 +29,7 @@ EVENTS = {
 }  # fmt: skip
 # The signal and its QRS complexes, each divided by how large it was of late: no unit and no whole signal is needed.
 STEPS = [
+    {"name": "slew_limit", "duration": 4.0, "causal": True},  # a spike would make the gains deaf for a while
     {"name": "local_gain", "low": 0.5, "high": 40.0, "duration": 4.0, "causal": True},
     {"name": "local_gain", "low": 5.0, "high": 30.0, "duration": 4.0, "causal": True, "beside": True},
 ]

@@ -78,12 +78,13 @@ def gru_seq2seq(
     steps : sequence of dict, optional
         Filters that each signal, or window, goes through before it is normalized, in this order, each a dict with its
         "name" and its parameters (Hz, s): "highpass" and "lowpass" (frequency), "band" (low, high), "local_gain" (low,
-        high, duration: the band divided by its own RMS over 2 s), "rectify" (absolute values, between a "band" and a
-        "lowpass" for the envelope of EMG). One with "beside": True leaves the signal as it is
-        and adds its result as further features of the network. They are Butterworth filters of "order" 2, applied
-        forwards and backwards on a signal that is continued at its "ends" turned over ("odd", for what drifts) or
-        mirrored ("even", for what has peaks); with "causal": True forwards alone, and the RMS is of the past
-        (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
+        high, duration: the band divided by its own RMS over 2 s), "slew_limit" (factor, duration: before filters that a
+        spike would ring in, no change from one sample to the next is larger than 30 times the RMS of those of the last
+        2 s), "rectify" (absolute values, between a "band" and a "lowpass" for the envelope of EMG). One with "beside":
+        True leaves the signal as it is and adds its result as further features of the network. They are Butterworth
+        filters of "order" 2, applied forwards and backwards on a signal that is continued at its "ends" turned over
+        ("odd", for what drifts) or mirrored ("even", for what has peaks); with "causal": True forwards alone, and the
+        RMS is of the past (exponentially), so that streams can go through them. Kept in `preprocessing["steps"]`.
     residual : bool
         Whether outputs are added to the signal, as it comes out of the steps and is normalized: a denoiser then learns
         what to change. For a regression with as many outputs as features. Kept in `preprocessing["residual"]`.

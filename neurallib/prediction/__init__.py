@@ -14,9 +14,11 @@ for i in range(0, len(signal), 36):  # pieces [n, 1] of any length
 
 What stands before the network has to do without the future as well: `steps=[{"name": "highpass", "frequency": 0.5,
 "causal": True}]`, and in place of a normalization of each signal a causal `local_gain`, which divides by how large the
-signal was of late. A filter's state is part of the carry. A network that looks back alone has to see an event before it
-can tell of it, so its labels are moved later, and `postprocessing["events"]["delay"]` is the seconds that are taken off
-what it finds. `nl.load_pretrained("ecg_r_peaks_stream")` is made so.
+signal was of late. A spike would ring in both for seconds: `{"name": "slew_limit", "causal": True}` before them keeps
+it small, and leaves bit for bit what changes as it did of late. A filter's state is part of the carry. A network that
+looks back alone has to see an event before it can tell of it, so its labels are moved later, and
+`postprocessing["events"]["delay"]` is the seconds that are taken off what it finds.
+`nl.load_pretrained("ecg_r_peaks_stream")` is made so.
 
 Devices without Python
 ----------------------

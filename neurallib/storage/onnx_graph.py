@@ -75,6 +75,7 @@ def loop(
     first: Sequence[str],
     shapes: Sequence[list[Any]],
     step: Callable[..., tuple[list[str], str]],
+    kind: int = FLOAT,
 ) -> str:
     """Repeat a step `n_times` with what it hands on, first the values `first` of these shapes; the outputs of all.
 
@@ -89,13 +90,13 @@ def loop(
     inputs = [
         helper.make_tensor_value_info(number, INT64, []),
         helper.make_tensor_value_info(going_on, BOOL, []),
-        *(helper.make_tensor_value_info(n, FLOAT, s) for n, s in zip(names, shapes, strict=True)),
+        *(helper.make_tensor_value_info(n, kind, s) for n, s in zip(names, shapes, strict=True)),
     ]
     outputs = [
         helper.make_tensor_value_info(body("Identity", going_on), BOOL, []),
-        *(helper.make_tensor_value_info(body("Identity", v), FLOAT, s)
+        *(helper.make_tensor_value_info(body("Identity", v), kind, s)
           for v, s in zip(values, shapes, strict=True)),
-        helper.make_tensor_value_info(body("Identity", output), FLOAT, shapes[0]),
+        helper.make_tensor_value_info(body("Identity", output), kind, shapes[0]),
     ]  # fmt: skip
     inner = helper.make_graph(body.nodes, body.name("body"), inputs, outputs)
     return g.several(len(first) + 1, "Loop", n_times, np.array(True), *first, body=inner)[-1]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurallib.state import Steps
-from neurallib.steps import DURATION, FLOOR, ROUNDING, kept_of_power, sections_of
-from neurallib.storage.onnx_graph import Graph, as_double, n_steps
+from neurallib.steps import DURATION, FACTOR, FLOOR, HEARD, ROUNDING, kept_of_power, sections_of
+from neurallib.storage.onnx_graph import DOUBLE, Graph, as_double, loop, n_steps
 from neurallib.storage.onnx_networks import Batch
 
 BLOCK = 64  # samples
@@ -59,6 +59,8 @@ def stepped(
 def _made(g: Graph, batch: Batch, step: Mapping[str, Any], rate: float, n_channels: int, held: Memories | None) -> str:
     if step["name"] == "rectify":
         return g("Abs", batch.x)
+    if step["name"] == "slew_limit":
+        return _limited(g, batch, kept_of_power(step, rate), step.get("factor", FACTOR), n_channels, held)
     sections, ones = sections_of(step, rate)
     f, gain = filter_of(g, sections, ones), step["name"] == "local_gain"
     if step.get("causal"):
@@ -81,6 +83,38 @@ def _going_on(g: Graph, batch: Batch, f: Filter, n_channels: int, held: Memories
     made, after = filtered(g, batch.x, f, first, batch.lengths)
     held[name] = Memory([n_channels, size + 1], _with_ones(g, after))
     return made
+
+
+def _limited(g: Graph, batch: Batch, kept: float, factor: float, n_channels: int, held: Memories | None) -> str:
+    """Changes from sample to sample held within so many times their RMS of late, one sample after the other: what a
+    change may be depends on what became of those before it."""
+    x = g("Unsqueeze", g("Transpose", batch.x, perm=[1, 0, 2]), [3])
+    state = g("Pad", g("Gather", x, 0, axis=0), [0, 0, 0, 0, 0, 2], ZERO)  # last sample, mean square, how much it is of
+    if held is not None:
+        name = f"f{len(held)}"
+        before, begun = g.several(2, "Split", name, [3, 1], axis=2)
+        state = g("Where", g("Greater", begun, ZERO), before, state)
+
+    def step(body: Graph, number: str, state: str) -> tuple[list[str], str]:
+        last, power, heard = body.several(3, "Split", state, [1, 1, 1], axis=2)
+        value = body("Gather", x, number, axis=0)
+        change = body("Sub", value, last)
+        limit = body("Mul", body("Sqrt", body("Div", power, heard)), np.array(factor))
+        limit = body("Where", body("GreaterOrEqual", heard, np.array(HEARD)), limit, np.array(np.inf))
+        held_in = body("Max", body("Min", change, limit), body("Neg", limit))
+        value = body("Where", body("Equal", held_in, change), value, body("Add", last, held_in))
+        new = body("Concat", body("Mul", held_in, held_in), body("Abs", body("Sign", held_in)), axis=2)
+        means = body("Mul", body("Concat", power, heard, axis=2), np.array(kept))
+        means = body("Add", means, body("Mul", new, np.array(1 - kept)))
+        state = body("Concat", value, means, axis=2)
+        return [state], state
+
+    states = loop(g, n_steps(g, batch.x), [state], [["batch", n_channels, 3]], step, DOUBLE)
+    states = g("Transpose", states, perm=[1, 0, 2, 3])
+    if held is not None:
+        last = at(g, states, g("Sub", g("Unsqueeze", batch.lengths, [1]), 1))
+        held[name] = Memory([n_channels, 4], _with_ones(g, g("Squeeze", last, [1])))
+    return g("Squeeze", g("Slice", states, [0], [1], [3]), [3])
 
 
 def _causal_gain(g: Graph, batch: Batch, band: str, kept: float, n_channels: int, held: Memories | None) -> str:
