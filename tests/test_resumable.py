@@ -210,16 +210,6 @@ def test_a_wrong_checkpoint_every_is_told(every: Any) -> None:
         nl.train(state, data(state), data(state), epochs=1, batch_size=2, checkpoint_every=1, **QUIET)
 
 
-@pytest.mark.parametrize("lost", ["random", "recorder", "train_total"])
-def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -> None:
-    directory = stopped((2, 0), tmp_path)
-    checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
-    del checkpoint["neurallib"][lost]
-    torch.save(checkpoint, directory / "last.ckpt")
-    with pytest.raises(ValueError, match=f"last.ckpt is no checkpoint that a run can be resumed from: .*{lost}"):
-        run(tmp_path, resume=directory)
-
-
 @pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"epochs": "5"}}', '{"options": {"epochs": 5}}', "{"])
 def test_a_beginning_that_was_not_written_here_is_named(content: str, tmp_path: Path) -> None:
     directory = stopped((2, 0), tmp_path)

@@ -223,3 +223,17 @@ def test_trainings_that_are_killed_anywhere_lose_nothing(times: int) -> None:
     child = forking.run([script, str(times), "--seed", "1"])
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout.splitlines()[-1])["disturbed"] >= times
+
+
+@pytest.mark.parametrize("lost", ["random", "recorder", "train_total", "optimizer_states", "state", "lr_schedulers"])
+def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -> None:
+    directory = stopped((2, 0), tmp_path, schedule="step")
+    checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
+    part = {"state": checkpoint["optimizer_states"][0]}.get(lost, checkpoint)
+    if lost in part:
+        part[lost] = {}
+    else:
+        del checkpoint["neurallib"][lost]
+    torch.save(checkpoint, directory / "last.ckpt")
+    with pytest.raises(ValueError, match=f"last.ckpt is no checkpoint that a run can be resumed from: .*{lost}"):
+        run(tmp_path, resume=directory, schedule="step")

@@ -158,12 +158,22 @@ def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_the
             random.random(), np.random.random(), torch.rand(1)
             torch.use_deterministic_algorithms(False)
 
+        def on_fit_end(self, *_: Any) -> None:
+            torch.set_default_dtype(torch.float64)
+            torch.set_default_device("meta")
+            torch.set_float32_matmul_precision("medium")
+            torch.set_num_threads(defaults()[3] + 1)
+
+    def defaults() -> list[Any]:
+        told = torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
+        return [*told, torch.get_num_threads()]
+
     def drawing(optimizer: Any) -> Any:
         random.random(), np.random.random(), torch.rand(1)
         return torch.optim.lr_scheduler.StepLR(optimizer, 1)
 
     state, logger, numpy = make_state(GRU), logging.getLogger("pytorch_lightning"), np.random.get_bit_generator()
-    level = logger.level
+    level, were = logger.level, defaults()
     torch.use_deterministic_algorithms(True, warn_only=True)
     logger.setLevel(logging.ERROR)
     try:
@@ -173,6 +183,7 @@ def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_the
             state, data(state), data(state, 3), epochs=1, batch_size=4, callbacks=[Draws()], schedule=drawing, **QUIET
         )
         after = random.getstate(), str(np.random.get_state(legacy=False)), torch.get_rng_state()
+        assert defaults() == were
         assert before[:2] == after[:2] and torch.equal(before[2], after[2])
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled() and logger.level == logging.ERROR

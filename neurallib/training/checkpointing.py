@@ -59,6 +59,13 @@ class Checkpointing(Callback):
     def _take_up(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         """Lightning takes an epoch that has not begun for one that has ended: it is told."""
         own, loop = checkpoint["neurallib"], trainer.fit_loop
+        for name, wanted in (("optimizer_states", True), ("lr_schedulers", self._run.schedule is not None)):
+            if wanted and not checkpoint[name]:
+                raise KeyError(name)
+        for held in checkpoint["optimizer_states"]:
+            moments = any(group.get("betas") or group.get("momentum") for group in held["param_groups"])
+            if checkpoint["global_step"] and moments and not held["state"]:
+                raise KeyError("optimizer_states[0]['state']")
         loop.load_state_dict(checkpoint.pop("loops")["fit_loop"])
         epoch: Any = loop.epoch_progress.current
         within = epoch.started > epoch.completed

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ import torch
 
 from neurallib.processes import alone
 
+_DEFAULTS: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, torch.set_default_device),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+]
 _ONE_AT_A_TIME = threading.RLock()  # the threads of a process share the random state and the log levels
 
 
@@ -79,18 +86,22 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _random_state_of_its_own(seed: int) -> Iterator[None]:
     """The global generators (dropout draws from torch's) seeded inside, and as they were after; so are the settings
-    that Lightning's options `deterministic` and `benchmark` change."""
+    that Lightning's options `deterministic` and `benchmark` change, and torch's defaults, which a callback may."""
     before = random_state()
     deterministic, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    defaults = [(own, own[0]()) for own in _DEFAULTS]
     benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     torch.manual_seed(seed)
     try:
         yield
     finally:
         set_random_state(before)
+        for (value, change), was in defaults:
+            if value() != was:
+                change(was)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
         if workspace is None:
