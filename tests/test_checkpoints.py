@@ -122,6 +122,9 @@ def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_p
             nl.load_checkpoint(name)
     with pytest.raises(FileNotFoundError, match="hparams.yaml is a file; give its directory, .*saved.$"):
         nl.load_checkpoint(saved / "hparams.yaml")
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    with pytest.raises(FileNotFoundError, match="model.zip is a file; expected one that save_ch"):
+        nl.load_checkpoint(tmp_path / "model.zip")
     (saved / "model_weights.safetensors").unlink()
     (saved / "model_weights.pth").unlink()
     rest = "hparams.yaml, preprocessing.json, training_info.json"

@@ -102,7 +102,9 @@ def existing(directory: str | Path, name: str = "checkpoints directory", way: st
     """The directory as a path, or FileNotFoundError, which tells another `way` of what may be no path."""
     directory = as_path(name, directory)
     if not directory.is_dir():
-        kind = f"is a file; give its directory, {directory.parent}" if directory.exists() else "does not exist"
+        own = any((directory.parent / file).is_file() for file in (INFO, HPARAMS))
+        way_out = f"give its directory, {directory.parent}" if own else "expected one that save_checkpoint wrote"
+        kind = f"is a file; {way_out}" if directory.exists() else "does not exist"
         if not directory.exists() and not directory.is_absolute() and len(directory.parts) < 3:  # maybe no path
             kind += f": {way}"
         raise FileNotFoundError(f"{name} {directory} {kind}.")
