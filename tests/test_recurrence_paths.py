@@ -18,10 +18,11 @@ from neurallib.recurrence import torch_state
 from neurallib.recurrence.layer import Direction, gru_layer, use_path
 
 
-def test_autocast_runs_the_kernel_in_float32() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_runs_the_kernel_in_float32(dtype: torch.dtype) -> None:
     gru = nn.GRU(3, 4, batch_first=True)
-    x, lengths = torch.randn(5, 11, 3).bfloat16(), torch.tensor(LENGTHS)
-    with torch.autocast("cpu", torch.bfloat16), use_path("numba"):
+    x, lengths = torch.randn(5, 11, 3).to(dtype), torch.tensor(LENGTHS)
+    with torch.autocast("cpu", dtype), use_path("numba"):
         output, _ = gru_layer(x, lengths, directions_of(gru))
     output.sum().backward()
     assert output.dtype == torch.float32 and gru.weight_hh_l0.grad is not None
