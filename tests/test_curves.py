@@ -235,8 +235,10 @@ def test_pictures_of_curves_tell_the_measures_and_mark_thresholds(tmp_path: Path
         marks = [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"]
         np.testing.assert_allclose(marks, expected)
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
-    low, precise, calibrated = nl.plot_curves(nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]]), threshold=0.01).axes
-    assert [line.get_xydata().tolist() for line in low.lines if line.get_marker() == "o"] == [[[1, 1]]], "all are found"
+    scores = nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]])
+    for threshold, point in ((0.01, [1, 1]), (nl.choose_threshold(scores), [0, 1])):  # all are found; one of the curve's
+        one, precise, calibrated = nl.plot_curves(scores, threshold=threshold).axes
+        assert [line.get_xydata().tolist() for line in one.lines if line.get_marker() == "o"] == [[point]]
     assert precise.lines[0].get_xydata()[-1].tolist() == [0, 1], "what finds nothing has no precision"
     assert len(calibrated.lines[0].get_xydata()) == 3 and calibrated.collections[0].get_sizes().tolist() == [62] * 3
 

@@ -114,12 +114,13 @@ def test_only_what_is_shown_is_read() -> None:
 def test_classes_are_bands_of_runs_with_their_names_and_target_beside_output() -> None:
     classes = np.repeat([0, 2, -1, 1], [2000, 1500, 500, 5500])
     probabilities = np.eye(3)[classes.clip(0)]
-    probabilities[classes < 0] = np.nan
+    probabilities[classes < 0, 2] = np.nan
     figure = nl.plot_recording(recording(), probabilities, target=classes, names=["W", "N1", "N2"])
     first, second = (axes.collections for axes in figure.axes[:2])
     spans = [[path.get_extents().x0 for path in band.get_paths()] for band in first]
     assert spans == [[0.0], [20.0], [0.0], [20.0]]  # target, then output: W, then N2
     assert [path.get_extents().x0 for path in second[0].get_paths()] == [10.0]  # N1; the unknown is blank
+    assert second[3].get_paths()[0].get_extents().x1 == pytest.approx(5), "in the output too"
     assert [text.get_position()[1] for text in figure.axes[0].texts] == pytest.approx([-0.5, -1.5, -2.15, -2.45])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[-3:] == ["W", "N1", "N2"] and [t.get_text() for t in figure.axes[0].texts][2:] == ["target", "output"]

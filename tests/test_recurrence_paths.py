@@ -86,6 +86,18 @@ def test_forward_mode_takes_the_torch_path() -> None:
     assert recurrence_layer._obstacle([layer[0].weight_ih.float()]) is None
 
 
+def test_more_than_a_tensor_or_a_compiler_that_is_switched_off_takes_the_torch_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(torch.Tensor):
+        pass
+
+    assert recurrence_layer._obstacle([torch.zeros(2), torch.zeros(2).as_subclass(Own)]) == "a tensor is a Own"
+    assert recurrence_layer._obstacle([torch.zeros(2).bfloat16()]) == "a tensor is torch.bfloat16"
+    monkeypatch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", 1)
+    assert recurrence_layer._load_kernel.__wrapped__() is None
+
+
 def test_without_numba_it_warns_once_and_is_still_right() -> None:
     code = """
 import sys, warnings

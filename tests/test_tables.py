@@ -125,6 +125,7 @@ def test_a_lower_rate_is_filtered_down_to(tmp_path: Path) -> None:
     assert len(read["signal"]) == 160 and read["signal"][80, 0] == pytest.approx(160, abs=0.1)
     for wanted, rate in ((50, 50), (45, 90), (20, 60)):  # of a clock that runs a little fast it is the same rate
         assert on_a_grid(np.zeros((500, 1)), np.arange(500) / 50.3, wanted, "a.csv")[1] == rate
+    assert on_a_grid(np.zeros((2000, 1)), np.arange(2000) / 256.4, None, "a.csv")[1] == 256.4
     paused = np.arange(500) / 50 + 0.208 * (np.arange(500) // 100)  # each time for no whole number of samples
     assert on_a_grid(np.zeros((500, 1)), paused, None, "a.csv")[1] == 50
 
