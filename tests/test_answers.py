@@ -256,9 +256,10 @@ def test_an_interval_that_beats_are_missing_in_is_told() -> None:
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: nl.find_events(np.full(5, 2.0), 10), ValueError, "output goes from 2 to 2; expected probabilities"),
-        (lambda: nl.find_events(np.full(5, -2.0), 10), ValueError, "output goes from -2 to -2; expected probabilities"),
+        (lambda: nl.find_events(np.full(5, 1.1), 10), ValueError, "output goes from 1.1 to 1.1; expected probab"),
+        (lambda: nl.find_events(np.full(5, -0.1), 10), ValueError, "output goes from -0.1 to -0.1; expected"),
         (lambda: nl.find_events(np.zeros((5, 2)), 10), ValueError, r"output has shape \(5, 2\)"),
+        (lambda: nl.find_events(np.zeros((1, 5, 1)), 10), ValueError, r"\(1, 5, 1\); expected \[T\] or \[T, 1\]: o"),
         (lambda: nl.find_events(["a"], 10), TypeError, "output has dtype"),
         (lambda: nl.find_events([0.5], 0), ValueError, "sampling_frequency=0"),
         (lambda: nl.find_intervals([0.2, 2.0], 10), ValueError, "output goes from 0.2 to 2; expected probabilities"),

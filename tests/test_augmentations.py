@@ -43,29 +43,29 @@ def test_events_stay_on_their_peaks(augment: Any) -> None:
 
 def test_a_stretched_signal_has_as_many_events_farther_apart() -> None:
     x, y = drawn(nl.augment_stretch((1.5, 1.5)))
-    assert len(x) == 3000 and len(label_runs(y)) == len(label_runs(beats()[1]))
+    assert len(x) == 3000 and len(label_runs(0.6 * y)) == len(label_runs(beats()[1]))
     assert np.diff([top for _, top in tops(x, y)]).mean() == pytest.approx(1.5 * 97, rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [(2000,), (2000, 1), (2000, 3)])
 def test_no_event_of_a_single_step_is_lost_where_time_goes_faster(shape: tuple[int, ...]) -> None:
-    at, y = np.arange(40, 2000, 97), np.zeros(shape, np.float32)
+    at, y = np.append(np.arange(40, 1950, 97), 1999), np.zeros(shape, np.float32)
     y[at] = np.eye(3)[np.arange(len(at)) % 3] if shape[1:] == (3,) else 1
     x = np.arange(2000.0)[:, None]
     rhythm = nl.augment_rhythm(RATE, (0.2, 0.9), irregularity=(1, 1), kept=0)
     for seed, augment in itertools.product(range(5), (nl.augment_stretch((0.2, 0.9)), rhythm)):
         shorter, labels = drawn(augment, seed, pair=(x, y))
         found = np.flatnonzero(labels.reshape(len(labels), -1).max(axis=1))
-        assert len(found) == len(at) and np.abs(shorter[found, 0] - at).max() <= 0.5 + 0.5 * 1999 / (len(shorter) - 1)
-        assert (labels[found] == y[at]).all()
+        off = np.abs(shorter[found, 0] - at)[:-1]  # the last step may be behind all that are left
+        assert off.max() <= 0.5 + 0.5 * 1999 / (len(shorter) - 1) and (labels[found] == y[at]).all()
 
 
 def test_what_is_not_known_stays_unknown() -> None:
     x, labels = beats()
-    y = labels.astype(np.float32)
+    y = 0.2 + 0.6 * labels.astype(np.float32)
     y[300:500] = np.nan
     _, stretched = drawn(nl.augment_stretch((2, 2)), pair=(x, y))
-    assert np.isnan(stretched).mean() == pytest.approx(0.1, abs=0.002)
+    assert np.isnan(stretched).mean() == pytest.approx(0.1, abs=0.002) and len(np.unique(stretched)) == 3
 
 
 def test_what_is_lost_has_no_events_and_all_others_stay() -> None:

@@ -63,6 +63,7 @@ def test_labels_that_may_hold_together_are_told_from_recordings_of_few_steps() -
     nl.class_scores(rng.integers(0, 2, (30, 40)), rng.random((30, 40)))  # and no warning
     nl.class_scores(rng.integers(0, 3, (30, 3)), rng.integers(0, 3, (30, 3)))
     nl.class_scores(list(true), found)
+    nl.class_scores(true[:4, :2], found[:4, :2])  # which may well be four recordings
     once = np.eye(9)[rng.integers(0, 9, 30)]
     nl.class_scores(list(once), list(np.roll(once, 1, axis=1)))  # 30 recordings with one event each
     nl.class_scores(true[:, [0]], found[:, [0]])

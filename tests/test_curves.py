@@ -110,6 +110,9 @@ def test_the_chosen_threshold_is_the_best_of_those_that_reach_what_is_wanted() -
         got = seen("binary", 1, threshold=threshold).values()
         able = [value["specificity"] for value in values if all(value[k] >= v for k, v in wanted.items())]
         assert all(got[name] >= least for name, least in wanted.items()) and got["specificity"] >= max(able)
+    low, high, higher = np.nextafter(np.float32(0.3), [0, 0.3, 1], dtype=np.float32)  # no number is between two of them
+    for p in ([low, high], [high, higher]):
+        assert (np.array(p) > nl.choose_threshold(nl.class_scores([[0, 1]], [p]))).tolist() == [False, True]
     told_so = r"'name 0' reaches recall 0.9 and precision 0.99; precision is 0\.\d+ at the most with recall 0.9\."
     with pytest.raises(ValueError, match=told_so):
         nl.choose_threshold(told, recall=0.9, precision=0.99)
@@ -181,6 +184,7 @@ def test_a_confusion_matrix_is_drawn_with_its_counts_and_names(tmp_path: Path) -
     table = [[3, 1, 0], [0, 0, 0], [0, 0, 5]]
     (axes,) = nl.plot_confusion(table, names=["a", "b", "_$c$"], path=tmp_path / "c.png").axes
     assert texts(axes) == ["3\n75 %", "1\n25 %", "0", "0", "0", "5\n100 %"]  # the second does not occur
+    assert [text.get_color() for text in axes.texts] == ["white", "#222222", *["#8a8a8a"] * 3, "white"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a (4)", "b (0)", "_$c$ (5)"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("found", "true")
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
@@ -188,6 +192,9 @@ def test_a_confusion_matrix_is_drawn_with_its_counts_and_names(tmp_path: Path) -
     assert [label.get_text() for label in nl.plot_confusion(scores).axes[0].get_xticklabels()] == ["no", "apnoea"]
     panels = nl.plot_confusion(np.arange(20).reshape(5, 2, 2), names=list("abcde")).axes
     assert [panel.get_title() for panel in panels] == list("abcde") and texts(panels[4])[3] == "19\n51 %"
+    assert panels[0].figure.get_size_inches().tolist() == [4 * 3.2, 2 * 3.0], "four beside each other"
+    many = nl.plot_confusion(np.eye(90, dtype=int))
+    assert not texts(many.axes[0]) and many.get_size_inches().max() < 30, "cells too small for numbers"
 
 
 @pytest.mark.parametrize(
@@ -228,15 +235,19 @@ def test_pictures_of_curves_tell_the_measures_and_mark_thresholds(tmp_path: Path
         marks = [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"]
         np.testing.assert_allclose(marks, expected)
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
-    low = nl.plot_curves(nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]]), threshold=0.01).axes[0]
-    assert [line.get_xydata().tolist() for line in low.lines if line.get_marker() == "o"] == [[[1, 1]]], "all are found"
+    scores = nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]])
+    for threshold, point in ((0.01, [1, 1]), (nl.choose_threshold(scores), [0, 1])):  # all are found; one of the curve's
+        one, precise, calibrated = nl.plot_curves(scores, threshold=threshold).axes
+        assert [line.get_xydata().tolist() for line in one.lines if line.get_marker() == "o"] == [[point]]
+    assert precise.lines[0].get_xydata()[-1].tolist() == [0, 1], "what finds nothing has no precision"
+    assert len(calibrated.lines[0].get_xydata()) == 3 and calibrated.collections[0].get_sizes().tolist() == [62] * 3
 
 
 def test_scores_of_probabilities_are_drawn_as_a_states_are() -> None:
     rng = np.random.default_rng(0)
     y, p = rng.integers(-1, 3, 200), rng.dirichlet(np.ones(3), 200)
     scores = nl.class_scores([y[:90], y[90:]], [p[:90], p[90:]], names=["_a", "b", "c"])
-    roc, _, calibrated = nl.plot_curves(scores).axes
+    roc, _, calibrated = nl.plot_curves(scores, threshold=0.5).axes  # which is none of exclusive classes
     assert legend(roc) == [f"{scores['gross'][f'auroc_{name}']:.3f}  {name}" for name in ("_a", "b", "c")]
     assert legend(calibrated)[0].endswith("  the class that is found")
     for other in (nl.class_scores([[0, 1]], [[0, 1]]), nl.value_scores([[1, 2]], [[1, 3]]), {"f1": 0.5}, [[1, 0]]):

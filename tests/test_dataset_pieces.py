@@ -208,7 +208,7 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
     value: float, n: int, tmp_path: Path
 ) -> None:
     signal = marked(value, 1000, 1000 + n)
-    there = recording("a", signal) | {"channels": ["II"]}
+    there = recording("a", np.where(np.arange(5000)[:, None] < 4900, signal, np.nan)) | {"channels": ["II"]}
     told = f"II is {value:.6g} in {n} sample.* of a, far from all else.*isclose"
     with pytest.warns(UserWarning, match=told):
         nl.predict_recording(STATE, there)

@@ -88,12 +88,14 @@ def test_hum_is_taken_out_of_the_minutes_that_have_it() -> None:
     rate, rng = 200.0, np.random.default_rng(0)
     heart, steps = rng.normal(size=60_000), np.arange(60_000)
     there = (steps >= 24_000) & (steps < 36_000)  # the third minute
+    heart[30_000:30_200] = np.nan
     hum = 5 * np.sin(2 * np.pi * 50 * steps / rate) * there
     found, lines = without_hum(heart + hum, rate)
     assert lines == pytest.approx([50] * 3, abs=0.05)  # beside it, too, as far as a filter hears
     for far in (slice(0, 12_000), slice(48_000, None)):
         np.testing.assert_array_equal(found[far], heart[far])
-    assert np.std((found - heart)[there][400:-400]) < 0.2
+    assert np.nanstd((found - heart)[there][400:-400]) < 0.2
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(heart))
     for quiet in (heart, np.zeros(500), np.full(500, 1e4), heart[:50], np.full(500, np.nan)):
         found, lines = without_hum(quiet, rate)
         assert found is quiet and not lines
@@ -109,6 +111,10 @@ def test_a_lead_without_any_value_stops_no_other(names: Any, channels: Any) -> N
     given["signal"][:] = np.nan
     with pytest.raises(ValueError, match="holds no value"):
         nl.denoise_recording(DENOISER, given, channels=channels)
+    two, by_turns = nl.gru_seq2seq(n_features=2, hid_dim=2, n_layers=1), np.indices((500, 2)).sum(axis=0) % 2
+    two["preprocessing"]["sampling_frequency"] = RATE
+    with pytest.raises(ValueError, match="holds no value: every step is nan, or infinite, in some channel"):
+        nl.predict_recording(two, {"signal": np.where(by_turns, np.nan, 0.0), "sampling_frequency": RATE})
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,8 @@ def test_a_state_that_names_its_channel_is_asked_for_it_alone() -> None:
     state["preprocessing"]["channels"] = ["EMG"]
     asked = given | {"signal": given["signal"][:, 1:], "channels": ["EMG"], "units": ["mV"]}
     np.testing.assert_array_equal(made[:, 1:], nl.predict_recording(state, asked)["output"])
+    nameless = {"name": "a", "signal": asked["signal"], "sampling_frequency": RATE}
+    assert nl.evaluate_recordings(state, [nameless], target=lambda one: one["signal"])["gross"]["ssd"] > 0
 
 
 def test_what_cannot_be_denoised_is_told() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurallib import match_peaks, peak_labels, peak_scores
+from neurallib.measures.events import merged
 
 PEAKS = st.lists(st.integers(0, 30), max_size=6)
 
@@ -116,3 +117,7 @@ def test_bad_peaks_are_named() -> None:
 @pytest.mark.parametrize("found", [[8, 12], [8, 8, 8]])
 def test_of_equally_near_peaks_the_earlier_is_taken(found: list[int]) -> None:
     assert match_peaks([10], found, 5)[1].tolist() == [0]
+
+
+def test_stretches_that_overlap_or_touch_are_one_and_a_step_between_them_is_scored() -> None:
+    assert merged(np.array([[0, 5], [2, 3], [5, 7], [8, 10]]), 1).tolist() == [[0, 7], [8, 10]]

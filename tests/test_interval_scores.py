@@ -145,12 +145,13 @@ def test_recordings_are_scored_by_their_intervals_over_people() -> None:
     assert told["average"]["sensitivity"] == 0.75 and "sensitivity" in told["intervals"]["gross"]
     assert told["table"].splitlines()[2].startswith("| a2") and "FP/h" in told["table"]
     strict = nl.evaluate_recordings(
-        lambda r: found[r["name"]], nights, interval_options={"tolerance": (5, 15)}, skip={"a2": [(0, 28)]}, **options
+        lambda r: found[r["name"]], nights, interval_options={"tolerance": (5, 15)}, skip={"a2": [(2, 30)]}, **options
     )
     assert [[row[name] for name in COUNTS] for row in strict["records"]] == [[1, 1, 1], [0, 0, 0], [1, 1, 0]]
     assert strict["records"][1]["hours"] == pytest.approx(572 / 3600)
     compared = nl.compare_recordings(told, nl.evaluate_recordings(lambda r: [], nights, **options))
     assert compared["gross"]["sensitivity"]["a"] == 2 / 3 and compared["people"] == 2
+    assert np.isnan(compared["gross"]["positive_predictive_value"]["p_value"]), "of nothing that was found"
     assert nl.plot_record_scores(told).axes[0].get_xlabel() == "f1"
 
 
@@ -165,6 +166,7 @@ def test_an_answer_may_be_intervals_steps_or_windows() -> None:
     answers = (steps, steps[:, None], (steps > 0.5).astype(int), torch.from_numpy(steps), {"output": steps}, windows,
                nl.find_intervals(steps, 10.0, names=["apnoea"]), [(20, 30), (500, 510)],
                {"output": several, "outputs": ["none", "apnoea"]},
+               {"output": 2 * (steps > 0.5), "outputs": ["none", "arousal", "apnoea"]},
                true["events"] | {"sample": [250, 5000]})  # fmt: skip
     for answer in answers:
         told = nl.evaluate_recordings(lambda r, a=answer: a, [true], task="intervals", names=["apnoea"])
@@ -195,13 +197,15 @@ def test_which_of_several_classes_the_intervals_are_has_to_be_said() -> None:
             nl.evaluate_recordings(state, [r], task="intervals", names=names)
     told = nl.evaluate_recordings(state, [r], task="intervals", names=["AFIB"], interval_options={"iou": 0.5})
     assert told["gross"]["f1"] == 1
+    score = partial(nl.evaluate_recordings, state, [r], task="intervals", names=["AFIB"])
+    assert score(target=lambda r: np.repeat([1, 2], 3000), interval_options={"iou": 0.5})["gross"]["f1"] == 1
 
 
 def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -> None:
     r = night("a", "a", [(20, 40)])
     score = partial(nl.evaluate_recordings, recordings=[r], task="intervals", names=["apnoea"])
     with pytest.raises(ValueError, match=r"answer for a has an interval that ends at 4000 s; expected seconds"):
-        score(lambda r: [(200, 4000)])
+        score(lambda r: [(200, 4000), (20, 30)])
     with pytest.raises(ValueError, match=r"answer for a has 20 values; expected 6000, or intervals \[n, 2\] in sec"):
         score(lambda r: np.zeros(20))
     with pytest.raises(ValueError, match=r"tolerance .* task='intervals'; expected interval_options=\{'tolerance'"):

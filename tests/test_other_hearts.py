@@ -7,6 +7,7 @@ import pytest
 from augmenting import RATE, beats, drawn
 
 import neurallib as nl
+from neurallib.signals.augmenting import heights
 
 
 def spikes(seed: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -72,3 +73,9 @@ def test_the_events_of_all_outputs_have_a_rhythm() -> None:
     augment = nl.augment_rhythm(RATE, (2, 2))
     one, two = (drawn(augment, pair=(x, labels))[1] for labels in (y, np.hstack([np.zeros_like(y), y])))
     np.testing.assert_array_equal(two[:, 1:], one)
+
+
+def test_the_height_of_beats_is_that_of_most_parts_of_a_signal_however_short_it_is() -> None:
+    x = np.tile([0.0, 1.0], 400)[:, None] * [1, 3]
+    x[37], x[100:350] = 50, np.nan
+    assert heights(x).tolist() == [1, 3] and heights(x[:3]).tolist() == [0, 0]

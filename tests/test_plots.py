@@ -147,6 +147,9 @@ def test_the_signal_has_twice_the_height_of_the_output_below_it() -> None:
 def test_without_prediction_there_is_one_panel_in_samples() -> None:
     (axes,) = plot_prediction(np.zeros((50, 3)), found_peaks=[]).axes
     assert axes.get_xlabel() == "samples" and len(axes.lines) == 4
+    spikes = np.zeros(10_001)
+    spikes[[3, 5004]] = 1, -1  # of many samples to a column of pixels each column's ends are drawn
+    assert [(x, y) for x, y in plot_prediction(spikes).axes[0].lines[0].get_xydata() if y] == [(0, 1), (5000, -1)]
 
 
 def test_tensors_that_need_gradients_are_drawn() -> None:

@@ -91,7 +91,7 @@ def test_the_tolerance_curve_matches_anew_at_each_tolerance() -> None:
 
 @given(
     st.lists(st.integers(0, 300), max_size=12), st.lists(st.integers(0, 300), max_size=12),
-    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=3),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=3),
 )  # fmt: skip
 def test_what_is_skipped_counts_neither_as_true_nor_as_found(true: list, found: list, skip: list) -> None:
     out = np.zeros(302, bool)
@@ -234,9 +234,9 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
     state = known_detector(250.0, threshold=0.9, min_distance=0.3)
     assert nl.evaluate_recordings(state, [r], tolerance=0.012)["gross"]["f1"] == 1
     labels = nl.peak_labels(r_peaks, len(signal), 3)
-    for answer in (labels, {"output": labels[:, None]}, r_peaks):
+    for answer in (labels, {"output": labels[:, None]}, r_peaks[::-1]):
         assert nl.evaluate_recordings(lambda _, a=answer: a, [r], tolerance=0.005)["gross"]["f1"] == 1
-    moved = nl.evaluate_recordings(lambda _: r_peaks, [r], target=lambda _: r_peaks + 1)
+    moved = nl.evaluate_recordings(lambda _: [*r_peaks, 7499], [r], target=lambda _: [*(r_peaks + 1), 7500])
     assert moved["gross"]["timing_bias_ms"] == pytest.approx(-4)
 
 
@@ -259,6 +259,7 @@ def test_a_state_and_probabilities_are_scored_as_their_events() -> None:
         (lambda r, f: nl.evaluate_recordings(f, [r | {"events": {"sample": [9, 7000], "symbol": "NN"}}]), ValueError,
          "1 of 2 events of a lie outside its 6000 samples, the first at 7000"),
         (lambda r, f: nl.evaluate_recordings(lambda _: [9, 7000], [r]), ValueError, "answer for a goes from 9 to 7000"),
+        (lambda r, f: nl.evaluate_recordings(lambda _: [-9, 70], [r]), ValueError, "answer for a goes from -9 to 70"),
         (lambda r, f: nl.compare_recordings({}, {}), TypeError, "a is a dict; expected what evaluate_recordings"),
         (lambda r, f: nl.compare_recordings(*(nl.evaluate_recordings(f, [r | {"name": n}]) for n in "ab")), ValueError,
          "a and b are of different recordings: a, b"),

@@ -220,10 +220,10 @@ def test_steps_without_a_value_have_no_part_in_denoising_measures() -> None:
 
 
 def test_peaks_that_a_denoiser_loses_and_adds_are_told() -> None:
-    y = np.zeros(1000)
+    y = np.zeros((1000, 2))
     y[[100, 300, 500, 700]] = 1
     found = y.copy()
-    found[[300, 800, 900]] = 0, 1, 1
+    found[[300, 800, 900], 0] = 0, 1, 1
     detector = lambda signal: np.flatnonzero(signal > 0.5)
     by_function = nl.denoising_scores(y, y + 0.1, found, peaks=detector, sampling_frequency=100)
     assert (by_function["peaks_kept"], by_function["peaks_added"]) == (0.75, 0.4)
@@ -245,6 +245,8 @@ def test_denoisers_are_scored_on_recordings_and_compared() -> None:
     compared = nl.compare_recordings(a, b)
     assert compared["average"]["mad"]["difference"] < 0
     assert compared["gross"]["rmse"]["p_value"] == pytest.approx(2 / 64)
+    nl.evaluate_recordings(shrunk(0.5), recordings, task="denoising", target=lambda r: clean[r["name"]], skip_start=10)
+    assert all(np.isfinite(r["signal"]).all() for r in recordings), "what is skipped stays in the recording"
 
 
 def test_steps_without_a_noisy_value_count_in_no_measure() -> None:

@@ -123,7 +123,7 @@ def test_moments_that_are_told_again_are_left_out_and_many_are_told(tmp_path: Pa
             read = read_recording(path, sampling_frequency=told)
         assert read["sampling_frequency"] == 100 and len(read["signal"]) == 1000
         assert [str(each.message)[:16] for each in caught] == (["80 of 1080 rows "] if n == 80 else [])
-    path = csv(tmp_path / "a.csv", np.repeat([np.arange(500) * 10, rng.standard_normal(500)], 2, axis=1), "time_ms,a")
+    path = csv(tmp_path / "a.csv", np.repeat([np.arange(500) * 10, [np.nan, *again[:499]]], 2, axis=1), "time_ms,a")
     with pytest.warns(UserWarning, match=r"500 of 1000 rows of .*a\.csv are left out"):
         assert len(read_recording(path, sampling_frequency=told)["signal"]) == 500, "each row is there twice"
 

@@ -201,5 +201,7 @@ def test_linear_layer_without_gradients_equals_torchs(shape: tuple[int, ...], n_
     expected = torch.nn.functional.linear(x, weight, bias)
     with torch.no_grad(), use_path("numba"):
         torch.testing.assert_close(layer.linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
+    with torch.no_grad(), torch.autocast("cpu"):
+        assert layer.linear(x, weight, bias).dtype == torch.bfloat16
     weight.requires_grad_()
     assert layer.linear(x, weight, bias).requires_grad

@@ -18,10 +18,11 @@ from neurallib.recurrence import torch_state
 from neurallib.recurrence.layer import Direction, gru_layer, use_path
 
 
-def test_autocast_runs_the_kernel_in_float32() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_runs_the_kernel_in_float32(dtype: torch.dtype) -> None:
     gru = nn.GRU(3, 4, batch_first=True)
-    x, lengths = torch.randn(5, 11, 3).bfloat16(), torch.tensor(LENGTHS)
-    with torch.autocast("cpu", torch.bfloat16), use_path("numba"):
+    x, lengths = torch.randn(5, 11, 3).to(dtype), torch.tensor(LENGTHS)
+    with torch.autocast("cpu", dtype), use_path("numba"):
         output, _ = gru_layer(x, lengths, directions_of(gru))
     output.sum().backward()
     assert output.dtype == torch.float32 and gru.weight_hh_l0.grad is not None
@@ -83,6 +84,18 @@ def test_forward_mode_takes_the_torch_path() -> None:
     with torch.autograd.forward_ad.dual_level():
         assert recurrence_layer._obstacle([layer[0].weight_ih.float()]) is not None
     assert recurrence_layer._obstacle([layer[0].weight_ih.float()]) is None
+
+
+def test_more_than_a_tensor_or_a_compiler_that_is_switched_off_takes_the_torch_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(torch.Tensor):
+        pass
+
+    assert recurrence_layer._obstacle([torch.zeros(2), torch.zeros(2).as_subclass(Own)]) == "a tensor is a Own"
+    assert recurrence_layer._obstacle([torch.zeros(2).bfloat16()]) == "a tensor is torch.bfloat16"
+    monkeypatch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", 1)
+    assert recurrence_layer._load_kernel.__wrapped__() is None
 
 
 def test_without_numba_it_warns_once_and_is_still_right() -> None:

@@ -71,6 +71,19 @@ def test_whatever_a_run_is_asked_for_it_goes_on_with(options: dict[str, Any], tm
     assert_same(run(tmp_path / "parts", resume=directory, **options), whole)
 
 
+def test_a_function_goes_on_with_the_same_code_alone(tmp_path: Path) -> None:
+    def functions(rate: float, gamma: float) -> dict[str, Any]:
+        return {
+            "optimizer": lambda network, hparams: torch.optim.SGD(network.parameters(), rate),
+            "schedule": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma),
+        }
+
+    directory = stopped((1, 0), tmp_path, **functions(0.1, 0.5))
+    for name, others in (("optimizer", functions(0.2, 0.5)), ("schedule", functions(0.1, 0.6))):
+        with pytest.raises(ValueError, match=f"other things than it began with: options.{name} was [^,]*, is [^,]*$"):
+            run(tmp_path, resume=directory, **others)
+
+
 def drawn(outputs: np.ndarray, y: np.ndarray) -> float:
     return random.random() + float(np.random.random())
 

@@ -8,6 +8,7 @@ from answer_cases import ecg_recording, heart_recording, known_detector
 
 import neurallib as nl
 from neurallib.prediction.r_peaks import snapped
+from neurallib.prediction.stretches import over_holes
 
 RATE = 250.0
 BEATS = np.arange(250, 5000, 250)
@@ -136,6 +137,15 @@ def test_beats_with_lost_samples_are_met_at_their_tops() -> None:
     lost[np.random.default_rng(0).random(len(lost)) < 0.1] = np.nan
     found = nl.find_r_peaks(state, one | {"signal": lost})
     assert np.abs(found[:, None] - whole).min(axis=1).max() <= 2
+
+
+def test_holes_are_bridged_up_to_their_longest_and_within_the_signal_alone() -> None:
+    column = np.arange(24.0)
+    column[[0, *range(3, 8), *range(10, 16), 23]], column[20] = np.nan, np.inf
+    made = over_holes(column, 5)
+    assert np.flatnonzero(np.isnan(made)).tolist() == [0, *range(10, 16), 23]
+    np.testing.assert_array_equal(made[np.isfinite(made)], np.arange(24)[np.isfinite(made)])
+    assert np.isnan(over_holes(np.full(3, np.inf), 5)).all()
 
 
 def test_r_peaks_of_a_recording_are_found_and_moved_to_the_signal() -> None:

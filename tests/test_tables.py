@@ -55,11 +55,14 @@ def test_a_title_above_the_names_is_no_name_and_names_are_no_units(tmp_path: Pat
     for title in ("Recording 5,\n", "Recording 5,of Anna\n"):
         read = nl.read_recording(written(tmp_path / "a.csv", f"{title}time,ECG\n", rows))
         assert (read["channels"], read["units"]) == (["ECG"], [""])
+    assert nl.read_recording(written(tmp_path / "a.csv", "Recording 5,\ntime,mV\n", rows))["channels"] == ["mV"]
+    clock = [f"0:00:{t:06.3f},{v:.4f}" for t, v in zip(T, ECG, strict=True)]  # a row of units, if of unknown ones
+    assert nl.read_recording(written(tmp_path / "a.csv", "time,ECG\nhh:mm:ss,adu\n", clock))["channels"][0][:3] == "ECG"
 
 
 def test_a_row_of_units_of_whatever_is_measured_names_no_channel(tmp_path: Path) -> None:
     rows = [f"{1000 * t:.0f}\t5\t{v:.4f}\t9.81\t33\t" for t, v in zip(T, ECG, strict=True)]
-    for units in ("ms\tkOhms\ta.u.\tm/(s^2)\tDegrees Celsius\t", "[ms]\t[uS]\t[%]\t[g]\t[bpm]\t"):
+    for units in ("ms\tkOhms\ta.u.\tm/(s^2)\tDegrees Celsius\t", "[ms]\t\t[%]\t[g]\t[bpm]\t"):
         head = f"sep=\t\nTime\tEDA\tPPG\tACC\tTemp\t\n{units}\n"
         read = nl.read_recording(written(tmp_path / "a.csv", head, rows))
         assert (read["sampling_frequency"], read["channels"]) == (250, ["EDA", "PPG", "ACC", "Temp"])
@@ -90,13 +93,13 @@ def test_channels_of_several_rates_in_one_table_are_each_read_at_their_own(
         rows = [(t, fast.get(t, ""), slow.get(t, "")) for t in sorted({*fast, *slow})]
     else:
         rows = sorted([*((t, v, "") for t, v in fast.items()), *((t, "", v) for t, v in slow.items())])
-    rows = [(t, *values, 1 if i in (500, 900) else "") for i, (t, *values) in enumerate(rows)]
+    rows = [(t, *values, 1 if i in (300, 600, 900) else "") for i, (t, *values) in enumerate(rows)]
     path = written(tmp_path / "a.csv", "time,PPG,EDA,mark\n", [",".join(map(str, row)) for row in rows])
     read, times = nl.read_recording(path), np.arange(2000) / 50
     assert (read["sampling_frequency"], read["signal"].shape) == (50, (2000, 3))
     np.testing.assert_allclose(read["signal"][:, 0], np.sin(times), atol=1e-4)
     np.testing.assert_allclose(read["signal"][1:1975, 1], times[1:1975] - late, atol=1e-3)
-    assert np.isfinite(read["signal"][:, 2]).sum() <= 2, "marks are no signal to interpolate"
+    assert np.isfinite(read["signal"][:, 2]).sum() <= 3, "marks are no signal to interpolate"
     for name, rate in (("PPG", 50), ("EDA", 2)):
         read = nl.read_recording(path, channels=name)
         assert read["sampling_frequency"] == rate and not np.isnan(read["signal"]).any()
@@ -122,6 +125,9 @@ def test_a_lower_rate_is_filtered_down_to(tmp_path: Path) -> None:
     assert len(read["signal"]) == 160 and read["signal"][80, 0] == pytest.approx(160, abs=0.1)
     for wanted, rate in ((50, 50), (45, 90), (20, 60)):  # of a clock that runs a little fast it is the same rate
         assert on_a_grid(np.zeros((500, 1)), np.arange(500) / 50.3, wanted, "a.csv")[1] == rate
+    assert on_a_grid(np.zeros((2000, 1)), np.arange(2000) / 256.4, None, "a.csv")[1] == 256.4
+    paused = np.arange(500) / 50 + 0.208 * (np.arange(500) // 100)  # each time for no whole number of samples
+    assert on_a_grid(np.zeros((500, 1)), paused, None, "a.csv")[1] == 50
 
 
 def test_a_clock_that_is_not_known_is_told_with_what_it_holds(tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_measures_are_taken_in_whatever_precision_is_trained_in(precision: str, 
     measure = "mae" if kind == "regression" else "auroc"
     told = nl.train(
         state, data(state), data(state, 3), epochs=1, batch_size=4, monitor=measure, precision=precision, **QUIET,
-        metrics={"own": lambda outputs, y: float(np.abs(outputs - y).mean())},
+        metrics={"own": lambda outputs, y: float(np.abs(outputs - y).mean()),
+                 "fine": lambda outputs, _: float((outputs.view(np.int32) & 0xFFFF > 0).any())},  # than bfloat16
     )["training_info"]  # fmt: skip
     values = [told["val_metrics"][name][0] for name in (measure, "own")]
-    assert all(0 < value < 2 for value in values)
+    assert all(0 < value < 2 for value in values) and told["val_metrics"]["fine"] == [1]

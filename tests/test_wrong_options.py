@@ -99,6 +99,9 @@ def test_values_on_a_scale_of_their_own_are_told_to_be_no_denoised_signal(x_scal
     state = {**state, "preprocessing": state["preprocessing"] | scales}  # type: ignore[typeddict-item]
     with pytest.warns(UserWarning, match="targets on a scale of their own, as of rates or pressures"):
         nl.evaluate_recordings(state, [RECORDING], target=lambda recording: recording["signal"])
+    if x_scales["normalization"] == "dataset":
+        state["preprocessing"] |= {"y_shift": [2.0], "y_scale": [0.4]}  # as of a signal, whatever wanders beneath it
+        nl.evaluate_recordings(state, [RECORDING], target=lambda recording: recording["signal"])
 
 
 def test_more_weights_than_there_is_memory_for_are_refused_before_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

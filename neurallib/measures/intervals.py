@@ -217,10 +217,10 @@ def interval_sums(true: np.ndarray, found: np.ndarray, length: float, skip: np.n
         before, after = rules.tolerance
         reach = true + [-before, after]
         hit = _touched(reach, found)
-        blocks = merged(reach[hit], _LEAST)
+        blocks = merged(reach, _LEAST)
         at = np.searchsorted(blocks[:, 0], found[:, 0] + _LEAST) - 1
         false = np.ones(len(found), bool)
-        false[at >= 0] = (blocks[at[at >= 0], 1] if len(blocks) else 0) < found[at >= 0, 1] - _LEAST
+        false[at >= 0] = blocks[at[at >= 0], 1] < found[at >= 0, 1] - _LEAST
     hours = (length - (past[-1] if len(past) else 0.0)) / 3600
     counts = [(hit & ~true_out).sum(), (false & ~found_out).sum(), (~hit & ~true_out).sum()]
     return np.array([*counts, hours], np.float64)

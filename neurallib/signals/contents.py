@@ -171,7 +171,7 @@ def picked(channels: Sequence[Any] | str | int | None, known: list[str], source:
     if channels is None:
         return list(range(len(known))), list(known)
     asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)
-    if isinstance(asked, bool) or not isinstance(asked, Sequence) or not len(asked):
+    if not isinstance(asked, Sequence) or not len(asked):
         raise TypeError(f"channels={channels!r}; expected a list of names or of numbers from 0.")
     columns = [_column(each, known, source) for each in asked]
     firsts = [each[0] if isinstance(each, (tuple, list)) else None for each in asked]

@@ -31,7 +31,7 @@ def smoothed(values: np.ndarray, low: int, high: int, half: int) -> np.ndarray:
         place = np.arange(len(part))
         first = np.maximum(first, np.maximum.accumulate(np.where(gap, place + 1, 0))[steps])
         last = np.minimum(last, np.minimum.accumulate(np.where(gap, place, len(part))[::-1])[::-1][steps])
-    mean = (total[last] - total[first]) / (np.maximum(last - first, 1) * _UNIT)
+    mean = (total[last] - total[first]) / ((last - first) * _UNIT)
     return np.where(gap[steps], np.nan, mean)
 
 

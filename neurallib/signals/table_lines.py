@@ -50,12 +50,12 @@ def layout(path: Path) -> Table:
         width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
         if width > 1 and not any(row[-1] for row in rows if len(row) == width):  # each line ends with a separator
             width, rows = width - 1, [row[: width - 1] if len(row) == width else row for row in rows]
-        told = [len(row) == width and any(is_number(piece, separator) for piece in row) for row in rows]
+        told = [len(row) == width and any(is_number(piece) for piece in row) for row in rows]
         empty = [len(row) == width and all(map(_is_missing, row)) for row in rows]
         if width < (1 if separator is None else 2) or not any(told) or sum(told) + sum(empty) < 0.5 * len(rows):
             continue
         begin = told.index(True)
-        if separator is None and not all(is_number(piece, None) or _is_missing(piece) for piece in rows[begin]):
+        if separator is None and not all(is_number(piece) or _is_missing(piece) for piece in rows[begin]):
             continue  # prose
         while begin and empty[begin - 1]:
             begin -= 1
@@ -106,9 +106,9 @@ def _bare(piece: str) -> str:
     return piece.strip().strip("\"'").strip()
 
 
-def is_number(piece: str, separator: str | None) -> bool:
+def is_number(piece: str) -> bool:
     try:
-        return bool(np.isfinite(float(piece if separator == "," else piece.replace(",", "."))))
+        return bool(np.isfinite(float(piece.replace(",", "."))))
     except ValueError:
         return False
 
@@ -134,7 +134,7 @@ def steps_of(table: Table, column: int) -> np.ndarray:
 
 
 def is_text(piece: str) -> bool:
-    return not is_number(piece, None) and not _is_missing(piece)
+    return not is_number(piece) and not _is_missing(piece)
 
 
 def texts_of(table: Table, column: int) -> list[str]:

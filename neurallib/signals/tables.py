@@ -215,7 +215,7 @@ def _yes(word: str) -> bool | None:
 
 def _whole(text: str) -> str:
     """"1" of "1.000e+00" and "1,0", as tables write classes among other numbers."""
-    value = float(text.replace(",", ".")) if re.search("[.,]", text) and is_number(text, None) else np.nan
+    value = float(text.replace(",", ".")) if re.search("[.,]", text) and is_number(text) else np.nan
     return f"{value:.0f}" if value.is_integer() else text
 
 

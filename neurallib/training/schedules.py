@@ -86,10 +86,9 @@ def schedule_words(scheduler: Any) -> str:
     """A schedule of learning rates as text: its kind, and the plain settings that it has."""
     if scheduler is None:
         return "none"
-    state = {"last_epoch": 0, "base_lrs": 0} | scheduler.state_dict()
     settings = {
         name: value
-        for name, value in state.items()
+        for name, value in scheduler.state_dict().items()
         if name not in ("last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs", "cooldown_counter")
         and not name.startswith("_")
         and isinstance(value, (int, float, str))
