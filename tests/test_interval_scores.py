@@ -195,6 +195,10 @@ def test_which_of_several_classes_the_intervals_are_has_to_be_said() -> None:
             nl.evaluate_recordings(state, [r], task="intervals", names=names)
     told = nl.evaluate_recordings(state, [r], task="intervals", names=["AFIB"], interval_options={"iou": 0.5})
     assert told["gross"]["f1"] == 1
+    r["events"]["symbol"] = ["AFL"]
+    for model in (state, partial(nl.predict_recording, state)):  # that nothing of it is found was told as a wrong name
+        told = nl.evaluate_recordings(model, [r], task="intervals", names=["AFL"])
+        assert [told["records"][0][name] for name in COUNTS] == [0, 0, 1]
 
 
 def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -> None:
@@ -220,6 +224,38 @@ def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -
     assert "the events of a are apnoea: none of them is one of names, apnea" in texts
     assert "the intervals that were found are sleep, wake: none is one of names, apnea" in texts
     assert "no recording has apnea among its annotations; expected names=, as" in texts
+
+
+def test_what_flickers_is_found_as_options_say() -> None:
+    """It had been scored as many short ones, of which none is large enough by iou."""
+    state, r = gated()
+    r["signal"][2000:4000:100] = 0
+    on = np.where(r["signal"][:, 0] > 0, 0.9, 0.1)
+    score = partial(nl.evaluate_recordings, recordings=[r], task="intervals", names=["seizure"])
+    two = {"output": np.stack([1 - on, on], 1), "outputs": ["none", "seizure"]}
+    for model in (state, lambda _: on, lambda _: two):
+        assert score(model, interval_options={"iou": 0.9})["gross"]["f1"] == 0
+        for option in ({"min_duration": 1.0}, {"smoothing": 0.2}):
+            told = score(model, interval_options={"iou": 0.9, **option})
+            assert [told["records"][0][name] for name in COUNTS] == [1, 0, 0]
+    with pytest.raises(ValueError, match="has min_duration, and the answer for a has intervals already; expected them"):
+        score(lambda _: [(20, 40)], interval_options={"min_duration": 1.0})
+    with pytest.raises(ValueError, match="min_duration=-1; expected"):
+        score(state, interval_options={"min_duration": -1})
+
+
+def test_samples_and_seconds_that_were_mixed_up_are_told() -> None:
+    """A night scored in epochs, whose moments are seconds, or whose durations are samples."""
+    epochs, rate = np.arange(0, 60, 3), 100
+    wake = {"names": ["wake"]}
+    for sample, duration in ((epochs, 3.0), (epochs * rate, 3.0 * rate)):
+        events = {"sample": sample, "symbol": ["wake"] * 20, "duration": np.full(20, duration)}
+        r = recording("a", []) | {"events": events}
+        for score in (lambda r: nl.interval_target(r, ["wake"]),
+                      lambda r: nl.evaluate_recordings(lambda _: np.zeros(6000, int), [r], task="classes", **wake),
+                      lambda r: nl.evaluate_recordings(lambda _: [], [r], task="intervals", **wake)):  # fmt: skip
+            with pytest.raises(ValueError, match="events of a that are of .* overlap: together they last .* times as"):
+                score(r)
 
 
 def test_flutter_is_scored_where_it_is_what_is_looked_for() -> None:

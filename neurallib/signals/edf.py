@@ -111,7 +111,8 @@ def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, 
         try:
             head, records = _records_of(path)
         except KeyError:
-            expected = f"expected one with the annotations of {recording}"
+            table = "of a table give recording['events'] = {'sample': [n], 'symbol': [n], 'duration': [n] in s}"
+            expected = f"expected one with the annotations of {recording}, or {table}"
             raise ValueError(f"{path} is no EDF+ or BDF+ file; {expected}.") from None
         except (ValueError, IndexError) as error:
             raise ValueError(f"cannot read the header of {path}: {error}") from error
