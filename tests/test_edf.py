@@ -223,6 +223,9 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     content = early.read_bytes()
     early.write_bytes(content[:168] + content[168:184].replace(b".", b"/") + content[184:])
     assert read_recording(night, channels=[0], annotator=early)["events"]["sample"].tolist() == [0, 700]
+    early.write_bytes(content[:168] + b"01.01.8500.00.00" + content[184:])  # as writers have it by default
+    with pytest.raises(ValueError, match="by the start times of their headers .*early.edf ends .* s before .* begins"):
+        read_recording(night, channels=[0], annotator=early)
     early.unlink()
     write(night)
     assert list_recordings(tmp_path) == [night]

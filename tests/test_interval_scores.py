@@ -111,7 +111,7 @@ def test_frames_of_pandas_are_taken_as_their_columns() -> None:
         (lambda e: nl.interval_scores(e, [], sampling_frequency=10), ValueError, "of N, OA; expected names="),
         (lambda e: nl.interval_scores(e, [], names=["N"], sampling_frequency=10), ValueError, "1 events of N of true"),
         (lambda e: nl.interval_scores([], e, names="OA"), TypeError, "names is one text, 'OA'"),
-        (lambda e: nl.interval_scores({"events": e}, []), TypeError, "true is a dict of events; expected what"),
+        (lambda e: nl.interval_scores({"events": e}, []), TypeError, "true is a dict of events; expected onset"),
         (lambda e: nl.interval_scores({"onset": [1], "duration": [2]}, []), TypeError, "a dict of onset, duration"),
         (lambda e: nl.interval_scores([1, 2], []), TypeError, r"true has shape \(2,\) of int64; expected \[n, 2\]"),
         (lambda e: nl.interval_scores([(5, 2)], []), ValueError, "from 5 to 2 s; expected one that ends after"),
