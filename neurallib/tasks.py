@@ -61,10 +61,10 @@ def check_names(names: Any, task: Task) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_order(what: str, names: Iterable[str], whose: str, known: Iterable[str] | None) -> None:
-    """ValueError where what is known has the same names in another order, so that one would be taken for another."""
-    names, known = list(names), list(known or ())
-    if names != known and sorted(names) == sorted(known):
+def check_order(what: str, names: Iterable[str], whose: str, known: Iterable[str]) -> None:
+    """ValueError where what is known has one of the names in another place, so that one would be taken for another."""
+    names, known = list(names), list(known)
+    if any(name in names and names.index(name) != k for k, name in enumerate(known)):
         raise ValueError(f"{what}={names}; {whose} has them in another order, {known}: expected that one.")
 
 

@@ -156,6 +156,9 @@ def test_a_data_set_tells_what_its_target_calls_the_outputs(
         with pytest.raises(ValueError, match="the state's outputs=.*; data has them in another order"):
             nl.evaluate(trained, parts[0])
         assert len(nl.predict(trained, parts[0])) == 1
+        more = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=n_classes + 1)
+        with pytest.raises(ValueError, match="train_data has them in another order"):
+            nl.train(more, *parts, outputs=["none", *names], epochs=1, batch_size=1, dry_run=True, **QUIET)
 
 
 def test_classes_in_another_order_than_those_of_the_state_are_told() -> None:

@@ -72,12 +72,13 @@ def scored_names(known: Task, task: str, names: Sequence[str] | None, target: An
         names = ["no", *(known.names or ["yes"])] if target is not None else None
     elif names is None:
         names = known.output_names
-    own = list(known.names or ())
-    others = [name for name in names or () if name not in own] if known.kind == "binary" else []
-    check_order("names", names or (), "the state", others + own)
-    check_order("the classes of target", outputs_of(target) or (), "the state", own)
-    if task == "classes" and names is not None and len(names) < max(known.n_outputs, 2):
+    if task != "classes":
+        return names
+    if names is not None and len(names) < max(known.n_outputs, 2):
         raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
+    for what, said in (("names", names or ()), ("the classes of target", outputs_of(target) or ())):
+        first = ["no"] if known.kind == "binary" and len(said) == 2 else []
+        check_order(what, said, "the state", [*first, *(known.names or ())])
     return names
 
 

@@ -273,9 +273,10 @@ def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:
 def with_names(state: State, outputs: Any, data: Any) -> State:
     """A new state whose outputs have these names, checked; None: those that it has, else what the manifest of the data
     calls them."""
-    known, said = state["postprocessing"]["outputs"], outputs_said(data, describe(state).n_outputs)
-    outputs = (said if known is None else known) if outputs is None else outputs
-    if outputs is None:
+    known, k = state["postprocessing"]["outputs"], describe(state).n_outputs
+    said = outputs_said(data, k)
+    own = said if known is None and len(said) == k else known
+    if (outputs := own if outputs is None else outputs) is None:
         return state
     unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))
     names = list(check_names(outputs, describe(unnamed)))
