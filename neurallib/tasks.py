@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
@@ -58,6 +59,13 @@ def check_names(names: Any, task: Task) -> tuple[str, ...]:
     if len(names) != task.n_outputs or len(set(names)) != len(names) or not all(entry.strip() for entry in names):
         raise ValueError(f"{expected}.")
     return tuple(names)
+
+
+def check_order(what: str, names: Iterable[str], whose: str, known: Iterable[str]) -> None:
+    """ValueError where what is known has one of the names in another place, so that one would be taken for another."""
+    names, known = list(names), list(known)
+    if any(name in names and names.index(name) != k for k, name in enumerate(known)):
+        raise ValueError(f"{what}={names}; {whose} has them in another order, {known}: expected that one.")
 
 
 def check_task(task: Any, num_classes: Any, multi_label: Any) -> Hparams:

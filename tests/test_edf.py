@@ -230,6 +230,9 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     content = early.read_bytes()
     early.write_bytes(content[:168] + content[168:184].replace(b".", b"/") + content[184:])
     assert read_recording(night, channels=[0], annotator=early)["events"]["sample"].tolist() == [0, 700]
+    early.write_bytes(content[:168] + b"01.01.8500.00.00" + content[184:])  # as writers have it by default
+    with pytest.raises(ValueError, match="by the start times of their headers .*early.edf ends .* s before .* begins"):
+        read_recording(night, channels=[0], annotator=early)
     early.unlink()
     write(night)
     assert list_recordings(tmp_path) == [night]
@@ -238,7 +241,7 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     with pytest.raises(ValueError, match="holds no signal, only annotations"):
         read_recording(hypnogram)
     (tmp_path / "stages.csv").write_text("0,W")
-    with pytest.raises(ValueError, match=r"stages\.csv is no EDF\+ or BDF\+ file; expected one with the annotations"):
+    with pytest.raises(ValueError, match=r"stages\.csv is no EDF\+ or BDF\+ file; expected one .* of a table give"):
         read_recording(night, annotator=tmp_path / "stages.csv")
 
 

@@ -111,7 +111,7 @@ def test_frames_of_pandas_are_taken_as_their_columns() -> None:
         (lambda e: nl.interval_scores(e, [], sampling_frequency=10), ValueError, "of N, OA; expected names="),
         (lambda e: nl.interval_scores(e, [], names=["N"], sampling_frequency=10), ValueError, "1 events of N of true"),
         (lambda e: nl.interval_scores([], e, names="OA"), TypeError, "names is one text, 'OA'"),
-        (lambda e: nl.interval_scores({"events": e}, []), TypeError, "true is a dict of events; expected what"),
+        (lambda e: nl.interval_scores({"events": e}, []), TypeError, "true is a dict of events; expected onset"),
         (lambda e: nl.interval_scores({"onset": [1], "duration": [2]}, []), TypeError, "a dict of onset, duration"),
         (lambda e: nl.interval_scores([1, 2], []), TypeError, r"true has shape \(2,\) of int64; expected \[n, 2\]"),
         (lambda e: nl.interval_scores([(5, 2)], []), ValueError, "from 5 to 2 s; expected one that ends after"),
@@ -199,6 +199,10 @@ def test_which_of_several_classes_the_intervals_are_has_to_be_said() -> None:
     assert told["gross"]["f1"] == 1
     score = partial(nl.evaluate_recordings, state, [r], task="intervals", names=["AFIB"])
     assert score(target=lambda r: np.repeat([1, 2], 3000), interval_options={"iou": 0.5})["gross"]["f1"] == 1
+    r["events"]["symbol"] = ["AFL"]
+    for model in (state, partial(nl.predict_recording, state)):  # that nothing of it is found was told as a wrong name
+        told = nl.evaluate_recordings(model, [r], task="intervals", names=["AFL"])
+        assert [told["records"][0][name] for name in COUNTS] == [0, 0, 1]
 
 
 def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -> None:
@@ -224,6 +228,38 @@ def test_what_is_no_answer_of_intervals_and_options_of_another_task_are_told() -
     assert "the events of a are apnoea: none of them is one of names, apnea" in texts
     assert "the intervals that were found are sleep, wake: none is one of names, apnea" in texts
     assert "no recording has apnea among its annotations; expected names=, as" in texts
+
+
+def test_what_flickers_is_found_as_options_say() -> None:
+    """It had been scored as many short ones, of which none is large enough by iou."""
+    state, r = gated()
+    r["signal"][2000:4000:100] = 0
+    on = np.where(r["signal"][:, 0] > 0, 0.9, 0.1)
+    score = partial(nl.evaluate_recordings, recordings=[r], task="intervals", names=["seizure"])
+    two = {"output": np.stack([1 - on, on], 1), "outputs": ["none", "seizure"]}
+    for model in (state, lambda _: on, lambda _: two):
+        assert score(model, interval_options={"iou": 0.9})["gross"]["f1"] == 0
+        for option in ({"min_duration": 1.0}, {"smoothing": 0.2}):
+            told = score(model, interval_options={"iou": 0.9, **option})
+            assert [told["records"][0][name] for name in COUNTS] == [1, 0, 0]
+    with pytest.raises(ValueError, match="has min_duration, and the answer for a has intervals already; expected them"):
+        score(lambda _: [(20, 40)], interval_options={"min_duration": 1.0})
+    with pytest.raises(ValueError, match="min_duration=-1; expected"):
+        score(state, interval_options={"min_duration": -1})
+
+
+def test_samples_and_seconds_that_were_mixed_up_are_told() -> None:
+    """A night scored in epochs, whose moments are seconds, or whose durations are samples."""
+    epochs, rate = np.arange(0, 60, 3), 100
+    wake = {"names": ["wake"]}
+    for sample, duration in ((epochs, 3.0), (epochs * rate, 3.0 * rate)):
+        events = {"sample": sample, "symbol": ["wake"] * 20, "duration": np.full(20, duration)}
+        r = recording("a", []) | {"events": events}
+        for score in (lambda r: nl.interval_target(r, ["wake"]),
+                      lambda r: nl.evaluate_recordings(lambda _: np.zeros(6000, int), [r], task="classes", **wake),
+                      lambda r: nl.evaluate_recordings(lambda _: [], [r], task="intervals", **wake)):  # fmt: skip
+            with pytest.raises(ValueError, match="events of a that are of .* overlap: together they last .* times as"):
+                score(r)
 
 
 def test_flutter_is_scored_where_it_is_what_is_looked_for() -> None:

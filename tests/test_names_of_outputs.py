@@ -149,6 +149,36 @@ def test_a_data_set_tells_what_its_target_calls_the_outputs(
     state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=n_classes)
     trained = nl.train(state, *parts, epochs=1, batch_size=1, dry_run=True, **QUIET)
     assert trained["postprocessing"]["outputs"] == names
+    if names and n_classes > 1:  # which had been learnt, or measured, as another
+        with pytest.raises(ValueError, match=r"outputs=.*; train_data has them in another order, \['"):
+            nl.train(state, *parts, outputs=names[::-1], epochs=1, batch_size=1, dry_run=True, **QUIET)
+        trained["postprocessing"]["outputs"] = names[::-1]
+        with pytest.raises(ValueError, match="the state's outputs=.*; data has them in another order"):
+            nl.evaluate(trained, parts[0])
+        assert len(nl.predict(trained, parts[0])) == 1
+        more = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=n_classes + 1)
+        with pytest.raises(ValueError, match="train_data has them in another order"):
+            nl.train(more, *parts, outputs=["none", *names], epochs=1, batch_size=1, dry_run=True, **QUIET)
+
+
+def test_classes_in_another_order_than_those_of_the_state_are_told() -> None:
+    stages = {"sample": [0, 500], "symbol": ["a", "b"], "duration": [5.0, 5.0]}
+    r = {"name": "r", "signal": np.zeros((1000, 1)), "sampling_frequency": 100.0, "events": stages}
+    state = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=2)
+    state["preprocessing"]["sampling_frequency"] = 100.0
+    state["postprocessing"]["outputs"] = ["a", "b"]
+    score = partial(nl.evaluate_recordings, recordings=[r], task="classes")
+    assert score(state, names=["a", "b"])["names"] == score(state)["names"] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"names=\['b', 'a'\]; the state has them in another order, \['a', 'b'\]"):
+        score(state, names=["b", "a"])
+    with pytest.raises(ValueError, match=r"the classes of target=\['b', 'a'\]; the state has them in another order"):
+        score(state, target=partial(nl.interval_target, classes={"b": 0, "a": 1}))
+    binary = nl.gru_seq2seq(n_features=1, hid_dim=4, n_layers=1, num_classes=1)
+    binary["preprocessing"]["sampling_frequency"] = 100.0
+    binary["postprocessing"]["outputs"] = ["b"]
+    assert score(binary, names=["a", "b"])["names"] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"names=\['b', 'a'\]; the state has them in another order"):
+        score(binary, names=["b", "a"])
 
 
 @pytest.mark.parametrize("names", [["wake", "sleep"], ["a", "b", "b"], "abc", [1, 2, 3]], ids=str)

@@ -160,7 +160,7 @@ def as_intervals(given: Any, what: str, names: Sequence[str] | None, rate: float
         pairs = _of_names(given, names_of(f"the names of {what}", given["name"]), what, names)
     else:
         if "sample" not in given:
-            expected = "expected what find_intervals gives, or the events of a recording, recording['events']"
+            expected = "expected onset, duration and name, as find_intervals gives them, or recording['events']"
             raise TypeError(f"{what} is a dict of {listing(map(str, given))}; {expected}.")
         samples, symbols, lasts = events_of({"name": what, "events": given})
         if rate is None:

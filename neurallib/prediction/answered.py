@@ -13,14 +13,15 @@ from neurallib.prediction.denoised import denoise_recording
 from neurallib.prediction.long_recordings import predict_recording
 from neurallib.prediction.r_peaks import find_r_peaks
 from neurallib.prediction.stream_events import event_settings
-from neurallib.signals.annotations import mean_beats, tell_if_none
+from neurallib.signals.annotations import check_apart, mean_beats, tell_if_none
+from neurallib.signals.dataset_targets import outputs_of
 from neurallib.signals.event_finding import find_events
 from neurallib.signals.intervals import find_intervals
 from neurallib.signals.outputs import as_values
 from neurallib.signals.peaks import as_samples
 from neurallib.signals.recording_parts import Recording, events_of, n_channels_of, name_of
 from neurallib.state import Preprocessing, State, changed
-from neurallib.tasks import EVENTS_OF_ONE, Task, describe
+from neurallib.tasks import EVENTS_OF_ONE, Task, check_order, describe
 from neurallib.warn import warn
 
 ANSWERED = ("events", "classes", "intervals", "denoising")
@@ -58,12 +59,37 @@ def _on_a_scale_of_their_own(scales: Preprocessing) -> bool:
     return bool((away > _FAR * (size + np.array(scales["x_scale"])[:n])).any())
 
 
+def scored_names(known: Task, task: str, names: Sequence[str] | None, target: Any) -> Sequence[str] | None:
+    """Of the classes, or of the intervals that count, by default the state's outputs."""
+    if task == "intervals" and known.kind == "binary":
+        return known.names if names is None else names
+    if task == "intervals" and (names is None or not set(names) & set(known.output_names)):
+        expected = f"expected which of the state's outputs are the intervals: {listing(known.output_names)}"
+        raise ValueError(f"names={names!r}; {expected}.")
+    if task == "events":
+        return names  # by default beats, whatever the output is called
+    if names is None and known.kind == "binary":  # its output is yes alone
+        names = ["no", *(known.names or ["yes"])] if target is not None else None
+    elif names is None:
+        names = known.output_names
+    if task != "classes":
+        return names
+    if names is not None and len(names) < max(known.n_outputs, 2):
+        raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
+    for what, said in (("names", names or ()), ("the classes of target", outputs_of(target) or ())):
+        first = ["no"] if known.kind == "binary" and len(said) == 2 else []
+        check_order(what, said, "the state", [*first, *(known.names or ())])
+    return names
+
+
 def answer_of_state(
-    state: State, task: str, names: Sequence[str] | None, gpu_id: int | None, recording: Recording
-) -> Any:
+    state: State, task: str, names: Sequence[str] | None, gpu_id: int | None, finding: Mapping[str, float],
+    recording: Recording,
+) -> Any:  # fmt: skip
     """Of "events" their samples, which are no R-peaks where the state's output, or without a name of its own `names`,
     is something else. Or what `predict_recording` gives: with the classes of a binary state for its probabilities where
-    classes are asked for; of a denoiser of one channel what `denoise_recording` makes of each."""
+    classes are asked for; with options `finding` of `find_intervals` what it makes of it where intervals are; of a
+    denoiser of one channel what `denoise_recording` makes of each."""
     if task == "events":
         post = state["postprocessing"]
         if post["outputs"] is None and names and not mean_beats(names):
@@ -77,7 +103,7 @@ def answer_of_state(
     answer = predict_recording(state, recording, gpu_id=gpu_id)
     if task == "intervals":
         said = state["postprocessing"]["events"] if known.kind == "binary" else {}
-        settings = {name: said[name] for name in ("threshold", "smoothing") if name in said}
+        settings = {name: said[name] for name in ("threshold", "smoothing") if name in said} | dict(finding)
         found = find_intervals(answer, names=known.names, **settings)
         return found if known.kind != "binary" else _pairs(found, found["class"] == 1)
     if task == "classes" and known.kind == "binary":
@@ -110,6 +136,7 @@ def true_intervals(recording: Recording, names: Sequence[str]) -> np.ndarray:
     if recording.get("events") is None:
         raise ValueError(f"{name_of(recording)} says no events, not even that there are none; expected its truth.")
     tell_if_none(recording, names, "names")
+    check_apart(recording, names)
     samples, symbols, duration = events_of(recording)
     chosen = np.array([symbol in names for symbol in symbols], bool)
     wanted = {"sample": samples[chosen], "symbol": np.array(symbols)[chosen], "duration": duration[chosen]}
@@ -118,14 +145,17 @@ def true_intervals(recording: Recording, names: Sequence[str]) -> np.ndarray:
 
 def intervals_of(
     answer: Any, recording: Recording, names: Sequence[str] | None, outputs: Sequence[str] | None,
-    what: str = "answer for",
+    finding: Mapping[str, float], what: str = "answer for",
 ) -> np.ndarray:  # fmt: skip
     """float64 [n, 2], seconds from and to, of an answer of intervals, or of classes or probabilities by step or window,
-    those of a yes or with one of the names."""
+    which `finding` says options of `find_intervals` for, those of a yes or with one of the names."""
     n_steps, rate = len(recording["signal"]), float(recording["sampling_frequency"])
     said, what = answer if isinstance(answer, Mapping) else {}, f"the {what} {name_of(recording)}"
     values = None if said and "output" not in said else np.atleast_1d(as_values(said.get("output", answer), what))
     if values is None or not said and (values.size == 0 or values.ndim == 2 and len(values) != n_steps):
+        if finding:
+            expected = "expected them without: find_intervals, which gave them, takes both"
+            raise ValueError(f"interval_options has {listing(finding)}, and {what} has intervals already; {expected}.")
         if "name" in said:
             chosen = np.array([name in (names or said["name"]) for name in said["name"]], bool)
             pairs = _pairs(said, chosen)
@@ -137,8 +167,12 @@ def intervals_of(
         one = values.ndim == 1 or values.shape[1] == 1
         yes = one and (values.dtype.kind == "f" or values.max() <= 1)
         told = said.get("outputs") or outputs
-        found = find_intervals({"sampling_frequency": rate, **said, "output": values}, names=None if yes else told)
-        pairs = _pairs(found, found["class"] == 1) if yes else as_intervals(found, what, names, rate)
+        held = {"sampling_frequency": rate, **said, "output": values}
+        found = find_intervals(held, names=None if yes else told, **finding)
+        if yes or set(names or ()) & set(told or ()):
+            pairs = _pairs(found, found["class"] == 1 if yes else np.isin(found["name"], list(names or ())))
+        else:
+            pairs = as_intervals(found, what, names, rate)
     if len(pairs) and pairs[-1, 1] > n_steps / rate + 1:
         length = f"expected seconds of the recording, which lasts {n_steps / rate:g} s"
         raise ValueError(f"{what} has an interval that ends at {pairs[-1, 1]:g} s; {length}.")

@@ -46,6 +46,7 @@ class Judge(NamedTuple):
     names: Sequence[str] | None
     channels: Sequence[str] | None  # that the answer is of
     rules: Rules  # of intervals
+    finding: Mapping[str, float]  # options of find_intervals for answers that are none yet
     outputs: Sequence[str] | None  # of the state
 
     def events(self, recording: Recording) -> Row:
@@ -71,13 +72,13 @@ class Judge(NamedTuple):
         names, rate, given = self.names, float(recording["sampling_frequency"]), self.target
         length, answer = len(recording["signal"]) / rate, self.answer(recording)
         if given is not None:
-            true = intervals_of(given(recording), recording, names, self.outputs, "truth of")
+            true = intervals_of(given(recording), recording, names, self.outputs, {}, "truth of")
         elif names:
             true = true_intervals(recording, names)
         else:
             expected = "expected names=, the symbols of annotations that count, or target=, which gives the true ones"
             raise ValueError(f"names of the intervals are not known; {expected}.")
-        found = intervals_of(answer, recording, names, self.outputs)
+        found = intervals_of(answer, recording, names, self.outputs, self.finding)
         sums = interval_sums(true, found, length, self.skipped(recording) / rate, self.rules)
         told = _who(recording) | counts_of(sums) | {"hours": float(sums[3])}
         said = answer.get("name", ()) if isinstance(answer, Mapping) else ()

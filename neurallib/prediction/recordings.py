@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from neurallib.architectures import check_state
-from neurallib.checks import as_list, as_seed, boolean, choice, integer, items, names_of, seconds, takes
+from neurallib.checks import as_list, as_seed, boolean, choice, integer, items, names_of, number, seconds, takes
 from neurallib.devices import configure_device
 from neurallib.measures.by_person import Scored, summary, with_own
 from neurallib.measures.classes import class_result
@@ -21,15 +21,16 @@ from neurallib.measures.events import SUMS, detection_measures
 from neurallib.measures.intervals import Rules, rules_of
 from neurallib.measures.tables import markdown
 from neurallib.names import hinted, listing
-from neurallib.prediction.answered import ANSWERED, answer_of_state, tasks_of
+from neurallib.prediction.answered import ANSWERED, answer_of_state, scored_names, tasks_of
 from neurallib.prediction.judging import Function, Judge, Row, Skip, check_skip, check_skipped_names, skipped_of
 from neurallib.progress import progress
 from neurallib.signals.annotations import check_annotated, looked_for, mean_beats, tell_unwanted, unwanted
 from neurallib.signals.recording_parts import Recording, as_recording
 from neurallib.state import State
-from neurallib.tasks import Task, describe
+from neurallib.tasks import describe
 from neurallib.warn import warn
 
+FINDING = ("min_duration", "smoothing")  # of find_intervals
 TOLERANCES = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
 
 
@@ -95,8 +96,8 @@ def evaluate_recordings(
         events and intervals the symbols of those that count, all as one kind, by default beats, and of intervals the
         output of a binary state.
     interval_options : mapping, optional
-        "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`. Where a state's answers flicker, by
-        "iou" above all, a function that gives `find_intervals` with `smoothing` or `min_duration` does better.
+        "iou", "tolerance", "min_distance" and "max_duration" of `interval_scores`; "min_duration" and "smoothing" of
+        `find_intervals`, without which answers by step may flicker, which costs most by "iou".
     n_bootstrap : int
         How often people are drawn again for the 95 % intervals.
     seed : int
@@ -163,7 +164,7 @@ def evaluate_recordings(
     task = str(tasks[0] if task is None else task)
     choice("task" if known is None else f"this state is for {known}: task", task, tasks)
     names = None if names is None else names_of("names", names, in_order=task == "classes")
-    names = names if known is None else _names(known, task, names, target is not None)
+    names = names if known is None else scored_names(known, task, names, target)
     check_skip(skip)
     skipped = partial(
         skipped_of,
@@ -172,15 +173,15 @@ def evaluate_recordings(
         gaps=boolean("skip_gaps", skip_gaps),
         skip=skip,
     )
-    answer = cast(Function, model if state is None else partial(answer_of_state, state, task, names, gpu_id))
+    rules, finding = _rules(task, {} if interval_options is None else interval_options)
+    answer = cast(Function, model if state is None else partial(answer_of_state, state, task, names, gpu_id, finding))
     tolerances = items("tolerances", as_list(tolerances), "seconds")
     if task != "events" and (tolerance, *tolerances) != (0.150, *TOLERANCES):
         way = "interval_options={'tolerance': (before, after)}" if task == "intervals" else "none of them"
         raise ValueError(f"tolerance and tolerances are of events, and task={task!r}; expected {way}.")
     curve = [seconds("tolerance", tolerance), *(seconds("tolerances", each) for each in tolerances)]
-    rules = _rules(task, {} if interval_options is None else interval_options)
     channels, outputs = None if state is None else state["preprocessing"]["channels"], known and known.names
-    judge = Judge(answer, target, skipped, curve, names, channels, rules, outputs)
+    judge = Judge(answer, target, skipped, curve, names, channels, rules, {} if state else finding, outputs)
     with looked_for() as looked:
         rows = [getattr(judge, task)(recording) for recording in _checked(recordings, enable_progress_bar)]
     tell_unwanted(unwanted(looked))
@@ -208,7 +209,7 @@ def _tell(
 ) -> None:
     """Warn where no recording has anything of what is looked for, or what was found is called otherwise."""
     found = set(chain.from_iterable(row.found for row in rows)) - {"no"}
-    if task == "intervals" and names and found and not found & set(names):
+    if task == "intervals" and names and found and not (found | set(outputs or ())) & set(names):
         warn(f"the intervals that were found are {listing(sorted(found))}: none is one of names, {listing(names)}.")
     other = [each for each in outputs or () if not mean_beats([each]) and any(each in row.symbols for row in rows)]
     if other and task == "events" and not names and not has_target:
@@ -222,34 +223,17 @@ def _tell(
         )
 
 
-def _rules(task: str, options: Any) -> Rules:
-    """What makes an interval found."""
+def _rules(task: str, options: Any) -> tuple[Rules, dict[str, float]]:
+    """What makes an interval found, and options of `find_intervals`, checked."""
     if not isinstance(options, Mapping):
         expected = "expected a mapping of options of interval_scores, such as {'iou': 0.2}"
         raise TypeError(f"interval_options={options!r}; {expected}.")
     if options and task != "intervals":
         raise ValueError(f"interval_options is of intervals, and task={task!r}; expected task='intervals'.")
     for name in options:
-        choice("interval_options, which names", name, Rules._fields)
-    return rules_of(**options)
-
-
-def _names(known: Task, task: str, names: Sequence[str] | None, has_target: bool) -> Sequence[str] | None:
-    """Of the classes, or of the intervals that count, by default the state's outputs."""
-    if task == "intervals" and known.kind == "binary":
-        return known.names if names is None else names
-    if task == "intervals" and (names is None or not set(names) & set(known.output_names)):
-        expected = f"expected which of the state's outputs are the intervals: {listing(known.output_names)}"
-        raise ValueError(f"names={names!r}; {expected}.")
-    if task == "events":
-        return names  # by default beats, whatever the output is called
-    if names is None and known.kind == "binary":  # its output is yes alone
-        names = ["no", *(known.names or ["yes"])] if has_target else None
-    elif names is None:
-        names = known.output_names
-    if task == "classes" and names is not None and len(names) < max(known.n_outputs, 2):
-        raise ValueError(f"names has {len(names)}; expected one for each of {max(known.n_outputs, 2)} classes.")
-    return names
+        choice("interval_options, which names", name, (*Rules._fields, *FINDING))
+    finding = {name: number(name, options[name], 0) for name in FINDING if name in options}
+    return rules_of(**{name: value for name, value in options.items() if name not in finding}), finding
 
 
 def _result(task: str, rows: list[Row], curve: list[float], n_bootstrap: int, seed: int) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from neurallib.measures.delays import check_delay
 from neurallib.prediction.applying import AnsweredBatch, answers
 from neurallib.processes import place, share, together
 from neurallib.signals.folders import SignalFolder
-from neurallib.signals.manifest import handed_of
+from neurallib.signals.manifest import handed_of, outputs_said
 from neurallib.signals.preparing import prepare_handed
 from neurallib.signals.sources import Part, as_items
 from neurallib.signals.targets import check_known
 from neurallib.state import State
-from neurallib.tasks import describe
+from neurallib.tasks import check_order, describe
 
 T = TypeVar("T")
 
@@ -51,6 +51,8 @@ def of_each_share(
     integer("batch_size", batch_size)
     device, handed = configure_device(gpu_id), handed_of(state, data, sampling_frequency, channels, units)
     (rank, size), name = place(), "data" if has_targets else "signals"
+    names = describe(state).names or ()
+    check_order("the state's outputs", names, name, outputs_said(data, len(names)) if has_targets else ())
     bar = boolean("enable_progress_bar", enable_progress_bar) and rank == 0
 
     def of_prepared(some: Any, **more: Any) -> tuple[Any, T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from neurallib.signals.wfdb_records import BEAT_SYMBOLS
 from neurallib.warn import warn
 
 _UNMARKED, _MANY = 60.0, 30  # s without an event, in which a heart would have stopped; what is found there by chance
+_OVERLAP = 10  # experts who marked the same are fewer
 _LONGEST = 2.0  # s, of a beat: what lasts longer and is called "N", "S" or "A" is a stage, a seizure or an apnoea
 # What WFDB marks beside beats: rhythm, noise, waves, flutter, texts (physionet.org, "Annotations").
 _OTHERS = frozenset("[!]x()ptu`'^|~+sT*D=\"@")
@@ -30,10 +31,9 @@ class Looked(NamedTuple):
     told: str
 
 
-_NONE = (
-    "none: that nothing is there will be learnt, which is right where somebody has looked. Else leave them out, or "
-    "read what is noted elsewhere by labels= or annotator= of read_recording"
-)
+_LEAVE = "eave them out, or read what is noted elsewhere by labels= or annotator= of read_recording"
+UNMARKED = f"none: that nothing is there will be learnt, which is right where somebody has looked. Else l{_LEAVE}"
+UNKNOWN = f"none: nothing of them is known. L{_LEAVE}"
 _LOOKED: ContextVar[list[Looked] | None] = ContextVar("looked", default=None)
 
 
@@ -94,6 +94,7 @@ def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
     """int64 [T], the class that is annotated at each sample, by the names of classes; -1 where none of them is. What
     is annotated beside them, such as apnoeas over stages or beats over rhythms, takes nothing from them. One without a
     duration goes on to the next class, or to what else has no duration and is no beat."""
+    check_apart(recording, names)
     samples, symbols, duration = events_of(recording)
     n_steps, rate = len(recording["signal"]), recording["sampling_frequency"]
     found, order = np.full(n_steps, -1, np.int64), np.argsort(samples, kind="stable")
@@ -105,6 +106,23 @@ def classes_of(recording: Recording, names: Sequence[str]) -> np.ndarray:
             stop = samples[i] + round(duration[i] * rate) if duration[i] > 0 else end
             found[max(samples[i], 0) : stop] = names.index(symbols[i])
     return found
+
+
+def check_apart(recording: Recording, names: Collection[str]) -> None:
+    """ValueError where events of some names last together many times as long as what they cover."""
+    samples, symbols, duration = events_of(recording)
+    chosen = np.array([symbol in names for symbol in symbols], bool) & (duration > 0)
+    order = np.argsort(samples[chosen], kind="stable")
+    start, lasts = samples[chosen][order], duration[chosen][order] * recording["sampling_frequency"]
+    stop = np.clip(start + lasts, start, len(recording["signal"]))
+    before = np.maximum.accumulate(np.append(0, stop))[:-1]
+    covered = np.maximum(stop - np.maximum(start, before), 0).sum()
+    if (stop - start).sum() > _OVERLAP * covered:
+        raise ValueError(
+            f"the {len(start)} events of {name_of(recording)} that are of classes overlap: together they last "
+            f"{(stop - start).sum() / covered:.0f} times as long as what they cover; expected 'sample' in samples of "
+            "its signal, and 'duration' in seconds."
+        )
 
 
 def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
@@ -124,18 +142,18 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
         )
 
 
-def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, moments: bool = False) -> None:
-    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells of
-    recordings without any event too, where `moments` are asked for."""
+def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, empty: str = "") -> None:
+    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells
+    what is said of recordings without any event too."""
     wanted = list(wanted)
     there = bool(set(wanted) & set(events_of(recording)[1]))
-    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", moments)
+    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty)
 
 
 def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
     """The same where beats are looked for."""
     way = "interval_target marks what lasts, and symbols= says which other moments count"
-    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}", True)
+    _tell(recording, ["beats"], "" if len(beats) else f"none of them is a beat; {way}", UNMARKED)
 
 
 def tell_if_unmarked(recording: Recording, found: np.ndarray | None = None) -> None:
@@ -152,14 +170,14 @@ def tell_if_unmarked(recording: Recording, found: np.ndarray | None = None) -> N
         return
     else:
         way = "and what is found there counts as false. Leave out by skip= what nobody has annotated"
-    _tell(recording, ["beats throughout"], f"for more than a minute in a row there is none, {way}", True)
+    _tell(recording, ["beats throughout"], f"for more than a minute in a row there is none, {way}")
 
 
-def _tell(recording: Recording, wanted: list[str], told: str, moments: bool) -> None:
+def _tell(recording: Recording, wanted: list[str], told: str, empty: str = "") -> None:
     name, symbols = name_of(recording), set(events_of(recording)[1])
-    if not symbols and not (moments and _LOOKED.get() is not None):
+    if not symbols and not (empty and _LOOKED.get() is not None):
         return
-    told = told and (f"{listing(sorted(symbols))}: {told}" if symbols else _NONE)
+    told = told and (f"{listing(sorted(symbols))}: {told}" if symbols else empty)
     one = Looked(name, frozenset(wanted), told)
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
@@ -182,9 +200,10 @@ def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
     """What is to be told, of which recordings: nothing where another part of one has what is wanted."""
     looked, told = list(looked), dict[str, list[str]]()
     there = {(one.name, one.wanted) for one in looked if not one.told}
-    others = {one.name for one in looked if one.told not in ("", _NONE)}  # which has events, elsewhere
+    empty = (UNMARKED, UNKNOWN)
+    others = {one.name for one in looked if one.told not in ("", *empty)}  # which has events, elsewhere
     for one in looked:
-        if one.told and (one.name, one.wanted) not in there and not (one.told == _NONE and one.name in others):
+        if one.told and (one.name, one.wanted) not in there and not (one.told in empty and one.name in others):
             told.setdefault(one.told, []).append(one.name)
     return told
 

@@ -114,14 +114,19 @@ def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, 
         try:
             head, records = _records_of(path)
         except KeyError:
-            expected = f"expected one with the annotations of {recording}"
+            table = "of a table give recording['events'] = {'sample': [n], 'symbol': [n], 'duration': [n] in s}"
+            expected = f"expected one with the annotations of {recording}, or {table}"
             raise ValueError(f"{path} is no EDF+ or BDF+ file; {expected}.") from None
         except (ValueError, IndexError) as error:
             raise ValueError(f"cannot read the header of {path}: {error}") from error
         with open(recording, "rb") as file:
             shift = _seconds_between(file.read(184), head)
         events = _annotations(records, _whole_records(records))[1]
-        return [(onset + shift, text, duration) for onset, text, duration in events]
+        events = [(onset + shift, text, duration) for onset, text, duration in events]
+        if events and shift and (last := max(onset + duration for onset, _, duration in events)) <= 0:
+            told = f"by the start times of their headers {path} ends {-last:g} s before {recording} begins"
+            raise ValueError(f"{told}; expected annotations of it: is one of these times wrong?")
+        return events
 
 
 def holds_signals(path: Path) -> bool:

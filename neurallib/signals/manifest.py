@@ -65,12 +65,11 @@ def with_said(data: Any, told: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     return data, said
 
 
-def outputs_said(data: Any, n_outputs: int) -> list[str] | None:
-    """What the manifest of a folder says that so many outputs are called, if it does; of two classes one may be all."""
+def outputs_said(data: Any, n_outputs: int) -> list[str]:
+    """What the manifest of a folder says that outputs are called, if it does; of two classes one output may be all."""
     said = [entry.get("outputs") for entries in _entries_of(data).values() for entry in entries]
     names = list(said[0] or ()) if said and said.count(said[0]) == len(said) else []
-    names = names[1:] if len(names) == 2 and n_outputs == 1 else names
-    return names if names and len(names) == n_outputs else None
+    return names[1:] if len(names) == 2 and n_outputs == 1 else names
 
 
 def handed_of(

@@ -34,7 +34,7 @@ from neurallib.models.registry import build_network
 from neurallib.names import did_you_mean, listing
 from neurallib.signals.manifest import outputs_said
 from neurallib.state import State, changed, new_postprocessing
-from neurallib.tasks import Task, check_names, describe
+from neurallib.tasks import Task, check_names, check_order, describe
 from neurallib.training.isolation import isolated
 from neurallib.training.monitoring import Metric, as_monitor
 from neurallib.training.optimization import check_loss, make_optimizer
@@ -273,14 +273,15 @@ def _checked_metrics(metrics: Any, task: Task) -> dict[str, Metric]:
 def with_names(state: State, outputs: Any, data: Any) -> State:
     """A new state whose outputs have these names, checked; None: those that it has, else what the manifest of the data
     calls them."""
-    task = describe(state)
-    if outputs is None and state["postprocessing"]["outputs"] is None:
-        outputs = outputs_said(data, task.n_outputs)
-    if outputs is None:
+    known, k = state["postprocessing"]["outputs"], describe(state).n_outputs
+    said = outputs_said(data, k)
+    own = said if known is None and len(said) == k else known
+    if (outputs := own if outputs is None else outputs) is None:
         return state
     unnamed = changed(state, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": None}))
     names = list(check_names(outputs, describe(unnamed)))
-    if (known := state["postprocessing"]["outputs"]) not in (None, names):
+    check_order("outputs", names, "train_data", said)
+    if known not in (None, names):
         warn(f"outputs change from {known} to {names}.")
     return changed(unnamed, postprocessing=new_postprocessing({**state["postprocessing"], "outputs": names}))
 
