@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 from neurallib.forks import end_with_parent
 from neurallib.progress import progress
 from neurallib.signals.annotations import looked_for, unwanted
-from neurallib.signals.arrays import bridged, joined, write_array
+from neurallib.signals.arrays import array_shape, bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
 from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, outputs_of, target_of
@@ -55,18 +57,18 @@ def make_files(job: Job) -> dict[str, Any]:
         for start, stop in stretches:
             if len(stretches) > 1 and stop - start < LEAST * own:
                 continue
-            piece = cut_recording(cast(Recording, {**recording, "onset": 0.0}), start, stop)
+            piece = cut_recording(cast(Recording, {**recording, "name": job.name, "onset": 0.0}), start, stop)
             lost = ~np.isfinite(piece["signal"][:, n_inputs:])  # of a target that is a channel: it is not known there
             piece = at_rate({**piece, "signal": bridged(piece["signal"])}, rate)
             if lost.any():
                 rows = (np.arange(len(piece["signal"])) / float(ratio_of(rate, own))).astype(np.int64)
                 piece["signal"][:, n_inputs:][lost[np.minimum(rows, len(lost) - 1)]] = np.nan
-            mixed = mixed or one_label and has_labels(job.target, piece)
             for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
+                mixed = mixed or one_label and a == 0 and has_labels(job.target, piece, cut_recording(piece, a, b), y)
                 single = len(stretches) == 1 and job.settings["window"] is None
                 file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
-                write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs])
-                write_array(job.root / "y" / job.part / file, y)
+                write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs], synced=False)
+                write_array(job.root / "y" / job.part / file, y, synced=False)  # is_made looks
                 files[file] = [start / own + a / rate, start / own + b / rate]
     source = recording["source"]
     return {
@@ -121,10 +123,15 @@ def _missing(recording: Recording) -> dict[str, float]:
 
 
 def is_made(job: Job, entry: Any) -> bool:
-    """Whether a recording's files are there, and would be the same."""
+    """Whether a recording's files are there and whole, which those of a power cut need not be, and would be the same.
+    """
     if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
         return False
-    return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        for side, file in itertools.product("xy", entry["files"]):
+            array_shape(job.root / side / job.part / file)
+        return True
+    return False
 
 
 def _windows(job: Job, piece: Recording, place: Place) -> Iterator[tuple[int, int, np.ndarray]]:

@@ -3,7 +3,9 @@ fit the signals that they are written beside."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -148,9 +150,16 @@ def _are_classes(values: np.ndarray) -> bool:
     return values.dtype.kind != "f" or np.array_equal(values, np.rint(values), equal_nan=True)
 
 
-def has_labels(target: Target, recording: Recording) -> bool:
-    """Whether `target` gives one label to a recording that has several, or stretches of one."""
+def has_labels(target: Target, recording: Recording, window: Recording, y: np.ndarray) -> bool:
+    """Whether `target` gives one label to a recording that has several, or stretches of one, or something else than
+    `y`, which is of all of it, to a window of it."""
     if not isinstance(target, functools.partial) or target.func is not label_target or "classes" not in target.keywords:
+        if isinstance(target, (Mapping, TargetChannels)) or y.ndim and len(y) == len(window["signal"]):
+            return False
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # of what need not make sense
+            warnings.simplefilter("ignore")
+            own, whole = np.ravel(target(window)).astype(np.float64), np.ravel(y)
+            return bool((np.abs(own - whole) > 1e-3 * np.abs(whole)).any())
         return False
     said = {name: value for name, value in target.keywords.items() if name != "least"}
     classes = interval_target(recording, **said)

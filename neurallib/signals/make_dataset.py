@@ -16,7 +16,7 @@ from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
-from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
+from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamps_of
 from neurallib.signals.dataset_targets import Target, channels_of, check_target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
@@ -147,13 +147,15 @@ def make_dataset(
     wanted: Any = by_label(target, sources) if beside is None else beside
     check_target(wanted, sources)
     first = first_of(sources, reading, sampling_frequency)
-    _check_options(window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar)
+    _check_options(
+        wanted, window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar
+    )
     old, words = _old(root), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(reading[k]) for k in reading},
     }  # fmt: skip
-    stamps = {name: stamp_of(source) for name, source in sources.items()}
+    stamps = stamps_of(sources)
     people = _people(sources, person, reading, sampling_frequency, old, stamps)
     divided = split_people(
         [{"name": name, "person": who} for name, who in people.items()], val=val, test=test, seed=seed
@@ -181,7 +183,8 @@ def make_dataset(
 
 
 def _check_options(
-    window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any, bar: Any
+    target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any,
+    bar: Any,
 ) -> None:
     if window is not None:
         number("window", window, 0, low_open=True)
@@ -189,6 +192,9 @@ def _check_options(
         raise ValueError(f"overlap={overlap!r} is of windows: give window, or leave it out.")
     if boolean("each_window", each_window) and window is None:
         raise ValueError("each_window=True, but there is no window: give its seconds.")
+    if each_window and isinstance(target, Mapping):
+        way = "a function: lambda window: labels[window['name']][round(window['onset'] / seconds)]"
+        raise ValueError(f"each_window=True, and target says one of each recording, whatever the window; expected {way}.")
     if sampling_frequency is not None:
         ratio_of(number("sampling_frequency", sampling_frequency, 0, low_open=True), own)
     integer("n_workers", n_workers)
@@ -276,8 +282,8 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
     if mixed := sorted(name for name, entry in manifest.items() if entry.get("mixed")):
         warn(
-            f"{len(mixed)} of {len(manifest)} recordings have several labels, and each of their windows has the one of "
-            f"the whole: {listing(mixed)}. With each_window=True each has its own."
+            f"{len(mixed)} of {len(manifest)} recordings have several labels or values, and each of their windows has the "
+            f"one of the whole: {listing(mixed)}. With each_window=True each has its own."
         )
     others: dict[str, list[str]] = {}
     for name, entry in manifest.items():
