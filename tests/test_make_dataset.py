@@ -157,8 +157,7 @@ def test_run_that_was_stopped_leaves_whole_files_and_goes_on(tmp_path: Path) -> 
     assert len(before) == 4
     assert [name for name, entry in entries(tmp_path / "data").items() if entry] == ["a", "b"]
     (tmp_path / "data/x/train/c.npy").touch()  # what a run that is killed may leave
-    part = next(iter(tmp_path.glob("data/x/*/a.npy")))
-    os.truncate(part, 1000)  # and a power cut
+    os.truncate(part := next(tmp_path.glob("data/x/*/a.npy")), 1000)  # and a power cut
     (tmp_path / "again").touch()
     after = files(make(FOUR, tmp_path / "data", target=stops))
     assert len(after) == 8 and len(np.load(part)) == 20 * RATE
@@ -258,7 +257,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"target": lambda recording: nl.beats(recording)[:3]}, ValueError, "'a' is 3 ascending samples .* event_t"),
         ({"window": 0}, ValueError, "window=0"),
         ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
-        ({"each_window": True, "window": 5, "target": dict.fromkeys("abcd", 0)}, ValueError, "and target says one of each recording"),
+        ({"each_window": True, "window": 5, "target": dict.fromkeys("abcd", 0)}, ValueError, "target says one of each"),
         ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),
         ({"window": 30}, ValueError, "no recording has 30 s without gaps: "),
         ({"read_options": {"stop": 2}}, ValueError, "read_options has stop; recordings in memory are read already"),

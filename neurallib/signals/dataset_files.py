@@ -13,12 +13,14 @@ import numpy as np
 
 from neurallib.forks import end_with_parent
 from neurallib.progress import progress
-from neurallib.signals.annotations import looked_for, unwanted
+from neurallib.signals.annotations import beats_in, looked_for, unwanted
 from neurallib.signals.arrays import array_shape, bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
-from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, outputs_of, target_of
-from neurallib.signals.plausibility import far_values
+from neurallib.signals.dataset_targets import (
+    Place, Target, TargetChannels, has_labels, outputs_of, target_of, window_of,
+)  # fmt: skip
+from neurallib.signals.plausibility import drift_of, far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
 
@@ -63,8 +65,10 @@ def make_files(job: Job) -> dict[str, Any]:
             if lost.any():
                 rows = (np.arange(len(piece["signal"])) / float(ratio_of(rate, own))).astype(np.int64)
                 piece["signal"][:, n_inputs:][lost[np.minimum(rows, len(lost) - 1)]] = np.nan
-            for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
-                mixed = mixed or one_label and a == 0 and has_labels(job.target, piece, cut_recording(piece, a, b), y)
+            place = Place(start, stop, ratio_of(rate, own), len(signal))
+            for a, b, y in _windows(job, piece, place):
+                if one_label and a == 0:
+                    mixed = mixed or has_labels(job.target, piece, window_of(piece, a, b, place), y)
                 single = len(stretches) == 1 and job.settings["window"] is None
                 file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
                 write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs], synced=False)
@@ -84,6 +88,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
         "far": [[*key, n] for key, n in far_values(signal, recording["channels"], job.name).items()],
+        "drift": drift_of(signal, beats_in(recording), own),
         "says_person": recording["person"],
         "made_from": job.settings,
         "missing": {} if files else _missing(recording),
@@ -144,7 +149,8 @@ def _windows(job: Job, piece: Recording, place: Place) -> Iterator[tuple[int, in
     for start in starts:
         stop = start + size
         if job.settings["each_window"]:
-            y = target_of(job.target, job.name, cut_recording(piece, start, stop), place._replace(first=start))
+            part = window_of(piece, start, stop, place)
+            y = target_of(job.target, job.name, part, place._replace(first=start))
         else:
             if whole is None:
                 whole = target_of(job.target, job.name, piece, place._replace(n_windows=len(starts)))

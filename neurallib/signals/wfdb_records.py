@@ -167,7 +167,7 @@ def _segment_values(
     if None in factors:
         own, told = (listing(map(str, units)) for units in (read.units, wanted))
         raise ValueError(f"{hea(stem)} has units {own}; its record has {told}.")
-    return np.multiply(physical, np.array(factors, dtype=float), out=physical)
+    return np.asarray(np.multiply(physical, np.array(factors, dtype=float), out=physical))
 
 
 def _wrong_sums(read: Any) -> list[str]:
