@@ -38,12 +38,12 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, synced: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it does not.
 
-    A reader sees the old file or the new one, never half of one, also after a power cut: the file is synced before it
-    takes its place, and the folder after. While it is written the temporary file is locked, so that `sweep` knows those
-    of processes that have ended; its name ends as no file does that anyone looks for.
+    A reader sees the old file or the new one, never half of one, where it is `synced` also after a power cut: it is
+    before it takes its place, and the folder after. While it is written the temporary file is locked, so that `sweep`
+    knows those of processes that have ended; its name ends as no file does that anyone looks for.
 
     Raises
     ------
@@ -64,11 +64,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 with contextlib.suppress(OSError):  # of a file system without locks
                     lock(file)
                 yield temporary
-                os.fsync(file.fileno())
+                if synced:
+                    os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
                 os.utime(temporary)  # young, for who sweeps while it is locked no more
             os.replace(temporary, path)  # Windows moves and removes no file that is open
-            _sync(path.parent)
+            if synced:
+                _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

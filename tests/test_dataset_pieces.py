@@ -10,7 +10,7 @@ import pytest
 
 import neurallib as nl
 from neurallib.signals import manifest
-from neurallib.signals.dataset_sources import stamp_of
+from neurallib.signals.dataset_sources import stamps_of
 
 RATE = 250.0
 
@@ -96,13 +96,31 @@ def test_windows_that_overlap_by_nearly_all_begin_at_each_sample(tmp_path: Path)
     assert len(list(root.glob("x/train/*"))) == 16
 
 
-def test_a_recording_of_several_files_has_changed_where_one_of_them_has(tmp_path: Path) -> None:
-    stamps = []
+def test_a_recording_of_several_files_has_changed_where_one_of_them_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps, listdir = [], os.listdir
     for changed in ("r1.hea", "r1.dat", "r1.atr", "r10.dat"):
         (tmp_path / changed).write_text("changed")
-        stamps.append(stamp_of(tmp_path / "r1"))
-        assert stamps[-1] == stamp_of(tmp_path / "r1.hea")
+        folders: list[Any] = []
+        monkeypatch.setattr(os, "listdir", lambda folder, told=folders: (told.append(folder), listdir(folder))[1])
+        both = stamps_of({"a": tmp_path / "r1", "b": tmp_path / "r1.hea"})
+        assert folders == [tmp_path], "once for all that lie there: thousands of recordings would take minutes"
+        assert both["a"] == both["b"]
+        stamps.append(both["a"])
     assert len({*stamps[:3]}) == 3 and stamps[2] == stamps[3]
+
+
+def test_beats_that_drift_away_from_their_signal_are_told(tmp_path: Path) -> None:
+    """As those of a device whose clock is 300 ppm off; not those that stay, nor some at random."""
+    signal, beats = nl.synthetic_ecg(duration=700, sampling_frequency=100, seed=1)
+    chance = np.sort(np.random.default_rng(0).integers(0, len(signal), len(beats)))
+    events = {"stays": beats, "late": np.rint(beats * (1 + 3e-4)), "chance": chance}
+    known = {"signal": signal[:, None], "sampling_frequency": 100}
+    marked = {name: {"sample": at, "symbol": ["N"] * len(at)} for name, at in events.items()}
+    given: Any = {name: known | {"events": each} for name, each in marked.items()}
+    with pytest.warns(UserWarning, match=r"1 of 3 recordings drift away from .*: late \((29|30)\d ppm late\)"):
+        nl.make_dataset(given, tmp_path, target=nl.event_target, val=0, test=0, enable_progress_bar=False)
 
 
 def test_channels_that_share_a_name_are_refused_in_another_order(tmp_path: Path) -> None:
@@ -142,10 +160,11 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
     for rate in (250, 50, 1000):
         for i, options in enumerate(({}, {"window": 2}, {"window": 2, "each_window": True})):
             directory = tmp_path / f"{rate}-{i}"
-            target = {"a": truth} if not options.get("each_window") else lambda recording: truth
-            others = {name: 0 for name in "bcd"}
-            given: Any = (target | others) if isinstance(target, dict) else target
-            entry = made(directory, recording("a", signal), target=given, sampling_frequency=rate, **options)["a"]
+            given: Any = {"a": truth} | {name: 0 for name in "bcd"}
+            if options.get("each_window"):
+                given = lambda recording: recording.get("truth", truth)
+            a = recording("a", signal) | {"truth": truth, "level": truth / 3}
+            entry = made(directory, a, target=given, sampling_frequency=rate, **options)["a"]
             for file, (start, stop) in entry["files"].items():
                 y = np.load(directory / "y" / entry["part"] / file)
                 end = 4 if start < 4 else 20  # of the piece, beyond which no sample is taken
@@ -153,6 +172,11 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
                 expected = truth[np.rint(at * RATE).astype(int)]
                 assert len(y) == len(expected) and y[0] == expected[0] and y[-1] == expected[-1]
                 assert (y != expected).mean() < 0.001, "but in the middle of two samples"
+        level = lambda recording: recording.get("level", np.zeros(1)).mean()
+        entry = made(directory, a, target=level, sampling_frequency=rate, window=2, each_window=True)["a"]
+        for file, (start, stop) in entry["files"].items():
+            expected = truth[int(start * RATE) : int(stop * RATE)].mean() / 3
+            assert abs(np.load(directory / "y" / entry["part"] / file) - expected) < 0.01
 
 
 def test_a_resampled_signal_goes_on_at_its_ends_and_keeps_its_offset(tmp_path: Path) -> None:

@@ -213,18 +213,18 @@ def test_one_for_all_is_a_number_or_a_vector_of_outputs(tmp_path: Path) -> None:
 
 def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> None:
     def events(*symbols: str) -> dict[str, Any]:
-        marked = [(300 * i, symbol, 3.0) for i, symbol in enumerate(symbols)]
-        return {"events": recording(marked)["events"]}
+        return {"events": recording([(300 * i, symbol, 3.0) for i, symbol in enumerate(symbols)])["events"]}
 
     label = functools.partial(nl.label_target, classes=["W", "N2"], least=0.1)
     given: dict[str, Any] = {"a": events("W", "N2"), "b": events("W", "W"), "c": events("W", "?", "W"), "window": 2}
     given["a"]["signal"] = np.where(np.arange(1000) // 100 == 6, np.nan, 1.0)[:, None]  # behind a gap it has none
-    with pytest.warns(UserWarning, match="2 of 3 recordings have several labels, .*: a, c. With each_window=True"):
-        made(tmp_path / "whole", label, **given)
+    for i, target in enumerate((label, lambda part: [1.0, len(set(part["events"]["symbol"]))])):
+        with pytest.warns(UserWarning, match="2 of 3 recordings have several labels or .*: a, c. With each_window="):
+            made(tmp_path / f"{i}", target, **given)
     made(tmp_path / "each", label, **given, each_window=True)
     made(tmp_path / "files", label, **given | {"window": None})
     rare = functools.partial(nl.label_target, classes=["seizure"], background=0, binary=True)
-    with pytest.warns(UserWarning, match="1 of 3 recordings have several labels, .*: b"):
+    with pytest.warns(UserWarning, match="1 of 3 recordings have several labels or values, .*: b"):
         made(tmp_path / "rare", rare, b={"events": recording([(300, "seizure", 3.0)])["events"]}, window=2)
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,11 @@ def test_one_label_is_that_of_a_recording_or_of_each_window(tmp_path: Path) -> N
     made = make(nights, tmp_path / "windows", target=label, window=5, each_window=True)
     entry = entries(made)["a"]
     assert [int(np.load(made / "y" / entry["part"] / file)) for file in entry["files"]] == [0, 0, 1, 1]
-    made = make(nights, tmp_path / "names", target={"a": 0, "b": 1, "c": 2, "d": 3}, window=5)
-    for name, entry in entries(made).items():
-        assert {int(np.load(made / "y" / entry["part"] / file)) for file in entry["files"]} == {"abcd".index(name)}
+    given = {name: night | {"name": "1"} for name, night in zip("abcd", nights, strict=True)}
+    for target in ({"a": 0, "b": 1, "c": 2, "d": 3}, lambda night: "abcd".index(night["name"])):  # as it is given
+        made = make(given, tmp_path / "names", target=target, window=5)
+        for name, entry in entries(made).items():
+            assert {int(np.load(made / "y" / entry["part"] / file)) for file in entry["files"]} == {"abcd".index(name)}
 
 
 def test_what_is_there_is_not_made_again_and_what_changed_or_is_not_wanted_is(tmp_path: Path) -> None:
@@ -154,9 +157,11 @@ def test_run_that_was_stopped_leaves_whole_files_and_goes_on(tmp_path: Path) -> 
     assert len(before) == 4
     assert [name for name, entry in entries(tmp_path / "data").items() if entry] == ["a", "b"]
     (tmp_path / "data/x/train/c.npy").touch()  # what a run that is killed may leave
+    os.truncate(part := next(tmp_path.glob("data/x/*/a.npy")), 1000)  # and a power cut
     (tmp_path / "again").touch()
     after = files(make(FOUR, tmp_path / "data", target=stops))
-    assert len(after) == 8 and {name: after[name] for name in before} == before
+    assert len(after) == 8 and len(np.load(part)) == 20 * RATE
+    assert {Path(name).stem for name in before if after[name] != before[name]} == {"a"}
 
 
 def test_files_that_are_of_no_recording_are_left_alone_and_named(tmp_path: Path) -> None:
@@ -252,6 +257,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"target": lambda recording: nl.beats(recording)[:3]}, ValueError, "'a' is 3 ascending samples .* event_t"),
         ({"window": 0}, ValueError, "window=0"),
         ({"each_window": True}, ValueError, "each_window=True, but there is no window"),
+        ({"each_window": True, "window": 5, "target": dict.fromkeys("abcd", 0)}, ValueError, "target says one of each"),
         ({"channels": ["V5"]}, ValueError, "has no channel 'V5'; there are 1: MLII"),
         ({"window": 30}, ValueError, "no recording has 30 s without gaps: "),
         ({"read_options": {"stop": 2}}, ValueError, "read_options has stop; recordings in memory are read already"),

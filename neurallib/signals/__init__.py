@@ -24,7 +24,8 @@ for a lead, and handed in together: `make_dataset([nl.read_recording(path, ...) 
 What another device has marked, such as R-peaks of an ECG beside a ballistocardiogram, stands at samples of the signal
 by one clock: `round((seconds - offset) * rate)`, where `rate` is not what the device promises but how many samples it
 took between two moments that both have seen, by the seconds of the other. 50 ppm are 1.4 s in 8 hours. The recording's
-"sampling_frequency" is that rate, and `make_dataset(..., sampling_frequency=125)` brings all to one.
+"sampling_frequency" is that rate, and `make_dataset(..., sampling_frequency=125)` brings all to one, and warns of beats
+that drift.
 
 Labels
 ------

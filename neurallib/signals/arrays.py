@@ -44,9 +44,9 @@ def array_shape(path: Path) -> tuple[int, ...]:
         return _head(file.read(HEAD), os.fstat(file.fileno()).st_size)[1]
 
 
-def write_array(path: Path, values: np.ndarray) -> None:
+def write_array(path: Path, values: np.ndarray, synced: bool = True) -> None:
     """Write an array of numbers as a .npy file, atomically."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path, synced) as temporary, open(temporary, "wb") as file:
         np.save(file, values, allow_pickle=False)
 
 

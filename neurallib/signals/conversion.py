@@ -83,9 +83,11 @@ def resampled(x: np.ndarray, rate: Fraction) -> np.ndarray:
     beside a small signal on a large one."""
     from scipy.signal import resample_poly
 
-    x = np.asarray(x, dtype=np.float64)
-    offset = x.mean(axis=0)
-    return np.asarray(resample_poly(x - offset, rate.numerator, rate.denominator, axis=0, padtype="edge") + offset)
+    x = np.array(x, dtype=np.float64)  # in place from here on, for a day of some channels is large
+    x -= (offset := x.mean(axis=0))
+    found = resample_poly(x, rate.numerator, rate.denominator, axis=0, padtype="edge")
+    found += offset
+    return np.asarray(found)
 
 
 def handed_to(

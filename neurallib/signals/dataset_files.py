@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,14 @@ import numpy as np
 
 from neurallib.forks import end_with_parent
 from neurallib.progress import progress
-from neurallib.signals.annotations import looked_for, unwanted
-from neurallib.signals.arrays import bridged, joined, write_array
+from neurallib.signals.annotations import beats_in, looked_for, unwanted
+from neurallib.signals.arrays import array_shape, bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
-from neurallib.signals.dataset_targets import Place, Target, TargetChannels, has_labels, outputs_of, target_of
-from neurallib.signals.plausibility import far_values
+from neurallib.signals.dataset_targets import (
+    Place, Target, TargetChannels, has_labels, outputs_of, target_of, window_of,
+)  # fmt: skip
+from neurallib.signals.plausibility import drift_of, far_values
 from neurallib.signals.recording_parts import runs_where
 from neurallib.signals.recordings import Recording
 
@@ -55,18 +59,20 @@ def make_files(job: Job) -> dict[str, Any]:
         for start, stop in stretches:
             if len(stretches) > 1 and stop - start < LEAST * own:
                 continue
-            piece = cut_recording(cast(Recording, {**recording, "onset": 0.0}), start, stop)
+            piece = cut_recording(cast(Recording, {**recording, "name": job.name, "onset": 0.0}), start, stop)
             lost = ~np.isfinite(piece["signal"][:, n_inputs:])  # of a target that is a channel: it is not known there
             piece = at_rate({**piece, "signal": bridged(piece["signal"])}, rate)
             if lost.any():
                 rows = (np.arange(len(piece["signal"])) / float(ratio_of(rate, own))).astype(np.int64)
                 piece["signal"][:, n_inputs:][lost[np.minimum(rows, len(lost) - 1)]] = np.nan
-            mixed = mixed or one_label and has_labels(job.target, piece)
-            for a, b, y in _windows(job, piece, Place(start, stop, ratio_of(rate, own), len(signal))):
+            place = Place(start, stop, ratio_of(rate, own), len(signal))
+            for a, b, y in _windows(job, piece, place):
+                if one_label and a == 0:
+                    mixed = mixed or has_labels(job.target, piece, window_of(piece, a, b, place), y)
                 single = len(stretches) == 1 and job.settings["window"] is None
                 file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
-                write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs])
-                write_array(job.root / "y" / job.part / file, y)
+                write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs], synced=False)
+                write_array(job.root / "y" / job.part / file, y, synced=False)  # is_made looks
                 files[file] = [start / own + a / rate, start / own + b / rate]
     source = recording["source"]
     return {
@@ -82,6 +88,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
         "far": [[*key, n] for key, n in far_values(signal, recording["channels"], job.name).items()],
+        "drift": drift_of(signal, beats_in(recording), own),
         "says_person": recording["person"],
         "made_from": job.settings,
         "missing": {} if files else _missing(recording),
@@ -121,10 +128,15 @@ def _missing(recording: Recording) -> dict[str, float]:
 
 
 def is_made(job: Job, entry: Any) -> bool:
-    """Whether a recording's files are there, and would be the same."""
+    """Whether a recording's files are there and whole, which those of a power cut need not be, and would be the same.
+    """
     if not entry or [entry["made_from"], entry["person"], entry["part"]] != [job.settings, job.person, job.part]:
         return False
-    return all((job.root / side / job.part / file).is_file() for side in "xy" for file in entry["files"])
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        for side, file in itertools.product("xy", entry["files"]):
+            array_shape(job.root / side / job.part / file)
+        return True
+    return False
 
 
 def _windows(job: Job, piece: Recording, place: Place) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -137,7 +149,8 @@ def _windows(job: Job, piece: Recording, place: Place) -> Iterator[tuple[int, in
     for start in starts:
         stop = start + size
         if job.settings["each_window"]:
-            y = target_of(job.target, job.name, cut_recording(piece, start, stop), place._replace(first=start))
+            part = window_of(piece, start, stop, place)
+            y = target_of(job.target, job.name, part, place._replace(first=start))
         else:
             if whole is None:
                 whole = target_of(job.target, job.name, piece, place._replace(n_windows=len(starts)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -141,17 +144,24 @@ def check_units(entries: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def stamp_of(source: Any) -> str:
-    """What changes when a recording does: sizes and times of its files, or all that one in memory says."""
+def stamps_of(sources: Mapping[str, Any]) -> dict[str, str]:
+    """What changes when a recording does, by name: sizes and times of its files, or all that one in memory says."""
+    listed: dict[Path, list[str]] = {}  # what folders hold, each looked into once
+    return {name: _stamp(source, listed) for name, source in sources.items()}
+
+
+def _stamp(source: Any, listed: dict[Path, list[str]]) -> str:
     if isinstance(source, Mapping):
         signal, beside = source["signal"], {key: value for key, value in source.items() if key != "signal"}
         in_file = None if isinstance(signal, np.ndarray) else source["source"]
-        numbers = content_sum(signal) if in_file is None else stamp_of(in_file)
+        numbers = content_sum(signal) if in_file is None else _stamp(in_file, listed)
         return f"{tuple(signal.shape)} {numbers} {content_sum(beside)}"
     path = as_path("recordings", source)
-    stem = path.stem if path.is_file() else path.name
-    there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    files = [file for file in there if file.name.startswith(f"{stem}.")]
+    if (folder := path.parent) not in listed:
+        listed[folder] = sorted(os.listdir(folder)) if folder.is_dir() else []
+    begins, names = f"{path.stem if path.is_file() else path.name}.", listed[folder]
+    at = bisect.bisect_left(names, begins)
+    files = [folder / name for name in itertools.takewhile(lambda name: name.startswith(begins), names[at:])]
     return "; ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
 
 
@@ -167,10 +177,9 @@ def cut_recording(recording: Recording, start: int, stop: int) -> Recording:
     """The samples `start` to `stop`, with their events, as a recording of its own, whose "onset" says in seconds where
     it begins in the whole."""
     rate, events = recording["sampling_frequency"], recording["events"]
-    listed = [
-        (float(sample) / rate, symbol, float(duration))
-        for sample, symbol, duration in zip(events["sample"], events["symbol"], events["duration"], strict=True)
-    ]
+    samples, lasting = events["sample"], events["duration"] * rate
+    near = np.flatnonzero((samples < stop) & (samples + lasting > start - 1)).tolist()  # a window is one of thousands
+    listed = [(float(samples[i]) / rate, events["symbol"][i], float(events["duration"][i])) for i in near]
     inside = events_between(listed, rate, start, stop)
     whole: Any = recording
     begin = {"onset": whole["onset"] + start / rate, "start_time": later(recording["start_time"], start / rate)}

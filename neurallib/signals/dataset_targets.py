@@ -3,10 +3,12 @@ fit the signals that they are written beside."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from neurallib.functions import content_sum, described
 from neurallib.names import listing
 from neurallib.signals.annotations import mean_beats
 from neurallib.signals.contents import picked
-from neurallib.signals.dataset_sources import first_of
+from neurallib.signals.dataset_sources import cut_recording, first_of
 from neurallib.signals.event_targets import beats, class_of_each, event_target, interval_target, label_target
 from neurallib.signals.recordings import Recording
 from neurallib.warn import noted
@@ -75,6 +77,11 @@ class Place(NamedTuple):
     first: int = 0  # of what is asked for, as it is written, in the piece
     n_windows: int | None = None  # that share one target
 
+    def rows(self, n_steps: int) -> np.ndarray:
+        """The samples of the recording that are nearest to so many as they are written."""
+        rows = self.start + np.rint((self.first + np.arange(n_steps)) / float(self.ratio)).astype(np.int64)
+        return np.minimum(rows, self.stop - 1)
+
 
 def check_target(target: Any, names: Iterable[str]) -> None:
     """Raise unless it is a function of a recording, or has something for each of some names."""
@@ -110,11 +117,11 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
         with noted(f"target was given {name!r}."):
             values = np.asarray(target(recording))
     if values.dtype.kind not in "fiub" or not values.size:
-        raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers.")
+        way = ": of names that may hold together [float(name in said) for name in names]" if values.ndim else ""
+        raise ValueError(f"the target of {name!r} is {values.dtype} of shape {values.shape}; expected numbers{way}.")
     n_steps = len(recording["signal"])
     if values.ndim and len(values) == place.n_source != n_steps and (place.ratio == 1 or _are_classes(values)):
-        rows = place.start + np.rint((place.first + np.arange(n_steps)) / float(place.ratio)).astype(np.int64)
-        values = values[np.minimum(rows, place.stop - 1)]
+        values = values[place.rows(n_steps)]
     if _are_samples(values, n_steps, recording["events"]["sample"]):
         raise ValueError(
             f"the target of {name!r} is {len(values)} ascending samples of {n_steps}, as of beats;"
@@ -126,6 +133,19 @@ def target_of(target: Target, name: str, recording: Recording, place: Place) -> 
             f"[{n_steps}] or [{n_steps}, K], or one for all of it: a number, or [1, K]. {_cause(values, place)}"
         )
     return values
+
+
+def window_of(piece: Recording, start: int, stop: int, place: Place) -> Recording:
+    """A window of a piece as a recording of its own; arrays that say something of each sample of the whole are cut with
+    it, and classes resampled."""
+    rows = place._replace(first=start).rows(stop - start)
+    said = {key: np.asarray(value) for key, value in piece.items() if key != "signal" and hasattr(value, "__array__")}
+    cut = {
+        key: values[rows] if _are_classes(values) else values[rows[0] : rows[-1] + 1]
+        for key, values in said.items()
+        if values.shape[:1] == (place.n_source,)
+    }
+    return cast(Recording, {**cut_recording(piece, start, stop), **cut})
 
 
 def _is_one(values: np.ndarray, place: Place) -> bool:
@@ -148,9 +168,16 @@ def _are_classes(values: np.ndarray) -> bool:
     return values.dtype.kind != "f" or np.array_equal(values, np.rint(values), equal_nan=True)
 
 
-def has_labels(target: Target, recording: Recording) -> bool:
-    """Whether `target` gives one label to a recording that has several, or stretches of one."""
+def has_labels(target: Target, recording: Recording, window: Recording, y: np.ndarray) -> bool:
+    """Whether `target` gives one label to a recording that has several, or stretches of one, or something else than
+    `y`, which is of all of it, to a window of it."""
     if not isinstance(target, functools.partial) or target.func is not label_target or "classes" not in target.keywords:
+        if isinstance(target, (Mapping, TargetChannels)) or y.ndim and len(y) == len(window["signal"]):
+            return False
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # of what need not make sense
+            warnings.simplefilter("ignore")
+            own, whole = np.ravel(target(window)).astype(np.float64), np.ravel(y)
+            return bool((np.abs(own - whole) > 1e-3 * np.abs(whole)).any())
         return False
     said = {name: value for name, value in target.keywords.items() if name != "least"}
     classes = interval_target(recording, **said)

@@ -16,11 +16,11 @@ from neurallib.signals.annotations import tell_unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
-from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamp_of
+from neurallib.signals.dataset_sources import check_units, first_of, named_sources, read_source, stamps_of
 from neurallib.signals.dataset_targets import Target, channels_of, check_target, target_words
 from neurallib.signals.manifest import MANIFEST, PARTS, entries_in, write_manifest
 from neurallib.signals.people import ByName, Size, people_of, split_people
-from neurallib.signals.plausibility import Far, tell_far
+from neurallib.signals.plausibility import Far, tell_drift, tell_far
 from neurallib.signals.recordings import Recording
 from neurallib.warn import warn
 
@@ -74,7 +74,8 @@ def make_dataset(
         The share of a window that the next one repeats, in [0, 1).
     each_window : bool
         Whether `target` is asked about each window, as about a recording of its own, whose "onset" says in seconds
-        where it begins in the whole.
+        where it begins in the whole, and with which arrays are cut that say something of each sample. A channel that is
+        no input it reads: read_recording(w["source"], channels="ABP", start=w["onset"], stop=w["onset"] + 8).
     sampling_frequency : float, optional
         Hz, of what is written, to which channels of different rates are brought too; by default the recordings' own,
         which has to be one.
@@ -147,13 +148,15 @@ def make_dataset(
     wanted: Any = by_label(target, sources) if beside is None else beside
     check_target(wanted, sources)
     first = first_of(sources, reading, sampling_frequency)
-    _check_options(window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar)
+    _check_options(
+        wanted, window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar
+    )
     old, words = _old(root), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
         "sampling_frequency": sampling_frequency, "bridged": BRIDGED, "reading": {k: repr(reading[k]) for k in reading},
     }  # fmt: skip
-    stamps = {name: stamp_of(source) for name, source in sources.items()}
+    stamps = stamps_of(sources)
     people = _people(sources, person, reading, sampling_frequency, old, stamps)
     divided = split_people(
         [{"name": name, "person": who} for name, who in people.items()], val=val, test=test, seed=seed
@@ -181,7 +184,8 @@ def make_dataset(
 
 
 def _check_options(
-    window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any, bar: Any
+    target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any,
+    bar: Any,
 ) -> None:
     if window is not None:
         number("window", window, 0, low_open=True)
@@ -189,6 +193,9 @@ def _check_options(
         raise ValueError(f"overlap={overlap!r} is of windows: give window, or leave it out.")
     if boolean("each_window", each_window) and window is None:
         raise ValueError("each_window=True, but there is no window: give its seconds.")
+    if each_window and isinstance(target, Mapping):
+        way = "expected a function: lambda window: labels[window['name']][round(window['onset'] / seconds)]"
+        raise ValueError(f"each_window=True, and target says one of each recording, whatever the window; {way}.")
     if sampling_frequency is not None:
         ratio_of(number("sampling_frequency", sampling_frequency, 0, low_open=True), own)
     integer("n_workers", n_workers)
@@ -276,8 +283,8 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
         warn(f"{len(empty)} of {len(manifest)} recordings gave no file, being too short or all gaps: {listing(empty)}.")
     if mixed := sorted(name for name, entry in manifest.items() if entry.get("mixed")):
         warn(
-            f"{len(mixed)} of {len(manifest)} recordings have several labels, and each of their windows has the one of "
-            f"the whole: {listing(mixed)}. With each_window=True each has its own."
+            f"{len(mixed)} of {len(manifest)} recordings have several labels or values, and each of their windows has "
+            f"that of the whole: {listing(mixed)}. With each_window=True each has its own."
         )
     others: dict[str, list[str]] = {}
     for name, entry in manifest.items():
@@ -286,6 +293,7 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
     tell_unwanted(others)
     far = Far({tuple(key): n for entry in manifest.values() for *key, n in entry.get("far", ())})
     tell_far(far, "read_recording, then nan in its place, leaves it out.")
+    tell_drift({name: entry.get("drift", 0.0) for name, entry in manifest.items()})
     check_units(manifest)
     if len(shapes := {(e["sampling_frequency"], len(e["channels"])) for e in manifest.values() if e["files"]}) > 1:
         said = listing(f"{rate:g} Hz with {n} channels" for rate, n in sorted(shapes))

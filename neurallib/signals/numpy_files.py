@@ -67,7 +67,8 @@ def of_array(source: np.ndarray | Path, axis: int, columns: list[int], start: in
     """Samples of an array, or of one in a file, whose time is this axis."""
     values = read_array(source) if isinstance(source, Path) else source
     values = values[:, None] if values.ndim == 1 else values.T if axis == 1 else values
-    return np.asarray(values[start:stop, columns], dtype=np.float64)
+    values = values[start:stop, columns]
+    return np.asarray(values, dtype=np.float32 if values.dtype.kind == "f" and values.itemsize <= 4 else np.float64)
 
 
 def _archive(path: Path) -> dict[str, Any]:

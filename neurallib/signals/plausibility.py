@@ -26,6 +26,8 @@ _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
 _LEVELS = 0.2  # of the variance between features: frequencies have more, and moments of many signals less
+_BINS, _ROW, _HOURS = 50, 100, 7200  # a second; beats that are looked at together; and in how many seconds
+_MOVED = 0.15  # s: of MIT-BIH recordings 0.06 at the most, and with 100 ppm 0.17 in their half an hour
 _SIZES = 100.0  # times, which no person's signals are as large as another's; units differ by 1,000
 
 
@@ -79,6 +81,46 @@ def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
         warn(
             f"{each}, far from all else: a mark of lost samples, padding, a spike, or an amplifier at its rail? It is "
             f"taken as signal, and what is around it may come out wrong. {way}"
+        )
+
+
+def drift_of(signal: np.ndarray, beats: np.ndarray, rate: float) -> float:
+    """Seconds a second by which beats move against what they mark in a signal [T, C], as where another device with a
+    clock of its own timed them; 0 where that is little, or not clear."""
+    beats, width, clear = beats[beats < min(len(signal), _HOURS * rate)], max(1, round(rate / _BINS)), []
+    lags = np.arange(-(reach := round(2 * rate / width)), reach + 1)  # up to 2 s before and behind
+    enough = len(beats) >= 5 * _ROW and np.ptp(beats) > 10 * rate
+    for first in np.linspace(0, len(beats) - _ROW, 40).astype(int) if enough else ():
+        own = beats[first : first + _ROW]
+        low = max(0, own[0] - reach * width)
+        rows = signal[low : own[-1] + reach * width]
+        rows = rows[: len(rows) // width * width]
+        steep = np.nan_to_num(np.abs(np.diff(rows, axis=0, prepend=rows[:1]))).reshape(-1, width, rows.shape[1])
+        steep = (steep.mean(axis=1) / np.maximum(steep.mean(axis=(0, 1)), 1e-30)).sum(axis=1)
+        at = (own - low) // width
+        at = at[(at >= reach) & (at < len(steep) - reach)]
+        if len(at) < _ROW / 2:
+            continue
+        around = np.minimum(steep, np.percentile(steep, 99))[at[:, None] + lags].mean(axis=0)
+        if around.max() > 2 * np.median(around):
+            clear.append((own[len(own) // 2] / rate, lags[around.argmax()] * width / rate))
+    if len(clear) < 20:
+        return 0.0
+    times, lag = np.array(clear).T
+    line = np.polyfit(times, lag, 1)
+    moved = line[0] * np.ptp(times)
+    return float(line[0]) if abs(moved) > _MOVED and np.median(np.abs(lag - np.polyval(line, times))) < 0.03 else 0.0
+
+
+def tell_drift(drifts: Mapping[str, float]) -> None:
+    """A word about recordings whose beats do so."""
+    ways = {name: (1e6 * abs(drift), "early" if drift > 0 else "late") for name, drift in drifts.items() if drift}
+    if ways:
+        each = listing([f"{name} ({ppm:.0f} ppm {way})" for name, (ppm, way) in ways.items()], 3)
+        warn(
+            f"beats of {len(ways)} of {len(drifts)} recordings drift away from their signal: {each}, as where two "
+            "devices have clocks of their own. Give each signal the rate that it has by the clock of its beats: "
+            'help("neurallib.signals") says how.'
         )
 
 

@@ -149,12 +149,15 @@ def _segment_values(
         if begin and segment.told and "8" in read.fmt:  # differences: from the first sample on they add up
             range_.pop("sampfrom")
             read = load_wfdb().rdrecord(str(stem), **range_, **asked)
-        physical = np.stack(read.dac(expanded=True), axis=1)
+        wrong = _wrong_sums(read)
+        read.dac(expanded=True, inplace=True)
+        physical = np.stack(read.e_p_signal, axis=1)
         if "sampfrom" not in range_:
             physical = physical[begin * read.samps_per_frame[0] : end * read.samps_per_frame[0]]
     except Exception as error:  # wfdb raises whatever its parts raise
         raise ValueError(f"cannot read the signals of {hea(stem)} (cut off?): {error}") from error
-    _check_sums(stem, read)
+    for name in wrong:
+        warn(f"channel {name!r} of {stem} does not fit the checksum of its header: other data, or a wrong byte.")
     names, found = [record.channels[column] for column in columns], list(map(str, read.sig_name))
     if read.fs != record.rate or any(a != b and a in record.channels for a, b in zip(found, names, strict=True)):
         own, told = f"{listing(found)} at {read.fs:g} Hz", f"{listing(names)} at {record.rate:g} Hz"
@@ -164,16 +167,17 @@ def _segment_values(
     if None in factors:
         own, told = (listing(map(str, units)) for units in (read.units, wanted))
         raise ValueError(f"{hea(stem)} has units {own}; its record has {told}.")
-    return np.asarray(physical * np.array(factors, dtype=float))
+    return np.asarray(np.multiply(physical, np.array(factors, dtype=float), out=physical))
 
 
-def _check_sums(stem: Path, read: Any) -> None:
-    """Warn where the sum of a channel's samples is not what its header says; of a part wfdb makes it anew."""
-    if read.checksum is None:
-        return
-    for name, values, told, skew in zip(read.sig_name, read.e_d_signal, read.checksum, read.skew, strict=True):
-        if told is not None and not skew and (int(values.sum(dtype=np.int64)) - told) % 65536:
-            warn(f"channel {name!r} of {stem} does not fit the checksum of its header: other data, or a wrong byte.")
+def _wrong_sums(read: Any) -> list[str]:
+    """The channels whose samples have another sum than their header says; of a part wfdb makes it anew."""
+    told = read.checksum or [None] * len(read.sig_name)
+    return [
+        name
+        for name, values, total, skew in zip(read.sig_name, read.e_d_signal, told, read.skew, strict=True)
+        if total is not None and not skew and (int(values.sum(dtype=np.int64)) - total) % 65536
+    ]
 
 
 def _events(stem: Path, annotator: Path | None, rate: float, n_frames: int) -> list[tuple[float, str, float]]:

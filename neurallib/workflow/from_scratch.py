@@ -142,5 +142,6 @@ def train_from_scratch(
     sources = (trainer_options.get(name) for name in ("checkpoints_directory", "hugging_face_model"))
     validate_training_context(False, *sources)
     if "architecture" in check_state(state)["training_info"]:
-        raise ValueError("state is trained already: call retrain with its checkpoints directory, or train.")
+        way = "go on by train(state, open_folder(path_x, path_y, 'train'), open_folder(path_x, path_y, 'val'), ...)"
+        raise ValueError(f"state is trained already: {way}, or by retrain with its checkpoints directory.")
     return train_on_folders(**given)
