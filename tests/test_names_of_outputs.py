@@ -43,8 +43,7 @@ def test_names_may_be_an_array_and_travel_as_a_list(tmp_path: Path) -> None:
     assert loaded["postprocessing"]["outputs"] == STAGES and loaded["hparams"]["model_name"] == "stages"
     assert [loaded["preprocessing"][key] for key in ("channels", "units")] == [["C3", "C4"], ["uV", "uV"]]
     turned = [x[:, ::-1] for x, _ in pairs]
-    with pytest.warns(UserWarning, match="picked by their names"):
-        got = nl.predict(loaded, turned, channels=np.array(["C4", "C3"]))
+    got = nl.predict(loaded, turned, channels=np.array(["C4", "C3"]))
     assert np.array_equal(got[0], nl.predict(loaded, [pairs[0][0]])[0])
 
 
