@@ -59,6 +59,8 @@ def moved(network: Module, device: str | torch.device) -> Module:
     """The network on a device; ValueError where it cannot be used."""
     try:
         return network.to(device)
+    except TypeError as error:
+        raise TypeError(f"device={device!r:.60}; expected a device of torch, such as 'cpu' or 'cuda:0'.") from error
     except (AssertionError, RuntimeError) as error:  # torch's, of a device that is not there
         raise ValueError(f"device={device!r} cannot be used on this machine: {error}") from error
 

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def listing(names: Iterable[str], limit: int = 8) -> str:
     """Names for an error: the first few in order, then how many more."""
-    names = list(names)
+    names = list(map(str, names))
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
 

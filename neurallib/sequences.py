@@ -38,6 +38,8 @@ def valid_mask(lengths: Tensor, n_steps: int) -> Tensor:
     tensor([[ True,  True,  True],
             [ True, False, False]])
     """
+    if not isinstance(lengths, Tensor) or lengths.dim() != 1:
+        raise TypeError(f"lengths={lengths!r:.60}; expected a tensor [B], the steps of each signal.")
     return torch.arange(n_steps, device=lengths.device) < lengths[:, None]
 
 
@@ -75,6 +77,9 @@ def flip_valid(x: Tensor, lengths: Tensor) -> Tensor:
     tensor([[3, 2, 1],
             [5, 4, 0]])
     """
+    for name, given, least in (("x", x, 2), ("lengths", lengths, 1)):
+        if not isinstance(given, Tensor) or given.dim() < least:
+            raise TypeError(f"{name}={given!r:.60}; expected tensors, x [B, T, ...] and lengths [B].")
     steps = torch.arange(x.shape[1], device=x.device)
     mirrored = lengths[:, None] - 1 - steps
     index = torch.where(mirrored >= 0, mirrored, steps)

@@ -153,19 +153,17 @@ def test_a_rate_that_leaves_nothing_of_what_a_state_looks_for_is_told(recwarn: p
         assert sum("Is it given in Hz" in str(warning.message) for warning in recwarn) == told, rate
 
 
-def test_channels_are_picked_by_their_names_and_a_missing_one_is_named() -> None:
+def test_channels_are_picked_by_their_names_and_a_missing_one_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "neurallib")
     state, x = leads(), np.random.default_rng(0).normal(size=(40, 3))
     (expected,) = nl.predict(state, [x[:, [2, 0]]])
     assert np.array_equal(nl.predict(state, [x[:, [2, 0]]], channels=["II", "V5"])[0], expected)
     names = ["V5", "I", "II"]
-    with pytest.warns(UserWarning, match="are V5, I, II: the state's, II, V5, are picked by their names") as told:
-        np.testing.assert_allclose(nl.predict(state, [x, x], channels=names)[1], expected, rtol=1e-5)
-    assert len(told) == 1
-    with pytest.warns(UserWarning):
-        assert np.array_equal(nl.test_on_single_signal(state, x, channels=names), expected)
+    np.testing.assert_allclose(nl.predict(state, [x, x], channels=names)[1], expected, rtol=1e-5)
+    assert caplog.messages == ["channels are V5, I, II: II, V5 are picked."]
+    assert np.array_equal(nl.test_on_single_signal(state, x, channels=names), expected)
     y = np.ones((40, 1))
-    with pytest.warns(UserWarning):
-        assert nl.evaluate(state, [(x, y)], channels=names)["loss"] == nl.evaluate(state, [(x[:, [2, 0]], y)])["loss"]
+    assert nl.evaluate(state, [(x, y)], channels=names)["loss"] == nl.evaluate(state, [(x[:, [2, 0]], y)])["loss"]
     with pytest.raises(ValueError, match="channels lacks V5: the state was trained on II, V5, given are II, I"):
         nl.predict(state, [x[:, :2]], channels=["II", "I"])
     with pytest.raises(ValueError, match=r"has shape \(40, 3\); expected \(T, 2\)"):
@@ -187,20 +185,20 @@ def test_a_state_without_names_takes_channels_in_their_order_and_no_others() -> 
         ("mmHg", "kPa", 0.133322387415), ("uS", "S", 1e-6),
     ],
 )  # fmt: skip
-def test_units_are_converted_with_a_warning(given: str, known: str, factor: float) -> None:
+def test_units_are_converted(given: str, known: str, factor: float, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "neurallib")
     state, x = state_at(None), np.random.default_rng(0).normal(size=(40, 1))
     state["preprocessing"]["units"] = [known]
     (expected,) = nl.predict(state, [factor * x])
-    with pytest.warns(UserWarning, match=f"units are {given}: converted to the state's, {known}"):
-        np.testing.assert_allclose(nl.predict(state, [x], units=given)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(nl.predict(state, [x], units=given)[0], expected, rtol=1e-5)
+    assert caplog.messages == [f"units are {given}: converted to {known}."]
     assert np.array_equal(nl.predict(state, [factor * x], units=[f" {known}"])[0], expected)
     assert np.array_equal(nl.predict(state, [factor * x])[0], expected)
 
 
 def test_units_go_with_their_channels() -> None:
     state, x = leads(), np.random.default_rng(0).normal(size=(40, 3))
-    with pytest.warns(UserWarning):
-        (output,) = nl.predict(state, [x], channels=["V5", "I", "II"], units=["V", "uV", "mV"])
+    (output,) = nl.predict(state, [x], channels=["V5", "I", "II"], units=["V", "uV", "mV"])
     np.testing.assert_allclose(output, nl.predict(state, [x[:, [2, 0]] * [1, 1000]])[0], rtol=1e-5)
 
 
@@ -249,15 +247,13 @@ def test_training_keeps_names_and_units_and_trains_on_in_the_states_own() -> Non
     first = nl.train(state_at(None, n_features=2), pairs, pairs, channels=("II", "V5"), units="mV", **options)
     assert (first["preprocessing"]["channels"], first["preprocessing"]["units"]) == (["II", "V5"], ["mV", "mV"])
     wide = [(np.column_stack([1000 * x[:, 1], x[:, 0], x[:, 0]]), pairs[0][1])]
-    with pytest.warns(UserWarning):
-        again = nl.train(first, wide, wide, channels=["V5", "I", "II"], units=["uV", "mV", "mV"], **options)
+    again = nl.train(first, wide, wide, channels=["V5", "I", "II"], units=["uV", "mV", "mV"], **options)
     same = nl.train(first, pairs, pairs, **options)
     for name, weight in same["weights"].items():
         torch.testing.assert_close(again["weights"][name], weight)
     assert again["preprocessing"] == first["preprocessing"]
     first["preprocessing"]["units"] = None
-    with pytest.warns(UserWarning):
-        anew = nl.train(first, wide, wide, channels=["V5", "I", "II"], units=["uV", "s", "mV"], dry_run=True, **options)
+    anew = nl.train(first, wide, wide, channels=["V5", "I", "II"], units=["uV", "s", "mV"], dry_run=True, **options)
     assert anew["preprocessing"]["units"] == ["mV", "uV"]
     with pytest.raises(ValueError, match="channels has 3 names; expected 2, one a feature"):
         nl.train(state_at(None, n_features=2), wide, wide, channels=["a", "b", "c"], **options)
@@ -270,8 +266,7 @@ def test_scales_of_the_data_are_in_the_states_units() -> None:
     rng = np.random.default_rng(0)
     pairs = [(1000 * x, x) for x in (rng.normal(size=(30, 1)) * (1 + i) for i in range(4))]
     options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "normalization": "dataset", **QUIET}
-    with pytest.warns(UserWarning, match="converted to the state's, mV"):
-        known = nl.train(state, pairs, pairs, units="uV", **options)["preprocessing"]
+    known = nl.train(state, pairs, pairs, units="uV", **options)["preprocessing"]
     other = nl.train(state, *[[(x / 1000, y) for x, y in pairs]] * 2, **options)["preprocessing"]
     assert known["x_scale"] == pytest.approx(other["x_scale"], rel=1e-6)
     assert known["units"] == ["mV"]

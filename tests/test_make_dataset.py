@@ -219,8 +219,7 @@ def test_what_is_made_of_records_trains_without_another_word(tmp_path: Path) -> 
     measured = nl.evaluate(state, nl.open_folder(made / "x", made / "y", "test"))
     assert measured["f1"] > 0.8
     read = nl.read_recording(tmp_path / "records" / "r0", channels=[("MLII", "II")])
-    with pytest.warns(UserWarning, match="units are mV: converted to the state's, uV"):
-        assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
+    assert nl.predict_recording(state, read)["output"].shape == (7500, 1)
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -43,9 +43,17 @@ def test_names_may_be_an_array_and_travel_as_a_list(tmp_path: Path) -> None:
     assert loaded["postprocessing"]["outputs"] == STAGES and loaded["hparams"]["model_name"] == "stages"
     assert [loaded["preprocessing"][key] for key in ("channels", "units")] == [["C3", "C4"], ["uV", "uV"]]
     turned = [x[:, ::-1] for x, _ in pairs]
-    with pytest.warns(UserWarning, match="picked by their names"):
-        got = nl.predict(loaded, turned, channels=np.array(["C4", "C3"]))
+    got = nl.predict(loaded, turned, channels=np.array(["C4", "C3"]))
     assert np.array_equal(got[0], nl.predict(loaded, [pairs[0][0]])[0])
+
+
+def test_a_person_without_a_kind_of_beat_is_nothing_to_tell() -> None:
+    beats = {"sample": [2, 5, 7], "symbol": ["N", "+", "(AFIB"], "duration": [0.0] * 3}
+    given: Any = {"name": "a", "signal": np.zeros((9, 1)), "sampling_frequency": 1.0, "events": beats}
+    assert not nl.event_target(given, symbols=["V"]).any()
+    beats["symbol"][1] = "PVC"
+    with pytest.warns(UserWarning, match=r"are \(AFIB, N, PVC: none of them is one of symbols, V"):
+        nl.event_target(given, symbols=["V"])
 
 
 def test_a_class_does_not_take_the_place_of_a_mean_of_all() -> None:

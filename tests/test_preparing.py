@@ -1,6 +1,5 @@
-"""Preparing signals and targets: what is checked, what is corrected with a warning, and what stays in memory."""
+"""Preparing signals and targets: what is checked, what is corrected, and what stays in memory."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -80,41 +79,43 @@ FORMS = [
 
 @pytest.mark.parametrize(("architecture", "kind", "wanted", "corrected", "quiet"), FORMS)
 def test_targets_come_in_every_form_of_the_original(
-    architecture: str, kind: str, wanted: tuple, corrected: list, quiet: list
+    architecture: str, kind: str, wanted: tuple, corrected: list, quiet: list, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "neurallib")
     state = make_state(Case(architecture, kind))  # type: ignore[arg-type]
     x = np.zeros((5, 2))
     values = np.arange(np.prod(wanted, dtype=int)).reshape(wanted) % 2
     for form in (wanted, *quiet, *corrected):
         transposed = len(form) == 2 and len(wanted) == 2 and form == wanted[::-1]
         given = values.T if transposed else values.reshape(form)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            y = nl.prepare(state, [(x, given)] * 3)[2][1]
+        caplog.clear()
+        y = nl.prepare(state, [(x, given)] * 3)[2][1]
         assert y.tolist() == values.tolist() and tuple(y.shape) == wanted
         assert y.dtype == (torch.int64 if kind == "multiclass" else torch.float32)
-        assert len(caught) == (form in corrected)  # one for all three
-        assert not caught or "in 3 of 3 signals" in str(caught[0].message)
+        assert len(caplog.messages) == (form in corrected)  # one for all three
+        assert all("in 3 of 3 signals" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("n_steps", [2, 5])
-def test_a_transposed_target_is_told_by_its_axes(n_steps: int) -> None:
+def test_a_transposed_target_is_logged_by_its_axes(n_steps: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "neurallib")
     state = make_state(Case("GRUseq2seq", "multilabel"))
     y = np.zeros((3, n_steps))
-    with pytest.warns(UserWarning, match=r"y is \[3, T\], taken as \[T, 3\]"):
-        nl.prepare(state, [(np.zeros((n_steps, 2)), y)])
+    nl.prepare(state, [(np.zeros((n_steps, 2)), y)])
+    assert "y is [3, T], taken as [T, 3]" in caplog.text
 
 
-def test_signals_are_shaped_with_one_warning_a_folder(tmp_path: Path) -> None:
+def test_signals_are_shaped_with_one_word_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "neurallib")
     wide = {f"{i}.npy": ramp(6, 2).T for i in range(4)}
     folder = nl.open_folder(*write(tmp_path, wide, {name: np.zeros((6, 1)) for name in wide}))
     state = nl.gru_seq2seq(n_features=2, hid_dim=3, n_layers=1)
-    with pytest.warns(UserWarning, match="x is .2, T., transposed to .T, 2., in 4 of 4 signals: train/0.npy") as caught:
-        data = nl.prepare(state, folder)
-    assert len(caught) == 1
+    data = nl.prepare(state, folder)
+    (told,) = caplog.messages
+    assert told.startswith("x is [2, T], transposed to [T, 2], in 4 of 4 signals: train/0.npy")
     assert np.array_equal(data[1][0], ramp(6, 2))
-    with pytest.warns(UserWarning, match=r"x is \[T\], taken as \[T, 1\]"):
-        assert nl.prepare(one_feature(), [(ramp(4)[:, 0], np.zeros((4, 1)))])[0][0].shape == (4, 1)
+    assert nl.prepare(one_feature(), [(ramp(4)[:, 0], np.zeros((4, 1)))])[0][0].shape == (4, 1)
+    assert "x is [T], taken as [T, 1]" in caplog.text
 
 
 def test_signals_beyond_the_budget_are_read_again_and_equal(tmp_path: Path) -> None:

@@ -92,8 +92,7 @@ def test_what_is_trained_on_it_names_its_outputs(tmp_path: Path) -> None:
     options |= {"results_directory": tmp_path, "epochs": 30}
     found = nl.train_from_scratch(state, made / "x", made / "y", **options)
     assert found["postprocessing"]["outputs"] == ["ABP (mmHg)"]
-    with pytest.warns(UserWarning, match="the state's, PLETH, are picked by their names"):
-        answer = nl.predict_recording(found, recording(9))
+    answer = nl.predict_recording(found, recording(9))
     assert np.abs(answer["output"][100:, 0] - recording(9)["signal"][100:, 1]).mean() < 4
     named = nl.train_from_scratch(state, made / "x", made / "y", outputs=["pressure (mmHg)"], **options | {"epochs": 1})
     assert named["postprocessing"]["outputs"] == ["pressure (mmHg)"]

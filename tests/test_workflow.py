@@ -140,8 +140,7 @@ def test_single_signals_of_every_form_give_the_same(tmp_path: Path) -> None:
     expected = nl.test_on_single_signal(state, signal[:, None])
     assert expected.shape == (20, 1)
     for form in (signal, torch.from_numpy(signal)):
-        with pytest.warns(UserWarning, match=r"x is \[T\], taken as \[T, 1\]"):
-            assert np.array_equal(nl.test_on_single_signal(state, form), expected)
+        assert np.array_equal(nl.test_on_single_signal(state, form), expected)
     signal = signal[:, None]
     assert np.array_equal(nl.test_on_single_signal(state, torch.from_numpy(signal)), expected)
     batch = nl.test_on_single_signal(state, np.stack([signal, signal]))

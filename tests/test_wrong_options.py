@@ -68,6 +68,23 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nl.test_on_single_signal(STATE, np.zeros(9), post_process_fn=np.interp),
         r"post_process_fn=interp is no function of a prediction \[T, K\]: missing a required argument",
     ),
+    "peaks of one": (
+        lambda: nl.denoising_scores(*[np.arange(9.0)] * 3, peaks=[3], sampling_frequency=9),  # type: ignore[arg-type]
+        r"^peaks=\[3\]; expected two, ",
+    ),
+    "lengths in a list": (lambda: nl.valid_mask([3, 1], 3), r"^lengths=\[3, 1\]; expected a tensor"),  # type: ignore
+    "a batch in a list": (lambda: nl.flip_valid([[1]], torch.tensor([1])), r"^x=\[\[1\]\]; expected"),  # type: ignore
+    "lengths flipped": (lambda: nl.flip_valid(torch.ones(1, 2), 2), "^lengths=2; expected"),  # type: ignore
+    "rates in an array": (
+        lambda: nl.make_optimizer(torch.nn.Linear(1, 1), {"learning_rate": 1}, layer_learning_rates=np.ones(2)),
+        "^layer_learning_rates is a ndarray",
+    ),
+    "a clock of a number": (lambda: read(time=1.5), "^time asks for 1.5; expected a name"),
+    "a clock of nothing": (lambda: read(time=()), r"^time asks for \(\)"),
+    "labels of no column": (lambda: read(labels="stage"), r"a\.csv has no column labels='stage'; there are 2: left"),
+    "a list of devices": (lambda: nl.build_network(STATE, device=["cpu"]), "^device=.'cpu'.; expected"),  # type: ignore
+    "a head of an array": (lambda: nl.replace_head(STATE, task=np.ones(2)), "^task="),  # type: ignore[arg-type]
+    "options by number": (lambda: made(read_options={1: None}), "read_options"),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 

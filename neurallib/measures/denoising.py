@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurallib.checks import number
+from neurallib.checks import is_list, number
 from neurallib.measures.by_person import Measures
 from neurallib.measures.events import peak_scores
 from neurallib.names import hinted
@@ -94,7 +94,10 @@ def denoising_scores(
     if sampling_frequency is None:
         raise ValueError("peaks are given without a sampling_frequency; expected both, since tolerance is in seconds.")
     number("sampling_frequency", sampling_frequency, 0, low_open=True)
-    kept, there = (peaks(y[:, 0]), peaks(found[:, 0])) if callable(peaks) else peaks
+    pair = (peaks(y[:, 0]), peaks(found[:, 0])) if callable(peaks) else peaks
+    if not (is_list(pair) or getattr(pair, "ndim", 0)) or len(pair) != 2:
+        raise TypeError(f"peaks={pair!r:.60}; expected two, the samples of the clean and of the denoised signal.")
+    kept, there = pair
     scores = peak_scores(kept, there, sampling_frequency=sampling_frequency, tolerance=tolerance)
     added = 1 - scores["positive_predictive_value"]
     return measures | {"peaks_kept": scores["sensitivity"], "peaks_added": added}

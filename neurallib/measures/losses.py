@@ -218,6 +218,8 @@ def tell_absent(task: Task, counts: np.ndarray) -> None:
     if told := [f"{word} label of train_data is {listing(names[side])}" for word, side in sides.items() if side.any()]:
         one = task.kind == "multiclass" and sides["every"].any()
         way = " A label of -1 is one that is not known; of classes -1 and 1 give y > 0." if one else ""
+        if task.kind == "binary" and sides["every"].any():
+            way = " background=0 of interval_target makes what nobody annotated no."
         warn(f"{' and '.join(told)}: what is the same in all signals cannot be learnt from them.{way}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from neurallib.state import State
 from neurallib.tasks import describe
 from neurallib.warn import warn
 
+_log = logging.getLogger(__name__)
 SHORTEST = 2.0  # seconds: of 30 pieces of 1 s with muscle noise at 6 dB two came out noisier, of such of 2 s none
 ECG = "ECG"  # what a state calls its output that any lead may be asked for
 
@@ -80,10 +82,10 @@ def denoise_recording(
     any more that they are none. Find R-peaks in the recording as it was. "ecg_denoiser" takes the offset off as well.
 
     Of a state whose output is "ECG" a minute of a lead in which mains hum has over half the power of all else above
-    1 Hz goes through a notch at its frequency first, with a warning: "ecg_denoiser" learnt of less, and left it in.
+    1 Hz goes through a notch at its frequency first, as the log tells: "ecg_denoiser" learnt of less, and left it in.
 
     Of such a state spikes no wider than its step and half as high again as all about them, as of a pacemaker, are taken
-    out first, with a warning, of a recording of one and a half times its rate or more; smaller ones it hears.
+    out first, as the log tells, of a recording of one and a half times its rate or more; smaller ones it hears.
 
     Beats are averaged over those of up to a hundred on either side that are alike (correlation above 0.7; at least 4,
     the nearest 60), frequency by frequency with Wiener's filter: of the mean of what was taken off them as much is put
@@ -120,11 +122,10 @@ def denoise_recording(
             spiky, lead = lead, without_spikes(lead, [0], state["preprocessing"]["sampling_frequency"])
             if lead is not spiky:
                 noisy = rows_of(lead, 0, len(noisy))[:, 0]
-                warn(f"{which} has spikes narrower and higher than any wave of a heart, as of a pacemaker: taken out.")
+                _log.info("%s has spikes narrower and higher than any wave of a heart: taken out.", which)
             noisy, hum = without_hum(noisy, rate)
         if hum:
-            lines = listing(map(str, sorted(set(map(round, hum)))))
-            warn(f"{which} hums at {lines} Hz, about as loud as its heart or louder: that is filtered out first.")
+            _log.info("%s hums at %s Hz: filtered out first.", which, listing(map(str, sorted(set(map(round, hum))))))
             lead = {**lead, "signal": noisy[:, None]}
         answer = predict_recording(state, lead, gpu_id=gpu_id, enable_progress_bar=enable_progress_bar)
         denoised = answer["output"][:, 0]

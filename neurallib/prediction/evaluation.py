@@ -65,9 +65,9 @@ def evaluate(
         Hz, of the signals; by default, as of channels and units, what the manifest of `make_dataset` says of a folder.
         Where the state was trained at another, they are resampled, and the answers are for their own steps.
     channels : sequence of str, optional
-        Names of their channels: the state's are picked by their names, with a warning.
+        Names of their channels: the state's are picked by their names.
     units : sequence of str or str, optional
-        Of their channels, or of all: converted to the state's, with a warning.
+        Of their channels, or of all: converted to the state's.
     threshold : float or array-like
         In [0, 1]: yes is a probability above it. Of several labels also one for each [K], as `choose_threshold` gives.
 

@@ -73,7 +73,7 @@ def check_said(
 ) -> None:
     """Raise ValueError where signals of which this is said are none of the state's; says how they become its own."""
     known, n_features = state["preprocessing"], describe(state).n_features
-    made = conversion(known, n_features, sampling_frequency, channels, units, tell=False)
+    made = conversion(known, n_features, sampling_frequency, channels, units)
     if made.columns is not None:
         own = listing(known["channels"] or ())
         raise ValueError(f"channels are {listing(channels or ())}: hand in {own}, chunk[..., {made.columns}].")

@@ -161,9 +161,9 @@ def test_on_single_signal(
     sampling_frequency : float, optional
         Hz, of the signal. Where the state was trained at another, it is resampled, and the answer is for its own steps.
     channels : sequence of str, optional
-        Names of its channels: the state's are picked by their names, with a warning.
+        Names of its channels: the state's are picked by their names.
     units : sequence of str or str, optional
-        Of its channels, or of all: converted to the state's, with a warning.
+        Of its channels, or of all: converted to the state's.
     (the rest as `test_on_test_set` has it)
 
     Returns

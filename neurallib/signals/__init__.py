@@ -60,7 +60,7 @@ itself), `"dataset"` (found anew, also when retraining) or `None` (as it comes),
 
 **With a state travel** also, where training is told or cuts windows: `sampling_frequency`, `channels`, `units` and the
 window. Say to `predict`, `evaluate` or `test_on_test_set` what their signals have, and others are resampled (answers
-stay on your own steps), picked by name, and converted with a warning; what does not fit is refused. A model that learnt
+stay on your own steps), picked by name, and converted; what does not fit is refused. A model that learnt
 on windows takes longer signals in windows that overlap by half, and gives each step the answer of the nearest one's
 middle; a GRU of one direction that normalizes nothing by itself goes on in one pass, as on a stream.
 """

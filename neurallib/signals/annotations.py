@@ -144,9 +144,10 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
 
 def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, empty: str = "") -> None:
     """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells
-    what is said of recordings without any event too."""
-    wanted = list(wanted)
-    there = bool(set(wanted) & set(events_of(recording)[1]))
+    what is said of recordings without any event too. Whose beats are annotated may have none of a kind."""
+    wanted, symbols = list(wanted), set(events_of(recording)[1])
+    known = set(wanted) <= BEAT_SYMBOLS and all(each in BEAT_SYMBOLS or each[:1] in _OTHERS for each in symbols)
+    there = set(wanted) & symbols or known and len(beats_in(recording))
     _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty)
 
 

@@ -164,7 +164,9 @@ def _part(read: Reader, n_channels: int, offset: int, factors: np.ndarray | None
     return np.asarray(values if factors is None else values * factors, dtype=np.float32)
 
 
-def picked(channels: Sequence[Any] | str | int | None, known: list[str], source: str) -> tuple[list[int], list[str]]:
+def picked(
+    channels: Sequence[Any] | str | int | None, known: list[str], source: str, argument: str = "channels"
+) -> tuple[list[int], list[str]]:
     """The columns that are asked for, by name, by number, or the first of several names that is there, and what they
     are called: of several names by the first, so that recordings that name it otherwise are alike. An error where a
     channel is not there, or its name occurs twice."""
@@ -172,22 +174,22 @@ def picked(channels: Sequence[Any] | str | int | None, known: list[str], source:
         return list(range(len(known))), list(known)
     asked = [channels] if isinstance(channels, (str, int)) else as_list(channels)
     if not isinstance(asked, Sequence) or not len(asked):
-        raise TypeError(f"channels={channels!r}; expected a list of names or of numbers from 0.")
-    columns = [_column(each, known, source) for each in asked]
+        raise TypeError(f"{argument}={channels!r}; expected a list of names or of numbers from 0.")
+    columns = [_column(each, known, source, argument) for each in asked]
     firsts = [each[0] if isinstance(each, (tuple, list)) else None for each in asked]
     return columns, [
         first if isinstance(first, str) else known[column] for first, column in zip(firsts, columns, strict=True)
     ]
 
 
-def _column(asked: Any, known: list[str], source: str) -> int:
+def _column(asked: Any, known: list[str], source: str, argument: str) -> int:
     alternatives = list(asked) if isinstance(asked, (tuple, list)) else [asked]
     for each in alternatives or [asked]:
         if isinstance(each, (int, np.integer)) and not isinstance(each, bool):
             if 0 <= each < len(known):
                 return int(each)
         elif not isinstance(each, str):
-            raise TypeError(f"channels asks for {each!r}; expected a name, a number, or a tuple of names.")
+            raise TypeError(f"{argument} asks for {each!r}; expected a name, a number, or a tuple of names.")
         elif (count := known.count(each)) == 1:
             return known.index(each)
         elif count:
@@ -198,7 +200,8 @@ def _column(asked: Any, known: list[str], source: str) -> int:
     with_it = [name for name in known if str(first).lower() in re.split(r"[\W_]+", name.lower())]
     if with_it and not hint:
         hint = f" Is it {with_it[0]!r}? A tuple asks for the first of several names: ({first!r}, {with_it[0]!r})."
-    raise ValueError(f"{source} has no channel {wanted}; there are {len(known)}: {listing(known)}.{hint}")
+    column = "channel " if argument == "channels" else f"column {argument}="
+    raise ValueError(f"{source} has no {column}{wanted}; there are {len(known)}: {listing(known)}.{hint}")
 
 
 class SeveralRates(ValueError):

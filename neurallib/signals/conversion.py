@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,6 +18,7 @@ from neurallib.steps import are_causal
 from neurallib.tasks import describe
 from neurallib.warn import warn
 
+_log = logging.getLogger(__name__)
 _BASES = {
     **dict.fromkeys(("V", "volt", "volts"), ("V", 1.0)),
     **dict.fromkeys(("m/s2", "m/s^2", "m/s²", "m/s**2", "m/(s^2)"), ("m/s2", 1.0)),
@@ -123,10 +125,9 @@ def conversion(
     sampling_frequency: float | None = None,
     channels: Sequence[str] | None = None,
     units: Sequence[str] | str | None = None,
-    tell: bool = True,
 ) -> Conversion:
     """What has to be done to signals of this frequency, these channels and units for a state that knows its own, or an
-    error where nothing can be; with a word where channels are picked or units converted, unless not to `tell`."""
+    error where nothing can be; the log has which channels are picked and what units are converted."""
     names = _names("channels", channels, None)
     columns = _columns(known["channels"], names, n_features)
     n_given = n_features if names is None else len(names)
@@ -134,11 +135,10 @@ def conversion(
     if columns is not None and given_units is not None:
         given_units = [given_units[column] for column in columns]
     rate, factors = _rate(known["sampling_frequency"], sampling_frequency), _factors(known["units"], given_units)
-    if tell and columns is not None:
-        own = listing(known["channels"] or ())
-        warn(f"channels are {listing(names or ())}: the state's, {own}, are picked by their names.")
-    if tell and factors is not None:
-        warn(f"units are {listing(given_units or ())}: converted to the state's, {listing(known['units'] or ())}.")
+    if columns is not None:
+        _log.info("channels are %s: %s are picked.", listing(names or ()), listing(known["channels"] or ()))
+    if factors is not None:
+        _log.info("units are %s: converted to %s.", listing(given_units or ()), listing(known["units"] or ()))
     return Conversion(columns, factors, rate, n_given)
 
 

@@ -112,10 +112,10 @@ def find_intervals(
         runs = _going_on(*runs, int(BRIDGED * rate))
     runs = _without_short(*runs, least)
     starts, lengths, classes = (part[runs[2] >= 0] for part in runs)
-    known = [str(k) for k in range(classes.max(initial=-1) + 1)] if names is None else class_names(names)
+    known = [] if names is None else class_names(names)
     if names is not None and classes.max(initial=-1) >= len(known):
         raise ValueError(f"output holds class {classes.max()}; names has {len(names)}: expected one for each class.")
-    named = [known[k] for k in classes]
+    named = [str(k) if names is None else known[k] for k in classes]
     return {"onset": starts / rate, "duration": lengths / rate, "class": classes, "name": named, "sample": starts}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from neurallib.signals.targets import as_target, class_counts, events_in
 from neurallib.state import Preprocessing
 from neurallib.tasks import R_PEAK, Task
 from neurallib.warn import noted, warn
+
+_log = logging.getLogger(__name__)
 
 Item = tuple[Tensor, Tensor]
 _NONE = torch.empty(0)  # what stands for a target where there is none
@@ -128,7 +131,7 @@ class PreparedData(Dataset[Item]):
         return values
 
     def check(self, memory_budget: int, enable_progress_bar: bool, statistics: Statistics | None = None) -> None:
-        """Read every item once: keep those that fit the budget, count, and warn once of each correction. What
+        """Read every item once: keep those that fit the budget, count, and log each correction once. What
         `statistics` leave open is decided before anything is normalized."""
         corrected: dict[str, list[str]] = {}
         twice = {0, len(self) // 2} if self._has_targets and not isinstance(self._source, _PLAIN) else ()
@@ -171,7 +174,7 @@ class PreparedData(Dataset[Item]):
                     self._kept[i] = item
         for correction, names in corrected.items():
             if correction not in self.told:
-                warn(f"{correction} in {len(names)} of {len(self)} signals: {listing(names, 3)}.")
+                _log.info("%s in %d of %d signals: %s.", correction, len(names), len(self), listing(names, 3))
         self.told.update(corrected)
         tell_size(sizes, self.told)
         tell_far(self._far, _CUT, self.told)

@@ -3,6 +3,7 @@ recordings."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from neurallib.signals.contents import (
 from neurallib.signals.folders import natural
 from neurallib.warn import warn
 
+_log = logging.getLogger(__name__)
 LONG = 1 << 24  # values from which on a signal is read lazily: 64 MB, 13 hours of one channel at 360 Hz
 
 
@@ -105,8 +107,8 @@ def read_recording(
         Seconds from the beginning; only what lies between is read. By default all.
     sampling_frequency : float, optional
         Hz, where the file does not say: text without a time column, .npy. Of a file that does, such as channels with
-        different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments. Where
-        the file says one rate and this is another, a warning says so.
+        different rates, the rate to bring them to: a lower one by a filter, uneven samples between their moments. It
+        does not correct a rate: recording["sampling_frequency"] = 250 does, where a file says a wrong one.
     units : str or list of str, optional
         Of the signal that is given back, one for all channels or one each: voltages, pressures, flows and the like are
         converted; where the file says no unit, this is what it is. By default the file's own.
@@ -173,7 +175,7 @@ def read_recording(
     if sampling_frequency is not None and any(abs(rate - sampling_frequency) > 1e-6 * rate for rate in own):
         contents = at_one_rate(contents, float(sampling_frequency))
         if len(own) == 1:
-            warn(f"{source} says {own.pop():g} Hz: it is resampled to sampling_frequency={sampling_frequency:g}.")
+            _log.info("%s says %g Hz: it is resampled to %g.", source, own.pop(), sampling_frequency)
     rate, n_steps = common_rate(contents, source), min(contents.lengths)
     if (begin := round(first * rate)) >= n_steps:
         raise ValueError(f"start={start:g}, but {source} lasts {n_steps / rate:g} s.")

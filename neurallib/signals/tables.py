@@ -44,7 +44,7 @@ def read_table(
     told = table.rate or sampling_frequency
     heads = [_name_and_unit(name) for name in table.names] or [(str(i), "") for i in range(table.n_columns)]
     names = [name for name, _ in heads]
-    label_columns = [] if labels is None else picked(labels, names, str(path))[0]
+    label_columns = [] if labels is None else picked(labels, names, str(path), "labels")[0]
     clocks, clock = _clock_columns(table, heads, time, guess=told is None)
     if not clocks and told is None:
         raise ValueError(f"{path} has no time column that is known as one: give sampling_frequency, or time=its name.")
@@ -133,8 +133,8 @@ def _clock_columns(table: Table, heads: list[tuple[str, str]], time: Any, guess:
     known.sort(key=lambda i: plain[i] == "date")  # beside a clock of the day it does not move on
     unit = None
     if time is not None:
-        time, unit = time if isinstance(time, tuple) else (time, None)
-        (first,), _ = picked([time], names, str(table.path))
+        time, unit = time if isinstance(time, tuple) and len(time) == 2 else (time, None)
+        (first,), _ = picked([time], names, str(table.path), "time")
         known = [first, *(i for i in known if i != first)]
     elif not table.names and guess and table.n_columns > 1:
         steps = steps_of(table, 0)

@@ -118,7 +118,7 @@ def _hint(shape: _Shape, wanted: _Shape, task: Task, n_steps: int) -> str:
 
 
 def _shapes(n_steps: int, task: Task) -> tuple[_Shape, list[_Shape], list[_Shape]]:
-    """The shape of a target, those that are as good, and those that are corrected with a warning."""
+    """The shape of a target, those that are as good, and those that are corrected, as the log tells."""
     k = task.n_outputs
     if task.kind == "multiclass":
         return ((), [(1,)], [(1, 1)]) if task.seq2one else ((n_steps,), [], [(n_steps, 1), (1, n_steps)])

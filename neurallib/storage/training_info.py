@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from neurallib.checks import as_path, boolean
 from neurallib.files import read_json, write_json
 from neurallib.formats import CHECKPOINT, check_format
 from neurallib.state import Preprocessing, State, changed, count_parameters
-from neurallib.warn import warn
 
+_log = logging.getLogger(__name__)
 INFO = "training_info.json"
 FORMAT = "checkpoint_format"  # of a directory, told in this file of it; no part of a state
 RUNNING = "running"  # the status of a run that has not ended, or was killed
@@ -64,7 +65,7 @@ def save_training_information(
     retraining : bool
         Whether the weights came from an earlier run.
     prev_training_history : mapping, optional
-        The earlier run's training information: the history, nested, when retraining. Without it there is a warning.
+        The earlier run's training information: the history, nested, when retraining.
     **more
         Other values that JSON can hold, such as `epochs`; they come before what the arguments say.
 
@@ -120,7 +121,7 @@ def save_training_information(
     if prev_training_history:
         info["training_history"] = dict(prev_training_history)
     elif retraining:
-        warn("retraining without earlier training information: the history starts here.")
+        _log.info("retraining without earlier training information: the history starts here.")
     return changed(state, training_info=info)
 
 

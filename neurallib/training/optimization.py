@@ -154,7 +154,8 @@ def make_optimizer(
     """
     if not isinstance(network, nn.Module):
         raise TypeError(f"network is a {type(network).__name__}; expected the Network that build_network gives.")
-    made = build_optimizer(network, hparams, layer_learning_rates or {}, fused, optimizer)
+    rates = {} if layer_learning_rates is None else layer_learning_rates
+    made = build_optimizer(network, hparams, rates, fused, optimizer)
     _check_known("schedule", schedule, SCHEDULES, "optimizer -> torch scheduler")
     return made, build_schedule(schedule, made, n_steps)
 

@@ -68,7 +68,8 @@ def prepare_parts(state: State, options: Mapping[str, Any]) -> tuple[State, Prep
         tell_unchanged(augmentation, val_set)
     window = window_steps(known)
     if window is not None and max(train_set.lengths) > window:
-        warn(f"the state was trained on windows of {window} steps, these signals are longer: they are taken whole.")
+        way = f"open_folder(..., window_size={window}) cuts them"
+        warn(f"the state was trained on windows of {window} steps, these signals are longer, and taken whole: {way}.")
         state = changed(state, preprocessing=new_preprocessing({**state["preprocessing"], "window": None}))
     _log.info("%s", told(state))
     weight = known_class_weight(state, options["class_weight"], train_set)
@@ -183,7 +184,7 @@ def wanted_preprocessing(state: State, options: Mapping[str, Any]) -> Preprocess
                 continue
             given = "auto" if side == "x" or task.kind == "regression" else None
         elif own not in (None, given):
-            warn(f"{name} changes from {own!r} to {given!r}.")
+            warn(f"{name} changes from {own!r} to {given!r}: without it what the state learnt with stays.")
             if known["target_normalization"] == "signal":  # whose numbers are in units of what signals are divided by
                 known |= {"y_shift": None, "y_scale": None}
         known |= {name: given, f"{side}_shift": None, f"{side}_scale": None}

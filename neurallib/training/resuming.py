@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from neurallib.training.saving import LAST
 from neurallib.warn import dispensable, warn
 from neurallib.weight_files import read_torch
 
+_log = logging.getLogger(__name__)
 LENGTHS = ("options.epochs", "trainer_options.max_steps")
 UNFINISHED = (RUNNING, FAILED, "interrupted", OUT_OF_TIME)
 Resume = bool | Path
@@ -131,7 +133,7 @@ def _taken_up(directory: Path, told: Mapping[str, Any], run: Run) -> Opened:
     began, info = _began(directory), read_training_information(info_path(directory))
     different, of_machine = _differences(began, told)
     if of_machine:
-        warn(f"{directory} began on another machine: {listing(of_machine)}. The last digits may come out otherwise.")
+        _log.info("%s began on another machine: %s. The last digits may differ.", directory, listing(of_machine))
     others = different
     if _asks_for_more(began, told, run, info):
         others = {name: words for name, words in different.items() if name not in LENGTHS}

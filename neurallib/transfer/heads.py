@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurallib.architectures import ARCHITECTURES, check_state, hyperparameters
+from neurallib.checks import text
 from neurallib.models.folding import folding, weight_shapes
 from neurallib.names import hinted, is_named, layer_names, listing, matching
 from neurallib.state import State, changed
@@ -74,6 +75,8 @@ def replace_head(
     asked = {name: value for name, value in given.items() if value is not None}
     if unknown := [name for name in asked if name not in hyperparameters(entry.factory)]:
         raise ValueError(f"{state['architecture']} has no {listing(unknown)}.")
+    if task is not None:
+        text("task", task)
     same_task = task in (None, old.get("task"))
     same = same_task and set(asked) <= {"task"}
     kept = _TASK if same else _TASK[:2] if same_task else ()
