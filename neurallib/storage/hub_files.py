@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def check_name(repo_id: Any, revision: Any, argument: str = "repo_id") -> None:
     except HFValidationError as error:
         page = re.search(r"://[^/]+/([^/]+/[^/?#]+)", repo_id)
         way = f" It is {page[1]!r}." if page else ""
-        if Path(repo_id).is_dir():
+        if os.path.isdir(repo_id):
             way = " That is a directory: load_checkpoint reads it, and retrain as checkpoints_directory."
         raise ValueError(f"{argument}={repo_id!r}; expected a name on the hub, 'owner/name'.{way}") from error
 

@@ -45,7 +45,7 @@ def placement(devices: Any, num_nodes: Any, strategy: Any, gpu_id: int | None, d
 
 def _check_devices(devices: Any) -> None:
     expected = "expected how many, a list of GPUs' numbers, or 'auto' for all"
-    if isinstance(devices, str) or devices == -1:
+    if isinstance(devices, str) or (isinstance(devices, int) and devices == -1):
         if devices not in ("auto", -1):
             raise ValueError(f"devices={devices!r}; {expected}.")
     elif is_list(devices):

@@ -47,7 +47,7 @@ def validate_training_context(
     >>> nl.validate_training_context(True, "results/peaks/checkpoints/RUN", None)
     """
     boolean("retraining", retraining)
-    given = [name for name in (checkpoints_directory, hugging_face_model) if name]
+    given = [name for name in (checkpoints_directory, hugging_face_model) if name is not None and str(name)]
     if not retraining and given:
         raise ValueError(f"training from scratch takes no weights, but {given[0]!r} was given: call retrain.")
     if retraining and not given:
