@@ -85,7 +85,7 @@ def denoise_recording(
     1 Hz goes through a notch at its frequency first, as the log tells: "ecg_denoiser" learnt of less, and left it in.
 
     Of such a state spikes no wider than its step and half as high again as all about them, as of a pacemaker, are taken
-    out first, as the log tells, of a recording of one and a half times its rate or more; smaller ones it hears.
+    out first, with a warning, of a recording of one and a half times its rate or more; smaller ones it hears.
 
     Beats are averaged over those of up to a hundred on either side that are alike (correlation above 0.7; at least 4,
     the nearest 60), frequency by frequency with Wiener's filter: of the mean of what was taken off them as much is put
@@ -122,7 +122,8 @@ def denoise_recording(
             spiky, lead = lead, without_spikes(lead, [0], state["preprocessing"]["sampling_frequency"])
             if lead is not spiky:
                 noisy = rows_of(lead, 0, len(noisy))[:, 0]
-                _log.info("%s has spikes narrower and higher than any wave of a heart: taken out.", which)
+                told = "has spikes narrower and higher than any wave of a heart, as of a pacemaker"
+                warn(f"{which} {told}: they are taken out, and to be seen in the recording as it was alone.")
             noisy, hum = without_hum(noisy, rate)
         if hum:
             _log.info("%s hums at %s Hz: filtered out first.", which, listing(map(str, sorted(set(map(round, hum))))))

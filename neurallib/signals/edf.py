@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import re
@@ -114,16 +115,15 @@ def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, 
         try:
             head, records = _records_of(path)
         except KeyError:
-            table = "of a table give recording['events'] = {'sample': [n], 'symbol': [n], 'duration': [n] in s}"
-            expected = f"expected one with the annotations of {recording}, or {table}"
-            raise ValueError(f"{path} is no EDF+ or BDF+ file; {expected}.") from None
+            way = "of a table give recording['events'] = {'sample': [n], 'symbol': [n], 'duration': [n] in s}"
+            raise ValueError(f"{path} is no EDF+ or BDF+ file; expected one of {recording}, or {way}.") from None
         except (ValueError, IndexError) as error:
             raise ValueError(f"cannot read the header of {path}: {error}") from error
         with open(recording, "rb") as file:
             shift = _seconds_between(file.read(184), head)
-        events = _annotations(records, _whole_records(records))[1]
-        events = [(onset + shift, text, duration) for onset, text, duration in events]
-        if events and shift and (last := max(onset + duration for onset, _, duration in events)) <= 0:
+        own = _annotations(records, _whole_records(records))[1]
+        events = [(onset + shift, text, duration) for onset, text, duration in own]
+        if shift and (last := max((onset + duration for onset, _, duration in events), default=1)) <= 0:
             told = f"by the start times of their headers {path} ends {-last:g} s before {recording} begins"
             raise ValueError(f"{told}; expected annotations of it: is one of these times wrong?")
         return events
@@ -131,12 +131,9 @@ def read_edf_annotations(path: Path, recording: Path) -> list[tuple[float, str, 
 
 def holds_signals(path: Path) -> bool:
     """Whether there is more in a file than annotations."""
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
-    try:
-        return bool(set(_fields(head, 0, 16, str)) - ANNOTATIONS)
-    except ValueError:
-        return True  # reading it tells what is wrong
+    with open(path, "rb") as file, contextlib.suppress(ValueError):  # reading it tells what is wrong
+        return bool(set(_fields(file.read(1 << 16), 0, 16, str)) - ANNOTATIONS)
+    return True
 
 
 def _seconds_between(head: bytes, later: bytes) -> float:
@@ -196,8 +193,7 @@ def _annotations(records: _Records, n_records: int) -> tuple[np.ndarray, list[tu
     events: list[tuple[float, str, float]] = []
     starts = records.starts
     rows = np.memmap(records.path, np.uint8, "r", records.header_bytes, (n_records, starts[-1]))
-    channels = [i for i, label in enumerate(records.labels) if label in ANNOTATIONS]
-    for i in channels:
+    for i in (channels := [i for i, label in enumerate(records.labels) if label in ANNOTATIONS]):
         for row in np.ascontiguousarray(rows[:, starts[i] : starts[i + 1]]):
             stamp = i == channels[0]  # the first list of the first annotation channel tells the time
             onsets += [np.nan] * stamp
@@ -247,8 +243,7 @@ def _read(layout: _Layout, columns: list[int], start: int, stop: int) -> np.ndar
     """Samples [stop - start, C] of channels that have as many a data record; nan where data records are apart."""
     told = layout.records
     n = told.per_record[layout.places[columns[0]]]
-    places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)
-    # Onsets are told in decimals: less than a sample is no gap.
+    places = np.rint(layout.onsets * n / layout.duration).astype(np.int64)  # told in decimals: below 1 is no gap
     apart = np.abs(np.diff(layout.onsets) - layout.duration) * n / layout.duration > 1
     runs = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(places)]])
     values = np.full((stop - start, len(columns)), np.nan)
