@@ -11,7 +11,7 @@ import numpy as np
 
 from neurallib.forks import end_with_parent
 from neurallib.progress import progress
-from neurallib.signals.annotations import looked_for, unwanted
+from neurallib.signals.annotations import looked_for, symbols_of, unwanted
 from neurallib.signals.arrays import bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
@@ -81,6 +81,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
+        "symbols": sorted(symbols_of(looked)),
         "far": [[*key, n] for key, n in far_values(signal, recording["channels"], job.name).items()],
         "says_person": recording["person"],
         "made_from": job.settings,
