@@ -257,8 +257,7 @@ def test_a_width_that_looks_like_milliseconds_is_told() -> None:
 
 
 def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) -> None:
-    signal = np.arange(1000.0)[:, None]
-    signal[500:520] = np.nan  # with a piece before and one behind
+    signal = np.r_[np.arange(500.0), np.full(20, np.nan), np.arange(480.0)][:, None]  # a piece before and one behind
 
     def others(*symbols: str) -> dict[str, Any]:
         return {"events": recording([(100 + 600 * i, symbol, 1.0) for i, symbol in enumerate(symbols)])["events"]}
@@ -266,25 +265,26 @@ def test_recordings_without_what_is_looked_for_are_told_at_once(tmp_path: Path) 
     seizures = functools.partial(nl.interval_target, classes=["seizure"], background=0, binary=True)
     label = functools.partial(nl.label_target, classes=["seizure"], background=0, binary=True)
     for i, (target, each_window) in enumerate([(seizures, False), (seizures, True), (label, True)]):
-        given = {"a": others("blink", "seizure"), "b": others("blink"), "c": others("blink"), "signal": signal}
+        given = {"a": others("cough", "seizure"), "b": others("blink"), "c": others("blink"), "signal": signal}
         for _ in range(2):  # also where all is there already
             with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of cl") as told:
                 made(tmp_path / f"{i}", target, window=2, each_window=each_window, **given)
             assert len(told) == 1
     with pytest.warns(UserWarning, match="the events of b, c are blink and others: none of them is one of cl") as told:
-        made(tmp_path / "others", seizures, **given | {"c": others("cough")})
+        made(tmp_path / "others", seizures, **given | {"c": others("tic")})
     assert len(told) == 1
     recordings = [{"name": name, "signal": np.zeros((1000, 1)), "sampling_frequency": 100.0} | given[name]
                   for name in "abc"]  # fmt: skip
     with pytest.warns(UserWarning, match="the events of b, c are blink: none of them is one of classes, sei") as told:
         nl.evaluate_recordings(seizures, recordings, task="classes", target=seizures, names=["no", "seizure"])
     assert len(told) == 1
+    made(tmp_path / "usual", seizures, **given | {"b": others("cough"), "c": others("cough")})  # as without an apnoea
+    usual = [one | {"events": recording([(9, "cough", 1)])["events"]} for one in recordings[1:]]
+    nl.evaluate_recordings(seizures, [recordings[0], *usual], task="classes", target=seizures, names=["no", "seizure"])
     with warnings.catch_warnings(record=True) as shown:  # and in a loop of one's own as Python shows them
         warnings.simplefilter("default")
-        for one in recordings:
-            seizures(one)
-    (only,) = shown
-    assert str(only.message).startswith("the events of a recording are blink")
+        list(map(seizures, recordings))
+    assert [str(one.message)[:38] for one in shown] == ["the events of a recording are blink: n"]
 
 
 @pytest.mark.parametrize("target, none", [(nl.event_target, "that nothing is there will be learnt"), (

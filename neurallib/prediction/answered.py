@@ -135,7 +135,7 @@ def true_intervals(recording: Recording, names: Sequence[str]) -> np.ndarray:
     none."""
     if recording.get("events") is None:
         raise ValueError(f"{name_of(recording)} says no events, not even that there are none; expected its truth.")
-    tell_if_none(recording, names, "names")
+    tell_if_none(recording, names, "names", lasting=True)
     check_apart(recording, names)
     samples, symbols, duration = events_of(recording)
     chosen = np.array([symbol in names for symbol in symbols], bool)

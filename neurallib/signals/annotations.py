@@ -29,6 +29,7 @@ class Looked(NamedTuple):
     name: str
     wanted: frozenset[str]
     told: str
+    symbols: frozenset[str] = frozenset()  # that it has, where what lasts is looked for
 
 
 _LEAVE = "eave them out, or read what is noted elsewhere by labels= or annotator= of read_recording"
@@ -142,13 +143,17 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
         )
 
 
-def tell_if_none(recording: Recording, wanted: Iterable[str], argument: str, empty: str = "") -> None:
+def tell_if_none(
+    recording: Recording, wanted: Iterable[str], argument: str, empty: str = "", lasting: bool = False
+) -> None:
     """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells
-    what is said of recordings without any event too. Whose beats are annotated may have none of a kind."""
+    what is said of recordings without any event too. Whose beats are annotated may have none of a kind; nor is an apnoea
+    to be expected in every night: of what is `lasting` nothing is told where another recording that has what is wanted
+    has all other events too."""
     wanted, symbols = list(wanted), set(events_of(recording)[1])
     known = set(wanted) <= BEAT_SYMBOLS and all(each in BEAT_SYMBOLS or each[:1] in _OTHERS for each in symbols)
     there = set(wanted) & symbols or known and len(beats_in(recording))
-    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty)
+    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty, lasting)
 
 
 def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:
@@ -174,12 +179,12 @@ def tell_if_unmarked(recording: Recording, found: np.ndarray | None = None) -> N
     _tell(recording, ["beats throughout"], f"for more than a minute in a row there is none, {way}")
 
 
-def _tell(recording: Recording, wanted: list[str], told: str, empty: str = "") -> None:
+def _tell(recording: Recording, wanted: list[str], told: str, empty: str = "", lasting: bool = False) -> None:
     name, symbols = name_of(recording), set(events_of(recording)[1])
     if not symbols and not (empty and _LOOKED.get() is not None):
         return
     told = told and (f"{listing(sorted(symbols))}: {told}" if symbols else empty)
-    one = Looked(name, frozenset(wanted), told)
+    one = Looked(name, frozenset(wanted), told, frozenset(symbols if lasting else ()))
     if (waiting := _LOOKED.get()) is not None:
         waiting.append(one)
     elif told:  # without its name: in a loop of one's own Python shows what is alike once
@@ -201,12 +206,19 @@ def unwanted(looked: Iterable[Looked]) -> dict[str, list[str]]:
     """What is to be told, of which recordings: nothing where another part of one has what is wanted."""
     looked, told = list(looked), dict[str, list[str]]()
     there = {(one.name, one.wanted) for one in looked if not one.told}
+    known = symbols_of(one for one in looked if not one.told)
     empty = (UNMARKED, UNKNOWN)
     others = {one.name for one in looked if one.told not in ("", *empty)}  # which has events, elsewhere
     for one in looked:
-        if one.told and (one.name, one.wanted) not in there and not (one.told in empty and one.name in others):
+        usual = one.symbols and one.symbols <= known or one.told in empty and one.name in others
+        if one.told and (one.name, one.wanted) not in there and not usual:
             told.setdefault(one.told, []).append(one.name)
     return told
+
+
+def symbols_of(looked: Iterable[Looked]) -> set[str]:
+    """All that recordings have in which what lasts was looked for."""
+    return set[str]().union(*(one.symbols for one in looked))
 
 
 def tell_unwanted(told: Mapping[str, Iterable[str]]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from neurallib.forks import end_with_parent
 from neurallib.progress import progress
-from neurallib.signals.annotations import beats_in, looked_for, unwanted
+from neurallib.signals.annotations import beats_in, looked_for, symbols_of, unwanted
 from neurallib.signals.arrays import array_shape, bridged, joined, write_array
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_sources import First, as_signal, at_rate, cut_recording, like_first, read_source
@@ -87,6 +87,7 @@ def make_files(job: Job) -> dict[str, Any]:
         "window": job.settings["window"],
         "mixed": mixed,  # its windows have one label, and it has several
         "unwanted": list(unwanted(looked)),  # what is annotated in place of what is looked for
+        "symbols": sorted(symbols_of(looked)),
         "far": [[*key, n] for key, n in far_values(signal, recording["channels"], job.name).items()],
         "drift": drift_of(signal, beats_in(recording), own),
         "says_person": recording["person"],

@@ -254,7 +254,8 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
         if duration > 0:
             target[start : max(start, round(start + duration * rate))] = class_of[symbol]
     check_apart(recording, class_of)
-    tell_if_none(recording, class_of, "classes", UNKNOWN if background is None else "")
+    known = background is not None
+    tell_if_none(recording, class_of, "classes", "" if known else UNKNOWN, lasting=known)
     return target
 
 

@@ -287,8 +287,10 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
             f"that of the whole: {listing(mixed)}. With each_window=True each has its own."
         )
     others: dict[str, list[str]] = {}
+    usual = set[str]().union(*(entry.get("symbols", ()) for entry in manifest.values() if not entry.get("unwanted")))
     for name, entry in manifest.items():
-        for told in entry.get("unwanted", ()):
+        usual_alone = entry.get("symbols") and usual.issuperset(entry["symbols"])
+        for told in () if usual_alone else entry.get("unwanted", ()):
             others.setdefault(told, []).append(name)
     tell_unwanted(others)
     far = Far({tuple(key): n for entry in manifest.values() for *key, n in entry.get("far", ())})
