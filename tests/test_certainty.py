@@ -253,6 +253,7 @@ def paced(rate: float, size: float, wide: int = 1, back: float = 0.0) -> tuple[n
     signal, true = nl.synthetic_ecg(duration=60, sampling_frequency=rate, muscle_noise=0.02, seed=2)
     spikes = np.zeros(len(signal))
     spikes[round(rate / 3) :: round(0.47 * rate)] = size
+    spikes[round(rate / 3) - 1 :: round(0.47 * rate)] = 0.1 * size  # the filter of the recorder
     after = np.concatenate([np.ones(wide), -back * np.exp(-np.arange(round(0.1 * rate)) / (0.02 * rate))])
     return signal, signal + np.convolve(spikes, after)[: len(signal)], true
 
