@@ -236,7 +236,7 @@ def test_pictures_of_curves_tell_the_measures_and_mark_thresholds(tmp_path: Path
         np.testing.assert_allclose(marks, expected)
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
     scores = nl.class_scores([[0, 1, 0]], [[0.2, 0.9, 0.4]])
-    for threshold, point in ((0.01, [1, 1]), (nl.choose_threshold(scores), [0, 1])):  # all found; one of the curve's
+    for threshold, point in ((0.01, [1, 1]), (nl.choose_threshold(scores), [0, 1])):  # all are found; one of its own
         one, precise, calibrated = nl.plot_curves(scores, threshold=threshold).axes
         assert [line.get_xydata().tolist() for line in one.lines if line.get_marker() == "o"] == [[point]]
     assert precise.lines[0].get_xydata()[-1].tolist() == [0, 1], "what finds nothing has no precision"

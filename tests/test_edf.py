@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 
 from neurallib import list_recordings, read_recording
 from neurallib.signals import contents
@@ -249,3 +250,22 @@ def test_missing_edfio_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "edfio", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'neurallib\[edf\]'"):
         read_recording(path)
+
+
+def test_what_lasts_less_than_a_sample_ends_no_earlier_than_it_begins() -> None:
+    found = contents.events_between([(0.106, "blink", 0.001), (0.15, "blink", 1.0)], 100.0, 0, 20)
+    assert found["sample"].tolist() == [11, 15] and found["duration"].tolist() == pytest.approx([0, 0.05])
+
+
+def test_an_event_may_lie_on_the_last_sample_or_just_behind_it() -> None:
+    one = contents.Contents(["a"], ["mV"], [100.0], [1000], lambda *_: np.zeros((0, 1)), [(10.005, "end", 0.0)])
+    contents.check_events(one, 10.0, "a file")
+    with pytest.raises(ValueError, match="a file lasts 10 s, but 1 of its 1 events come later"):
+        contents.check_events(one._replace(events=[(10.02, "end", 0.0)]), 10.0, "a file")
+
+
+def test_a_rate_is_filtered_to_as_scipy_does_away_from_the_ends() -> None:
+    x = np.random.default_rng(0).standard_normal(2000)
+    for ratio in (Fraction(3, 7), Fraction(8, 5)):
+        theirs = resample_poly(x, ratio.numerator, ratio.denominator)
+        np.testing.assert_allclose(contents._filtered(x[:, None], ratio)[100:-100], theirs[100:-100], atol=0.005)

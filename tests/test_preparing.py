@@ -185,7 +185,7 @@ def test_signals_on_their_side_are_told_and_features_of_few_steps_are_not() -> N
     noise = rng.standard_normal((120, 5, 129))
     little = noise[..., 1:] + 0.3 * noise[..., :-1]  # as bins of a spectrum that overlap
     spectra = band_limited((30, 5, 128), 3) - 9 * np.log(np.arange(1, 129))  # smooth, each bin about its own level
-    others = np.ones((30, 5, 128)), epochs[:1], [*epochs, epochs[0, 1:]]  # channels are as many in each
+    others = np.ones((30, 5, 128)), band_limited((1, 64, 128)), [*epochs, epochs[0, 1:]]  # channels are as many in each
     for features in (powers, shared, bands, bands * levels, scales, little, spectra, *others):
         nl.prepare(state, (features, np.zeros(len(features), int)))  # and no warning
     few = epochs[:4], np.arange(4) % 2  # to validate on

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import neurallib as nl
-from neurallib.signals.contents import events_between
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.integers(0, 2, (12, 30))
@@ -81,8 +80,3 @@ def test_who_tells_nothing_of_a_class_has_no_part_in_its_test(alone: Callable[[n
     name = f"recall_{alone(np.array(1))}"
     row = nl.compare_recordings(*sides)["average"][name]
     assert row["difference"] == 0.5 and row["p_value"] == 0.25
-
-
-def test_what_lasts_less_than_a_sample_ends_no_earlier_than_it_begins() -> None:
-    found = events_between([(0.106, "blink", 0.001), (0.15, "blink", 1.0)], 100.0, 0, 20)
-    assert found["sample"].tolist() == [11, 15] and found["duration"].tolist() == pytest.approx([0, 0.05])

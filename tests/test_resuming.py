@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cases import FEW, QUIET, Case, make_state, write_folders
-from pytorch_lightning.callbacks import Callback, StochasticWeightAveraging
+from pytorch_lightning.callbacks import Callback, LearningRateFinder, StochasticWeightAveraging
 from stopping import GRU, Stop, assert_same, run, stopped
 
 import neurallib as nl
@@ -107,6 +107,15 @@ def test_averaged_weights_go_on_being_averaged(at: tuple[int, int], tmp_path: Pa
     whole = run(tmp_path / "whole", callbacks=callbacks(), schedule="step")
     directory = stopped(at, tmp_path / "parts", callbacks=callbacks(), schedule="step")
     assert_same(run(tmp_path / "parts", callbacks=callbacks(), schedule="step", resume=directory), whole)
+
+
+def test_a_rate_that_was_found_is_not_looked_for_again(tmp_path: Path) -> None:
+    def callbacks() -> list[Callback]:
+        return [Stop(), LearningRateFinder(min_lr=1e-4, max_lr=1.0, num_training_steps=20)]
+
+    whole = run(tmp_path / "whole", callbacks=callbacks())
+    directory = stopped((1, 2), tmp_path / "parts", callbacks=callbacks())
+    assert_same(run(tmp_path / "parts", callbacks=callbacks(), resume=directory), whole)
 
 
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(tmp_path: Path) -> None:

@@ -278,6 +278,8 @@ def test_signals_in_another_unit_than_those_learnt_on_are_told() -> None:
         nl.predict(state, [factor * x for x in signals])
         nl.predict_recording(state, {"signal": factor * np.concatenate(signals)}, window=50)
     nl.predict(state, [1e-4 * signals[0]])  # one electrode that was off
+    many = [np.resize(x, (4096, *x.shape[1:])) for x in signals]
+    nl.predict(state, [np.where(np.arange(4096)[:, None] < 1024, 1e-4 * x, x) for x in many])  # or all, for a while
 
 
 def test_what_is_steady_or_taken_in_windows_is_in_the_unit_that_was_learnt_on() -> None:

@@ -56,17 +56,19 @@ def test_a_title_above_the_names_is_no_name_and_names_are_no_units(tmp_path: Pat
         read = nl.read_recording(written(tmp_path / "a.csv", f"{title}time,ECG\n", rows))
         assert (read["channels"], read["units"]) == (["ECG"], [""])
     assert nl.read_recording(written(tmp_path / "a.csv", "Recording 5,\ntime,mV\n", rows))["channels"] == ["mV"]
+    assert nl.read_recording(written(tmp_path / "a.csv", "time,ECG\n# Anna, Berta\n", rows))["channels"] == ["ECG"]
     clock = [f"0:00:{t:06.3f},{v:.4f}" for t, v in zip(T, ECG, strict=True)]  # a row of units, if of unknown ones
     assert nl.read_recording(written(tmp_path / "a.csv", "time,ECG\nhh:mm:ss,adu\n", clock))["channels"][0][:3] == "ECG"
 
 
 def test_a_row_of_units_of_whatever_is_measured_names_no_channel(tmp_path: Path) -> None:
     rows = [f"{1000 * t:.0f}\t5\t{v:.4f}\t9.81\t33\t" for t, v in zip(T, ECG, strict=True)]
-    for units in ("ms\tkOhms\ta.u.\tm/(s^2)\tDegrees Celsius\t", "[ms]\t\t[%]\t[g]\t[bpm]\t"):
-        head = f"sep=\t\nTime\tEDA\tPPG\tACC\tTemp\t\n{units}\n"
+    whole, blank = "ms\tkOhms\ta.u.\tm/(s^2)\tDegrees Celsius\t", "[ms]\t\t[%]\t[g]\t[bpm]\t"
+    for eda, units in (("EDA", whole), ("EDA (uS)", blank)):
+        head = f"sep=\t\nTime\t{eda}\tPPG\tACC\tTemp\t\n{units}\n"
         read = nl.read_recording(written(tmp_path / "a.csv", head, rows))
         assert (read["sampling_frequency"], read["channels"]) == (250, ["EDA", "PPG", "ACC", "Temp"])
-        assert read["units"] == [unit.strip("[]") for unit in units.split("\t")[1:5]]
+        assert read["units"] == [unit.strip("[]") or "uS" for unit in units.split("\t")[1:5]]
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])

@@ -147,9 +147,9 @@ def tell_if_none(
     recording: Recording, wanted: Iterable[str], argument: str, empty: str = "", lasting: bool = False
 ) -> None:
     """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells
-    what is said of recordings without any event too. Whose beats are annotated may have none of a kind; nor is an apnoea
-    to be expected in every night: of what is `lasting` nothing is told where another recording that has what is wanted
-    has all other events too."""
+    what is said of recordings without any event too. Whose beats are annotated may have none of a kind; nor has every
+    night an apnoea: of what is `lasting` nothing is told where another recording that has what is wanted has all other
+    events too."""
     wanted, symbols = list(wanted), set(events_of(recording)[1])
     known = set(wanted) <= BEAT_SYMBOLS and all(each in BEAT_SYMBOLS or each[:1] in _OTHERS for each in symbols)
     there = set(wanted) & symbols or known and len(beats_in(recording))

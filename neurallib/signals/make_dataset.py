@@ -148,9 +148,7 @@ def make_dataset(
     wanted: Any = by_label(target, sources) if beside is None else beside
     check_target(wanted, sources)
     first = first_of(sources, reading, sampling_frequency)
-    _check_options(
-        wanted, window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar
-    )
+    _check_options(wanted, window, overlap, each_window, sampling_frequency, first.rate, n_workers, enable_progress_bar)
     old, words = _old(root), target_words(wanted, sources)
     settings = {
         "first": [first.channels, first.units], "window": window, "overlap": overlap, "each_window": each_window,
@@ -184,8 +182,7 @@ def make_dataset(
 
 
 def _check_options(
-    target: Any, window: Any, overlap: Any, each_window: Any, sampling_frequency: Any, own: float, n_workers: Any,
-    bar: Any,
+    target: Any, window: Any, overlap: Any, each_window: Any, rate: Any, own: float, n_workers: Any, bar: Any
 ) -> None:
     if window is not None:
         number("window", window, 0, low_open=True)
@@ -196,8 +193,8 @@ def _check_options(
     if each_window and isinstance(target, Mapping):
         way = "expected a function: lambda window: labels[window['name']][round(window['onset'] / seconds)]"
         raise ValueError(f"each_window=True, and target says one of each recording, whatever the window; {way}.")
-    if sampling_frequency is not None:
-        ratio_of(number("sampling_frequency", sampling_frequency, 0, low_open=True), own)
+    if rate is not None:
+        ratio_of(number("sampling_frequency", rate, 0, low_open=True), own)
     integer("n_workers", n_workers)
     boolean("enable_progress_bar", bar)
 

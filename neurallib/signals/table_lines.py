@@ -60,7 +60,7 @@ def layout(path: Path) -> Table:
         while begin and empty[begin - 1]:
             begin -= 1
         heads = list(itertools.takewhile(lambda row: len(row) == width, rows[:begin][::-1]))[:2][::-1]
-        if len(heads) == 2 and all(heads[0]) and 2 * sum(map(_is_unit, heads[1])) >= sum(map(bool, heads[1])) > 0:
+        if len(heads) == 2 and all(heads[0]) and 2 * sum(map(_is_unit, heads[1])) >= sum(map(bool, heads[1])):
             units = [unit if _in_brackets(unit) else f"({unit})" for unit in heads[1]]  # below the names
             heads = [[f"{name} {unit}" if unit != "()" else name for name, unit in zip(heads[0], units, strict=True)]]
         began = [] if heads or len(rows) < begin + 3 or not all(told[begin : begin + 2]) else rows[begin : begin + 2]
