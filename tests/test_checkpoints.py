@@ -46,8 +46,7 @@ def test_the_original_reads_the_files(saved: Path) -> None:
         n_in = hidden * (1 + both)
     stack["fc_out"] = nn.Linear(n_in, hparams["n_features"])
     stack.load_state_dict(torch.load(saved / "model_weights.pth", weights_only=True))
-    x = torch.randn(2, 9, 2)
-    y = x
+    y = x = torch.randn(2, 9, 2)
     for gru in stack["gru_layers"]:
         y = gru(y)[0]
     torch.testing.assert_close(nl.build_network(nl.load_checkpoint(saved)).eval()(x), stack["fc_out"](y))
@@ -120,15 +119,13 @@ def test_what_is_missing_is_named_and_what_is_there_is_listed(saved: Path, tmp_p
     for name in ("ecg_r_peaks", "owner/name"):
         with pytest.raises(FileNotFoundError, match=rf"{name} does not exist: load_pretrained.* load_from_hub"):
             nl.load_checkpoint(name)
-    with pytest.raises(FileNotFoundError, match="hparams.yaml is a file; give its directory, .*saved.$"):
-        nl.load_checkpoint(saved / "hparams.yaml")
-    (tmp_path / "model.zip").write_bytes(b"PK")
-    with pytest.raises(FileNotFoundError, match="model.zip is a file; expected one that save_ch"):
-        nl.load_checkpoint(tmp_path / "model.zip")
+    (archive := tmp_path / "model.zip").write_bytes(b"PK")
+    for file, way in ((saved / "hparams.yaml", "give its directory, .*saved.$"), (archive, "expected one that save_ch")):
+        with pytest.raises(FileNotFoundError, match=f"{file.name} is a file; {way}"):
+            nl.load_checkpoint(file)
     (saved / "model_weights.safetensors").unlink()
     (saved / "model_weights.pth").unlink()
-    rest = "hparams.yaml, preprocessing.json, training_info.json"
-    with pytest.raises(FileNotFoundError, match=f"has no weights.*holds: {rest}"):
+    with pytest.raises(FileNotFoundError, match="has no weights.*holds: hparams.yaml, preproc.*json, training_info.json"):
         nl.load_checkpoint(saved)
     (saved / "hparams.yaml").unlink()
     with pytest.raises(FileNotFoundError, match="has no hparams.yaml.*holds: preprocessing.json, training_info.json"):
