@@ -95,7 +95,7 @@ def denoising_scores(
         raise ValueError("peaks are given without a sampling_frequency; expected both, since tolerance is in seconds.")
     number("sampling_frequency", sampling_frequency, 0, low_open=True)
     pair = (peaks(y[:, 0]), peaks(found[:, 0])) if callable(peaks) else peaks
-    if not (is_list(pair) or getattr(pair, "ndim", 0)) or len(pair) != 2:
+    if not (is_list(pair) or isinstance(pair, np.ndarray) and pair.ndim > 0) or len(pair) != 2:
         raise TypeError(f"peaks={pair!r:.60}; expected two, the samples of the clean and of the denoised signal.")
     kept, there = pair
     scores = peak_scores(kept, there, sampling_frequency=sampling_frequency, tolerance=tolerance)
