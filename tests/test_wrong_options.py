@@ -85,6 +85,13 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a list of devices": (lambda: nl.build_network(STATE, device=["cpu"]), "^device=.'cpu'.; expected"),  # type: ignore
     "a head of an array": (lambda: nl.replace_head(STATE, task=np.ones(2)), "^task="),  # type: ignore[arg-type]
     "options by number": (lambda: made(read_options={1: None}), "read_options"),
+    "devices in an array": (
+        lambda: nl.train(STATE, [(np.ones((9, 1)),) * 2], [(np.ones((9, 1)),) * 2], epochs=1, batch_size=1,
+                         devices=np.ones(2), **QUIET),  # type: ignore[arg-type]
+        "^devices=",
+    ),
+    "a repository too long": (lambda: nl.load_from_hub("a" * 5000), "^repo_id='aaa.*expected a name on the hub"),
+    "a source in an array": (lambda: nl.retrain(None, "x", "y", checkpoints_directory=np.ones(2)), "^checkpoints.dire"),
     "a seed of words": (lambda: scored(seed="a"), "seed='a' is a str"),
 }
 
