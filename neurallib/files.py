@@ -125,9 +125,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         temporary.write_text(as_json(value), encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a mapping from JSON; ValueError names a file that does not hold one."""
-    text = _text(path, MAX_JSON)
+def read_json(path: Path, most: int = MAX_JSON) -> dict[str, Any]:
+    """Read a mapping from JSON of at most so many bytes; ValueError names a file that does not hold one."""
+    text = _text(path, most)
     try:
         value = json.loads(text, parse_int=_whole_number)
         _check_depth(value)

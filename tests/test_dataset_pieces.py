@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import neurallib as nl
+from neurallib.files import MAX_JSON
 from neurallib.signals import manifest
 from neurallib.signals.dataset_sources import stamps_of
 
@@ -121,6 +122,15 @@ def test_beats_that_drift_away_from_their_signal_are_told(tmp_path: Path) -> Non
     given: Any = {name: known | {"events": each} for name, each in marked.items()}
     with pytest.warns(UserWarning, match=r"1 of 3 recordings drift away from .*: late \((29|30)\d ppm late\)"):
         nl.make_dataset(given, tmp_path, target=nl.event_target, val=0, test=0, enable_progress_bar=False)
+
+
+def test_a_data_set_of_weeks_in_short_windows_can_be_read_and_gone_on_with(tmp_path: Path) -> None:
+    """Its manifest is larger than any other file of its kind: with a line for each number it was one of 150 nights."""
+    entry = made(tmp_path, recording("a"))["a"]
+    entry["files"] = {f"a_{i:06d}.npy": [10.0 * i, 10.0 * i + 10] for i in range(500_000)}
+    manifest.write_manifest(tmp_path, {"a": entry}, ["a", "b"])
+    assert (tmp_path / "manifest.json").stat().st_size > MAX_JSON
+    assert manifest.entries_in(tmp_path) == {"a": entry, "b": None}
 
 
 def test_channels_that_share_a_name_are_refused_in_another_order(tmp_path: Path) -> None:

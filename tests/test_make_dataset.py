@@ -251,7 +251,7 @@ def test_targets_of_every_kind_train_without_a_warning(tmp_path: Path, maker: An
         ({"target": "MLII", "channels": [0]}, ValueError, "target='MLII', but channels has 'MLII' as well; expected"),
         ({"target": 1}, TypeError, "target is a int"),
         ({"target": {"a": 1}}, ValueError, "target has nothing for"),
-        ({"target": lambda recording: "N"}, ValueError, "expected numbers"),
+        ({"target": lambda recording: ["N"]}, ValueError, "expected numbers: of names that may hold together"),
         ({"target": lambda recording: np.arange(9) * 20}, ValueError, "'a' is 9 ascending samples .* event_target"),
         ({"target": lambda recording: nl.beats(recording)[:3]}, ValueError, "'a' is 3 ascending samples .* event_t"),
         ({"window": 0}, ValueError, "window=0"),

@@ -130,7 +130,7 @@ def test_retraining_needs_a_source_and_a_trained_state_is_no_scratch(tmp_path: P
         nl.retrain(None, *folders, 3, 4, 1, all_samples=True, **NAMED)
     run = nl.train_from_scratch(state, *folders, 3, 4, 1, samples=2, **NAMED)
     assert run["training_info"]["n_train_signals"] == 2
-    with pytest.raises(ValueError, match="trained already"):
+    with pytest.raises(ValueError, match="trained already: go on by train.state, open_folder"):
         nl.train_from_scratch(run, *folders, 3, 4, 1, all_samples=True, **NAMED)
 
 

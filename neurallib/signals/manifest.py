@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurallib.files import read_json, write_json
+from neurallib.files import as_plain, atomic_write, read_json
 from neurallib.formats import DATASET, check_format
 from neurallib.names import listing
 from neurallib.reading import is_file_name
@@ -17,6 +18,7 @@ from neurallib.tasks import describe
 
 MANIFEST = "manifest.json"
 PARTS = ("train", "val", "test")
+_LARGEST = 1 << 27  # bytes: a window is about 45
 SAID = ("sampling_frequency", "channels", "units")
 
 
@@ -26,7 +28,7 @@ def entries_in(root: Path) -> dict[str, Any]:
     file = root / MANIFEST
     if not file.is_file():
         return {}
-    held = read_json(file)
+    held = read_json(file, _LARGEST)
     check_format(held.get("format", 1), DATASET, file)
     entries = held.get("recordings")
     if not isinstance(entries, dict):
@@ -38,8 +40,11 @@ def entries_in(root: Path) -> dict[str, Any]:
 
 
 def write_manifest(root: Path, entries: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Write it, atomically; None stands for each of some names that is not finished."""
-    write_json(root / MANIFEST, {"format": DATASET, "recordings": dict.fromkeys(names) | dict(entries)})
+    """Write it, atomically, a line a recording; None stands for each of some names that is not finished."""
+    said = dict.fromkeys(names) | dict(entries)
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry, default=as_plain)}" for name, entry in said.items())
+    with atomic_write(root / MANIFEST) as temporary:
+        temporary.write_text(f'{{"format": {DATASET}, "recordings": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
 def said_of(data: Any, told: Mapping[str, Any]) -> dict[str, Any]:
