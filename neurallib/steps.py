@@ -21,7 +21,7 @@ FACTOR = 30.0  # times the usual change from sample to sample: both leads of all
 HEARD = 0.2  # of a slew limit's duration, in which a signal has to have changed before it is limited
 _SETTLED = 1e-3  # what is left of where a causal filter began, once it is warm
 _LONGEST = 100_000  # steps to warm one up, however slow it is
-_PART = 4096  # steps that a slew limit looks at together
+_FEW, _MANY = 64, 4096  # steps that a slew limit looks at together, behind one that it changed and elsewhere
 _SAID = ("name", "causal", "beside")  # of a step, beside its parameters
 
 Held = list[list[np.ndarray]]  # what causal steps carry on: the states of each one's filters, none of others
@@ -237,9 +237,9 @@ def _limited(
     x = np.array(x)
     first = np.concatenate([x[..., :1, :], np.zeros_like(x[..., :1, :]), np.zeros_like(x[..., :1, :])], axis=-2)
     last, *means = np.moveaxis(first if held is None else held[0][0], -2, 0)
-    mean, begin = np.stack(means), 0
+    mean, begin, size = np.stack(means), 0, _MANY
     while begin < x.shape[-2]:
-        part = x[..., begin : begin + _PART, :]
+        part, size = x[..., begin : begin + size, :], min(2 * size, _MANY)
         change = np.diff(part, axis=-2, prepend=last[..., None, :])
         new = np.stack([change**2, change != 0])
         after, _ = lfilter([1 - kept], [1, -kept], new, axis=-2, zi=kept * mean[..., None, :])
@@ -248,7 +248,7 @@ def _limited(
         beyond = np.abs(change) > limit
         n = part.shape[-2]
         if beyond.any():  # the first, where all streams stop
-            n = int(np.moveaxis(beyond, -2, 0).reshape(n, -1).any(axis=1).argmax()) + 1
+            n, size = int(np.moveaxis(beyond, -2, 0).reshape(n, -1).any(axis=1).argmax()) + 1, _FEW
             at = np.s_[..., n - 1, :]
             change[at] = np.clip(change[at], -limit[at], limit[at])
             before = part[..., n - 2, :] if n > 1 else last

@@ -76,6 +76,10 @@ def test_offsets_come_through_another_rate_as_they_were() -> None:
     x = np.tile([1000.0, 0.0], (300, 1))
     np.testing.assert_allclose(contents._filtered(x[:, :1], Fraction(25, 36)), x[:209, 0], atol=1e-9)
     np.testing.assert_allclose(resampled(x, Fraction(25, 36)), x[:209], atol=1e-9)
+    wave = np.sin(np.arange(300)[:, None] / 9).astype(np.float32) + np.float32(2e5)  # as exactly as of a double
+    kept = [contents.Contents(["a"], ["uV"], [360.0], [300], lambda _, low, high, own=own: own[low:high], [])
+            for own in (wave, wave.astype(np.float64))]  # fmt: skip
+    np.testing.assert_array_equal(*(contents.at_one_rate(one, 250.0).read([0], 0, 200) for one in kept))
 
 
 @pytest.mark.parametrize("rate, n_steps", [(250.01, 900_000), (249.9989, 900_036)])

@@ -212,13 +212,12 @@ def test_one_for_all_is_a_number_or_a_vector_of_outputs(tmp_path: Path) -> None:
 
 
 def test_one_label_of_a_recording_that_has_several_is_told(tmp_path: Path) -> None:
-    def events(*symbols: str) -> dict[str, Any]:
-        return {"events": recording([(300 * i, symbol, 3.0) for i, symbol in enumerate(symbols)])["events"]}
-
+    events = lambda *symbols: {"events": recording([(300 * i, name, 3.0) for i, name in enumerate(symbols)])["events"]}
     label = functools.partial(nl.label_target, classes=["W", "N2"], least=0.1)
-    given: dict[str, Any] = {"a": events("W", "N2"), "b": events("W", "W"), "c": events("W", "?", "W"), "window": 2}
+    given: dict[str, Any] = {"a": events("W", "N2"), "b": events(*"WWWW"), "c": events("W", "?", "W"), "window": 2}
     given["a"]["signal"] = np.where(np.arange(1000) // 100 == 6, np.nan, 1.0)[:, None]  # behind a gap it has none
-    for i, target in enumerate((label, lambda part: [1.0, len(set(part["events"]["symbol"]))])):
+    for i, target in enumerate((label, lambda part: [1.0, len(set(part["events"]["symbol"]))],
+                                lambda part: float(part["onset"] > 3 and part["name"] != "b"))):  # fmt: skip
         with pytest.warns(UserWarning, match="2 of 3 recordings have several labels or .*: a, c. With each_window="):
             made(tmp_path / f"{i}", target, **given)
     made(tmp_path / "each", label, **given, each_window=True)

@@ -13,6 +13,7 @@ import torch
 from cases import QUIET, Case, data, make_state, same_weights
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
+from torch.overrides import _len_torch_function_stack
 
 import neurallib as nl
 from neurallib.tasks import TaskKind
@@ -161,12 +162,12 @@ def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_the
         def on_fit_end(self, *_: Any) -> None:
             torch.set_default_dtype(torch.float64)
             torch.set_default_device("meta")
-            torch.set_float32_matmul_precision("medium")
-            torch.set_num_threads(defaults()[3] + 1)
+            torch.set_num_threads(defaults()[2] + 1)
+            torch.set_grad_enabled(False)
 
     def defaults() -> list[Any]:
-        told = torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
-        return [*told, torch.get_num_threads()]
+        told = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+        return [*told, torch.is_grad_enabled(), _len_torch_function_stack()]  # no call of torch's goes through a mode
 
     def drawing(optimizer: Any) -> Any:
         random.random(), np.random.random(), torch.rand(1)

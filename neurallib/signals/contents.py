@@ -122,7 +122,7 @@ def _column_resampled(own: Reader, n_steps: int, ratio: Fraction, column: int, s
         return own([column], start, stop)[:, 0]
     reach, block = _REACH * max(1, math.ceil(1 / ratio)), ratio.denominator
     first = max(0, math.floor(start / ratio) - reach) // block * block  # where a sample of both rates is
-    values = own([column], first, min(n_steps, math.ceil(stop / ratio) + reach))
+    values = np.asarray(own([column], first, min(n_steps, math.ceil(stop / ratio) + reach)), np.float64)
     there, begin = np.isfinite(values[:, 0]), int(first * ratio)
     if not there.any():
         return np.full(stop - start, np.nan)

@@ -66,14 +66,15 @@ def make_files(job: Job) -> dict[str, Any]:
                 rows = (np.arange(len(piece["signal"])) / float(ratio_of(rate, own))).astype(np.int64)
                 piece["signal"][:, n_inputs:][lost[np.minimum(rows, len(lost) - 1)]] = np.nan
             place = Place(start, stop, ratio_of(rate, own), len(signal))
+            a = -1
             for a, b, y in _windows(job, piece, place):
-                if one_label and a == 0:
-                    mixed = mixed or has_labels(job.target, piece, window_of(piece, a, b, place), y)
                 single = len(stretches) == 1 and job.settings["window"] is None
                 file = f"{job.name}.npy" if single else f"{job.name}_{len(files):05d}.npy"
                 write_array(job.root / "x" / job.part / file, piece["signal"][a:b, :n_inputs], synced=False)
                 write_array(job.root / "y" / job.part / file, y, synced=False)  # is_made looks
                 files[file] = [start / own + a / rate, start / own + b / rate]
+            if one_label and a >= 0 and not mixed:  # the last, whose onset is its own
+                mixed = has_labels(job.target, piece, window_of(piece, a, b, place), y)
     source = recording["source"]
     return {
         "source": None if source is None else os.fspath(source),

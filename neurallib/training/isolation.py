@@ -18,8 +18,7 @@ from neurallib.processes import alone
 
 _DEFAULTS: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
     (torch.get_default_dtype, torch.set_default_dtype),
-    (torch.get_default_device, torch.set_default_device),
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_default_device, lambda was: torch.set_default_device(None if was.type == "cpu" else was)),
     (torch.get_num_threads, torch.set_num_threads),
     (torch.is_grad_enabled, torch.set_grad_enabled),
 ]
