@@ -41,7 +41,7 @@ def open_regular(path: Path) -> BinaryIO:
 def atomic_write(path: str | Path, synced: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it does not.
 
-    A reader sees the old file or the new one, never half of one, where it is `synced` also after a power cut: it is
+    A reader sees the old file or the new one, never half of one, also after a power cut where it is `synced`: the file
     before it takes its place, and the folder after. While it is written the temporary file is locked, so that `sweep`
     knows those of processes that have ended; its name ends as no file does that anyone looks for.
 

@@ -51,9 +51,10 @@ def test_a_person_without_a_kind_of_beat_is_nothing_to_tell() -> None:
     beats = {"sample": [2, 5, 7], "symbol": ["N", "+", "(AFIB"], "duration": [0.0] * 3}
     given: Any = {"name": "a", "signal": np.zeros((9, 1)), "sampling_frequency": 1.0, "events": beats}
     assert not nl.event_target(given, symbols=["V"]).any()
-    beats["symbol"][1] = "PVC"
-    with pytest.warns(UserWarning, match=r"are \(AFIB, N, PVC: none of them is one of symbols, V"):
-        nl.event_target(given, symbols=["V"])
+    for name in ("PVC", "pvc"):
+        beats["symbol"][1] = name
+        with pytest.warns(UserWarning, match=rf"are \(AFIB, N, {name}: none of them is one of symbols, V"):
+            nl.event_target(given, symbols=["V"])
 
 
 def test_a_class_does_not_take_the_place_of_a_mean_of_all() -> None:

@@ -32,9 +32,9 @@ class Looked(NamedTuple):
     symbols: frozenset[str] = frozenset()  # that it has, where what lasts is looked for
 
 
-_LEAVE = "eave them out, or read what is noted elsewhere by labels= or annotator= of read_recording"
-UNMARKED = f"none: that nothing is there will be learnt, which is right where somebody has looked. Else l{_LEAVE}"
-UNKNOWN = f"none: nothing of them is known. L{_LEAVE}"
+_WAY = "leave them out, or read what is noted elsewhere by labels= or annotator= of read_recording"
+UNMARKED = f"none: that nothing is there will be learnt, which is right where somebody has looked. Else {_WAY}"
+UNKNOWN = f"none, so nothing of them is known: {_WAY}"
 _LOOKED: ContextVar[list[Looked] | None] = ContextVar("looked", default=None)
 
 
@@ -151,7 +151,9 @@ def tell_if_none(
     night an apnoea: of what is `lasting` nothing is told where another recording that has what is wanted has all other
     events too."""
     wanted, symbols = list(wanted), set(events_of(recording)[1])
-    known = set(wanted) <= BEAT_SYMBOLS and all(each in BEAT_SYMBOLS or each[:1] in _OTHERS for each in symbols)
+    known = set(wanted) <= BEAT_SYMBOLS and all(
+        each in BEAT_SYMBOLS or each[:1] in _OTHERS and not each[1:].islower() for each in symbols  # "(AFIB", not "pvc"
+    )
     there = set(wanted) & symbols or known and len(beats_in(recording))
     _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty, lasting)
 

@@ -12,7 +12,7 @@ from typing import Any
 from neurallib.checks import as_folder, boolean, integer, number
 from neurallib.files import sweep
 from neurallib.names import hinted, listing
-from neurallib.signals.annotations import tell_unwanted
+from neurallib.signals.annotations import Looked, tell_unwanted, unwanted
 from neurallib.signals.arrays import BRIDGED, by_label
 from neurallib.signals.conversion import ratio_of
 from neurallib.signals.dataset_files import LEAST, Job, is_made, made
@@ -74,8 +74,8 @@ def make_dataset(
         The share of a window that the next one repeats, in [0, 1).
     each_window : bool
         Whether `target` is asked about each window, as about a recording of its own, whose "onset" says in seconds
-        where it begins in the whole, and with which arrays are cut that say something of each sample. A channel that is
-        no input it reads: read_recording(w["source"], channels="ABP", start=w["onset"], stop=w["onset"] + 8).
+        where it begins in the whole, and with which arrays are cut that say something of each sample. What is in the
+        file beside `channels`: read_recording(w["source"], channels="ABP", start=w["onset"], stop=w["onset"] + window).
     sampling_frequency : float, optional
         Hz, of what is written, to which channels of different rates are brought too; by default the recordings' own,
         which has to be one.
@@ -283,13 +283,9 @@ def _check_made(root: Path, manifest: Mapping[str, Any]) -> None:
             f"{len(mixed)} of {len(manifest)} recordings have several labels or values, and each of their windows has "
             f"that of the whole: {listing(mixed)}. With each_window=True each has its own."
         )
-    others: dict[str, list[str]] = {}
-    usual = set[str]().union(*(entry.get("symbols", ()) for entry in manifest.values() if not entry.get("unwanted")))
-    for name, entry in manifest.items():
-        usual_alone = entry.get("symbols") and usual.issuperset(entry["symbols"])
-        for told in () if usual_alone else entry.get("unwanted", ()):
-            others.setdefault(told, []).append(name)
-    tell_unwanted(others)
+    looked = [Looked(name, frozenset(), told, frozenset(entry.get("symbols", ())))
+              for name, entry in manifest.items() for told in entry.get("unwanted") or [""]]  # fmt: skip
+    tell_unwanted(unwanted(looked))
     far = Far({tuple(key): n for entry in manifest.values() for *key, n in entry.get("far", ())})
     tell_far(far, "read_recording, then nan in its place, leaves it out.")
     tell_drift({name: entry.get("drift", 0.0) for name, entry in manifest.items()})

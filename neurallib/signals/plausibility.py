@@ -26,7 +26,7 @@ _SIGNALS, _VALUES = 64, 2_000_000  # that are looked at, at the most
 _SHORT, _LONG = 0.1, 0.5  # s: less is no recording of so many channels, and features that are moments last more
 _NEAR, _NEAR_STEPS, _ALIKE = 0.4, 0.2, 4.0  # mean of the neighbours' z, and over its deviation from pair to pair
 _LEVELS = 0.2  # of the variance between features: frequencies have more, and moments of many signals less
-_BINS, _ROW, _HOURS = 50, 100, 7200  # a second; beats that are looked at together; and in how many seconds
+_BINS, _ROW, _BEGIN = 50, 100, 7200.0  # a second; beats that are looked at together; s in which they are
 _MOVED = 0.15  # s: of MIT-BIH recordings 0.06 at the most, and with 100 ppm 0.17 in their half an hour
 _SIZES = 100.0  # times, which no person's signals are as large as another's; units differ by 1,000
 
@@ -87,7 +87,7 @@ def tell_far(found: Far, way: str, told: set[str] | None = None) -> None:
 def drift_of(signal: np.ndarray, beats: np.ndarray, rate: float) -> float:
     """Seconds a second by which beats move against what they mark in a signal [T, C], as where another device with a
     clock of its own timed them; 0 where that is little, or not clear."""
-    beats, width, clear = beats[beats < min(len(signal), _HOURS * rate)], max(1, round(rate / _BINS)), []
+    beats, width, clear = beats[beats < min(len(signal), _BEGIN * rate)], max(1, round(rate / _BINS)), []
     lags = np.arange(-(reach := round(2 * rate / width)), reach + 1)  # up to 2 s before and behind
     enough = len(beats) >= 5 * _ROW and np.ptp(beats) > 10 * rate
     for first in np.linspace(0, len(beats) - _ROW, 40).astype(int) if enough else ():
