@@ -113,14 +113,19 @@ def test_a_recording_of_several_files_has_changed_where_one_of_them_has(
 
 
 def test_beats_that_drift_away_from_their_signal_are_told(tmp_path: Path) -> None:
-    """As those of a device whose clock is 300 ppm off; not those that stay, nor some at random."""
+    """As those of a device whose clock is 300 ppm off, with noise and lost samples; not those that stay, that are late
+    from some moment on, nor some at random."""
     signal, beats = nl.synthetic_ecg(duration=700, sampling_frequency=100, seed=1)
     chance = np.sort(np.random.default_rng(0).integers(0, len(signal), len(beats)))
-    events = {"stays": beats, "late": np.rint(beats * (1 + 3e-4)), "chance": chance}
+    jump = np.where(beats < 35_000, beats, beats + 30)
+    events = {"stays": beats, "late": np.rint(beats * (1 + 3e-4)), "jump": jump, "chance": chance}
     known = {"signal": signal[:, None], "sampling_frequency": 100}
     marked = {name: {"sample": at, "symbol": ["N"] * len(at)} for name, at in events.items()}
     given: Any = {name: known | {"events": each} for name, each in marked.items()}
-    with pytest.warns(UserWarning, match=r"1 of 3 recordings drift away from .*: late \((29|30)\d ppm late\)"):
+    noise = np.random.default_rng(1).standard_normal((20_000, 1))
+    given["late"]["signal"] = np.concatenate([signal[:30_000, None], noise, signal[50_000:, None]])
+    given["late"]["signal"][500::1000] = np.nan
+    with pytest.warns(UserWarning, match=r"1 of 4 recordings drift away from .*: late \((29|30)\d ppm late\)"):
         nl.make_dataset(given, tmp_path, target=nl.event_target, val=0, test=0, enable_progress_bar=False)
 
 
@@ -264,6 +269,7 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
         marked(np.nan, 1000, 1500),
         marked(0.0, 1000, 1500),  # a lead that is off, within its range
         np.clip(ECG, -0.2, 0.5),
+        np.maximum(-np.exp(5 * ECG / ECG.max()), -20.0),  # cut off where it goes down, and hardly goes up
         marked(5.0, 1000, 1007),  # a spike no larger than those of pacemakers
         np.repeat([0, 1, 2, 1, 128], 1000)[:, None],  # codes
         np.full((5000, 1), 3.0),

@@ -51,6 +51,8 @@ def test_a_person_without_a_kind_of_beat_is_nothing_to_tell() -> None:
     beats = {"sample": [2, 5, 7], "symbol": ["N", "+", "(AFIB"], "duration": [0.0] * 3}
     given: Any = {"name": "a", "signal": np.zeros((9, 1)), "sampling_frequency": 1.0, "events": beats}
     assert not nl.event_target(given, symbols=["V"]).any()
+    with pytest.warns(UserWarning, match=r"are \(AFIB, \+, N: none of them is one of symbols, PVC"):
+        nl.event_target(given, symbols=["PVC"])
     beats["symbol"][1] = "PVC"
     with pytest.warns(UserWarning, match=r"are \(AFIB, N, PVC: none of them is one of symbols, V"):
         nl.event_target(given, symbols=["V"])
