@@ -272,8 +272,8 @@ def test_signals_in_another_unit_than_those_learnt_on_are_told() -> None:
             nl.predict_recording(state, {"signal": np.concatenate(others)}, window=2 * len(others[0]))
         nl.predict(by_itself, others)  # and no warning
         with pytest.warns() as caught:  # once of all blocks
-            list(nl.iter_predict(state, [x[:, 0] for x in others], batch_size=3))
-        assert [str(each.message)[:11] for each in caught] == ["x is [T], t", "signals are"]
+            list(nl.iter_predict(state, others, batch_size=3))
+        assert [str(each.message)[:11] for each in caught] == ["signals are"]
     for factor in (0.0, 0.05, 20.0):
         nl.predict(state, [factor * x for x in signals])
         nl.predict_recording(state, {"signal": factor * np.concatenate(signals)}, window=50)
