@@ -187,6 +187,7 @@ def test_classes_in_another_order_than_those_of_the_state_are_told() -> None:
     binary["preprocessing"]["sampling_frequency"] = 100.0
     binary["postprocessing"]["outputs"] = ["b"]
     assert score(binary, names=["a", "b"])["names"] == ["a", "b"]
+    assert score(binary, target=partial(nl.interval_target, classes=["b"], background=0, binary=True))["gross"]
     with pytest.raises(ValueError, match=r"names=\['b', 'a'\]; the state has them in another order"):
         score(binary, names=["b", "a"])
 
