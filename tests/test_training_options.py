@@ -163,10 +163,11 @@ def test_generators_and_settings_are_as_they_were_whatever_callbacks_do_with_the
             torch.set_default_device("meta")
             torch.set_float32_matmul_precision("medium")
             torch.set_num_threads(defaults()[3] + 1)
+            torch.set_grad_enabled(False)
 
     def defaults() -> list[Any]:
         told = torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
-        return [*told, torch.get_num_threads()]
+        return [*told, torch.get_num_threads(), torch.is_grad_enabled()]
 
     def drawing(optimizer: Any) -> Any:
         random.random(), np.random.random(), torch.rand(1)
