@@ -163,7 +163,8 @@ def test_outputs_are_called_what_all_of_a_folder_are(monkeypatch: pytest.MonkeyP
 def test_a_class_that_is_not_known_keeps_the_others_classes_at_another_rate(tmp_path: Path) -> None:
     classes = np.where(np.arange(5000) % 1000 < 100, np.nan, np.arange(5000) // 1000 % 2)
     target = {"a": classes, **{name: np.zeros(5000) for name in "bcd"}}
-    entry = made(tmp_path, recording("a"), target=target, sampling_frequency=100)["a"]
+    entry = made(tmp_path, recording("a"), target=target, sampling_frequency=np.int64(100))["a"]
+    assert entry["sampling_frequency"] == 100
     y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
     assert set(y[np.isfinite(y)]) == {0, 1} and 195 <= np.isnan(y).sum() <= 205
 
