@@ -179,7 +179,7 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
             given: Any = {"a": truth} | {name: 0 for name in "bcd"}
             if options.get("each_window"):
                 given = lambda recording: recording.get("truth", truth)
-            a = recording("a", signal) | {"truth": truth, "level": truth / 3}
+            a = recording("a", signal) | {"truth": truth, "level": truth / 3, "weeks": np.arange(3)}
             entry = made(directory, a, target=given, sampling_frequency=rate, **options)["a"]
             for file, (start, stop) in entry["files"].items():
                 y = np.load(directory / "y" / entry["part"] / file)
@@ -188,11 +188,18 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
                 expected = truth[np.rint(at * RATE).astype(int)]
                 assert len(y) == len(expected) and y[0] == expected[0] and y[-1] == expected[-1]
                 assert (y != expected).mean() < 0.001, "but in the middle of two samples"
-        level = lambda recording: recording.get("level", np.zeros(1)).mean()
+        level = lambda r: r.get("level", np.zeros(1)).mean() + len(r.get("weeks", "012")) - 3
         entry = made(directory, a, target=level, sampling_frequency=rate, window=2, each_window=True)["a"]
         for file, (start, stop) in entry["files"].items():
             expected = truth[int(start * RATE) : int(stop * RATE)].mean() / 3
             assert abs(np.load(directory / "y" / entry["part"] / file) - expected) < 0.01
+
+
+def test_a_target_of_each_sample_or_that_rounding_changes_is_nothing_to_tell_of_windows(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).standard_normal((5000, 1))
+    targets: tuple[Any, ...] = lambda r: r["signal"] > r["signal"].mean(), lambda r: 0.1 + 1e-9 * r["signal"].mean()
+    for i, target in enumerate(targets):
+        made(tmp_path / str(i), recording("a", signal), target=target, window=2)
 
 
 def test_a_resampled_signal_goes_on_at_its_ends_and_keeps_its_offset(tmp_path: Path) -> None:
