@@ -174,6 +174,7 @@ def test_a_warm_filter_has_forgotten_where_it_began() -> None:
         n, x = warm_up(steps, RATE), signal_of(6000)
         made = apply_steps(x, steps, RATE)[-500:]
         np.testing.assert_allclose(apply_steps(x[-500 - n :], steps, RATE)[n:], made, atol=5e-3 * np.abs(made).max())
+    assert warm_up([{"name": "slew_limit", "causal": True}], RATE) == 0, "what it holds back is no ordinary signal"
     assert warm_up([{"name": "highpass", "frequency": 0.5}], RATE) == 0, "what hears both ways begins with its window"
     assert warm_up([HIGH | {"frequency": 1e-4}], RATE) == 100_000, "memory has a bound"
 

@@ -257,6 +257,7 @@ def test_saving_does_not_alias_or_change_the_state(tmp_path: Path) -> None:
 
 def test_where_weights_come_from_is_checked() -> None:
     nl.validate_training_context(False, None, None)
+    nl.validate_training_context(False, "", "")
     nl.validate_training_context(True, "directory", None)
     nl.validate_training_context(True, None, "owner/name")
     with pytest.raises(ValueError, match="scratch takes no weights, but 'directory'"):

@@ -1,5 +1,6 @@
 """Scores that say little: classes that are never found, windows of several, results that are not to be compared."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,30 @@ def test_a_folder_tells_whose_its_windows_are(tmp_path: Path) -> None:
     (made / "manifest.json").unlink()
     told = nl.value_scores(true, true, people=nl.open_folder(made / "x", made / "y", "train"))
     assert len(told["records"]) == 24 and told["records"][0]["person"].startswith("a_1_0")
+
+
+def test_events_that_overlap_as_they_should_are_taken() -> None:
+    """In any order, of some experts, and going on where a recording was cut; not many within one."""
+    seconds = np.arange(12.0)
+    inner = np.repeat(seconds, 2) + np.tile([0, 0.5], 12)
+    for start, duration, wrong in (
+        (seconds[::-1] * 4, np.full(12, 4.0), False),
+        (np.zeros(8), np.full(8, 4.0), False),
+        (seconds + 48, np.full(12, 600.0), False),
+        (np.append(0, inner), np.append(48, np.tile([46, 0.1], 12)), True),
+    ):
+        events = {"sample": start * 100, "symbol": ["wake"] * len(start), "duration": duration}
+        r = {"name": "a", "signal": np.zeros((6000, 1)), "sampling_frequency": 100.0, "events": events}
+        with pytest.raises(ValueError, match="overlap: together") if wrong else contextlib.nullcontext():
+            nl.interval_target(r, ["wake"])
+
+
+def test_a_night_without_an_apnoea_is_told_where_no_other_has_apnoeas_beside_the_same() -> None:
+    def night(*symbols: str) -> Any:
+        events = {"sample": np.arange(len(symbols)) * 10, "symbol": symbols, "duration": np.ones(len(symbols))}
+        return {"name": "".join(symbols), "signal": np.zeros((60, 1)), "sampling_frequency": 1.0, "events": events}
+
+    for others, told in ((["arousal"], False), (["arousal", "hypopnoea"], True)):
+        with pytest.warns(UserWarning, match="none of them is one of names") if told else contextlib.nullcontext():
+            nights = [night("apnoea", "arousal"), night(*others)]
+            nl.evaluate_recordings(lambda _: [(0, 1)], nights, task="intervals", names=["apnoea"])

@@ -113,14 +113,19 @@ def test_a_recording_of_several_files_has_changed_where_one_of_them_has(
 
 
 def test_beats_that_drift_away_from_their_signal_are_told(tmp_path: Path) -> None:
-    """As those of a device whose clock is 300 ppm off; not those that stay, nor some at random."""
+    """As those of a device whose clock is 300 ppm off, with noise and lost samples; not those that stay, that are late
+    from some moment on, nor some at random."""
     signal, beats = nl.synthetic_ecg(duration=700, sampling_frequency=100, seed=1)
     chance = np.sort(np.random.default_rng(0).integers(0, len(signal), len(beats)))
-    events = {"stays": beats, "late": np.rint(beats * (1 + 3e-4)), "chance": chance}
+    jump = np.where(beats < 35_000, beats, beats + 30)
+    events = {"stays": beats, "late": np.rint(beats * (1 + 3e-4)), "jump": jump, "chance": chance}
     known = {"signal": signal[:, None], "sampling_frequency": 100}
     marked = {name: {"sample": at, "symbol": ["N"] * len(at)} for name, at in events.items()}
     given: Any = {name: known | {"events": each} for name, each in marked.items()}
-    with pytest.warns(UserWarning, match=r"1 of 3 recordings drift away from .*: late \((29|30)\d ppm late\)"):
+    noise = np.random.default_rng(1).standard_normal((20_000, 1))
+    given["late"]["signal"] = np.concatenate([signal[:30_000, None], noise, signal[50_000:, None]])
+    given["late"]["signal"][500::1000] = np.nan
+    with pytest.warns(UserWarning, match=r"1 of 4 recordings drift away from .*: late \((29|30)\d ppm late\)"):
         nl.make_dataset(given, tmp_path, target=nl.event_target, val=0, test=0, enable_progress_bar=False)
 
 
@@ -158,7 +163,8 @@ def test_outputs_are_called_what_all_of_a_folder_are(monkeypatch: pytest.MonkeyP
 def test_a_class_that_is_not_known_keeps_the_others_classes_at_another_rate(tmp_path: Path) -> None:
     classes = np.where(np.arange(5000) % 1000 < 100, np.nan, np.arange(5000) // 1000 % 2)
     target = {"a": classes, **{name: np.zeros(5000) for name in "bcd"}}
-    entry = made(tmp_path, recording("a"), target=target, sampling_frequency=100)["a"]
+    entry = made(tmp_path, recording("a"), target=target, sampling_frequency=np.int64(100))["a"]
+    assert entry["sampling_frequency"] == 100
     y = np.load(tmp_path / "y" / entry["part"] / "a.npy")
     assert set(y[np.isfinite(y)]) == {0, 1} and 195 <= np.isnan(y).sum() <= 205
 
@@ -173,7 +179,7 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
             given: Any = {"a": truth} | {name: 0 for name in "bcd"}
             if options.get("each_window"):
                 given = lambda recording: recording.get("truth", truth)
-            a = recording("a", signal) | {"truth": truth, "level": truth / 3}
+            a = recording("a", signal) | {"truth": truth, "level": truth / 3, "weeks": np.arange(3)}
             entry = made(directory, a, target=given, sampling_frequency=rate, **options)["a"]
             for file, (start, stop) in entry["files"].items():
                 y = np.load(directory / "y" / entry["part"] / file)
@@ -182,11 +188,18 @@ def test_a_class_of_each_sample_is_taken_of_the_piece_that_it_is_of(tmp_path: Pa
                 expected = truth[np.rint(at * RATE).astype(int)]
                 assert len(y) == len(expected) and y[0] == expected[0] and y[-1] == expected[-1]
                 assert (y != expected).mean() < 0.001, "but in the middle of two samples"
-        level = lambda recording: recording.get("level", np.zeros(1)).mean()
+        level = lambda r: r.get("level", np.zeros(1)).mean() + len(r.get("weeks", "012")) - 3
         entry = made(directory, a, target=level, sampling_frequency=rate, window=2, each_window=True)["a"]
         for file, (start, stop) in entry["files"].items():
             expected = truth[int(start * RATE) : int(stop * RATE)].mean() / 3
             assert abs(np.load(directory / "y" / entry["part"] / file) - expected) < 0.01
+
+
+def test_a_target_of_each_sample_or_that_rounding_changes_is_nothing_to_tell_of_windows(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).standard_normal((5000, 1))
+    targets: tuple[Any, ...] = lambda r: r["signal"] > r["signal"].mean(), lambda r: 0.1 + 1e-9 * r["signal"].mean()
+    for i, target in enumerate(targets):
+        made(tmp_path / str(i), recording("a", signal), target=target, window=2)
 
 
 def test_a_resampled_signal_goes_on_at_its_ends_and_keeps_its_offset(tmp_path: Path) -> None:
@@ -264,6 +277,7 @@ def test_marks_of_lost_samples_spikes_and_rails_are_told_wherever_signals_enter(
         marked(np.nan, 1000, 1500),
         marked(0.0, 1000, 1500),  # a lead that is off, within its range
         np.clip(ECG, -0.2, 0.5),
+        np.maximum(-np.exp(5 * ECG / ECG.max()), -20.0),  # cut off where it goes down, and hardly goes up
         marked(5.0, 1000, 1007),  # a spike no larger than those of pacemakers
         np.repeat([0, 1, 2, 1, 128], 1000)[:, None],  # codes
         np.full((5000, 1), 3.0),

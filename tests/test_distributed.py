@@ -13,18 +13,31 @@ import pytest
 DISTRIBUTED = """
     import json, os
     from cases import Case, make_state
+    from pytorch_lightning.loggers import Logger
     from watching import Watch, marked
     import neurallib as nl
+
+    class Counting(Logger):
+        name = version = "counting"
+        n_rows = 0
+
+        def log_hyperparams(self, *args, **kwargs):
+            pass
+
+        def log_metrics(self, metrics, step=None):
+            self.n_rows += 1
+
     state = make_state(Case("GRUseq2seq", "binary"))
     train, val = marked(state, [8] * 8), marked(state, [8] * 3, first=100)
-    watch = Watch()
+    watch, logger = Watch(), Counting()
     trained = nl.train(state, train, val, epochs=3, batch_size=2, save=True, enable_progress_bar=False,
-                       accelerator="cpu", devices=2, callbacks=[watch], normalization=None)
+                       accelerator="cpu", devices=2, callbacks=[watch], loggers=[logger], normalization=None)
     info = trained["training_info"]
     told = {
         "weights": sum(float(weight.double().sum()) for weight in trained["weights"].values()),
         "train": watch.orders(), "validated": watch.validated, "val_losses": info["val_losses"],
         "directory": info["checkpoints_directory"], "schedule": info["schedule"],
+        "logged": logger.n_rows,
     }
     with open(os.environ["REPORT"] + os.environ.get("LOCAL_RANK", "0"), "w") as file:
         json.dump(told, file)
@@ -49,6 +62,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_two_processes_train_one_model_into_one_directory(told: list[dict[str, Any]]) -> None:
     for name in ("weights", "val_losses", "directory"):
         assert told[0][name] == told[1][name]
+    assert told[0]["logged"] > 0 == told[1]["logged"]
     assert len(list(Path(told[0]["directory"]).parent.iterdir())) == 1
 
 

@@ -57,18 +57,24 @@ def test_the_status_of_a_bdf_file_is_no_signal_and_its_triggers_are_events(tmp_p
     status = np.full(n, 9 << 20) - (1 << 24)  # bits 20 and 23: what the amplifier says of itself
     status[200:210] += 5
     status[210:350] += 65281
+    status[25_000:26_000] += 3  # over more records than are read at once
     status[-50:] += 7
     whole = (-(1 << 23), (1 << 23) - 1)
     ranges = {"physical_range": whole, "digital_range": whole}
     ecg = edfio.BdfSignal(np.resize(ECG, n), 100, label="A1")
     signals = [ecg, edfio.BdfSignal(status, 100, label="Status", **ranges)]
-    edfio.Bdf(signals, data_record_duration=1).write(tmp_path / "a.bdf")
-    read = read_recording(tmp_path / "a.bdf", stop=None if n_records == 20 else 300)
+    path, short = tmp_path / "a.bdf", n_records == 20
+    beat = [edfio.EdfAnnotation(3, None, "beat")] if short else []
+    edfio.Bdf(signals, data_record_duration=1, annotations=beat).write(path)
+    if short:  # the last record begins 5 s later
+        patch(path, (b"+19\x14\x14", b"+24\x14\x14"), (b"BDF+C", b"BDF+D"))
+    read = read_recording(path, stop=None if short else 300)
     assert read["channels"] == ["A1"] and read["signal"].shape[1] == 1
-    ended = n_records == 20
-    assert read["events"]["sample"].tolist() == [200, 210, 1950][: 2 + ended]
-    assert read["events"]["symbol"] == ["5", "65281", "7"][: 2 + ended]
-    np.testing.assert_allclose(read["events"]["duration"], [0.1, 1.4, 0.5][: 2 + ended])
+    assert read["events"]["sample"].tolist() == [200, 210, *([300, 2450] if short else [25_000])]
+    assert read["events"]["symbol"] == ["5", "65281", *(["beat", "7"] if short else ["3"])]
+    np.testing.assert_allclose(read["events"]["duration"], [0.1, 1.4, *([0, 0.5] if short else [10])])
+    edfio.Edf([edfio.EdfSignal(ECG, 100, label="Status")]).write(tmp_path / "a.edf")
+    assert read_recording(tmp_path / "a.edf")["channels"] == ["Status"]
 
 
 def test_offsets_come_through_another_rate_as_they_were() -> None:
@@ -91,11 +97,13 @@ def test_a_clock_that_is_a_little_off_keeps_its_events_on_the_signal(
     peaks = np.array([1_000, 450_000, 898_000, 900_035])
     signal = np.zeros((900_036, 1), np.float32)
     signal[peaks] = 1
-    np.savez(tmp_path / "a.npz", signal=signal, sampling_frequency=rate, sample=peaks, symbol=["N"] * 4)
+    events = {"sample": peaks, "symbol": ["N"] * 4, "duration": np.array([0, 450_000, 0, 0]) / rate}
+    np.savez(tmp_path / "a.npz", signal=signal, sampling_frequency=rate, **events)
     read = read_recording(tmp_path / "a.npz", sampling_frequency=250)
     assert len(read["signal"]) == n_steps
     for sample in read["events"]["sample"]:
         assert np.argmax(read["signal"][sample - 100 : sample + 100]) == 100
+    assert read["events"]["duration"][1] * 250 == pytest.approx(450_000 * n_steps / 900_036, abs=0.5)
 
 
 @pytest.mark.parametrize("rate", [100, 10, 40, 16, 250])
@@ -242,6 +250,8 @@ def test_annotations_of_a_file_of_their_own_are_no_recording_but_annotate_one(tm
     assert list_recordings(tmp_path) == [night]
     events = read_recording(night, channels=[0], annotator=hypnogram)["events"]
     assert events["symbol"] == ["Sleep stage W", "Sleep stage 2"] and events["duration"].tolist() == [10, 10]
+    edfio.Edf([], annotations=[edfio.EdfAnnotation(0, None, "lights off")]).write(hypnogram)
+    assert read_recording(night, channels=[0], annotator=hypnogram)["events"]["sample"].tolist() == [0]
     with pytest.raises(ValueError, match="holds no signal, only annotations"):
         read_recording(hypnogram)
     (tmp_path / "stages.csv").write_text("0,W")

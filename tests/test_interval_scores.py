@@ -242,6 +242,8 @@ def test_what_flickers_is_found_as_options_say() -> None:
         for option in ({"min_duration": 1.0}, {"smoothing": 0.2}):
             told = score(model, interval_options={"iou": 0.9, **option})
             assert [told["records"][0][name] for name in COUNTS] == [1, 0, 0]
+    short = {"interval_options": {"iou": 0.9, "min_duration": 99.0}, "target": lambda _: on}
+    assert score(lambda _: on, **short)["records"][0]["false_negatives"] == 20, "the truth stays as it is given"
     with pytest.raises(ValueError, match="has min_duration, and the answer for a has intervals already; expected them"):
         score(lambda _: [(20, 40)], interval_options={"min_duration": 1.0})
     with pytest.raises(ValueError, match="min_duration=-1; expected"):

@@ -51,6 +51,8 @@ def test_a_person_without_a_kind_of_beat_is_nothing_to_tell() -> None:
     beats = {"sample": [2, 5, 7], "symbol": ["N", "+", "(AFIB"], "duration": [0.0] * 3}
     given: Any = {"name": "a", "signal": np.zeros((9, 1)), "sampling_frequency": 1.0, "events": beats}
     assert not nl.event_target(given, symbols=["V"]).any()
+    with pytest.warns(UserWarning, match=r"are \(AFIB, \+, N: none of them is one of symbols, PVC"):
+        nl.event_target(given, symbols=["PVC"])
     for name in ("PVC", "pvc"):
         beats["symbol"][1] = name
         with pytest.warns(UserWarning, match=rf"are \(AFIB, N, {name}: none of them is one of symbols, V"):
@@ -186,6 +188,7 @@ def test_classes_in_another_order_than_those_of_the_state_are_told() -> None:
     binary["preprocessing"]["sampling_frequency"] = 100.0
     binary["postprocessing"]["outputs"] = ["b"]
     assert score(binary, names=["a", "b"])["names"] == ["a", "b"]
+    assert score(binary, target=partial(nl.interval_target, classes=["b"], background=0, binary=True))["gross"]
     with pytest.raises(ValueError, match=r"names=\['b', 'a'\]; the state has them in another order"):
         score(binary, names=["b", "a"])
 

@@ -18,7 +18,7 @@ LENGTHS = [20, 40, 30, 25, 8, 50, 30]  # seven signals for three processes
 EVALUATED = [(GRU, [400_000] * 3), *((case, LENGTHS) for case in CASES if "ED" not in case.architecture), (GRU, [9, 8])]
 
 WORK = """
-    import contextlib, json, pickle
+    import contextlib, io, json, pickle
     import numpy as np
     from pytorch_lightning.callbacks import Callback
     from test_processes import EVALUATED, GRU, LENGTHS, evaluated
@@ -50,8 +50,12 @@ WORK = """
         def __getitem__(self, i):
             self.places.add(i)
             return pairs[i]
+    class Screen(io.StringIO):
+        def isatty(self): return True
     data = Read()
-    nl.evaluate(state, data)
+    with contextlib.redirect_stderr(Screen()) as screen:
+        nl.evaluate(state, data, enable_progress_bar=True)
+    told["bars"] = len(screen.getvalue())
     told["read"] = sorted(data.places)
     told["evaluated"] = [evaluated(*each) for each in EVALUATED]
     told["raised"] = []
@@ -123,6 +127,7 @@ def test_all_raise_what_the_first_could_not_write(three: dict[int, dict[str, Any
 
 def test_each_reads_its_share_and_gets_the_whole(three: dict[int, dict[str, Any]]) -> None:
     assert [three[rank]["read"] for rank in range(3)] == [[0, 1], [2, 3], [4, 5, 6]]
+    assert three[0]["bars"] > 0 == three[1]["bars"] == three[2]["bars"]
     for i, (case, lengths) in enumerate(EVALUATED):
         measures, outputs = evaluated(case, lengths)
         for rank in range(3):

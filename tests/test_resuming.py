@@ -60,7 +60,10 @@ def test_every_architecture_and_task_goes_on(case: Case, tmp_path: Path) -> None
         {"max_steps": 11},
         {"patience": 1, "schedule": None},
         {"optimizer": lambda network, hparams: torch.optim.RMSprop(network.parameters(), hparams["learning_rate"])},
-        {"schedule": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)},
+        {
+            "schedule": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+            "optimizer": lambda network, hparams: torch.optim.SGD(network.parameters(), hparams["learning_rate"]),
+        },
     ],
     ids=lambda options: "-".join(options),
 )
@@ -248,8 +251,10 @@ def test_trainings_that_are_killed_anywhere_lose_nothing(times: int) -> None:
 
 
 @pytest.mark.parametrize("lost", ["random", "recorder", "train_total", "optimizer_states", "state", "lr_schedulers"])
-def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -> None:
-    directory = stopped((2, 0), tmp_path, schedule="step")
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_checkpoint_that_lacks_something_is_named(optimizer: str, lost: str, tmp_path: Path) -> None:
+    options = {"schedule": "step", "optimizer": optimizer}
+    directory = stopped((2, 0), tmp_path, **options)
     checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
     part = {"state": checkpoint["optimizer_states"][0]}.get(lost, checkpoint)
     if lost in part:
@@ -258,4 +263,4 @@ def test_a_checkpoint_that_lacks_something_is_named(lost: str, tmp_path: Path) -
         del checkpoint["neurallib"][lost]
     torch.save(checkpoint, directory / "last.ckpt")
     with pytest.raises(ValueError, match=f"last.ckpt is no checkpoint that a run can be resumed from: .*{lost}"):
-        run(tmp_path, resume=directory, schedule="step")
+        run(tmp_path, resume=directory, **options)

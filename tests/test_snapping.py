@@ -106,6 +106,11 @@ def test_events_of_no_extremum_stay_unless_they_are_asked_to_move() -> None:
     with pytest.warns(UserWarning, match="on no extremum of the signal but some 0.05 s or more before one"):
         np.testing.assert_array_equal(snapped(recording, feet, 0.05, "auto", 0, asked=False), feet)
     assert (snapped(recording, feet, 0.05, "auto", 0) - feet).min() > 9
+    late_by = {"threshold": 0.9, "min_distance": 0.3, "delay": 0.12}
+    for given, said in (({"snap": 0.05}, {}), ({}, {"snap": 0.05})):
+        state = known_detector(250.0, **late_by, **said)
+        state["postprocessing"]["outputs"] = ["pulse foot"]
+        assert (nl.find_r_peaks(state, recording, **given) - nl.find_r_peaks(state, recording, snap=0)).min() > 9
     recording["signal"] = np.exp(-0.5 * ((t - feet) / 2) ** 2).sum(axis=1)[:, None]
     late = feet + 10  # than the tops, as of a model that looks back alone
     there = snapped(recording, late, 0.05, "auto", 0)

@@ -224,7 +224,7 @@ def test_a_network_without_the_step_does_not_fit() -> None:
 def test_a_slew_limit_is_that_of_its_definition_and_no_flat_line_makes_it_narrow() -> None:
     limit = {"name": "slew_limit", "factor": 1.5, "duration": 0.5}
     x = np.cumsum(np.random.default_rng(0).standard_normal((600, 2)), axis=0)
-    x[300:420], x[500] = x[300], 1e6
+    x[300:420, 0], x[500] = x[300, 0], 1e6
     kept, made, last, power, heard = np.exp(-1 / (0.5 * 125.0)), [], x[0], np.zeros(2), np.zeros(2)
     for row in x:
         most = np.where(heard >= 0.2, 1.5 * np.sqrt(power / np.maximum(heard, 1e-9)), np.inf)
@@ -242,6 +242,8 @@ def test_one_sample_far_off_costs_no_beat_of_a_stream_and_ordinary_ecg_stays_as_
     steps = state["preprocessing"]["steps"] or []
     np.testing.assert_array_equal(apply_steps(x[:, None], steps[:1], 125.0)[:, 0], x)
     spiked[2500] = 1e5
+    beside = np.stack([np.where(np.arange(len(x)) % 50 == 7, 1e5, x), x], axis=1)
+    np.testing.assert_array_equal(apply_steps(beside, steps[:1], 125.0)[:, 1], x)
     for some in (steps, steps[1:]):
         state["preprocessing"]["steps"] = some
         _, carry = nl.stream_step(nl.build_network(state).eval(), spiked, nl.init_stream(state))

@@ -102,7 +102,7 @@ def _limited(g: Graph, batch: Batch, kept: float, factor: float, n_channels: int
         limit = body("Mul", body("Sqrt", body("Div", power, heard)), np.array(factor))
         limit = body("Where", body("GreaterOrEqual", heard, np.array(HEARD)), limit, np.array(np.inf))
         held_in = body("Max", body("Min", change, limit), body("Neg", limit))
-        value = body("Where", body("Equal", held_in, change), value, body("Add", last, held_in))
+        value = body("Add", last, held_in)
         new = body("Concat", body("Mul", held_in, held_in), body("Abs", body("Sign", held_in)), axis=2)
         means = body("Mul", body("Concat", power, heard, axis=2), np.array(kept))
         means = body("Add", means, body("Mul", new, np.array(1 - kept)))
