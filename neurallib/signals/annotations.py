@@ -122,7 +122,7 @@ def check_apart(recording: Recording, names: Collection[str]) -> None:
         raise ValueError(
             f"the {len(start)} events of {name_of(recording)} that are of classes overlap: together they last "
             f"{(stop - start).sum() / covered:.0f} times as long as what they cover; expected 'sample' in samples of "
-            "its signal, and 'duration' in seconds."
+            "its signal, and 'duration' in seconds, of classes that take over from each other until the next begins."
         )
 
 
