@@ -122,7 +122,7 @@ def check_apart(recording: Recording, names: Collection[str]) -> None:
         raise ValueError(
             f"the {len(start)} events of {name_of(recording)} that are of classes overlap: together they last "
             f"{(stop - start).sum() / covered:.0f} times as long as what they cover; expected 'sample' in samples of "
-            "its signal, and 'duration' in seconds."
+            "its signal, and 'duration' in seconds, of classes that take over from each other until the next begins."
         )
 
 
@@ -144,18 +144,20 @@ def check_annotated(names: Sequence[str], symbols: Iterable[str]) -> None:
 
 
 def tell_if_none(
-    recording: Recording, wanted: Iterable[str], argument: str, empty: str = "", lasting: bool = False
-) -> None:
-    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells
-    what is said of recordings without any event too. Whose beats are annotated may have none of a kind; nor has every
-    night an apnoea: of what is `lasting` nothing is told where another recording that has what is wanted has all other
-    events too."""
+    recording: Recording, wanted: Iterable[str], argument: str, *, moments: bool = False, unknown: bool = False,
+    lasting: bool = False,
+) -> None:  # fmt: skip
+    """Warn of events of which none is wanted, as where a symbol is misspelt; within `looked_for` it waits, and tells of
+    recordings without any event too, where `moments` are wanted or all else is `unknown`. Whose beats are annotated may
+    have none of a kind; nor has every night an apnoea: of what is `lasting` nothing is told where another recording
+    that has what is wanted has all other events too."""
     wanted, symbols = list(wanted), set(events_of(recording)[1])
     known = set(wanted) <= BEAT_SYMBOLS and all(
         each in BEAT_SYMBOLS or each[:1] in _OTHERS and not each[1:].islower() for each in symbols  # "(AFIB", not "pvc"
     )
     there = set(wanted) & symbols or known and len(beats_in(recording))
-    _tell(recording, wanted, "" if there else f"none of them is one of {argument}, {listing(wanted)}", empty, lasting)
+    told = "" if there else f"none of them is one of {argument}, {listing(wanted)}"
+    _tell(recording, wanted, told, UNMARKED if moments else UNKNOWN if unknown else "", lasting)
 
 
 def tell_if_no_beat(recording: Recording, beats: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from neurallib.checks import boolean, choice, integer, names_of, number, seconds
 from neurallib.names import hinted, listing
 from neurallib.signals.annotations import (
-    UNKNOWN, UNMARKED, beats_of, check_apart, samples_of, tell_if_no_beat, tell_if_none, tell_if_unmarked,
+    beats_of, check_apart, samples_of, tell_if_no_beat, tell_if_none, tell_if_unmarked,
 )  # fmt: skip
 from neurallib.signals.recording_parts import as_recording, events_of, name_of
 from neurallib.signals.recordings import Recording
@@ -104,7 +104,7 @@ def event_target(
         tell_if_no_beat(marked, samples)
         tell_if_unmarked(marked)
     else:
-        tell_if_none(marked, names, "symbols", UNMARKED)
+        tell_if_none(marked, names, "symbols", moments=True)
     n_steps = len(marked["signal"])
     target = np.zeros(n_steps, dtype=np.float32)
     reach = int(4 * steps) if shape == "gaussian" else int(steps / 2)
@@ -254,8 +254,7 @@ def _class_steps(recording: Recording, classes: Classes, background: int | None,
         if duration > 0:
             target[start : max(start, round(start + duration * rate))] = class_of[symbol]
     check_apart(recording, class_of)
-    known = background is not None
-    tell_if_none(recording, class_of, "classes", "" if known else UNKNOWN, lasting=known)
+    tell_if_none(recording, class_of, "classes", unknown=background is None, lasting=background is not None)
     return target
 
 
