@@ -128,6 +128,7 @@ def test_events_of_another_name_are_not_moved() -> None:
         there = one | {"events": {"sample": raw, "symbol": [symbol] * len(raw)}}
         scores = nl.evaluate_recordings(unnamed, [there], names=[symbol])["gross"]
         assert (scores["timing_sd_ms"] > 0) == moved, symbol
+    assert nl.evaluate_recordings(unnamed, [one], target=lambda _: raw)["gross"]["timing_sd_ms"] > 0
     both = one | {"events": {"sample": np.repeat(raw, 2), "symbol": ["N", "pulse foot"] * len(raw)}}
     with pytest.warns(UserWarning, match=r"against beats, .* annotated as pulse foot: that is names=\['pulse foot'\]"):
         nl.evaluate_recordings(feet, [both])
