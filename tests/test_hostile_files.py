@@ -183,7 +183,10 @@ def test_weights_that_are_no_finite_numbers_are_refused_by_name(kind: str, suffi
     for path in saved.glob("model_weights.*"):
         path.unlink()
     path = saved / f"model_weights{suffix}"
-    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    try:
+        save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    except KeyError:
+        pytest.skip("this safetensors knows no complex numbers")
     with pytest.raises(ValueError, match=rf"{path.name}: fc_out.bias holds"):
         nl.load_checkpoint(saved)
 
