@@ -51,7 +51,7 @@ def next_events(events: Mapping[str, Any], probabilities: np.ndarray, n_before: 
     """The same after more probabilities [B, n], which stand behind `n_before` samples; "found" are the events that are
     certain now."""
     found, waiting, late = [], [], events.get("delay", 0)
-    above = (probabilities > np.float64(events["threshold"])).any(axis=1)
+    above = (probabilities.astype(np.float64) > events["threshold"]).any(axis=1)
     for row, old, has_some in zip(probabilities, events["waiting"], above, strict=True):
         if not (has_some or ended or old["start"] >= 0 or len(old["events"]) or events["half"]):
             places, new = torch.zeros(0, dtype=torch.int64), old

@@ -92,8 +92,8 @@ def augment_lead(turn: tuple[float, float] = (-60.0, 60.0), *, mix: float = 1.0)
     >>> import neurallib as nl, numpy as np
     >>> x = np.exp(-0.5 * ((np.arange(1000) - 500) / 4.0) ** 2)[:, None]
     >>> turned, _ = nl.augment_lead((90, 90))(x, np.zeros(1), np.random.default_rng(0))
-    >>> turned.argmin(), turned.argmax()  # a wave of two peaks, its middle where the one was
-    (np.int64(495), np.int64(505))
+    >>> int(turned.argmin()), int(turned.argmax())  # a wave of two peaks, its middle where the one was
+    (495, 505)
     """
     interval("turn", turn, -np.inf)
     number("mix", mix, 0, 1)
@@ -146,8 +146,8 @@ def augment_pacing(
     >>> augment = nl.augment_pacing(100.0, (1, 1), ventricular=(0.05, 0.05), atrial=(0.05, 0.05))
     >>> y = nl.peak_labels(np.array([100]), 200, 5)[:, None]
     >>> x, _ = augment(np.sin(np.arange(200.0))[:, None], y, np.random.default_rng(1))
-    >>> np.abs(x[:, 0]).argmax()  # 0.05 s before the event
-    np.int64(95)
+    >>> int(np.abs(x[:, 0]).argmax())  # 0.05 s before the event
+    95
     """
     rate = number("sampling_frequency", sampling_frequency, 0, low_open=True)
     interval("size", size, 0)
