@@ -51,8 +51,8 @@ def of_each_share(
     integer("batch_size", batch_size)
     device, handed = configure_device(gpu_id), handed_of(state, data, sampling_frequency, channels, units)
     (rank, size), name = place(), "data" if has_targets else "signals"
-    names = describe(state).names or ()
-    check_order("the state's outputs", names, name, outputs_said(data, len(names)) if has_targets else ())
+    if has_targets and (names := describe(state).names):
+        check_order("the state's outputs", names, name, outputs_said(data, len(names)))
     bar = boolean("enable_progress_bar", enable_progress_bar) and rank == 0
 
     def of_prepared(some: Any, **more: Any) -> tuple[Any, T]:
